@@ -1,0 +1,29 @@
+"""ALIGN as two ordinary timm models; importing this package registers them.
+
+>>> import timm, align_zoo
+>>> backbone = timm.create_model("align_tiny_image", pretrained=True, features_only=True)
+>>> model, transform, tokenizer = align_zoo.create_align("align_tiny")
+"""
+
+from align_zoo.align_image import align_base_image, align_tiny_image
+from align_zoo.align_text import align_base_text, align_tiny_text
+from align_zoo.errors import AlignZooError, CheckpointError, InvalidImage, InvalidInput, InvalidText
+from align_zoo.factory import create_align
+from align_zoo.model import Align, AlignOutput
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Align",
+    "AlignOutput",
+    "AlignZooError",
+    "CheckpointError",
+    "InvalidImage",
+    "InvalidInput",
+    "InvalidText",
+    "align_base_image",
+    "align_base_text",
+    "align_tiny_image",
+    "align_tiny_text",
+    "create_align",
+]

@@ -1,0 +1,122 @@
+"""A checkpoint's name to something that works: the model, its transform and its tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from align_zoo.align_image import AlignImage, build_image_tower
+from align_zoo.align_text import AlignText, build_text_tower
+from align_zoo.checkpoint import Checkpoint, open_checkpoint
+from align_zoo.convert import check_complete, from_hf, image_table, text_table
+from align_zoo.model import Align
+from align_zoo.preprocess import AlignTransform
+from align_zoo.tokenizer import AlignTokenizer
+
+__all__ = ["ImageTower", "TextTower", "create_align", "load_image_tower", "load_text_tower"]
+
+Device = torch.device | str
+
+
+class ImageTower(NamedTuple):
+    """One tower with all it needs."""
+
+    tower: AlignImage
+    transform: AlignTransform
+    fingerprint: str
+    """The checkpoint's, equal for both towers of one checkpoint."""
+
+
+class TextTower(NamedTuple):
+    """One tower with all it needs."""
+
+    tower: AlignText
+    tokenizer: AlignTokenizer
+    temperature: float
+    fingerprint: str
+    """The checkpoint's, equal for both towers of one checkpoint."""
+
+
+def create_align(
+    name_or_folder: str | Path,
+    *,
+    device: Device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> tuple[Align, AlignTransform, AlignTokenizer]:
+    """The model in eval mode, its image transform and its tokenizer.
+
+    Args:
+        name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
+        device: where the model goes; the CPU by default.
+        dtype: the model's; as in the checkpoint, usually float32, by default.
+        revision: branch, tag or commit of a hub id.
+        cache_dir: the hub cache, instead of Hugging Face's default.
+
+    Raises:
+        CheckpointError: it cannot be found, is damaged, incomplete or not supported. The
+            message names the file and the key or field.
+    """
+    checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
+    image, transform = _image(checkpoint)
+    text, tokenizer = _text(checkpoint)
+    model = Align(image, text, checkpoint.temperature)
+    return model.to(device=device, dtype=dtype).eval(), transform, tokenizer
+
+
+def load_image_tower(
+    name_or_folder: str | Path,
+    *,
+    device: Device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> ImageTower:
+    """The image tower alone, in eval mode; arguments and errors are ``create_align``'s."""
+    checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
+    tower, transform = _image(checkpoint)
+    tower = tower.to(device=device, dtype=dtype).eval()
+    return ImageTower(tower, transform, checkpoint.fingerprint)
+
+
+def load_text_tower(
+    name_or_folder: str | Path,
+    *,
+    device: Device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> TextTower:
+    """The text tower alone, in eval mode; arguments and errors are ``create_align``'s."""
+    checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
+    tower, tokenizer = _text(checkpoint)
+    tower = tower.to(device=device, dtype=dtype).eval()
+    return TextTower(tower, tokenizer, checkpoint.temperature, checkpoint.fingerprint)
+
+
+def _image(checkpoint: Checkpoint) -> tuple[AlignImage, AlignTransform]:
+    transform = AlignTransform.from_dict(
+        checkpoint.preprocessor, source=str(checkpoint.folder / "preprocessor_config.json")
+    )
+    tower = build_image_tower(checkpoint.config.vision_config)
+    _fill(tower, checkpoint, image_table(tower), "vision_model.")
+    return tower, transform
+
+
+def _text(checkpoint: Checkpoint) -> tuple[AlignText, AlignTokenizer]:
+    config = checkpoint.config
+    tokenizer = AlignTokenizer.from_folder(checkpoint.folder, config.text_config)
+    tower = build_text_tower(config.text_config, config.projection_dim)
+    _fill(tower, checkpoint, text_table(), "text_model.", "text_projection.")
+    return tower, tokenizer
+
+
+def _fill(
+    tower: AlignImage | AlignText, checkpoint: Checkpoint, table: dict[str, str], *prefixes: str
+) -> None:
+    weights = from_hf(checkpoint.weights(*prefixes), table)
+    check_complete(weights, tower, source=str(checkpoint.weights_file))
+    tower.load_state_dict(weights, strict=False)  # only batch counters may lack, see above

@@ -1,0 +1,95 @@
+"""Checkpoints to test on: transformers' AlignModel with random weights that are alive.
+
+A default init makes the embeddings of all pictures nearly equal, so that a broken port passes.
+Here convolutions and linears get He init and BatchNorm the statistics of a forward pass.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AlignConfig, AlignModel, BertTokenizerFast
+
+PREPROCESSOR = {
+    "image_processor_type": "EfficientNetImageProcessor",
+    "do_resize": True,
+    "size": {"height": 346, "width": 346},
+    "resample": 2,
+    "do_center_crop": True,
+    "crop_size": {"height": 289, "width": 289},
+    "do_rescale": True,
+    "rescale_factor": 1 / 127.5,
+    "rescale_offset": True,
+    "do_normalize": False,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "include_top": False,
+}
+"""What kakaobrain/align-base says, as transformers' conversion script wrote it."""
+
+SMALL_VISION = {"width_coefficient": 0.3, "depth_coefficient": 0.6, "image_size": 75}
+SMALL_TEXT = {
+    "vocab_size": 200,
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+    "max_position_embeddings": 80,
+}
+
+
+def small_config(vision: dict | None = None, text: dict | None = None, **kwargs) -> AlignConfig:
+    """A config of ALIGN's architecture that runs in milliseconds."""
+    kwargs.setdefault("projection_dim", 96)
+    return AlignConfig(
+        vision_config={**SMALL_VISION, **(vision or {})},
+        text_config={**SMALL_TEXT, **(text or {})},
+        **kwargs,
+    )
+
+
+def lively_model(config: AlignConfig, *, seed: int = 0, size: int = 75) -> AlignModel:
+    """transformers' model in eval mode, whose answers depend on their input."""
+    torch.manual_seed(seed)
+    model = AlignModel(config)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.normal_(module.bias, std=0.1)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            module.momentum = None  # a cumulative average over the pass below
+    nn.init.normal_(model.text_model.embeddings.word_embeddings.weight, std=1.0)
+    with torch.no_grad():
+        model.temperature.fill_(0.07)
+        vision = model.vision_model.train()
+        vision(torch.randn(4, config.vision_config.num_channels, size, size))
+    return model.eval()
+
+
+def save_checkpoint(
+    model: AlignModel, folder: Path, *, preprocessor: dict | None = None, bin: bool = False
+) -> Path:
+    """An ALIGN folder with weights, preprocessor and a WordPiece tokenizer of letters."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if bin:
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
+        model.config.save_pretrained(folder)
+    else:
+        model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor or PREPROCESSOR))
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)] + [str(d) for d in range(10)]
+    words = "photo of cat dog the red big bus ##s ##ing".split()
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = [*specials, *letters, *(f"##{c}" for c in letters), *words, ",", ".", "!", "'"]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    tokenizer = BertTokenizerFast(
+        vocab=str(folder / "vocab.txt"), do_lower_case=True, model_max_length=64
+    )
+    tokenizer.save_pretrained(folder)
+    return folder
