@@ -14,7 +14,6 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 from transformers import BertConfig, BertModel
-from transformers.activations import ACT2FN
 
 from align_zoo.checkpoint import EMBEDDED, open_checkpoint
 from align_zoo.config import TextConfig
@@ -26,7 +25,6 @@ from align_zoo.convert import (
     text_table,
     weights_source,
 )
-from align_zoo.errors import CheckpointError
 
 __all__ = ["AlignText", "align_base_text", "align_tiny_text"]
 
@@ -37,17 +35,10 @@ class AlignText(nn.Module):
     Args:
         config: the shape, from a checkpoint's ``text_config``.
         num_classes: width D of the head; 0 for none, which returns BERT's first token.
-
-    Raises:
-        CheckpointError: ``config.hidden_act`` is unknown to transformers.
     """
 
     def __init__(self, *, config: TextConfig, num_classes: int = 640) -> None:
         super().__init__()
-        if config.hidden_act not in ACT2FN:
-            raise CheckpointError(
-                f"text_config.hidden_act is {config.hidden_act!r}; supported: {sorted(ACT2FN)}"
-            )
         self.bert = BertModel(BertConfig(**asdict(config)), add_pooling_layer=False)
         self.pad_token_id = config.pad_token_id
         self.num_classes = num_classes

@@ -164,6 +164,8 @@ class TextConfig:
         if self.hidden_size % self.num_attention_heads:
             what = f"a divisor of hidden_size {self.hidden_size}"
             _refuse("text_config.num_attention_heads", self.num_attention_heads, what)
+        if self.hidden_act not in _ACTIVATIONS:
+            _refuse("text_config.hidden_act", self.hidden_act, f"one of {sorted(_ACTIVATIONS)}")
         if not 0 <= self.pad_token_id < self.vocab_size:
             _refuse("text_config.pad_token_id", self.pad_token_id, "an id of the vocabulary")
 

@@ -135,9 +135,9 @@ class AlignTransform:
         if config.get("do_rescale", True):
             scale = scale * config.get("rescale_factor", 1 / 255)
             offset = offset - (1 if config.get("rescale_offset", False) else 0)
-        std = _channels(config, "image_std", (0.229, 0.224, 0.225), source)
+        std = _channels(config, "image_std", (0.5, 0.5, 0.5), source)
         if config.get("do_normalize", True):
-            mean = _channels(config, "image_mean", (0.485, 0.456, 0.406), source)
+            mean = _channels(config, "image_mean", (0.5, 0.5, 0.5), source)
             scale, offset = scale / std, (offset - mean) / std
         if config.get("include_top", True):
             scale, offset = scale / std, offset / std

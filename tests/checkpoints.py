@@ -84,7 +84,7 @@ def save_checkpoint(
         model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor or PREPROCESSOR))
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)] + [str(d) for d in range(10)]
-    words = "photo of cat dog the red big bus ##s ##ing".split()
+    words = ["photo", "of", "cat", "dog", "the", "red", "big", "bus", "##s", "##ing"]
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = [*specials, *letters, *(f"##{c}" for c in letters), *words, ",", ".", "!", "'"]
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
