@@ -1,0 +1,113 @@
+"""Texts before they are sent (checked, put into a template), and the ones already embedded."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Dict, Iterable, List, Mapping, Sequence, TypeVar
+
+from align_client.errors import InvalidInput
+from align_client.transport import Row
+
+__all__ = ["LabelCache", "checked_texts", "chunks", "filled"]
+
+T = TypeVar("T")
+
+
+def checked_texts(texts: Iterable[str], noun: str) -> List[str]:
+    """The texts as a list.
+
+    Args:
+        texts: any iterable of strings; duplicates are kept.
+        noun: what the caller calls one of them, for messages.
+
+    Raises:
+        InvalidInput: none at all, or one that is no string, blank, or not UTF-8's to encode.
+    """
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        raise InvalidInput(f"{noun}s must be a sequence of str, not {_kind(texts)}")
+    checked = list(texts)
+    if not checked:
+        raise InvalidInput(f"no {noun}s: at least one is needed")
+    for i, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise InvalidInput(f"{noun} {i} must be a str, not {_kind(text)}")
+        if not text.strip():
+            raise InvalidInput(f"{noun} {i} is {'blank' if text else 'empty'}")
+        _check_encodable(text, f"{noun} {i}")
+    return checked
+
+
+def filled(template: str, labels: Sequence[str]) -> List[str]:
+    """The template with each label in the place of ``{}``; other braces stay as they are.
+
+    Raises:
+        InvalidInput: the template does not contain ``{}`` exactly once.
+    """
+    if not isinstance(template, str):
+        raise InvalidInput(f"template must be a str, not {_kind(template)}")
+    if template.count("{}") != 1:
+        raise InvalidInput(
+            f"template must contain {{}} exactly once, in the label's place; got {template[:200]!r}"
+        )
+    _check_encodable(template, "template")
+    return [template.replace("{}", label) for label in labels]
+
+
+def chunks(items: Sequence[T], size: int) -> List[Sequence[T]]:
+    """The items in order, at most ``size`` together."""
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+class LabelCache:
+    """The texts used last and their answers, for each checkpoint of its own.
+
+    The checkpoint is part of the key, so that a vector is never compared with a picture's from
+    another checkpoint, whatever the server loads meanwhile. Safe to share between threads.
+
+    Args:
+        size: the number of texts kept; 0 keeps none. A text costs some 4 D bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._rows: OrderedDict[tuple[str, str], Row] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def find(self, checkpoint: str, texts: Iterable[str]) -> Dict[str, Row]:
+        """Those of the texts that are here, with this checkpoint's answers."""
+        found: Dict[str, Row] = {}
+        with self._lock:
+            for text in texts:
+                row = self._rows.get((checkpoint, text))
+                if row is not None:
+                    self._rows.move_to_end((checkpoint, text))
+                    found[text] = row
+        return found
+
+    def keep(self, rows: Mapping[str, Row]) -> None:
+        """Keep these answers, if need be in the place of those not used for longest."""
+        with self._lock:
+            for text, row in rows.items():
+                if (row.checkpoint, text) not in self._rows:
+                    # A copy: the vector is a view that would keep its whole response alive.
+                    self._rows[row.checkpoint, text] = row._replace(vector=row.vector.copy())
+                self._rows.move_to_end((row.checkpoint, text))
+            while len(self._rows) > self._size:
+                self._rows.popitem(last=False)
+
+
+def _check_encodable(text: str, what: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"{what} holds a lone surrogate at character {error.start}, which is no text"
+        ) from error
+
+
+def _kind(thing: object) -> str:
+    return "None" if thing is None else type(thing).__name__

@@ -1,0 +1,173 @@
+"""Triton's and gRPC's words, as the real ones say them, to our exceptions."""
+
+import inspect
+
+import pytest
+from tritonclient.utils import InferenceServerException
+
+import align_client
+from align_client import (
+    AlignClientError,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelUnavailable,
+    Overloaded,
+    ServerUnavailable,
+    Unauthorized,
+)
+from align_client.errors import from_triton
+
+FAILED = "failed to connect to all addresses; last error: "
+
+
+@pytest.mark.parametrize(
+    "code, text, kind, words",
+    [
+        ("INVALID_ARGUMENT", "the picture is empty (0 bytes)", InvalidInput, "^the picture is emp"),
+        (
+            "INVALID_ARGUMENT",
+            "unexpected inference input 'IMAGE' for model 'align_image'",
+            ModelUnavailable,
+            "align_image of host:1 does not speak align-zoo's contract",
+        ),
+        (
+            "INVALID_ARGUMENT",
+            "[request id: <id_unknown>] inference input 'IMAGE' data-type is 'BYTES', but model "
+            "'align_image' expects 'FP32'",
+            ModelUnavailable,
+            "contract: inference input",
+        ),
+        (
+            "INVALID_ARGUMENT",
+            "[request id: <id_unknown>] unexpected shape for input 'IMAGE' for model "
+            "'align_image'. Expected [-1,3,224,224], got [1,1].",
+            ModelUnavailable,
+            "contract",
+        ),
+        (
+            "INVALID_ARGUMENT",
+            "[request id: 7] expected 2 inputs but got 1 inputs for model 'align_image'",
+            ModelUnavailable,
+            "contract",
+        ),
+        (
+            "INVALID_ARGUMENT",
+            "[request id: <id_unknown>] inference request batch-size must be <= 8 for 'align_text'",
+            ModelUnavailable,
+            "batch size .* has changed.*call again",
+        ),
+        (
+            "UNAVAILABLE",
+            "[request id: <id_unknown>] Exceeds maximum queue size",
+            Overloaded,
+            "host:1 has too much to do",
+        ),
+        ("UNAVAILABLE", "Request timeout expired", Overloaded, "too much to do"),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineExceeded, "host:1.*within 2.5 s"),
+        (
+            "UNAVAILABLE",
+            FAILED + "UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection "
+            "refused",
+            ServerUnavailable,
+            "host:1 cannot be reached.*Connection refused",
+        ),
+        (
+            "UNAVAILABLE",
+            FAILED + "UNAVAILABLE: ipv4:127.0.0.1:8000: Socket closed",
+            ServerUnavailable,
+            "8001 is gRPC, 8000 HTTP",
+        ),
+        (
+            "UNAVAILABLE",
+            FAILED + "UNAVAILABLE: ipv4:127.0.0.1:80: Failed parsing HTTP/2 (Expected SETTINGS)",
+            ServerUnavailable,
+            "8001 is gRPC, 8000 HTTP",
+        ),
+        ("UNAVAILABLE", "Socket closed", ServerUnavailable, "cannot be reached: Socket closed"),
+        ("UNAVAILABLE", "Server is stopping", ServerUnavailable, "starting or stopping"),
+        ("UNAVAILABLE", "Server exiting", ServerUnavailable, "starting or stopping"),
+        ("UNAVAILABLE", "Server not ready", ServerUnavailable, "starting or stopping"),
+        (
+            "NOT_FOUND",
+            "Request for unknown model: 'align_image' is not found",
+            ModelUnavailable,
+            "host:1 has no align_image.*is it an align-zoo server",
+        ),
+        (
+            "NOT_FOUND",
+            "Request for unknown model: 'align_image' has no available versions",
+            ModelUnavailable,
+            "finished loading",
+        ),
+        (
+            "UNAVAILABLE",
+            "Request for unknown model: 'align_image' version 1 is not ready",
+            ModelUnavailable,
+            "finished loading",
+        ),
+        (
+            "INTERNAL",
+            "Stub process 'align_image_0_0' is not healthy.",
+            ModelUnavailable,
+            "has died; the server must be restarted",
+        ),
+        ("INTERNAL", "internal error (MemoryError)", ModelUnavailable, "MemoryError"),
+        (
+            "UNAVAILABLE",
+            "This protocol is restricted, expecting header 'triton-grpc-protocol-key'",
+            Unauthorized,
+            "triton-grpc-protocol-key",
+        ),
+        ("UNAUTHENTICATED", "bad token", Unauthorized, "bad token"),
+        ("PERMISSION_DENIED", "not for you", Unauthorized, "not for you"),
+        ("UNIMPLEMENTED", "Method not found!", ServerUnavailable, "is no Triton"),
+        (
+            "RESOURCE_EXHAUSTED",
+            "CLIENT: Sent message larger than max (65000001 vs. 65000000)",
+            InvalidInput,
+            "too large to be sent",
+        ),
+        ("CANCELLED", "Channel closed!", AlignClientError, "cancelled"),
+        ("DATA_LOSS", "strange", AlignClientError, "DATA_LOSS: strange"),
+    ],
+)
+def test_each_failure_of_a_call_is_told_as_what_the_caller_can_do(code, text, kind, words):
+    error = from_triton(
+        InferenceServerException(msg=text, status=f"StatusCode.{code}"),
+        url="host:1",
+        model="align_image",
+        timeout=2.5,
+    )
+    assert type(error) is kind
+    with pytest.raises(kind, match=words):
+        raise error
+
+
+@pytest.mark.parametrize("text", ["item 3: Exceeds maximum queue size", "label: is not ready"])
+def test_the_code_is_believed_before_the_text(text):
+    error = InferenceServerException(msg=text, status="StatusCode.INVALID_ARGUMENT")
+    told = from_triton(error, url="host:1", model="align_text", timeout=1)
+    assert type(told) is InvalidInput and str(told) == text
+
+
+def test_an_error_without_code_or_words_is_still_ours():
+    told = from_triton(InferenceServerException(msg=None), url="h:1", model="m", timeout=1)
+    assert type(told) is AlignClientError
+
+
+@pytest.mark.parametrize("braces", ["{}", "{0.__class__}", "{url"])
+def test_braces_in_the_server_s_words_are_ordinary_characters(braces):
+    error = InferenceServerException(msg=braces, status="StatusCode.INVALID_ARGUMENT")
+    assert str(from_triton(error, url="h:1", model="m", timeout=1)) == braces
+
+
+def errors():
+    exported = (getattr(align_client, name) for name in align_client.__all__)
+    return [e for e in exported if inspect.isclass(e) and issubclass(e, Exception)]
+
+
+def test_every_exception_is_of_one_tree_and_says_what_to_do():
+    assert len(errors()) == 7
+    for error in errors():
+        assert issubclass(error, AlignClientError)
+        assert len(error.__doc__.split("\n\n")) == 2

@@ -1,0 +1,136 @@
+"""Texts before they are sent, and the cache of those embedded before."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from align_client import InvalidInput
+from align_client.labels import LabelCache, checked_texts, chunks, filled
+from align_client.transport import Row
+
+
+def row(checkpoint: str = "a", value: float = 1.0) -> Row:
+    return Row(np.array([value], np.float32), checkpoint, 0.1)
+
+
+@pytest.mark.parametrize(
+    "labels", [["a", "b"], ("a", "b"), {"a": 1, "b": 2}, np.array(["a", "b"]), iter(["a", "b"])]
+)
+def test_any_iterable_of_strings_will_do(labels):
+    assert checked_texts(labels, "label") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        ("cat", "labels must be a sequence of str, not str"),
+        (b"cat", "labels must be a sequence of str, not bytes"),
+        (None, "labels must be a sequence of str, not None"),
+        (7, "labels must be a sequence of str, not int"),
+        ([], "no labels: at least one is needed"),
+        (["cat", 7], "label 1 must be a str, not int"),
+        (["cat", None], "label 1 must be a str, not None"),
+        (["cat", b"dog"], "label 1 must be a str, not bytes"),
+        (["cat", ""], "label 1 is empty"),
+        (["cat", "dog", " \t\n"], "label 2 is blank"),
+        (["cat", "a\ud800b"], "label 1 holds a lone surrogate at character 1"),
+    ],
+)
+def test_a_label_that_cannot_be_used_is_named_by_its_place(labels, words):
+    with pytest.raises(InvalidInput, match=words):
+        checked_texts(labels, "label")
+
+
+@pytest.mark.parametrize("text", ["א ב", "😀", "a" * 10_000, "a\x00b", "a {} b", "e\u0301"])
+def test_any_text_that_utf_8_can_write_is_left_to_the_server(text):
+    assert checked_texts([text], "text") == [text]
+
+
+def test_a_label_takes_the_place_of_the_braces():
+    assert filled("a photo of a {}", ["cat", "dog"]) == ["a photo of a cat", "a photo of a dog"]
+
+
+def test_other_braces_in_template_and_label_are_ordinary_characters():
+    assert filled("{0} {name} {} }", ["{}", "{x}"]) == ["{0} {name} {} }", "{0} {name} {x} }"]
+
+
+@pytest.mark.parametrize("template", ["", "a photo", "{0}", "{ }", "{} or {}", None, 3, "\ud800{}"])
+def test_a_template_holds_the_place_exactly_once(template):
+    with pytest.raises(InvalidInput, match="template"):
+        filled(template, ["cat"])
+
+
+@given(st.lists(st.integers()), st.integers(1, 20))
+def test_chunks_hold_everything_in_order_and_no_more_than_the_size(items, size):
+    parts = chunks(items, size)
+    assert [item for part in parts for item in part] == items
+    assert all(1 <= len(part) <= size for part in parts)
+    assert len(parts) == -(-len(items) // size)
+
+
+def test_the_cache_gives_back_what_it_was_given():
+    cache = LabelCache(10)
+    cache.keep({"cat": row()})
+    assert cache.find("a", ["cat", "dog"]) == {"cat": row()}
+
+
+def test_the_cache_never_answers_for_another_checkpoint():
+    cache = LabelCache(10)
+    cache.keep({"cat": row("a", 1.0)})
+    assert cache.find("b", ["cat"]) == {}
+    cache.keep({"cat": row("b", 2.0)})
+    assert cache.find("a", ["cat"])["cat"].vector == [1.0]
+    assert cache.find("b", ["cat"])["cat"].vector == [2.0]
+
+
+def test_the_cache_forgets_what_was_not_used_for_longest():
+    cache = LabelCache(2)
+    cache.keep({"cat": row(), "dog": row()})
+    cache.find("a", ["cat"])
+    cache.keep({"cow": row()})
+    assert set(cache.find("a", ["cat", "dog", "cow"])) == {"cat", "cow"}
+
+
+def test_a_cache_of_size_0_keeps_nothing():
+    cache = LabelCache(0)
+    cache.keep({"cat": row()})
+    assert len(cache) == 0
+
+
+def test_the_cache_does_not_keep_a_whole_response_alive():
+    response = np.ones((64, 640), np.float32)
+    cache = LabelCache(10)
+    cache.keep({"cat": Row(response[3], "a", 0.1)})
+    assert cache.find("a", ["cat"])["cat"].vector.base is None
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh")), max_size=30), st.integers(0, 5))
+def test_the_cache_is_bounded_and_right_whatever_the_order_of_use(uses, size):
+    cache = LabelCache(size)
+    for texts in uses:
+        for text, found in cache.find("a", texts).items():
+            assert found.vector == [ord(text)]
+        cache.keep({text: row("a", ord(text)) for text in texts})
+        assert len(cache) <= size
+
+
+def test_the_cache_can_be_shared_between_threads():
+    cache = LabelCache(50)
+    failures = []
+
+    def use(seed: int) -> None:
+        for i in np.random.default_rng(seed).integers(0, 100, 2000):
+            found = cache.find("a", [str(i)]).get(str(i))
+            if found is not None and found.vector != [i]:
+                failures.append(i)
+            cache.keep({str(i): row("a", float(i))})
+
+    threads = [threading.Thread(target=use, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures and len(cache) == 50

@@ -1,0 +1,301 @@
+"""A real Triton whose models are loading, others, mixed, overloaded or dead.
+
+Its models do as they are told (puppet_model.py), so that each case can be brought about.
+"""
+
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+
+from align_client import (
+    AlignClient,
+    AlignClientError,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelUnavailable,
+    Overloaded,
+)
+from align_zoo.serving.launcher import ServerProcess
+from align_zoo.serving.options import ServeOptions
+
+CONFIG = """
+backend: "python"
+max_batch_size: {batch}
+input {{ name: "{input}" data_type: TYPE_{kind} dims: [ 1 ] }}
+output {{ name: "EMBEDDING" data_type: TYPE_FP32 dims: [ -1 ] }}
+output {{ name: "CHECKPOINT" data_type: TYPE_STRING dims: [ 1 ] }}
+output {{ name: "TEMPERATURE" data_type: TYPE_FP32 dims: [ 1 ] }}
+dynamic_batching {{ default_queue_policy {{ max_queue_size: 4 }} }}
+instance_group {{ kind: KIND_CPU }}
+"""
+
+
+def write_model(repository, name, **settings):
+    (repository / name / "1").mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(__file__).with_name("puppet_model.py"), repository / name / "1" / "model.py")
+    settings = {"input": "IMAGE", "kind": "STRING", "batch": 8, **settings}
+    (repository / name / "config.pbtxt").write_text(CONFIG.format(**settings))
+
+
+class Puppets:
+    """A tritonserver with explicit model control, and the repository that it loads from."""
+
+    def __init__(self, server, repository):
+        self.url = server.grpc_url
+        self.repository = repository
+        self.loaded = {}
+        self.control = tritonclient.grpc.InferenceServerClient(server.grpc_url)
+
+    def load(self, name, **settings):
+        """Serve this model as it is described, a fresh one only where it is another."""
+        if self.loaded.get(name) != settings:
+            write_model(self.repository, name, **settings)
+            self.control.load_model(name)
+            self.loaded[name] = settings
+
+    def unload(self, name):
+        self.loaded.pop(name, None)
+        self.control.unload_model(name)
+        wait_until(lambda: not self.control.is_model_ready(name))
+
+
+def wait_until(true, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory):
+    """A Triton that serves another model."""
+    repository = tmp_path_factory.mktemp("puppets")
+    write_model(repository, "something_else")
+    options = ServeOptions(
+        repository=repository,
+        extra=[
+            "--model-control-mode=explicit",
+            "--load-model=something_else",
+            "--exit-timeout-secs=2",
+        ],
+    ).on_free_ports()
+    server = ServerProcess(options, log=tmp_path_factory.mktemp("log") / "triton.log")
+    server.start()
+    try:
+        puppets = Puppets(server, repository)
+        with AlignClient(server.grpc_url, timeout=1) as client:
+            wait_until(lambda: answers_at_all(client))
+        yield puppets
+    finally:
+        server.stop()
+
+
+def answers_at_all(client):
+    try:
+        client.embed_image(b"hello")
+    except ModelUnavailable:
+        return True
+    except AlignClientError:
+        return False
+    return True
+
+
+@pytest.fixture
+def puppets(triton):
+    """The same Triton with both models."""
+    triton.load("align_image")
+    triton.load("align_text", input="TEXT")
+    return triton
+
+
+@pytest.fixture
+def client(triton):
+    with AlignClient(triton.url, timeout=30) as client:
+        yield client
+
+
+def image(*orders):
+    return json.dumps(orders[0] if len(orders) == 1 else orders).encode()
+
+
+def text(*orders):
+    return image(*orders).decode()
+
+
+class TestAnotherModel:
+    def test_a_server_of_other_models_is_named_and_so_is_the_missing_one(self, triton, client):
+        for name in list(triton.loaded):
+            triton.unload(name)
+        with pytest.raises(ModelUnavailable, match=f"{triton.url} has no align_image"):
+            client.classify(b"picture", ["a"])
+        with pytest.raises(ModelUnavailable, match=r"no align_text.*is it an align-zoo server"):
+            client.embed_text("a")
+        assert client.ready() is client.ready(deep=True) is False
+
+    def test_a_model_that_was_unloaded_is_unavailable_and_comes_back(self, puppets, client):
+        client.embed_text("a")
+        puppets.unload("align_text")
+        with pytest.raises(ModelUnavailable, match=r"align_text.*finished loading"):
+            client.embed_text("a")
+        assert client.ready() is False
+        puppets.load("align_text", input="TEXT")
+        assert client.embed_text("a").shape == (1, 4)
+        assert client.ready() is client.ready(deep=True) is True
+
+    @pytest.mark.parametrize(
+        "settings", [{"input": "PIXELS"}, {"kind": "FP32"}], ids=["other input", "other type"]
+    )
+    def test_a_model_of_our_name_with_other_inputs_breaks_the_contract(
+        self, triton, client, settings
+    ):
+        triton.load("align_image", **settings)
+        with pytest.raises(ModelUnavailable, match=r"align_image.*does not speak align-zoo's"):
+            client.embed_image(b"picture")
+
+    @pytest.mark.parametrize(
+        "order, words",
+        [
+            ({"without": "EMBEDDING"}, "no output EMBEDDING"),
+            ({"without": "CHECKPOINT"}, "no output CHECKPOINT"),
+            ({"embedding": [[1, 0], [0, 1]]}, r"EMBEDDING is float32 \[1, 2, 2\]"),
+            ({"embedding": [3, 4]}, "no unit vectors"),
+            ({"embedding": [float("nan"), 1]}, "no unit vectors"),
+        ],
+    )
+    def test_an_answer_that_align_cannot_give_breaks_the_contract(
+        self, puppets, client, order, words
+    ):
+        for call in (client.embed_image, lambda i: client.classify(i, ["a"])):
+            with pytest.raises(ModelUnavailable, match=f"align-zoo's contract: .*{words}"):
+                call(image(order))
+
+    @pytest.mark.parametrize(
+        "order, words",
+        [
+            ({"without": "TEMPERATURE"}, "no output TEMPERATURE"),
+            ({"temperature": 0}, r"TEMPERATURE is 0\.0"),
+            ({"temperature": float("nan")}, "TEMPERATURE"),
+            ({"rows": 0}, "EMBEDDING"),
+        ],
+    )
+    def test_a_text_s_answer_without_a_sound_temperature_breaks_it(
+        self, puppets, client, order, words
+    ):
+        with pytest.raises(ModelUnavailable, match=f"align_text.*contract: .*{words}"):
+            client.embed_text(text(order))
+
+    def test_towers_of_different_width_break_it(self, puppets, client):
+        with pytest.raises(ModelUnavailable, match=r"contract: .*differ in width"):
+            client.classify(image({"embedding": [1, 0]}), ["a"])
+
+    def test_a_server_s_own_failure_is_told(self, puppets, client):
+        with pytest.raises(ModelUnavailable, match=r"align_image on .* failed: no memory"):
+            client.embed_image(image({"error": "no memory"}))
+
+    def test_a_smaller_batch_size_after_a_reload_is_learnt(self, puppets, client):
+        texts = [f"text {i}" for i in range(8)]
+        assert client.embed_text(texts).shape == (8, 4)
+        puppets.load("align_text", input="TEXT", batch=2)
+        with pytest.raises(ModelUnavailable, match=r"batch size .* call again"):
+            client.embed_text(texts)
+        assert client.embed_text(texts).shape == (8, 4)
+
+
+OLD = {"checkpoint": "old", "embedding": [1, 0, 0, 0]}
+NEW = {"checkpoint": "new", "embedding": [0, 1, 0, 0]}
+
+
+class TestReload:
+    def test_towers_of_two_checkpoints_are_never_compared(self, puppets, client):
+        with pytest.raises(ModelUnavailable, match=r"different checkpoints \(new, old\)"):
+            client.similarity(image(OLD), text(NEW))
+        with pytest.raises(ModelUnavailable, match=r"different checkpoints \(new, old\)"):
+            client.embed_image([image(OLD), image(NEW)])
+
+    def test_a_reload_between_image_and_text_costs_a_second_try(self, puppets, client):
+        changing, changed = image(OLD, NEW), text(NEW)
+        assert client.similarity(changing, changed) == [[1]]
+
+    def test_a_reload_in_the_middle_of_a_batch_costs_a_second_try(self, puppets, client):
+        rows = client.embed_image([image(NEW), image(OLD, NEW), image(NEW)])
+        assert np.array_equal(rows, [NEW["embedding"]] * 3)
+
+    def test_cached_labels_are_used_only_with_the_checkpoint_that_made_them(self, puppets, client):
+        label = text(OLD, NEW, {"error": "asked a third time"})
+        assert client.similarity(image(OLD), label) == [[1]]
+        assert client.similarity(image(OLD), label) == [[1]]
+        assert client.similarity(image(NEW), label) == [[1]]
+        assert client.similarity(image(NEW), label) == [[1]]
+        assert client.similarity(image(OLD), label) == [[1]]
+
+    def test_without_a_cache_every_label_is_asked_for_again(self, puppets):
+        label = text(OLD, {"error": "asked a second time"}, {})
+        with AlignClient(puppets.url, label_cache_size=0) as client:
+            client.similarity(image(OLD), label)
+            with pytest.raises(ModelUnavailable, match="asked a second time"):
+                client.similarity(image(OLD), label)
+
+    def test_the_temperature_is_the_one_served_with_the_labels(self, puppets, client):
+        warm = text({"temperature": 2.0, "embedding": [0, 1, 0, 0]})
+        cool = text({"temperature": 2.0})
+        (best, other) = client.classify(image({}), [warm, cool])
+        assert best.label == cool
+        assert best.score / other.score == pytest.approx(np.exp(1 / 2.0))
+
+
+class TestLoad:
+    def test_a_full_queue_is_overload_and_other_calls_go_on(self, puppets):
+        with AlignClient(puppets.url, max_in_flight=40) as client:
+            with pytest.raises(Overloaded, match="too much to do"):
+                client.embed_image([image({"seconds": 0.2})] * 40)
+            assert client.embed_image(b"picture").shape == (1, 4)
+
+    def test_many_more_items_than_are_in_flight_are_all_answered_in_order(self, puppets):
+        vectors = np.eye(4)[np.random.default_rng(0).integers(0, 4, 200)]
+        with AlignClient(puppets.url, max_in_flight=4) as client:
+            rows = client.embed_image([image({"embedding": v.tolist()}) for v in vectors])
+        assert np.array_equal(rows, vectors)
+
+    def test_the_timeout_holds_for_the_whole_call(self, puppets):
+        with AlignClient(puppets.url, timeout=1, max_in_flight=2) as client:
+            start = time.monotonic()
+            with pytest.raises(DeadlineExceeded, match="within 1 s"):
+                client.embed_image([image({"seconds": 0.3})] * 30)
+            assert 0.9 < time.monotonic() - start < 1.5
+
+    def test_a_large_batch_does_not_keep_another_thread_waiting(self, puppets):
+        with AlignClient(puppets.url, max_in_flight=2) as client:
+            slow = [image({"seconds": 0.005})] * 200
+            large = threading.Thread(target=client.embed_image, args=(slow,))
+            large.start()
+            client.embed_image([b"picture"] * 3)
+            assert large.is_alive()
+            large.join()
+
+    def test_bad_items_are_named_after_all_others_are_finished(self, puppets, client):
+        once = image({"embedding": [1, 0, 0, 0]}, {"error": "asked twice"})
+        with pytest.raises(InvalidInput, match=r"^image 0: .*'nowhere' does not exist"):
+            client.embed_image(["nowhere", once])
+        with pytest.raises(ModelUnavailable, match="asked twice"):
+            client.embed_image(once)
+
+    def test_closing_from_another_thread_ends_the_calls(self, puppets):
+        client = AlignClient(puppets.url)
+        threading.Timer(0.3, client.close).start()
+        with pytest.raises(AlignClientError, match="closed"):
+            client.embed_image([image({"seconds": 0.1})] * 20)
+
+
+def test_only_the_deep_question_notices_a_dead_model(puppets, client):
+    wait_until(lambda: client.ready(deep=True))  # what was cancelled may still fill the queue
+    with pytest.raises(ModelUnavailable, match=r"align_text.*has died; the server must be rest"):
+        client.embed_text(text({"die": True}))
+    assert client.ready() is True
+    assert client.ready(deep=True) is False
+    puppets.unload("align_text")

@@ -1,0 +1,132 @@
+"""No server, the wrong server: over real loopback sockets."""
+
+import http.server
+import socket
+import threading
+import time
+from concurrent import futures
+
+import grpc
+import numpy as np
+import pytest
+
+from align_client import AlignClient, AlignClientError, DeadlineExceeded, ServerUnavailable
+
+PICTURE = np.zeros((4, 4, 3), np.uint8)
+
+
+@pytest.fixture
+def nobody():
+    """An address that nothing listens on: taken, but not listening."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent():
+    """Accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture
+def http_server():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def other_grpc():
+    """A gRPC server that knows none of Triton's methods."""
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+CALLS = [
+    lambda client: client.classify(PICTURE, ["a"]),
+    lambda client: client.similarity(PICTURE, ["a"]),
+    lambda client: client.embed_image([PICTURE] * 3),
+    lambda client: client.embed_text(["a", "b"]),
+    lambda client: client.temperature(),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_where_nothing_listens_every_call_names_the_address_at_once(nobody, call):
+    with AlignClient(nobody, timeout=20) as client:
+        start = time.monotonic()
+        with pytest.raises(ServerUnavailable, match=f"{nobody} cannot be reached") as caught:
+            call(client)
+    assert time.monotonic() - start < 5
+    assert caught.value.__cause__ is not None
+
+
+def test_an_unknown_host_is_unavailable():
+    with (
+        AlignClient("no-such-host.invalid:8001", timeout=10) as client,
+        pytest.raises(ServerUnavailable, match=r"no-such-host\.invalid:8001"),
+    ):
+        client.embed_text("a")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_an_http_server_is_told_from_triton_s_grpc(http_server, call):
+    with (
+        AlignClient(http_server, timeout=10) as client,
+        pytest.raises(ServerUnavailable, match="8001 is gRPC, 8000 HTTP"),
+    ):
+        call(client)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_another_grpc_server_is_told_from_triton(other_grpc, call):
+    with (
+        AlignClient(other_grpc, timeout=10) as client,
+        pytest.raises(ServerUnavailable, match="no Triton"),
+    ):
+        call(client)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_timeout_is_for_the_whole_call_however_many_requests_it_needs(silent, call):
+    with AlignClient(silent, timeout=0.5, max_in_flight=1) as client:
+        start = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match=f"{silent} did not answer within 0.5 s"):
+            call(client)
+    assert 0.4 < time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("where", ["nobody", "silent", "http_server", "other_grpc"])
+def test_ready_is_false_and_raises_nothing(request, where, deep):
+    with AlignClient(request.getfixturevalue(where), timeout=0.5) as client:
+        assert client.ready(deep=deep) is False
+
+
+def test_a_closed_client_says_so(nobody):
+    client = AlignClient(nobody)
+    client.close()
+    client.close()
+    for call in [*CALLS, lambda client: client.ready()]:
+        with pytest.raises(AlignClientError, match="closed"):
+            call(client)
+
+
+@pytest.mark.parametrize("requests", [1, 100])
+def test_closing_ends_the_calls_under_way(silent, requests):
+    client = AlignClient(silent, timeout=30)
+    start = time.monotonic()
+    threading.Timer(0.3, client.close).start()
+    with pytest.raises(AlignClientError, match="closed"):
+        client.embed_image([PICTURE] * requests)
+    assert time.monotonic() - start < 5
