@@ -119,7 +119,11 @@ def _create(variant: str, pretrained: bool, config: VisionConfig, **kwargs: Any)
         pretrained,
         config=config,
         pretrained_filter_fn=checkpoint_filter_fn,
-        feature_cfg={"flatten_sequential": True},
+        # One level behind the stem, one behind each stride.
+        feature_cfg={
+            "flatten_sequential": True,
+            "out_indices": tuple(range(1 + list(config.strides).count(2))),
+        },
         **kwargs,
     )
     return model
@@ -157,9 +161,9 @@ default_cfgs = generate_default_cfgs(
         ),
         "align_tiny_image.shapes_digits": _cfg(
             file=str(EMBEDDED["align_tiny"] / "model.safetensors"),
-            input_size=(3, 65, 65),
-            pool_size=(2, 2),
-            crop_pct=65 / 78,
+            input_size=(3, 49, 49),
+            pool_size=(3, 3),
+            crop_pct=49 / 56,
         ),
     }
 )

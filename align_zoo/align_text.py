@@ -142,7 +142,7 @@ default_cfgs = generate_default_cfgs(
             origin_url="https://github.com/kakaobrain/coyo-align",
         ),
         "align_tiny_text.shapes_digits": _cfg(
-            file=str(EMBEDDED["align_tiny"] / "model.safetensors"), num_classes=112
+            file=str(EMBEDDED["align_tiny"] / "model.safetensors"), num_classes=128
         ),
     }
 )

@@ -10,8 +10,11 @@ import json
 from pathlib import Path
 
 import torch
+from timm.layers import create_conv2d
 from torch import nn
 from transformers import AlignConfig, AlignModel, BertTokenizerFast
+
+from align_zoo.layers import FixedPadConv2d
 
 PREPROCESSOR = {
     "image_processor_type": "EfficientNetImageProcessor",
@@ -93,3 +96,20 @@ def save_checkpoint(
     )
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def with_same_padding(tower: torch.nn.Module) -> torch.nn.Module:
+    """The tower as it would be with timm's padding: what the port must not do."""
+    for name, module in list(tower.named_modules()):
+        if isinstance(module, FixedPadConv2d):
+            same = create_conv2d(
+                module.in_channels,
+                module.out_channels,
+                module.kernel_size[0],
+                stride=2,
+                padding="same",
+                groups=module.groups,
+            )
+            same.weight = module.weight
+            tower.set_submodule(name, same)
+    return tower

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from checkpoints import lively_model, small_config
+from checkpoints import lively_model, small_config, with_same_padding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import create_conv2d
@@ -65,18 +65,7 @@ def test_a_tower_with_timms_same_padding_would_be_found_out(size):
     with torch.inference_mode():
         expected = theirs.get_image_features(x).pooler_output
         right = (tower(x) - expected).norm() / expected.norm()
-        for name, module in list(tower.named_modules()):
-            if isinstance(module, FixedPadConv2d):
-                same = create_conv2d(
-                    module.in_channels,
-                    module.out_channels,
-                    module.kernel_size[0],
-                    stride=2,
-                    padding="same",
-                    groups=module.groups,
-                )
-                same.weight = module.weight
-                tower.set_submodule(name, same)
+        with_same_padding(tower)
         wrong = (tower(x) - expected).norm() / expected.norm()
     assert right < 1e-5
     assert wrong > 1e-3

@@ -20,5 +20,5 @@ def test_errors_are_one_tree():
 def test_one_call_gives_all_three_pieces():
     model, transform, tokenizer = align_zoo.create_align("align_tiny")
     assert not model.training
-    assert transform.input_size == (65, 65)
+    assert transform.input_size == (49, 49)
     assert tokenizer("a red circle")["input_ids"].ndim == 2

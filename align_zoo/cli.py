@@ -1,0 +1,101 @@
+"""The align-zoo command: arguments in, exit code out; the work is done in align_zoo.serving."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from align_zoo.errors import AlignZooError
+from align_zoo.serving.settings import DEFAULT_MODEL
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="ALIGN behind a real tritonserver.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def serve(
+    flags: Annotated[
+        Optional[list[str]],
+        typer.Argument(metavar="-- TRITON_FLAGS", help="Further flags of tritonserver."),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(envvar="ALIGN_ZOO_MODEL", help='A hub id, a folder, or "align_tiny".'),
+    ] = DEFAULT_MODEL,
+    revision: Annotated[
+        Optional[str],
+        typer.Option(envvar="ALIGN_ZOO_REVISION", help="Branch, tag or commit of a hub id."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    grpc_port: Annotated[int, typer.Option(min=1, max=65535)] = 8001,
+    http_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    metrics_port: Annotated[int, typer.Option(min=1, max=65535)] = 8002,
+    repository: Annotated[
+        Optional[Path],
+        typer.Option(help="Model repository; ./model_repository or the shipped one by default."),
+    ] = None,
+) -> None:
+    """Run a tritonserver on ALIGN in the foreground; its exit code is ours."""
+    from align_zoo.serving import launcher
+    from align_zoo.serving.options import ServeOptions
+
+    with _one_line_errors():
+        options = ServeOptions(
+            model=model,
+            revision=revision,
+            host=host,
+            grpc_port=grpc_port,
+            http_port=http_port,
+            metrics_port=metrics_port,
+            repository=repository,
+            extra=flags or [],
+        )
+        raise typer.Exit(launcher.serve(options))
+
+
+@app.command()
+def probe(
+    url: Annotated[str, typer.Argument(help="The server's gRPC address.")] = "localhost:8001",
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each answer.")] = 10.0,
+) -> None:
+    """Ask both models for one real inference: exit 0 if they answer, else 1 and why."""
+    from align_zoo.serving import probe as health
+
+    with _one_line_errors():
+        well, why = health.explain(health.probe(url, timeout=timeout))
+        typer.echo(f"{url}: {why}")
+        raise typer.Exit(0 if well else 1)
+
+
+@app.command()
+def demo() -> None:
+    """Start a server on align_tiny, classify the shipped pictures, stop it."""
+    from rich.console import Console
+
+    from align_zoo.serving.demo import run_demo
+
+    # As Ctrl-C does: unwind, so that the server is stopped, too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    with _one_line_errors():
+        run_demo(Console())
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except AlignZooError as error:
+        typer.echo(f"align-zoo: {error}", err=True)
+        raise typer.Exit(1) from None

@@ -1,0 +1,28 @@
+"""The real tritonserver that the end-to-end tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from align_zoo.serving.launcher import ServerProcess, run_server
+from align_zoo.serving.options import ServeOptions
+
+
+@pytest.fixture(scope="session")
+def served_name() -> str:
+    """The checkpoint behind ``server``."""
+    return "align_tiny"
+
+
+@pytest.fixture(scope="session")
+def server(served_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """tritonserver on align_tiny at ``grpc_url`` and ``http_url``, on free loopback ports.
+
+    Where there is none, or it does not answer, the tests that want it fail and say why.
+    """
+    log = tmp_path_factory.mktemp("server") / "tritonserver.log"
+    options = ServeOptions(model=served_name).on_free_ports()
+    with run_server(options, log=log) as running:
+        yield running
