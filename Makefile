@@ -1,0 +1,62 @@
+# make setup   the environment alone: .venv with all that the commands below need
+# make demo    a real tritonserver classifies the shipped pictures
+# make test    the whole test suite, against the real tritonserver
+# make lint    ruff and mypy
+# make constraints   renew constraints.txt with today's versions
+# make clean   remove .venv and what the tools left
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first that runs and fits; `make PYTHON=...` names another.
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
+
+# Both: older pips read the first for the packages that build ours, newer ones the second.
+PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet
+PINS := pyproject.toml client/pyproject.toml constraints.txt
+
+.PHONY: setup demo test lint constraints clean
+
+setup: $(VENV)/.setup
+
+demo: setup
+	@$(BIN)/align-zoo demo
+
+test: $(VENV)/.test-tools
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test-tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.setup: $(PINS)
+	@test -n "$(PYTHON)" || { echo "align-zoo needs Python 3.11 or 3.12 with venv:" \
+		"none of python3.11, python3.12 and python3 fits" >&2; exit 1; }
+	@echo "installing the environment into $(VENV) (some minutes the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --editable ".[server]" --editable ./client
+	@touch $@
+
+$(VENV)/.test-tools: $(VENV)/.setup
+	@echo "installing the test tools into $(VENV) ..."
+	@$(PIP_INSTALL) --editable ".[server,test]" --editable ./client
+	@touch $@
+
+constraints:
+	rm -rf build/constraints
+	$(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --upgrade "setuptools>=77" ".[server,test]" ./client
+	sed '/^[^#]/d' constraints.txt > build/constraints.txt
+	build/constraints/bin/python -m pip freeze --all --exclude pip \
+		--exclude align-zoo --exclude align-client >> build/constraints.txt
+	mv build/constraints.txt constraints.txt
+	rm -rf build/constraints
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf *.egg-info client/*.egg-info

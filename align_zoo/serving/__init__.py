@@ -1,0 +1,1 @@
+"""Behind Triton: what the model repository calls; finding, starting and watching tritonserver."""

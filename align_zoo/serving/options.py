@@ -1,0 +1,94 @@
+"""What to serve and where, and the command line and environment that say so to tritonserver."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from align_zoo.errors import AlignZooError
+from align_zoo.serving.backend import backend_folder, python_environment
+from align_zoo.serving.settings import DEFAULT_MODEL
+from align_zoo.serving.tritonserver import TritonServer
+
+__all__ = ["ServeOptions", "command", "default_repository", "environment"]
+
+
+def default_repository() -> Path:
+    """``./model_repository`` if there is one, else the one that align-zoo ships."""
+    here = Path("model_repository")
+    return here if here.is_dir() else Path(__file__).parent / "model_repository"
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What to serve, and where."""
+
+    model: str = DEFAULT_MODEL
+    revision: str | None = None
+    host: str = "127.0.0.1"
+    """Loopback unless asked otherwise: Triton has no access control of its own."""
+    grpc_port: int = 8001
+    http_port: int = 8000
+    metrics_port: int = 8002
+    repository: Path | None = None
+    extra: Sequence[str] = ()
+    """Further flags of tritonserver."""
+
+    def on_free_ports(self) -> ServeOptions:
+        """The same on three ports that nobody listens on now."""
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+            for each in sockets:
+                each.bind((self.host, 0))
+            grpc, http, metrics = (each.getsockname()[1] for each in sockets)
+        return replace(self, grpc_port=grpc, http_port=http, metrics_port=metrics)
+
+
+def command(server: TritonServer, options: ServeOptions, *, shm_prefix: str) -> list[str]:
+    """The command line that serves ``options``.
+
+    Args:
+        server: what to start.
+        options: what to serve, and where.
+        shm_prefix: how the names of its files in /dev/shm begin.
+
+    Raises:
+        AlignZooError: there is no model repository, or this Python cannot be served.
+    """
+    repository = options.repository or default_repository()
+    if not repository.is_dir():
+        raise AlignZooError(f"there is no model repository at {repository}")
+    line = [
+        str(server.binary),
+        f"--model-repository={repository.absolute()}",
+        "--disable-auto-complete-config",
+        f"--grpc-address={options.host}",
+        f"--grpc-port={options.grpc_port}",
+        f"--http-address={options.host}",
+        f"--http-port={options.http_port}",
+        f"--metrics-address={options.host}",
+        f"--metrics-port={options.metrics_port}",
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        "--backend-config=python,shm-default-byte-size=16777216",
+    ]
+    if server.wheel:
+        line.append(f"--backend-directory={backend_folder(server.wheel)}")
+    return [*line, *options.extra]
+
+
+def environment(
+    server: TritonServer, options: ServeOptions, env: Mapping[str, str]
+) -> dict[str, str]:
+    """``env`` with the checkpoint to serve, and with what the server needs to run our Python.
+
+    Raises:
+        AlignZooError: this Python cannot be served.
+    """
+    changed = python_environment(env) if server.wheel else dict(env)
+    changed["ALIGN_ZOO_MODEL"] = options.model
+    # Empty: a revision in our own environment belongs to another model.
+    changed["ALIGN_ZOO_REVISION"] = options.revision or ""
+    return changed

@@ -1,0 +1,47 @@
+"""What a served model reads from its environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from align_zoo.errors import AlignZooError
+
+__all__ = ["DEFAULT_MODEL", "ServingSettings"]
+
+DEFAULT_MODEL = "kakaobrain/align-base"
+
+
+@dataclass(frozen=True)
+class ServingSettings:
+    """The same for both towers, so that they always serve one checkpoint."""
+
+    model: str = DEFAULT_MODEL
+    """``ALIGN_ZOO_MODEL``: a hub id, a folder in Hugging Face's format, or "align_tiny"."""
+
+    revision: str | None = None
+    """``ALIGN_ZOO_REVISION``: branch, tag or commit of a hub id."""
+
+    threads: int | None = None
+    """``ALIGN_ZOO_THREADS``: CPU threads a tower; None leaves torch's default, all cores.
+
+    All cores, although the two towers run in two processes: a picture costs ten times a label,
+    so one tower is busy while the other waits, and half the cores would double its time.
+    """
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> ServingSettings:
+        """Read the three variables; an empty one counts as absent.
+
+        Raises:
+            AlignZooError: ``ALIGN_ZOO_THREADS`` is no whole number above 0.
+        """
+        threads = env.get("ALIGN_ZOO_THREADS") or None
+        if threads is not None and (not threads.isdecimal() or int(threads) < 1):
+            raise AlignZooError(f"ALIGN_ZOO_THREADS is {threads!r}, not a whole number above 0")
+        return cls(
+            model=env.get("ALIGN_ZOO_MODEL") or DEFAULT_MODEL,
+            revision=env.get("ALIGN_ZOO_REVISION") or None,
+            threads=int(threads) if threads else None,
+        )

@@ -1,0 +1,27 @@
+"""The demonstration: every shipped picture gets an answer from a real server."""
+
+import io
+
+from rich.console import Console
+
+from align_zoo.serving.demo import classify_all, run_demo, sample_labels, sample_pictures
+
+
+def test_every_shipped_picture_gets_a_label_of_the_list(server):
+    pictures, labels = sample_pictures(), sample_labels()
+    assert len(pictures) >= 6
+    answers = classify_all(server.grpc_url, pictures, labels)
+    assert [answer.picture for answer in answers] == [picture.name for picture in pictures]
+    for answer in answers:
+        assert answer.label in labels
+        assert 0 < answer.probability <= 1
+        assert answer.milliseconds > 0
+
+
+def test_the_demo_prints_a_table_and_a_summary():
+    console = Console(file=io.StringIO(), width=100)
+    run_demo(console)
+    text = console.file.getvalue()
+    for word in ("picture", "best label", "probability", "ms", sample_pictures()[0].name):
+        assert word in text
+    assert text.rstrip().endswith("the server is stopped.")

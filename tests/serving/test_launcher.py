@@ -1,0 +1,165 @@
+"""Starting, watching and ending real servers."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from calls import ask, ask_at_once
+from tritonclient import grpc
+
+from align_zoo import AlignZooError
+from align_zoo.serving.launcher import ServerProcess, run_server
+from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.probe import explain, probe
+
+ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def shared_memory():
+    return {path.name for path in SHARED_MEMORY.glob("align_zoo_*")}
+
+
+def command(options, *flags):
+    return [
+        str(ALIGN_ZOO),
+        "serve",
+        f"--model={options.model}",
+        f"--grpc-port={options.grpc_port}",
+        f"--http-port={options.http_port}",
+        f"--metrics-port={options.metrics_port}",
+        *flags,
+    ]
+
+
+def test_serve_ends_with_its_server_and_leaves_nothing_behind(tmp_path):
+    options = ServeOptions(model="align_tiny").on_free_ports()
+    before = shared_memory()
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command(options, "--", "--exit-timeout-secs=20"),
+            cwd=tmp_path,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until_answering(process, f"{options.host}:{options.grpc_port}")
+        assert "exit_timeout                     | 20" in (tmp_path / "log").read_text()
+        assert shared_memory() > before
+        (triton,) = children(process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert not Path(f"/proc/{triton}").exists()
+        assert shared_memory() == before
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_serve_says_which_checkpoint_cannot_be_loaded(tmp_path):
+    options = ServeOptions(model=str(tmp_path / "nowhere")).on_free_ports()
+    done = subprocess.run(command(options), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert f"{tmp_path / 'nowhere'} does not exist" in done.stdout + done.stderr
+
+
+def test_a_server_that_dies_early_shows_its_log(tmp_path):
+    options = ServeOptions(model="align_tiny", repository=tmp_path, extra=["--load-model=none"])
+    with (
+        pytest.raises(AlignZooError, match=r"ended with exit code 1; from its log") as error,
+        run_server(options.on_free_ports(), log=tmp_path / "log"),
+    ):
+        pass
+    assert "load-model" in str(error.value)
+
+
+def test_a_missing_repository_is_named(tmp_path):
+    with pytest.raises(AlignZooError, match=r"no model repository at .*nowhere"):
+        ServerProcess(ServeOptions(repository=tmp_path / "nowhere"))
+
+
+SABOTAGED = textwrap.dedent("""
+    import os, signal
+    from align_zoo.serving.triton_adapter import TritonAdapter
+
+    class TritonPythonModel:
+        def initialize(self, args):
+            self.adapter = TritonAdapter("text", args)
+            self.embed, self.adapter._service.embed = self.adapter._service.embed, self.sabotage
+
+        def sabotage(self, items):
+            if b"bug" in items:
+                raise RuntimeError("a secret")
+            if b"crash" in items:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self.embed(items)
+
+        def execute(self, requests):
+            return self.adapter.execute(requests)
+""")
+
+
+@pytest.fixture(scope="module")
+def sabotaged(tmp_path_factory):
+    """A server whose text model can be made to fail."""
+    folder = tmp_path_factory.mktemp("sabotaged")
+    repository = shutil.copytree(REPOSITORY, folder / "model_repository")
+    (repository / "align_text" / "1" / "model.py").write_text(SABOTAGED)
+    options = ServeOptions(
+        model="align_tiny",
+        repository=repository,
+        extra=["--exit-timeout-secs=5"],  # which a dead model makes it wait for
+    ).on_free_ports()
+    with run_server(options, log=folder / "log") as server:
+        yield server
+
+
+def test_a_bug_is_answered_without_its_details_and_harms_no_other_request(sabotaged):
+    with grpc.InferenceServerClient(sabotaged.grpc_url) as triton:
+        answers = ask_at_once(triton, "align_text", [[b"a"], [b"bug"], [b"b", b"c"], [b"d"]])
+    error = answers.pop(1)
+    assert error.status() == "StatusCode.INTERNAL"
+    assert error.message() == "internal error (RuntimeError)"
+    assert [len(answer) for answer in answers] == [1, 2, 1]
+    assert "RuntimeError: a secret" in sabotaged.log.read_text()
+
+
+def test_a_dead_model_is_ready_for_triton_but_not_for_a_probe(sabotaged):
+    with grpc.InferenceServerClient(sabotaged.grpc_url) as triton:
+        with pytest.raises(Exception, match=r"Stub process|stub process|INTERNAL"):
+            ask(triton, "align_text", [b"crash"])
+        assert triton.is_server_ready()
+        assert triton.is_model_ready("align_text")
+    well, why = explain(probe(sabotaged.grpc_url))
+    assert not well
+    assert why.startswith("align_text: INTERNAL")
+    assert "align_image" not in why
+    # and even so, ending it leaves nothing in shared memory
+    sabotaged.stop()
+    assert not any(SHARED_MEMORY.glob(f"{sabotaged._prefix}*"))
+
+
+def until_answering(process, url):
+    while not explain(probe(url))[0]:
+        with pytest.raises(subprocess.TimeoutExpired):  # else it has ended
+            process.wait(0.2)
+
+
+def children(pid):
+    return [
+        int(status.parent.name)
+        for status in Path("/proc").glob("[0-9]*/stat")
+        if parent(status) == pid
+    ]
+
+
+def parent(status):
+    try:
+        return int(status.read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None

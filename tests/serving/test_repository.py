@@ -1,0 +1,46 @@
+"""The model repository, as a checkout has it and as a wheel carries it."""
+
+from pathlib import Path
+
+import pytest
+import tomllib
+
+import align_zoo
+from align_zoo.serving.options import default_repository
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+
+
+def test_a_checkouts_repository_comes_first(monkeypatch):
+    monkeypatch.chdir(CHECKOUT)
+    assert default_repository().resolve() == CHECKOUT / "model_repository"
+
+
+def test_elsewhere_it_is_the_packages(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert default_repository().is_relative_to(Path(align_zoo.__file__).parent)
+    assert files(default_repository()) == files(CHECKOUT / "model_repository")
+
+
+def test_a_wheel_carries_every_file_of_it():
+    package = CHECKOUT / "align_zoo"
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["align_zoo"]
+    carried = {path for pattern in patterns for path in package.glob(pattern)}
+    shipped = package / "serving" / "model_repository"
+    assert {shipped / name for name in files(CHECKOUT / "model_repository")} <= carried
+
+
+@pytest.mark.parametrize("model", ["align_image", "align_text"])
+def test_model_py_holds_no_logic(model):
+    source = (CHECKOUT / "model_repository" / model / "1" / "model.py").read_text()
+    assert len(source.splitlines()) < 20
+    assert not any(f"\n{word} " in source for word in ("    if", "    for", "import"))

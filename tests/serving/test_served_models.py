@@ -1,0 +1,104 @@
+"""Both models behind the real tritonserver: strings in, unit vectors out."""
+
+import numpy as np
+import pytest
+import torch
+from calls import ask, ask_at_once, executions
+from tritonclient.utils import InferenceServerException
+
+from align_zoo import create_align
+from align_zoo.preprocess import decode_image
+
+TEXTS = [b"a red circle", b"blue", b"the digit three", b"a photo of a big green star", b"ring"]
+
+
+@pytest.fixture(scope="module")
+def reference(served_name):
+    return create_align(served_name)
+
+
+@torch.inference_mode()
+def test_pictures_equal_the_model_in_process(triton, reference, pictures):
+    model, transform, _ = reference
+    pixels = torch.stack([transform(decode_image(data)) for data in pictures])
+    expected = model.encode_image(pixels, normalize=True).numpy()
+    answer = ask(triton, "align_image", pictures).as_numpy("EMBEDDING")
+    assert answer.dtype == np.float32
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_texts_equal_the_model_in_process(triton, reference):
+    model, _, tokenizer = reference
+    expected = model.encode_text(tokenizer([t.decode() for t in TEXTS]), normalize=True).numpy()
+    answer = ask(triton, "align_text", TEXTS)
+    np.testing.assert_allclose(answer.as_numpy("EMBEDDING"), expected, atol=1e-5)
+    temperature = np.full((len(TEXTS), 1), model.temperature.item())
+    np.testing.assert_allclose(answer.as_numpy("TEMPERATURE"), temperature, rtol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["align_image", "align_text"])
+def test_embeddings_are_unit_rows_of_a_named_checkpoint(triton, model, pictures):
+    answer = ask(triton, model, pictures[:3] if model == "align_image" else TEXTS[:3])
+    np.testing.assert_allclose(np.linalg.norm(answer.as_numpy("EMBEDDING"), axis=1), 1, atol=1e-5)
+    names = answer.as_numpy("CHECKPOINT")
+    assert names.shape == (3, 1)
+    assert len(set(names.ravel())) == 1
+
+
+def test_both_models_name_the_same_checkpoint(triton, pictures):
+    image = ask(triton, "align_image", pictures[:1]).as_numpy("CHECKPOINT")
+    assert image == ask(triton, "align_text", TEXTS[:1]).as_numpy("CHECKPOINT")
+
+
+@pytest.mark.parametrize("model", ["align_image", "align_text"])
+def test_requests_of_different_sizes_share_a_batch(triton, model, pictures):
+    items = pictures if model == "align_image" else [b"cat", b"dog", b"a bird", *TEXTS]
+    alone = np.concatenate([ask(triton, model, [item]).as_numpy("EMBEDDING") for item in items])
+    requests, rows = [], []
+    for i in range(24):
+        size = 1 + i % 3
+        rows.append([(i + k) % len(items) for k in range(size)])
+        requests.append([items[row] for row in rows[-1]])
+    before = executions(triton, model)
+    answers = ask_at_once(triton, model, requests)
+    assert executions(triton, model) - before < len(requests)
+    for answer, expected in zip(answers, rows, strict=True):
+        np.testing.assert_allclose(answer, alone[expected], atol=1e-5)
+
+
+BAD = {
+    "align_image": [
+        ([b""], "the picture is empty"),
+        ([b"hello"], "not a picture in an accepted format"),
+        (["GOOD", "TRUNCATED"], "item 1: the PNG picture is truncated or damaged"),
+    ],
+    "align_text": [
+        ([b""], "the text is empty"),
+        ([b"\x00 "], "the text is blank"),
+        ([b"cat", b"dog", b"\xff\xfe"], "item 2: the text is not UTF-8"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "items", "reason"),
+    [(model, items, reason) for model, cases in BAD.items() for items, reason in cases],
+)
+def test_a_bad_request_fails_alone_with_its_reason(triton, model, items, reason, pictures):
+    good = pictures if model == "align_image" else TEXTS
+    swaps = {"GOOD": pictures[0], "TRUNCATED": pictures[1][:-40]}
+    bad = [swaps[item] if isinstance(item, str) else item for item in items]
+    alone = [ask(triton, model, [item]).as_numpy("EMBEDDING") for item in good[:4]]
+    answers = ask_at_once(triton, model, [[good[0]], [good[1]], bad, [good[2]], [good[3]]])
+    error = answers.pop(2)
+    assert isinstance(error, InferenceServerException)
+    assert error.status() == "StatusCode.INVALID_ARGUMENT"
+    assert error.message().startswith(reason)
+    for answer, expected in zip(answers, alone, strict=True):
+        np.testing.assert_allclose(answer, expected, atol=1e-5)
+
+
+def test_more_than_a_batch_is_refused_by_the_server(triton):
+    with pytest.raises(InferenceServerException, match="batch-size must be <= 64"):
+        ask(triton, "align_text", [b"cat"] * 65)

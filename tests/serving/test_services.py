@@ -1,0 +1,121 @@
+"""Both towers as services, without Triton: each item its unit vector, or its own error."""
+
+import numpy as np
+import pytest
+import torch
+
+from align_zoo import CheckpointError, InvalidImage, InvalidText, create_align
+from align_zoo.preprocess import decode_image
+from align_zoo.serving.image_service import ImageService
+from align_zoo.serving.text_service import TextService, decode_text, length_chunks
+
+TEXTS = ["a photo of a cat", "dog", "a red bus!", "photo " * 100]
+
+
+@pytest.fixture(scope="module")
+def image_service(small_checkpoint):
+    return ImageService(small_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def text_service(small_checkpoint):
+    return TextService(small_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def reference(small_checkpoint):
+    return create_align(small_checkpoint)
+
+
+@torch.inference_mode()
+def test_pictures_get_the_models_embeddings(image_service, reference, pictures):
+    model, transform, _ = reference
+    pixels = torch.stack([transform(decode_image(data)) for data in pictures])
+    expected = model.encode_image(pixels, normalize=True).numpy()
+    np.testing.assert_allclose(np.stack(image_service.embed(pictures)), expected, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_texts_get_the_models_embeddings(text_service, reference):
+    model, _, tokenizer = reference
+    expected = model.encode_text(tokenizer(TEXTS), normalize=True).numpy()
+    answers = text_service.embed([text.encode() for text in TEXTS])
+    np.testing.assert_allclose(np.stack(answers), expected, atol=1e-5)
+
+
+def test_a_bad_picture_leaves_the_others_their_answers(image_service, pictures):
+    alone = image_service.embed(pictures[:2])
+    first, bad, second = image_service.embed([pictures[0], b"<svg/>", pictures[1]])
+    assert isinstance(bad, InvalidImage)
+    np.testing.assert_allclose([first, second], alone, atol=1e-6)
+
+
+def test_a_bad_text_leaves_the_others_their_answers(text_service):
+    first, bad, second = text_service.embed([b"cat", b"\xff", b"dog"])
+    assert isinstance(bad, InvalidText)
+    np.testing.assert_allclose([first, second], text_service.embed([b"cat", b"dog"]), atol=1e-6)
+
+
+def test_only_bad_items_need_no_tower(image_service, text_service):
+    assert isinstance(image_service.embed([b""])[0], InvalidImage)
+    assert isinstance(text_service.embed([b""])[0], InvalidText)
+
+
+def test_limits_are_the_services(small_checkpoint, pictures):
+    (answer,) = ImageService(small_checkpoint, max_bytes=10).embed(pictures[:1])
+    assert "at most 10 are accepted" in str(answer)
+    (answer,) = ImageService(small_checkpoint, max_pixels=10).embed(pictures[:1])
+    assert "at most 10 are accepted" in str(answer)
+
+
+def test_both_towers_name_one_checkpoint(image_service, text_service, reference):
+    assert image_service.constants["CHECKPOINT"] == text_service.constants["CHECKPOINT"]
+    temperature = text_service.constants["TEMPERATURE"]
+    np.testing.assert_allclose(temperature, [reference[0].temperature.item()])
+
+
+def test_a_repeated_text_is_embedded_once(text_service, monkeypatch):
+    asked = []
+    forward = text_service._forward
+    monkeypatch.setattr(text_service, "_forward", lambda t: asked.extend(t) or forward(t))
+    first, _, again = text_service.embed([b"cat", b"dog", b"cat"])
+    assert sorted(asked) == ["cat", "dog"]
+    np.testing.assert_array_equal(first, again)
+
+
+def test_no_checkpoint_no_service(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere"):
+        TextService(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the text is empty"),
+        (b" \t\n", "the text is blank"),
+        (b"\x00\x00", "the text is blank"),
+        ("\u200b\u00a0".encode(), "the text is blank"),
+        (b"caf\xe9", r"the text is not UTF-8 \(byte 3\)"),
+    ],
+)
+def test_text_without_meaning_is_refused(data, reason):
+    with pytest.raises(InvalidText, match=reason):
+        decode_text(data)
+
+
+@pytest.mark.parametrize("text", ["cat", "猫", "🐈", "a\x00b", "?"])
+def test_any_other_text_is_taken(text):
+    assert decode_text(text.encode()) == text
+
+
+def test_one_long_text_is_not_padded_to_by_short_ones():
+    short = {f"a photo of a {i}" for i in range(60)}
+    long = "word " * 2000
+    assert [sorted(chunk) for chunk in length_chunks(short | {long})] == [sorted(short), [long]]
+
+
+def test_chunks_have_at_most_64_texts_and_lose_none():
+    texts = {f"label {i}" for i in range(150)}
+    chunks = list(length_chunks(texts))
+    assert max(map(len, chunks)) == 64
+    assert sorted(text for chunk in chunks for text in chunk) == sorted(texts)
