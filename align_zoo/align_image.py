@@ -163,7 +163,7 @@ default_cfgs = generate_default_cfgs(
             file=str(EMBEDDED["align_tiny"] / "model.safetensors"),
             input_size=(3, 49, 49),
             pool_size=(3, 3),
-            crop_pct=49 / 56,
+            crop_pct=0.8445,  # timm resizes to floor(49 / 0.8445) = 58
         ),
     }
 )

@@ -62,9 +62,7 @@ def test_combinations_that_were_trained_on_are_found_too(checkpoint):
     assert accuracy(checkpoint, examples, shape_labels(ALL_PAIRS)) >= 0.95
 
 
-def test_shapes_and_digits_are_told_apart_in_one_list(
-    checkpoint, held_out_shapes, held_out_digits
-):
+def test_shapes_and_digits_are_told_apart_in_one_list(checkpoint, held_out_shapes, held_out_digits):
     both = shape_labels(ALL_PAIRS) | digit_labels()
     assert accuracy(checkpoint, held_out_shapes, both) >= 0.95
     assert accuracy(checkpoint, held_out_digits, both) >= 0.90

@@ -1,0 +1,76 @@
+"""What align_tiny knows: colours, shapes, digits, and the combinations training holds out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COLOURS = ("red", "green", "blue", "yellow", "orange", "purple")
+SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
+
+# Known too, but in no held-out combination. The more combinations training shows, the better
+# the model learns that colour and shape are independent of each other.
+ALL_COLOURS = (*COLOURS, "pink", "brown", "black", "white")
+ALL_SHAPES = (*SHAPES, "heart", "moon")
+
+SIZES = ("small", "big")
+DIGIT_WORDS = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+)
+
+# Each colour and each shape once: neither pictures nor captions of these occur in training.
+HELD_OUT = (
+    ("red", "star"),
+    ("green", "ring"),
+    ("blue", "triangle"),
+    ("yellow", "cross"),
+    ("orange", "circle"),
+    ("purple", "square"),
+)
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a picture shows, or what a caption says of it; ``None`` where nothing is said.
+
+    Attributes:
+        colour: One of ``ALL_COLOURS``.
+        shape: One of ``ALL_SHAPES``.
+        digit: 0 to 9. A meaning has a shape or a digit, never both.
+        size: One of ``SIZES``; a picture of neither size has ``None``.
+    """
+
+    colour: str | None = None
+    shape: str | None = None
+    digit: int | None = None
+    size: str | None = None
+
+    def holds_for(self, picture: Meaning) -> bool:
+        """Whether a caption with this meaning is true of a picture with that one."""
+        stated = (self.colour, self.shape, self.digit, self.size)
+        shown = (picture.colour, picture.shape, picture.digit, picture.size)
+        return all(said is None or said == seen for said, seen in zip(stated, shown, strict=True))
+
+    def rivals(self, picture: Meaning) -> bool:
+        """Whether a caption with this meaning is a fair wrong answer for that picture.
+
+        It has to be false of the picture. And where it could only ever be false, as 'star' of
+        anything red, since red stars are held out, it must not be held against the picture:
+        training would learn that what is red is no star.
+        """
+        one_sided = (picture.colour, self.shape), (self.colour, picture.shape)
+        return not self.holds_for(picture) and not any(pair in HELD_OUT for pair in one_sided)
+
+
+def shape_combinations() -> list[tuple[str, str]]:
+    """The (colour, shape) pairs that training may show: all but the held-out ones."""
+    pairs = [(colour, shape) for colour in ALL_COLOURS for shape in ALL_SHAPES]
+    return [pair for pair in pairs if pair not in HELD_OUT]

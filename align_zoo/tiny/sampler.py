@@ -1,0 +1,132 @@
+"""What training sees: a pool of pictures drawn beforehand, and batches of captioned pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from align_zoo.tiny.architecture import IMAGE_SIZE, RESIZE
+from align_zoo.tiny.captions import write_caption, write_unrelated
+from align_zoo.tiny.concepts import ALL_COLOURS, SIZES, Meaning, shape_combinations
+from align_zoo.tiny.digits import load_digits
+from align_zoo.tiny.pictures import EASY, EVERYDAY, draw_picture
+
+# Every random choice comes from a generator keyed (seed, stream, index): nothing depends on
+# what was drawn before it, so that a resumed training goes on exactly as it would have.
+TRAIN_PICTURES, TRAIN_BATCHES, EVALUATION, SAMPLES = range(4)
+DIGIT_SHARE = 0.4
+CAPTIONS_EACH = 2
+
+
+@dataclass(frozen=True)
+class PicturePool:
+    """Pictures in memory.
+
+    Attributes:
+        pixels: Resized, not cropped, ``[N, RESIZE, RESIZE, 3]``.
+        meanings: What each shows.
+        easy: How many of them, the first ones, are easy to read.
+    """
+
+    pixels: NDArray[np.uint8]
+    meanings: list[Meaning]
+    easy: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Captioned pictures for one step.
+
+    Attributes:
+        pixels: ``[B, 3, IMAGE_SIZE, IMAGE_SIZE]`` in -1 to 1.
+        captions: Several for each picture, in the pictures' order and again in that order, then
+            some that fit no picture.
+        rivals: Whether a caption is a fair wrong answer, ``[B, len(captions)]``.
+    """
+
+    pixels: NDArray[np.float32]
+    captions: list[str]
+    rivals: NDArray[np.bool_]
+
+
+def sample_meaning(rng: np.random.Generator) -> tuple[Meaning, int | None]:
+    """What a training picture shows, and the index of its digit in the training split."""
+    size = (None, *SIZES)[int(rng.integers(3))]
+    if rng.random() < DIGIT_SHARE:
+        labels = load_digits("train").labels
+        index = int(rng.integers(len(labels)))
+        colour = ALL_COLOURS[int(rng.integers(len(ALL_COLOURS)))]
+        size = None if size == "small" else size
+        return Meaning(colour, digit=int(labels[index]), size=size), index
+    pairs = shape_combinations()
+    colour, shape = pairs[int(rng.integers(len(pairs)))]
+    return Meaning(colour, shape=shape, size=size), None
+
+
+def _draw(seed: int, easy: int, index: int) -> tuple[NDArray[np.uint8], Meaning]:
+    rng = np.random.default_rng([seed, TRAIN_PICTURES, index])
+    meaning, digit = sample_meaning(rng)
+    glyph = None if digit is None else load_digits("train").ink[digit]
+    picture = draw_picture(meaning, rng, glyph, EASY if index < easy else EVERYDAY)
+    small = picture.resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)
+    return np.asarray(small), meaning
+
+
+def draw_pool(
+    seed: int, count: int, easy: int, workers: int
+) -> Iterator[tuple[NDArray[np.uint8], Meaning]]:
+    """Draw training pictures, the easy ones first, by several processes but in order."""
+    load_digits("train")
+    if workers <= 1:
+        yield from map(partial(_draw, seed, easy), range(count))
+        return
+    with ProcessPoolExecutor(workers) as executor:
+        yield from executor.map(partial(_draw, seed, easy), range(count), chunksize=256)
+
+
+def _crop(
+    picture: NDArray[np.uint8], meaning: Meaning, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Any crop of the picture, and for shapes its mirror image too."""
+    top, left = rng.integers(0, RESIZE - IMAGE_SIZE + 1, 2)
+    crop = picture[top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
+    mirror = meaning.digit is None and rng.random() < 0.5
+    return crop[:, ::-1] if mirror else crop
+
+
+def sample_batch(
+    pool: PicturePool, seed: int, step: int, size: int, unrelated: int, easy_share: float = 0.0
+) -> Batch:
+    """The batch of one step, the same whenever it is asked for.
+
+    Args:
+        pool: The pictures.
+        seed: Training's seed.
+        step: The step's number.
+        size: How many pictures, ``B``.
+        unrelated: How many captions that fit none of them.
+        easy_share: How much of the batch is easy: clear pictures, and plain captions.
+    """
+    rng = np.random.default_rng([seed, TRAIN_BATCHES, step])
+    easy = round(size * easy_share)
+    others = pool.easy + rng.choice(len(pool.meanings) - pool.easy, size - easy, replace=False)
+    chosen = [*rng.choice(pool.easy, easy, replace=False), *others]
+    shown = [pool.meanings[index] for index in chosen]
+    crops = [_crop(pool.pixels[i], meaning, rng) for i, meaning in zip(chosen, shown, strict=True)]
+    pixels = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+    pixels *= rng.uniform(0.9, 1.1, (size, 1, 1, 1)).astype(np.float32)
+    written = [
+        write_caption(meaning, rng, plain=rng.random() < easy_share)
+        for meaning in shown * CAPTIONS_EACH
+    ]
+    captions = [caption for caption, _ in written]
+    captions += [write_unrelated(rng) for _ in range(unrelated)]
+    rivals = np.ones((size, len(captions)), dtype=bool)
+    rivals[:, : len(written)] = [[said.rivals(seen) for _, said in written] for seen in shown]
+    return Batch(pixels, captions, rivals)
