@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# As the served models do, and before torch is loaded: on a busy machine, threads that spin
+# while they wait make the suite many times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from align_zoo.serving.launcher import ServerProcess, run_server
 from align_zoo.serving.options import ServeOptions

@@ -139,7 +139,8 @@ def digit_examples(each: int, seed: int) -> list[Example]:
         rng = np.random.default_rng([seed, EVALUATION, 1, index])
         which = index % len(digits.labels)
         colour = ALL_COLOURS[int(rng.integers(len(ALL_COLOURS)))]
-        meaning = Meaning(colour, digit=int(digits.labels[which]))
+        size = (None, "big")[int(rng.integers(2))]
+        meaning = Meaning(colour, digit=int(digits.labels[which]), size=size)
         examples.append(Example(draw_picture(meaning, rng, digits.ink[which]), meaning))
     return examples
 

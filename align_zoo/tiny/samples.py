@@ -14,14 +14,27 @@ import numpy as np
 import typer
 from PIL import Image
 
-from align_zoo.tiny.concepts import DIGIT_WORDS, HELD_OUT, Meaning
+from align_zoo.tiny.concepts import DIGIT_WORDS, Meaning
 from align_zoo.tiny.digits import load_digits
 from align_zoo.tiny.pictures import EVERYDAY, draw_picture
 from align_zoo.tiny.sampler import SAMPLES
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "samples"
 STYLE = replace(EVERYDAY, camera=False, side=(176, 216))
-DIGITS = ((0, "blue"), (3, "red"), (5, "black"), (7, "white"))  # with the ink of each
+# What to show and the seed of its picture, chosen by eye among a few for variety.
+PICTURES = (
+    (Meaning("red", "star"), 4),
+    (Meaning("green", "ring"), 5),
+    (Meaning("blue", "triangle"), 8),
+    (Meaning("yellow", "cross"), 0),
+    (Meaning("orange", "circle"), 5),
+    (Meaning("purple", "square"), 3),
+    (Meaning("blue", digit=0, size="big"), 7),
+    (Meaning("white", digit=2, size="big"), 7),
+    (Meaning("red", digit=3, size="big"), 5),
+    (Meaning("black", digit=5, size="big"), 6),
+    (Meaning("white", digit=6, size="big"), 8),
+)
 DISTRACTORS = (
     "a red circle",
     "a blue star",
@@ -36,11 +49,16 @@ DISTRACTORS = (
 )
 
 
+def file_name(meaning: Meaning) -> str:
+    """The right answer, e.g. ``red-star.png`` or ``digit-3.png``."""
+    if meaning.digit is not None:
+        return f"digit-{meaning.digit}.png"
+    return f"{meaning.colour}-{meaning.shape}.png"
+
+
 def sample_meanings() -> dict[str, Meaning]:
     """What each sample file shows, by the file's name."""
-    shapes = {f"{colour}-{shape}.png": Meaning(colour, shape=shape) for colour, shape in HELD_OUT}
-    digits = {f"digit-{digit}.png": Meaning(colour, digit=digit) for digit, colour in DIGITS}
-    return shapes | digits
+    return {file_name(meaning): meaning for meaning, _ in PICTURES}
 
 
 def right_label(meaning: Meaning) -> str:
@@ -51,26 +69,24 @@ def right_label(meaning: Meaning) -> str:
     return f"{article} {meaning.colour} {meaning.shape}"
 
 
-def draw_sample(index: int, meaning: Meaning, seed: int = 0) -> Image.Image:
+def draw_sample(meaning: Meaning, seed: int) -> Image.Image:
     """One sample picture, the same for the same seed."""
-    rng = np.random.default_rng([seed, SAMPLES, index])
+    rng = np.random.default_rng([seed, SAMPLES, *file_name(meaning).encode()])
     if meaning.digit is None:
         return draw_picture(meaning, rng, style=STYLE)
     digits = load_digits("held_out")
     which = int(rng.choice(np.flatnonzero(digits.labels == meaning.digit)))
-    return draw_picture(replace(meaning, size="big"), rng, digits.ink[which], STYLE)
+    return draw_picture(meaning, rng, digits.ink[which], STYLE)
 
 
 def main(
     out: Annotated[Path, typer.Option(help="The folder to write.")] = EMBEDDED,
-    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
 ) -> None:
     """Write the sample pictures and labels.txt."""
     out.mkdir(parents=True, exist_ok=True)
-    meanings = sample_meanings()
-    for index, (name, meaning) in enumerate(meanings.items()):
-        draw_sample(index, meaning, seed).save(out / name, optimize=True)
-    labels = [*map(right_label, meanings.values()), *DISTRACTORS]
+    for meaning, seed in PICTURES:
+        draw_sample(meaning, seed).save(out / file_name(meaning), optimize=True)
+    labels = [*(right_label(meaning) for meaning, _ in PICTURES), *DISTRACTORS]
     (out / "labels.txt").write_text("\n".join(sorted(labels)) + "\n", encoding="utf-8")
 
 

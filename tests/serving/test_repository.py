@@ -42,5 +42,7 @@ def test_a_wheel_carries_every_file_of_it():
 @pytest.mark.parametrize("model", ["align_image", "align_text"])
 def test_model_py_holds_no_logic(model):
     source = (CHECKOUT / "model_repository" / model / "1" / "model.py").read_text()
-    assert len(source.splitlines()) < 20
-    assert not any(f"\n{word} " in source for word in ("    if", "    for", "import"))
+    assert len(source.splitlines()) < 25
+    assert not any(f"\n{word} " in source for word in ("    if", "    for"))
+    tops = [line.split()[1] for line in source.splitlines() if line.startswith(("import", "from"))]
+    assert tops == ["os", "typing"]  # what is heavy comes with initialize()
