@@ -152,9 +152,8 @@ def draw_picture(
         mask = shape_mask(meaning.shape, radius, rng)
     else:
         assert glyph is not None
-        radius = max(radius, 0.32 * short)
+        radius = max(radius, 0.3 * short)
         mask = _digit_mask(glyph, 2 * radius, rng)
-        radius *= 1.15  # turned and stretched, it must still be within the crop
     cover = _place(mask, radius, rng, canvas)
     if rng.random() < 0.15:
         shadow = np.roll(_blurred(cover, radius / 6), round(radius / 5), axis=(0, 1))

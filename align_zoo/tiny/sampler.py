@@ -20,7 +20,7 @@ from align_zoo.tiny.pictures import EASY, EVERYDAY, draw_picture
 # Every random choice comes from a generator keyed (seed, stream, index): nothing depends on
 # what was drawn before it, so that a resumed training goes on exactly as it would have.
 TRAIN_PICTURES, TRAIN_BATCHES, EVALUATION, SAMPLES = range(4)
-DIGIT_SHARE = 0.5
+DIGIT_SHARE = 0.4
 CAPTIONS_EACH = 2
 
 

@@ -38,11 +38,11 @@ class Plan:
     """
 
     seed: int = 0
-    steps: int = 3400
+    steps: int = 3300
     batch: int = 64
     unrelated: int = 16
     pictures: int = 24_000
-    easy_until: float = 0.3
+    easy_until: float = 0.35
     learning_rate: float = 5e-3
     weight_decay: float = 0.02
     coldest: float = 0.03
