@@ -1,0 +1,35 @@
+"""The name tables read both ways."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from align_zoo import CheckpointError
+from align_zoo.align_image import build_image_tower
+from align_zoo.checkpoint import open_checkpoint
+from align_zoo.convert import from_hf, image_table, text_table, to_hf
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_to_hf_gives_back_what_from_hf_was_given(kind):
+    checkpoint = open_checkpoint("align_tiny")
+    table = text_table()
+    if kind == "image":
+        table = image_table(build_image_tower(checkpoint.config.vision_config))
+    prefixes = ("vision_model.",) if kind == "image" else ("text_model.", "text_projection.")
+    theirs = checkpoint.weights(*prefixes)
+    used = {k: v for k, v in theirs.items() if not k.startswith("text_model.pooler.")}
+    back = to_hf(from_hf(theirs, table), table)
+    assert back.keys() == used.keys()
+    assert all(torch.equal(back[name], used[name]) for name in used)
+
+
+def test_native_names_pass_unchanged():
+    native = {"head.weight": torch.zeros(2, 2)}
+    assert from_hf(native, text_table()) == native
+
+
+def test_a_classifier_has_no_place_in_hfs_format():
+    with pytest.raises(CheckpointError, match="classifier"):
+        to_hf({"classifier.weight": torch.zeros(1)}, text_table())
