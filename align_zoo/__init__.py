@@ -10,6 +10,7 @@ from align_zoo.align_text import align_base_text, align_tiny_text
 from align_zoo.errors import AlignZooError, CheckpointError, InvalidImage, InvalidInput, InvalidText
 from align_zoo.factory import create_align
 from align_zoo.model import Align, AlignOutput
+from align_zoo.saving import save_hf, save_timm
 
 __version__ = "0.1.0"
 
@@ -26,4 +27,6 @@ __all__ = [
     "align_tiny_image",
     "align_tiny_text",
     "create_align",
+    "save_hf",
+    "save_timm",
 ]

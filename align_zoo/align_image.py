@@ -6,9 +6,12 @@ transformers), so ``num_classes=0`` returns it, not yet normalised.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.efficientnet import EfficientNet
 from torch import nn
@@ -23,7 +26,9 @@ from align_zoo.convert import (
     replaced_heads,
     weights_source,
 )
-from align_zoo.layers import FixedPadConv2d
+from align_zoo.errors import InvalidImage
+from align_zoo.layers import CosineLinear, FixedPadConv2d
+from align_zoo.preprocess import AlignTransform
 
 __all__ = ["AlignImage", "align_base_image", "align_tiny_image"]
 
@@ -36,10 +41,13 @@ class AlignImage(EfficientNet):
 
     Args:
         config: the shape, from a checkpoint's ``vision_config``.
+        cosine_classifier: classify by ``CosineLinear``, as ``bake_zero_shot`` makes it.
         **kwargs: timm's (num_classes, in_chans, drop_rate, drop_path_rate, global_pool ...).
     """
 
-    def __init__(self, *, config: VisionConfig, **kwargs: Any) -> None:
+    def __init__(
+        self, *, config: VisionConfig, cosine_classifier: bool = False, **kwargs: Any
+    ) -> None:
         kwargs.setdefault("in_chans", config.num_channels)
         kwargs.setdefault("global_pool", _POOLS[config.pooling_type])
         super().__init__(
@@ -57,6 +65,69 @@ class AlignImage(EfficientNet):
             **kwargs,
         )
         _fix_padding(self, config)
+        self.config = config
+        if cosine_classifier and self.num_classes:
+            self.classifier = CosineLinear(self.head_hidden_size, self.num_classes)
+
+    # Here and not in forward, which torch.fx traces and TorchScript compiles.
+    def __call__(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """``forward``, for pictures that fit.
+
+        Raises:
+            InvalidImage: ``x`` is not [N, in_chans, H, W].
+        """
+        self._check(x)
+        return super().__call__(x, *args, **kwargs)
+
+    @torch.jit.ignore
+    def _check(self, x: torch.Tensor) -> None:
+        if x.ndim != 4 or x.shape[1] != self.in_chans:
+            raise InvalidImage(
+                f"the image tensor is {list(x.shape)}, not [N, {self.in_chans}, H, W]"
+            )
+
+    def set_cosine_classifier(self, weight: torch.Tensor) -> None:
+        """Classify by cosine: ``classifier`` becomes a ``CosineLinear`` with this weight.
+
+        Args:
+            weight: [C, head_hidden_size], a row a class.
+        """
+        classes, width = weight.shape
+        if width != self.head_hidden_size:
+            raise ValueError(
+                f"the classifier's weight is {list(weight.shape)}, not [C, {self.head_hidden_size}]"
+            )
+        old = self.conv_stem.weight
+        self.reset_classifier(classes)
+        self.classifier = CosineLinear(width, classes, device=old.device, dtype=old.dtype)
+        self.classifier.train(self.training)
+        with torch.no_grad():
+            self.classifier.weight.copy_(weight)
+        # timm writes these to the folder that it saves, and builds the tower by them again.
+        self._model_args = {**getattr(self, "_model_args", {}), "cosine_classifier": True}
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A fresh linear classifier, or none with 0."""
+        super().reset_classifier(num_classes, global_pool)
+        if "cosine_classifier" in getattr(self, "_model_args", {}):
+            self._model_args = {**self._model_args, "cosine_classifier": False}
+
+    @torch.jit.ignore
+    def forward_hidden_states(
+        self, x: torch.Tensor
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """The embedding or logits [N, D], and the maps behind the stem and behind every block.
+
+        The maps are ``hidden_states`` of transformers' ``AlignVisionModel``.
+        """
+        self._check(x)
+        x = self.bn1(self.conv_stem(x))
+        states = [x]
+        for stage in self.blocks:
+            for block in stage:
+                x = block(x)
+                states.append(x)
+        return self.forward_head(self.bn2(self.conv_head(x))), tuple(states)
 
 
 _POOLS = {"mean": "avg", "max": "max"}
@@ -112,26 +183,58 @@ def checkpoint_filter_fn(state_dict: dict[str, Any], model: nn.Module) -> StateD
     return converted
 
 
-def _create(variant: str, pretrained: bool, config: VisionConfig, **kwargs: Any) -> nn.Module:
+def _create(
+    variant: str,
+    pretrained: bool,
+    config: VisionConfig | Mapping[str, Any],
+    **kwargs: Any,
+) -> nn.Module:
+    shape = config if isinstance(config, VisionConfig) else VisionConfig(**config)
     model: nn.Module = build_model_with_cfg(
         AlignImage,
         variant,
         pretrained,
-        config=config,
+        config=shape,
         pretrained_filter_fn=checkpoint_filter_fn,
         # One level behind the stem, one behind each stride.
         feature_cfg={
             "flatten_sequential": True,
-            "out_indices": tuple(range(1 + list(config.strides).count(2))),
+            "out_indices": tuple(range(1 + list(shape.strides).count(2))),
         },
         **kwargs,
     )
     return model
 
 
-def build_image_tower(config: VisionConfig) -> AlignImage:
-    """An untrained tower of any ALIGN shape, outside timm's registry."""
-    return AlignImage(config=config, num_classes=0)
+def build_image_tower(config: VisionConfig, transform: AlignTransform | None = None) -> AlignImage:
+    """An untrained tower of any ALIGN shape, as timm would have built it.
+
+    Args:
+        config: the shape.
+        transform: what ``timm.data.resolve_model_data_config`` shall answer.
+    """
+    arguments = {"config": asdict(config), "in_chans": config.num_channels}
+    data_config = _data_config(transform, config.num_channels) if transform else {}
+    cfg = _cfg(architecture="align_base_image", **data_config)
+    tower: AlignImage = align_base_image(pretrained_cfg=cfg, **arguments)
+    # What timm.create_model records, so that timm can save the tower and build it again.
+    tower._model_args = arguments
+    return tower
+
+
+def _data_config(transform: AlignTransform, channels: int) -> dict[str, Any]:
+    """The transform in the words of a timm cfg, as far as timm has them."""
+    config: dict[str, Any] = {"interpolation": transform.resample.name.lower()}
+    if transform.input_size:
+        config["input_size"] = (channels, *transform.input_size)
+    if transform.input_size and transform.size:
+        # timm resizes to floor(input / crop_pct); half a pixel keeps it from falling short.
+        config["crop_pct"] = min(1.0, transform.input_size[0] / (transform.size[0] + 0.5))
+    # pixel * scale + offset is (pixel / 255 - mean) / std
+    std = [1 / (255 * scale) for scale in transform.scale]
+    config["std"] = tuple(std)
+    config["mean"] = tuple(-o * s for o, s in zip(transform.offset, std, strict=True))
+    return config
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -170,9 +273,14 @@ default_cfgs = generate_default_cfgs(
 
 
 @register_model
-def align_base_image(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """ALIGN-base's image tower, an EfficientNet-B7 at 289 x 289: [N, 3, H, W] -> [N, 640]."""
-    return _create("align_base_image", pretrained, VisionConfig(), **kwargs)
+def align_base_image(
+    pretrained: bool = False, config: Mapping[str, Any] | None = None, **kwargs: Any
+) -> nn.Module:
+    """ALIGN-base's image tower, an EfficientNet-B7 at 289 x 289: [N, 3, H, W] -> [N, 640].
+
+    ``config`` holds fields of ``vision_config`` for another shape.
+    """
+    return _create("align_base_image", pretrained, config or {}, **kwargs)
 
 
 @register_model

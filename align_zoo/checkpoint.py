@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from align_zoo.config import AlignConfig
 from align_zoo.errors import CheckpointError
 
-__all__ = ["EMBEDDED", "Checkpoint", "open_checkpoint"]
+__all__ = ["EMBEDDED", "Checkpoint", "open_checkpoint", "read_json"]
 
 EMBEDDED = {"align_tiny": Path(__file__).parent / "assets" / "align_tiny"}
 """Checkpoints inside the package, by the name that stands for them."""
@@ -47,12 +47,12 @@ class Checkpoint:
             CheckpointError: the file is absent, no JSON, no ALIGN or not supported.
         """
         path = self.folder / "config.json"
-        return AlignConfig.from_dict(_read_json(path), source=str(path))
+        return AlignConfig.from_dict(read_json(path), source=str(path))
 
     @cached_property
     def preprocessor(self) -> dict[str, Any]:
         """The parsed ``preprocessor_config.json``."""
-        return _read_json(self.folder / "preprocessor_config.json")
+        return read_json(self.folder / "preprocessor_config.json")
 
     @cached_property
     def weights_file(self) -> Path:
@@ -167,7 +167,12 @@ def _hub_errors(hub_id: str, revision: str | None) -> Iterator[None]:
         raise CheckpointError(f"{hub_id}{at} cannot be fetched from the hub: {error}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        CheckpointError: the file is missing, or holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The align-zoo command: arguments in, exit code out; the work is done in align_zoo.serving."""
+"""The align-zoo command: arguments in, exit code out; the work is done elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from align_zoo.serving.settings import DEFAULT_MODEL
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="ALIGN behind a real tritonserver.",
+    help="ALIGN as timm models, and behind a real tritonserver.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -90,6 +90,20 @@ def demo() -> None:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _one_line_errors():
         run_demo(Console())
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A hub id, a folder or align_tiny.")],
+    target: Annotated[Path, typer.Argument(help="The folder to write.")],
+    to: Annotated[str, typer.Option(help="hf (transformers' format) or timm (a folder a tower).")],
+) -> None:
+    """Write a checkpoint in Hugging Face's ALIGN format, or as timm's folders."""
+    from align_zoo.conversion import convert as write
+
+    with _one_line_errors():
+        write(source, target, to)
+    typer.echo(f"{target}: written")
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def _image(checkpoint: Checkpoint) -> tuple[AlignImage, AlignTransform]:
     transform = AlignTransform.from_dict(
         checkpoint.preprocessor, source=str(checkpoint.folder / "preprocessor_config.json")
     )
-    tower = build_image_tower(checkpoint.config.vision_config)
+    tower = build_image_tower(checkpoint.config.vision_config, transform)
     _fill(tower, checkpoint, image_table(tower), "vision_model.")
     return tower, transform
 

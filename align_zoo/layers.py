@@ -1,4 +1,4 @@
-"""The one layer that ALIGN has and timm has not: a stride-2 convolution with fixed padding."""
+"""The layers that timm has not: ALIGN's stride-2 convolution, and a classifier by cosine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-__all__ = ["FixedPadConv2d"]
+__all__ = ["CosineLinear", "FixedPadConv2d"]
 
 
 class FixedPadConv2d(nn.Conv2d):
@@ -79,3 +79,24 @@ class FixedPadConv2d(nn.Conv2d):
         before, after = self.reach - 1, self.reach
         x = F.pad(x, (before, after, before, after))
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+class CosineLinear(nn.Linear):
+    """A classifier [N, D] -> [N, C] by the direction of its input alone: no bias.
+
+    With the rows ``unit label embedding / temperature`` it gives ALIGN's zero-shot logits.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias=False, device=device, dtype=dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [N, C] of embeddings [N, D] of any length."""
+        return F.linear(F.normalize(x, dim=-1), self.weight)

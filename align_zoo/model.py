@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from align_zoo.align_image import AlignImage
+from align_zoo.align_text import AlignText
+from align_zoo.errors import InvalidInput
 
 __all__ = ["Align", "AlignOutput", "align_loss"]
 
@@ -28,6 +32,12 @@ class AlignOutput(NamedTuple):
     """[texts, D], unit rows."""
     loss: torch.Tensor | None
     """The contrastive loss, if it was asked for."""
+    vision_hidden_states: tuple[torch.Tensor, ...] | None = None
+    """[images, C, H, W] behind the stem and behind every block, if asked for."""
+    text_hidden_states: tuple[torch.Tensor, ...] | None = None
+    """[texts, L, hidden] of BERT's embeddings and behind every layer, if asked for."""
+    text_attentions: tuple[torch.Tensor, ...] | None = None
+    """[texts, heads, L, L] of every layer, if asked for."""
 
 
 class Align(nn.Module):
@@ -39,7 +49,7 @@ class Align(nn.Module):
         temperature: the learned scalar of ``logits = cosine / temperature``.
     """
 
-    def __init__(self, image: nn.Module, text: nn.Module, temperature: float = 1.0) -> None:
+    def __init__(self, image: AlignImage, text: AlignText, temperature: float = 1.0) -> None:
         super().__init__()
         self.image = image
         self.text = text
@@ -52,11 +62,13 @@ class Align(nn.Module):
 
     def encode_text(self, text: TextInput, normalize: bool = False) -> torch.Tensor:
         """Embeddings [N, D] of token ids [N, L] or a tokenizer's mapping."""
-        if isinstance(text, torch.Tensor):
-            embeds = self.text(text)
-        else:
-            embeds = self.text(text["input_ids"], text.get("attention_mask"))
+        embeds: torch.Tensor = self.text(**_text_arguments(text))
         return F.normalize(embeds, dim=-1) if normalize else embeds
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Trade time for memory in both towers' backward passes."""
+        self.image.set_grad_checkpointing(enable)
+        self.text.set_grad_checkpointing(enable)
 
     def forward(
         self,
@@ -64,26 +76,64 @@ class Align(nn.Module):
         text: TextInput | None = None,
         *,
         return_loss: bool = False,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
     ) -> AlignOutput:
         """Embed what is given, and compare where both are.
 
+        Args:
+            image: preprocessed pictures [images, 3, H, W].
+            text: token ids [texts, L], or a tokenizer's mapping.
+            return_loss: ALIGN's contrastive loss; image i and text i belong together.
+            output_hidden_states: both towers' states on the way, equal to transformers'.
+            output_attentions: the text tower's attention weights, equal to transformers'.
+
         Raises:
-            ValueError: neither is given, or a loss is asked for without N pictures and N texts.
+            InvalidInput: neither is given, a loss is asked for without N pictures and N texts,
+                or a tensor does not fit its tower.
         """
         if image is None and text is None:
-            raise ValueError("Align needs an image, a text or both")
-        image_embeds = None if image is None else self.encode_image(image, normalize=True)
-        text_embeds = None if text is None else self.encode_text(text, normalize=True)
-        logits = None
+            raise InvalidInput("Align needs an image, a text or both")
+        image_embeds = text_embeds = logits = loss = None
+        image_states = text_states = attentions = None
+        if image is not None and output_hidden_states:
+            embeds, image_states = self.image.forward_hidden_states(
+                image.to(self.temperature.dtype)
+            )
+            image_embeds = F.normalize(embeds, dim=-1)
+        elif image is not None:
+            image_embeds = self.encode_image(image, normalize=True)
+        if text is not None and (output_hidden_states or output_attentions):
+            embeds, text_states, attentions = self.text.forward_hidden_states(
+                **_text_arguments(text)
+            )
+            text_embeds = F.normalize(embeds, dim=-1)
+        elif text is not None:
+            text_embeds = self.encode_text(text, normalize=True)
         if image_embeds is not None and text_embeds is not None:
             logits = image_embeds @ text_embeds.t() / self.temperature
-        loss = None
         if return_loss:
             if logits is None or logits.shape[0] != logits.shape[1]:
-                raise ValueError("the loss needs as many texts as images, in matching order")
+                raise InvalidInput("the loss needs as many texts as images, in matching order")
             loss = align_loss(logits)
-        per_text = None if logits is None else logits.t()
-        return AlignOutput(logits, per_text, image_embeds, text_embeds, loss)
+        return AlignOutput(
+            logits_per_image=logits,
+            logits_per_text=None if logits is None else logits.t(),
+            image_embeds=image_embeds,
+            text_embeds=text_embeds,
+            loss=loss,
+            vision_hidden_states=image_states,
+            text_hidden_states=text_states if output_hidden_states else None,
+            text_attentions=attentions if output_attentions else None,
+        )
+
+
+def _text_arguments(text: TextInput) -> dict[str, Any]:
+    """What the text tower takes: ids, mask and types, where there are such."""
+    if isinstance(text, torch.Tensor):
+        return {"input_ids": text}
+    known = ("input_ids", "attention_mask", "token_type_ids")
+    return {name: text[name] for name in known if name in text}
 
 
 def align_loss(logits: torch.Tensor) -> torch.Tensor:

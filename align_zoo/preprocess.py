@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,6 +110,8 @@ class AlignTransform:
     resample: Image.Resampling
     scale: tuple[float, float, float]
     offset: tuple[float, float, float]
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The ``preprocessor_config.json`` that it was read from."""
 
     @classmethod
     def from_dict(
@@ -141,7 +143,9 @@ class AlignTransform:
             scale, offset = scale / std, (offset - mean) / std
         if config.get("include_top", True):
             scale, offset = scale / std, offset / std
-        return cls(size, crop, resample, tuple(scale.tolist()), tuple(offset.tolist()))
+        return cls(
+            size, crop, resample, tuple(scale.tolist()), tuple(offset.tolist()), dict(config)
+        )
 
     @property
     def input_size(self) -> tuple[int, int] | None:

@@ -1,0 +1,76 @@
+"""A checkpoint from one format to the other: Hugging Face's ALIGN folder, or timm's folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+from safetensors import SafetensorError
+
+from align_zoo.checkpoint import read_json
+from align_zoo.errors import CheckpointError, InvalidInput
+from align_zoo.factory import create_align
+from align_zoo.model import Align
+from align_zoo.preprocess import AlignTransform
+from align_zoo.saving import save_hf, save_timm
+from align_zoo.tokenizer import AlignTokenizer
+
+__all__ = ["convert", "load_timm"]
+
+_WRITERS = {"hf": save_hf, "timm": save_timm}
+
+
+def convert(source: str | Path, target: str | Path, to: str) -> None:
+    """Write the checkpoint ``source`` to the folder ``target`` in the format ``to``.
+
+    Args:
+        source: anything that ``create_align`` opens, or a folder that ``save_timm`` wrote.
+        target: a folder that is empty or does not exist yet.
+        to: "hf" for one folder that transformers opens, "timm" for ``image/`` and ``text/``,
+            each for ``timm.create_model("local-dir:...")``. The source's own format is fine,
+            too: a pickle becomes safetensors.
+
+    Raises:
+        InvalidInput: there is no such format.
+        CheckpointError: the source is damaged or incomplete, or the target is not empty.
+    """
+    if to not in _WRITERS:
+        raise InvalidInput(f"there is no format {to!r}; there are {', '.join(_WRITERS)}")
+    target = Path(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} is not empty; name a new folder to write to")
+    opened = load_timm(source) if _is_timm(Path(source)) else create_align(source)
+    model, transform, tokenizer = opened
+    _WRITERS[to](model, target, transform=transform, tokenizer=tokenizer)
+
+
+def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer]:
+    """What ``save_timm`` wrote: the model in eval mode, its transform and its tokenizer.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    folder = Path(folder)
+    preprocessor = folder / "preprocessor_config.json"
+    transform = AlignTransform.from_dict(read_json(preprocessor), source=str(preprocessor))
+    image, text = (_load_tower(folder / name) for name in ("image", "text"))
+    tokenizer = AlignTokenizer.from_folder(folder, text.config)
+    temperature = read_json(folder / "align.json").get("temperature")
+    if not isinstance(temperature, (int, float)):
+        raise CheckpointError(f"{folder / 'align.json'} holds no temperature")
+    return Align(image, text, temperature).eval(), transform, tokenizer
+
+
+def _is_timm(folder: Path) -> bool:
+    return (folder / "align.json").is_file()
+
+
+def _load_tower(folder: Path) -> Any:
+    architecture = read_json(folder / "config.json").get("architecture")
+    if not str(architecture).startswith("align_"):
+        raise CheckpointError(f"{folder / 'config.json'}: {architecture!r} is no ALIGN tower")
+    try:
+        return timm.create_model(f"local-dir:{folder}", pretrained=True)
+    except (OSError, RuntimeError, SafetensorError, TypeError) as error:
+        raise CheckpointError(f"{folder} cannot be read as a timm model: {error}") from error

@@ -1,0 +1,165 @@
+"""A model to a folder: Hugging Face's ALIGN format, or a timm folder for each tower."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from timm.models import save_for_hf
+
+from align_zoo.align_text import AlignText
+from align_zoo.config import AlignConfig
+from align_zoo.convert import image_table, text_table, to_hf
+from align_zoo.errors import CheckpointError
+from align_zoo.model import Align
+from align_zoo.preprocess import AlignTransform
+from align_zoo.tokenizer import AlignTokenizer
+
+__all__ = ["save_hf", "save_timm"]
+
+# transformers' names of the poolings that timm calls avg and max.
+_POOLING_TYPES = {"avg": "mean", "max": "max"}
+
+
+def save_hf(
+    model: Align,
+    folder: str | Path,
+    *,
+    transform: AlignTransform | None = None,
+    tokenizer: AlignTokenizer | None = None,
+) -> None:
+    """Write ``config.json`` and ``model.safetensors``, which transformers' AlignModel opens.
+
+    With ``transform`` and ``tokenizer`` the folder is whole: AlignProcessor and
+    ``create_align`` open it, too. Files of these names are replaced, none is left half-written.
+    BERT's pooler, which ALIGN never uses, is written as zeros: without it transformers
+    would warn of missing weights and invent some.
+
+    Raises:
+        CheckpointError: a tower has a head that Hugging Face's format has no place for, or
+            the folder cannot be written.
+    """
+    config = _hf_config(model)
+    weights = {
+        **to_hf(model.image.state_dict(), image_table(model.image)),
+        **to_hf(model.text.state_dict(), text_table()),
+        "temperature": model.temperature.detach(),
+    }
+    hidden = config.text_config.hidden_size
+    pooler = {"weight": torch.zeros(hidden, hidden), "bias": torch.zeros(hidden)}
+    for name, tensor in pooler.items():
+        weights[f"text_model.pooler.dense.{name}"] = tensor.to(model.temperature.dtype)
+    with _replacing(Path(folder)) as part:
+        config.save_pretrained(part)
+        _save_weights(weights, part)
+        _save_processor(part, transform, tokenizer)
+
+
+def save_timm(
+    model: Align,
+    folder: str | Path,
+    *,
+    transform: AlignTransform | None = None,
+    tokenizer: AlignTokenizer | None = None,
+) -> None:
+    """Write ``image/`` and ``text/``, each for ``timm.create_model("local-dir:...")``.
+
+    Beside them ``align.json`` holds the temperature, and the transform's and the tokenizer's
+    files are where an ALIGN folder has them.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    with _replacing(Path(folder)) as part:
+        save_for_hf(model.image, str(part / "image"), safe_serialization=True)
+        _save_text_tower(model.text, part / "text")
+        content = {"temperature": model.temperature.item()}
+        (part / "align.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+        _save_processor(part, transform, tokenizer)
+
+
+def _save_text_tower(tower: AlignText, folder: Path) -> None:
+    """What timm's save_for_hf does, which insists on the input size of a picture."""
+    folder.mkdir()
+    cfg = tower.pretrained_cfg
+    content = {
+        "architecture": cfg["architecture"],
+        "num_classes": tower.num_classes,
+        "num_features": tower.num_features,
+        "model_args": {**getattr(tower, "_model_args", {}), "num_classes": tower.num_classes},
+        "pretrained_cfg": {"num_classes": tower.num_classes, "classifier": "head"},
+    }
+    (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _save_weights(tower.state_dict(), folder)
+
+
+def _hf_config(model: Align) -> transformers.AlignConfig:
+    image, text = model.image, model.text
+    if image.num_classes:
+        raise CheckpointError(
+            f"the image tower has a classifier of {image.num_classes} classes; Hugging Face's "
+            "ALIGN format has no place for it. Remove it with model.image.reset_classifier(0)"
+        )
+    pooling = image.global_pool.pool_type
+    if pooling not in _POOLING_TYPES:
+        raise CheckpointError(
+            f"the image tower's global_pool is {pooling!r}; Hugging Face's ALIGN format knows "
+            f"{sorted(_POOLING_TYPES)}"
+        )
+    if text.num_classes != image.num_features:
+        raise CheckpointError(
+            f"the text tower's head has {text.num_classes} outputs, the image embedding "
+            f"{image.num_features}: they do not meet in one space"
+        )
+    config = AlignConfig(
+        vision_config=replace(
+            image.config, num_channels=image.in_chans, pooling_type=_POOLING_TYPES[pooling]
+        ),
+        text_config=text.config,
+        projection_dim=text.num_classes,
+        temperature_init_value=model.temperature.item(),
+    )
+    # Lists, which is what JSON and transformers' checks know.
+    fields = json.loads(json.dumps(asdict(config)))
+    return transformers.AlignConfig(
+        **fields, architectures=["AlignModel"], dtype=model.temperature.dtype
+    )
+
+
+def _save_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
+    save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _save_processor(
+    folder: Path, transform: AlignTransform | None, tokenizer: AlignTokenizer | None
+) -> None:
+    if transform is not None:
+        content = json.dumps(dict(transform.config), indent=2)
+        (folder / "preprocessor_config.json").write_text(content + "\n", encoding="utf-8")
+    if tokenizer is not None:
+        tokenizer.hf.save_pretrained(folder)
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A folder to write to, whose files take their place only when all are written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as name:
+            yield (part := Path(name))
+            for file in sorted(part.rglob("*")):
+                target = folder / file.relative_to(part)
+                if file.is_dir():
+                    target.mkdir(exist_ok=True)
+                else:
+                    file.replace(target)
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written: {error}") from error

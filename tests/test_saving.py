@@ -1,0 +1,220 @@
+"""What is written opens elsewhere with equal answers: in transformers, in timm, here."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from checkpoints import lively_model, save_checkpoint, small_config
+from transformers import AlignModel, AlignProcessor
+from typer.testing import CliRunner
+
+import align_zoo
+from align_zoo import CheckpointError
+from align_zoo.cli import app
+from align_zoo.conversion import convert, load_timm
+from align_zoo.saving import save_hf, save_timm
+
+TEXTS = ["a photo of a cat", "the big red bus and a dog"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """An ALIGN folder whose config differs from the defaults in many fields."""
+    config = small_config(
+        {"depthwise_padding": [1, 4], "hidden_act": "gelu", "pooling_type": "max"},
+        {"layer_norm_eps": 1e-6, "pad_token_id": 0, "type_vocab_size": 3},
+    )
+    return save_checkpoint(lively_model(config, seed=5), tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def opened(source):
+    return align_zoo.create_align(source)
+
+
+def pictures(channels: int = 3) -> torch.Tensor:
+    return torch.randn(2, channels, 75, 91, generator=torch.Generator().manual_seed(8))
+
+
+@torch.inference_mode()
+def answers(model, tokens, channels: int = 3) -> tuple[torch.Tensor, ...]:
+    if isinstance(model, AlignModel):
+        out = model.eval()(pixel_values=pictures(channels), **tokens)
+    else:
+        out = model(pictures(channels), tokens)
+    return out.image_embeds, out.text_embeds, out.logits_per_image
+
+
+def same(ours, theirs) -> None:
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=2e-5)
+
+
+def test_transformers_opens_what_save_hf_writes_with_equal_answers(opened, tmp_path, caplog):
+    model, transform, tokenizer = opened
+    save_hf(model, tmp_path / "new", transform=transform, tokenizer=tokenizer)
+    theirs, report = AlignModel.from_pretrained(tmp_path / "new", output_loading_info=True)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    same(answers(model, tokenizer(TEXTS)), answers(theirs, tokenizer(TEXTS)))
+
+
+def test_the_written_processor_answers_as_the_sources(opened, source, tmp_path):
+    model, transform, tokenizer = opened
+    save_hf(model, tmp_path, transform=transform, tokenizer=tokenizer)
+    one, other = (AlignProcessor.from_pretrained(folder) for folder in (source, tmp_path))
+    assert one.image_processor.to_dict() == other.image_processor.to_dict()
+    assert one.tokenizer(TEXTS) == other.tokenizer(TEXTS)
+
+
+def test_every_field_of_the_config_is_written_back(opened, source, tmp_path):
+    model, *_ = opened
+    save_hf(model, tmp_path)
+    old, new = (json.loads((f / "config.json").read_text()) for f in (source, tmp_path))
+    for section in ("vision_config", "text_config"):
+        ours = align_zoo.config.AlignConfig.from_dict(old)
+        theirs = align_zoo.config.AlignConfig.from_dict(new)
+        assert getattr(ours, section) == getattr(theirs, section)
+    assert new["temperature_init_value"] == pytest.approx(0.07)
+    assert old["projection_dim"] == new["projection_dim"]
+
+
+def test_half_precision_stays_half(opened, tmp_path):
+    model = copy.deepcopy(opened[0]).to(torch.bfloat16)
+    save_hf(model, tmp_path)
+    assert AlignModel.from_pretrained(tmp_path).dtype == torch.bfloat16
+
+
+def test_other_input_channels_are_written(tmp_path):
+    model, _, tokenizer = align_zoo.create_align("align_tiny")
+    cfg = {"file": str(align_zoo.checkpoint.EMBEDDED["align_tiny"] / "model.safetensors")}
+    image = timm.create_model(
+        "align_tiny_image", pretrained=True, in_chans=1, pretrained_cfg_overlay=cfg
+    )
+    grey = align_zoo.Align(image, model.text, float(model.temperature.detach())).eval()
+    save_hf(grey, tmp_path)
+    theirs = AlignModel.from_pretrained(tmp_path)
+    tokens = tokenizer(TEXTS)
+    same(answers(grey, tokens, channels=1), answers(theirs, tokens, channels=1))
+
+
+def test_a_failed_write_leaves_the_old_files_as_they_were(opened, tmp_path, monkeypatch):
+    model, transform, tokenizer = opened
+    save_hf(model, tmp_path, transform=transform, tokenizer=tokenizer)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    broken = copy.copy(tokenizer)
+    broken.hf = None  # fails after the weights are written
+    with pytest.raises(AttributeError):
+        save_hf(model, tmp_path, transform=transform, tokenizer=broken)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_classifier_has_no_place_in_hugging_faces_format(opened, tmp_path):
+    model = copy.deepcopy(opened[0])
+    model.image.reset_classifier(7)
+    with pytest.raises(CheckpointError, match="classifier of 7 classes"):
+        save_hf(model, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_towers_that_do_not_meet_are_refused(opened, tmp_path):
+    model = copy.deepcopy(opened[0])
+    model.text.reset_classifier(5)
+    with pytest.raises(CheckpointError, match="5 outputs"):
+        save_hf(model, tmp_path)
+
+
+def test_a_pooling_that_hugging_face_has_not_is_refused(opened, tmp_path):
+    model = copy.deepcopy(opened[0])
+    model.image.reset_classifier(0, "avgmax")
+    with pytest.raises(CheckpointError, match="avgmax"):
+        save_hf(model, tmp_path)
+
+
+def test_a_file_in_the_folders_place_is_named(opened, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CheckpointError, match="file"):
+        save_hf(opened[0], tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_timms_folders_give_the_same_answers(opened, tmp_path):
+    model, transform, tokenizer = opened
+    save_timm(model, tmp_path, transform=transform, tokenizer=tokenizer)
+    image = timm.create_model(f"local-dir:{tmp_path / 'image'}", pretrained=True).eval()
+    text = timm.create_model(f"local-dir:{tmp_path / 'text'}", pretrained=True).eval()
+    ids = tokenizer(TEXTS)["input_ids"]
+    with torch.inference_mode():
+        assert torch.equal(image(pictures()), model.encode_image(pictures()))
+        assert torch.equal(text(ids), model.encode_text(ids))
+    again, transform_again, tokenizer_again = load_timm(tmp_path)
+    assert transform_again == transform
+    assert tokenizer_again(TEXTS)["input_ids"].equal(tokenizer(TEXTS)["input_ids"])
+    same(answers(again, tokenizer(TEXTS)), answers(model, tokenizer(TEXTS)))
+
+
+def test_the_shell_converts_there_and_back(source, tmp_path):
+    for args in (
+        [str(source), str(tmp_path / "timm"), "--to", "timm"],
+        [str(tmp_path / "timm"), str(tmp_path / "hf"), "--to", "hf"],
+    ):
+        result = CliRunner().invoke(app, ["convert", *args])
+        assert result.exit_code == 0, result.output
+    old, _, tokenizer = align_zoo.create_align(source)
+    new, _, _ = align_zoo.create_align(tmp_path / "hf")
+    same(answers(old, tokenizer(TEXTS)), answers(new, tokenizer(TEXTS)))
+    same(
+        answers(AlignModel.from_pretrained(tmp_path / "hf"), tokenizer(TEXTS)),
+        answers(old, tokenizer(TEXTS)),
+    )
+
+
+def test_a_pickle_becomes_safetensors(tmp_path):
+    theirs = lively_model(small_config(), seed=6)
+    save_checkpoint(theirs, tmp_path / "bin", bin=True)
+    convert(tmp_path / "bin", tmp_path / "new", "hf")
+    assert (tmp_path / "new" / "model.safetensors").is_file()
+    model, _, tokenizer = align_zoo.create_align(tmp_path / "new")
+    same(answers(model, tokenizer(TEXTS)), answers(theirs, tokenizer(TEXTS)))
+
+
+def test_a_target_that_is_not_empty_is_left_alone(source, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    result = CliRunner().invoke(app, ["convert", str(source), str(tmp_path), "--to", "hf"])
+    assert result.exit_code == 1
+    assert "not empty" in result.output
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
+def test_another_format_is_refused_by_name(source, tmp_path):
+    with pytest.raises(align_zoo.InvalidInput, match="'onnx'; there are hf, timm"):
+        convert(source, tmp_path / "new", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "word"),
+    [
+        ("align.json", "{}", "temperature"),
+        ("image/config.json", '{"architecture": "resnet50"}', "resnet50"),
+        ("image/model.safetensors", "rubbish", "image"),
+        ("text/model.safetensors", None, "text"),
+        ("text/config.json", None, "text/config.json"),
+        ("vocab.txt", None, "tokenizer"),
+    ],
+)
+def test_a_damaged_timm_folder_is_named(opened, tmp_path, file, content, word):
+    model, transform, tokenizer = opened
+    save_timm(model, tmp_path, transform=transform, tokenizer=tokenizer)
+    if word == "tokenizer":
+        (tmp_path / "tokenizer.json").unlink()
+        (tmp_path / file).unlink(missing_ok=True)
+    elif content is None:
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_text(content)
+    with pytest.raises(CheckpointError, match=word):
+        load_timm(tmp_path)
