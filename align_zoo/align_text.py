@@ -1,22 +1,13 @@
-"""ALIGN's text tower: transformers' BERT, the first token's state, one linear head.
-
-``AlignModel.get_text_features`` of transformers: ``text_projection(last_hidden_state[:, 0])``.
-BERT's pooler is never used, so it does not exist here.
-"""
+"""The text tower in timm's registry: its cfgs, its weights' filter, its entrypoints."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models._features import feature_take_indices
 from torch import nn
-from torch.nn import functional as F
-from transformers import BertConfig, BertModel
-from transformers.masking_utils import create_bidirectional_mask
 
 from align_zoo.checkpoint import EMBEDDED, open_checkpoint
 from align_zoo.config import TextConfig
@@ -28,238 +19,9 @@ from align_zoo.convert import (
     text_table,
     weights_source,
 )
-from align_zoo.errors import InvalidText
+from align_zoo.text_tower import AlignText
 
-__all__ = ["AlignText", "align_base_text", "align_tiny_text"]
-
-
-class AlignText(nn.Module):
-    """BERT and ALIGN's text projection: token ids [N, L] -> [N, D].
-
-    Args:
-        config: the shape, from a checkpoint's ``text_config``.
-        num_classes: width D of the head; 0 for none, which returns BERT's first token.
-        drop_rate: dropout in front of the head, in training.
-    """
-
-    # Set by timm.create_model: the weights' description, and the arguments to build it again.
-    pretrained_cfg: dict[str, Any]
-    _model_args: dict[str, Any]
-
-    def __init__(
-        self, *, config: TextConfig, num_classes: int = 640, drop_rate: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.config = config
-        self.bert = BertModel(BertConfig(**asdict(config)), add_pooling_layer=False)
-        self.num_classes = num_classes
-        self.drop_rate = drop_rate
-        self.num_features = self.head_hidden_size = config.hidden_size
-        self.head = nn.Linear(config.hidden_size, num_classes) if num_classes else nn.Identity()
-        self.feature_info = [
-            {"num_chs": config.hidden_size, "module": f"bert.encoder.layer.{i}"}
-            for i in range(config.num_hidden_layers)
-        ]
-
-    # Here and not in forward, which compilers trace: a look at the ids would end the graph.
-    def __call__(self, input_ids: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """``forward``, for ids that fit.
-
-        Raises:
-            InvalidText: ``input_ids`` is not [N, L], is longer than BERT's positions or holds
-                an id that is not in the vocabulary.
-        """
-        if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
-            self._check(input_ids)
-        return super().__call__(input_ids, *args, **kwargs)
-
-    def _check(self, input_ids: torch.Tensor) -> None:
-        if input_ids.ndim != 2 or not input_ids.numel():
-            raise InvalidText(f"the token ids are {list(input_ids.shape)}, not [N, L]")
-        length, positions = input_ids.shape[1], self.config.max_position_embeddings
-        if length > positions:
-            raise InvalidText(
-                f"the text has {length} tokens; this model has {positions} positions "
-                "(max_position_embeddings)"
-            )
-        low, high = (int(id) for id in input_ids.aminmax())
-        if low < 0 or high >= self.config.vocab_size:
-            raise InvalidText(
-                f"token id {low if low < 0 else high} is not in the vocabulary, which has "
-                f"{self.config.vocab_size} tokens (vocab_size)"
-            )
-
-    def _embed(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        token_type_ids: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """BERT's embeddings [N, L, hidden], and the mask as its layers want it."""
-        if attention_mask is None:
-            attention_mask = (input_ids != self.config.pad_token_id).long()
-        x = self.bert.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
-        mask = create_bidirectional_mask(
-            config=self.bert.config, inputs_embeds=x, attention_mask=attention_mask
-        )
-        return x, mask
-
-    def forward_features(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Hidden states [N, L, hidden] of token ids [N, L].
-
-        Without a mask, every position but the padding id's is attended to.
-        """
-        x, mask = self._embed(input_ids, attention_mask, token_type_ids)
-        for layer in self.bert.encoder.layer:
-            x = layer(x, mask)
-        return x
-
-    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """First token [N, hidden] of hidden states [N, L, hidden], projected to [N, D]."""
-        x = F.dropout(x[:, 0], self.drop_rate, self.training)
-        projected: torch.Tensor = x if pre_logits else self.head(x)
-        return projected
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Embeddings [N, D], not yet normalised, of token ids [N, L]."""
-        return self.forward_head(self.forward_features(input_ids, attention_mask, token_type_ids))
-
-    def forward_intermediates(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-        *,
-        indices: int | Sequence[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NLC",
-        intermediates_only: bool = False,
-    ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
-        """Hidden states behind chosen layers, timm's way.
-
-        Args:
-            input_ids: token ids [N, L].
-            attention_mask: [N, L]; without it, all positions but the padding id's.
-            token_type_ids: [N, L]; all 0 without.
-            indices: the last n layers if an int, these if a sequence, all if None.
-            norm: BERT's layers end in their norm already, so this changes nothing.
-            stop_early: do not compute the layers behind the last one that is wanted.
-            output_fmt: "NLC", the only one of a text.
-            intermediates_only: return the intermediates alone.
-
-        Returns:
-            ``forward_features``'s [N, L, hidden] (of the last layer that was computed) and the
-            intermediates, each [N, L, hidden].
-
-        Raises:
-            ValueError: another ``output_fmt``.
-        """
-        if output_fmt != "NLC":
-            raise ValueError(f"output_fmt is {output_fmt!r}; a text tower has 'NLC' alone")
-        layers = self.bert.encoder.layer
-        take, last = feature_take_indices(len(layers), indices)
-        x, mask = self._embed(input_ids, attention_mask, token_type_ids)
-        intermediates = []
-        for index, layer in enumerate(layers[: last + 1] if stop_early else layers):
-            x = layer(x, mask)
-            if index in take:
-                intermediates.append(x)
-        return intermediates if intermediates_only else (x, intermediates)
-
-    def forward_hidden_states(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-        """The embedding [N, D] with what transformers' ``AlignTextModel`` records on the way.
-
-        Returns:
-            The embedding; the hidden states [N, L, hidden] of BERT's embeddings and behind
-            every layer; the attention weights [N, heads, L, L] of every layer.
-        """
-        self._check(input_ids)
-        x, mask = self._embed(input_ids, attention_mask, token_type_ids)
-        states, attentions = [x], []
-        for layer in self.bert.encoder.layer:
-            attentions.append(_attention_weights(layer.attention.self, x, mask))
-            x = layer(x, mask)
-            states.append(x)
-        return self.forward_head(x), tuple(states), tuple(attentions)
-
-    def prune_intermediate_layers(
-        self,
-        indices: int | Sequence[int] = 1,
-        prune_norm: bool = False,
-        prune_head: bool = True,
-    ) -> list[int]:
-        """Drop the layers behind the last one in ``indices``, and the head; timm's way."""
-        layers = self.bert.encoder.layer
-        take, last = feature_take_indices(len(layers), indices)
-        self.bert.encoder.layer = layers[: last + 1]
-        if prune_head:
-            self.reset_classifier(0)
-        return list(take)
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Parameter groups by depth, for layer decay: embeddings, then layer by layer."""
-        return {"stem": r"^bert\.embeddings", "blocks": r"^bert\.encoder\.layer\.(\d+)"}
-
-    def no_weight_decay(self) -> set[str]:
-        """The learned constants; timm spares biases and norms by itself."""
-        return {
-            "bert.embeddings.position_embeddings.weight",
-            "bert.embeddings.token_type_embeddings.weight",
-        }
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Compute every layer anew in the backward pass instead of keeping what it made."""
-        if enable:
-            self.bert.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
-            self.bert.gradient_checkpointing_disable()
-
-    def get_classifier(self) -> nn.Module:
-        """The projection into the common space."""
-        return self.head
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh head of ``num_classes`` outputs, or none with 0."""
-        self.num_classes = num_classes
-        like: dict[str, Any] = {
-            "device": self.bert.device,
-            "dtype": self.bert.dtype,
-        }
-        self.head = (
-            nn.Linear(self.num_features, num_classes, **like) if num_classes else nn.Identity()
-        )
-
-
-def _attention_weights(attention: Any, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """softmax(q k / sqrt(d) + mask), [N, heads, L, L]: the fused kernels do not give it."""
-
-    def heads(states: torch.Tensor) -> torch.Tensor:
-        width = attention.attention_head_size
-        return states.view(*states.shape[:-1], -1, width).transpose(1, 2)
-
-    scores = heads(attention.query(x)) @ heads(attention.key(x)).transpose(2, 3)
-    scores = scores * attention.scaling
-    if mask is not None and mask.dtype == torch.bool:
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    elif mask is not None:
-        scores = scores + mask
-    return scores.softmax(-1)
+__all__ = ["align_base_text", "align_tiny_text"]
 
 
 def checkpoint_filter_fn(state_dict: Mapping[str, Any], model: nn.Module) -> StateDict:
@@ -274,13 +36,19 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Any], model: nn.Module) -> Sta
 
 
 def _create(
-    variant: str, pretrained: bool, config: TextConfig | Mapping[str, Any], **kwargs: Any
+    variant: str,
+    pretrained: bool,
+    shape: TextConfig,
+    config: Mapping[str, Any] | None = None,
+    **kwargs: Any,
 ) -> nn.Module:
+    """``shape``, with the fields that ``config`` says otherwise: what JSON can hold."""
+    shape = replace(shape, **(config or {}))
     model: nn.Module = build_model_with_cfg(
         AlignText,
         variant,
         pretrained,
-        config=config if isinstance(config, TextConfig) else TextConfig(**config),
+        config=shape,
         pretrained_filter_fn=checkpoint_filter_fn,
         # timm hands these to every model; a text tower has neither.
         kwargs_filter=("in_chans", "global_pool"),
@@ -324,18 +92,16 @@ default_cfgs = generate_default_cfgs(
 
 
 @register_model
-def align_base_text(
-    pretrained: bool = False, config: Mapping[str, Any] | None = None, **kwargs: Any
-) -> nn.Module:
+def align_base_text(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """ALIGN-base's text tower, a BERT-base and its projection: ids [N, L] -> [N, 640].
 
     ``config`` holds fields of ``text_config`` for another shape.
     """
-    return _create("align_base_text", pretrained, config or {}, **kwargs)
+    return _create("align_base_text", pretrained, TextConfig(), **kwargs)
 
 
 @register_model
 def align_tiny_text(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """The embedded checkpoint's text tower."""
-    config = open_checkpoint("align_tiny").config.text_config
-    return _create("align_tiny_text", pretrained, config, **kwargs)
+    shape = open_checkpoint("align_tiny").config.text_config
+    return _create("align_tiny_text", pretrained, shape, **kwargs)

@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import torch
 
-from align_zoo.align_image import AlignImage, build_image_tower
-from align_zoo.align_text import AlignText, build_text_tower
+from align_zoo.align_image import build_image_tower
+from align_zoo.align_text import build_text_tower
 from align_zoo.checkpoint import Checkpoint, open_checkpoint
 from align_zoo.convert import check_complete, from_hf, image_table, text_table
+from align_zoo.image_tower import AlignImage
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
+from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
 
 __all__ = ["ImageTower", "TextTower", "create_align", "load_image_tower", "load_text_tower"]

@@ -73,7 +73,11 @@ class FixedPadConv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve ``x`` [N, C, H, W] to [N, O, H // 2, W // 2]."""
-        if self.pad_kernel:
+        pad_kernel = self.pad_kernel
+        if not torch.jit.is_scripting():  # which does not know the next line
+            # Runtimes such as ONNX's merge a padding of the activation into the convolution.
+            pad_kernel = pad_kernel and not torch.compiler.is_exporting()
+        if pad_kernel:
             weight = F.pad(self.weight, (1, 0, 1, 0))
             return F.conv2d(x, weight, self.bias, self.stride, self.reach, 1, self.groups)
         before, after = self.reach - 1, self.reach

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from align_zoo.align_image import AlignImage
-from align_zoo.align_text import AlignText
 from align_zoo.errors import InvalidInput
+from align_zoo.image_tower import AlignImage
+from align_zoo.text_tower import AlignText
 
 __all__ = ["Align", "AlignOutput", "align_loss"]
 

@@ -14,12 +14,12 @@ import transformers
 from safetensors.torch import save_file
 from timm.models import save_for_hf
 
-from align_zoo.align_text import AlignText
 from align_zoo.config import AlignConfig
 from align_zoo.convert import image_table, text_table, to_hf
 from align_zoo.errors import CheckpointError
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
+from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
 
 __all__ = ["save_hf", "save_timm"]
