@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
 
 from align_zoo.config import AlignConfig
 from align_zoo.errors import CheckpointError
+from align_zoo.fields import read_json
+from align_zoo.weights import PICKLES, SAFETENSORS, find_weights, read_weights, shards
 
-__all__ = ["EMBEDDED", "Checkpoint", "open_checkpoint", "read_json"]
+__all__ = ["EMBEDDED", "Checkpoint", "open_checkpoint"]
 
 EMBEDDED = {"align_tiny": Path(__file__).parent / "assets" / "align_tiny"}
 """Checkpoints inside the package, by the name that stands for them."""
 
 _SMALL_FILES = ("*.json", "vocab.txt")
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
 
@@ -50,45 +48,50 @@ class Checkpoint:
         return AlignConfig.from_dict(read_json(path), source=str(path))
 
     @cached_property
-    def preprocessor(self) -> dict[str, Any]:
-        """The parsed ``preprocessor_config.json``."""
-        return read_json(self.folder / "preprocessor_config.json")
+    def preprocessor(self) -> tuple[Path, dict[str, Any]]:
+        """``preprocessor_config.json`` and its content.
+
+        Since version 5 transformers writes its content into ``processor_config.json``, and
+        believes that file first.
+
+        Raises:
+            CheckpointError: neither file has it, or one is no JSON object.
+        """
+        path = self.folder / "processor_config.json"
+        options = read_json(path).get("image_processor") if path.is_file() else None
+        if options is None:
+            path = self.folder / "preprocessor_config.json"
+            return path, read_json(path)
+        if not isinstance(options, dict):
+            raise CheckpointError(f"{path}: image_processor is {options!r}, no object")
+        return path, options
 
     @cached_property
     def weights_file(self) -> Path:
-        """``model.safetensors``, or ``pytorch_model.bin`` where only that exists."""
-        for name in _WEIGHTS:
-            if (self.folder / name).is_file():
-                return self.folder / name
-        raise CheckpointError(f"{self.folder} holds no weights: neither {' nor '.join(_WEIGHTS)}")
+        """The weights, ``model.safetensors`` before ``pytorch_model.bin``; of shards the index."""
+        return find_weights(self.folder)
 
     def weights(self, *prefixes: str) -> dict[str, torch.Tensor]:
         """The tensors whose names start with one of ``prefixes``, on the CPU.
 
-        A pickle is loaded with ``weights_only``: it cannot run code.
-
         Raises:
-            CheckpointError: the file is absent or damaged.
+            CheckpointError: a file is absent or damaged, or holds what is no weight.
         """
-        path = self.weights_file
-        try:
-            if path.suffix == ".safetensors":
-                with safe_open(path, framework="pt") as tensors:
-                    names = [k for k in tensors.keys() if k.startswith(prefixes)]  # noqa: SIM118
-                    return {name: tensors.get_tensor(name) for name in names}
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-        except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
-            raise CheckpointError(f"{path} cannot be read as weights: {error}") from error
-        if not isinstance(loaded, dict):
-            raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not a state dict")
-        return {name: tensor for name, tensor in loaded.items() if name.startswith(prefixes)}
+        weights: dict[str, torch.Tensor] = {}
+        for path in shards(self.weights_file):
+            weights |= read_weights(path, *prefixes)
+        return weights
 
     @cached_property
     def temperature(self) -> float:
         """The learned scalar of ``logits = cosine / temperature``."""
         tensor = self.weights("temperature").get("temperature")
-        if tensor is None or tensor.numel() != 1:
+        if tensor is None:
             raise CheckpointError(f"{self.weights_file} does not fit: missing: temperature")
+        if tensor.numel() != 1 or tensor <= 0:
+            raise CheckpointError(
+                f"{self.weights_file}: temperature is {tensor.tolist()}, not a number above 0"
+            )
         return float(tensor)
 
     @cached_property
@@ -96,7 +99,7 @@ class Checkpoint:
         """16 hex digits over the content of every file that an answer depends on."""
         digest = hashlib.sha256()
         names = {path.name for pattern in _SMALL_FILES for path in self.folder.glob(pattern)}
-        for path in (*(self.folder / name for name in sorted(names)), self.weights_file):
+        for path in (*(self.folder / name for name in sorted(names)), *shards(self.weights_file)):
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             digest.update(f"{path.name} {content}\n".encode())
@@ -143,10 +146,14 @@ def _download(hub_id: str, revision: str | None, cache_dir: str | Path | None) -
         )
 
     with _hub_errors(hub_id, revision):
-        folder = snapshot(*_SMALL_FILES, _WEIGHTS[0])
-        if not (folder / _WEIGHTS[0]).is_file():
-            # Only now: a repository that holds both formats must not be fetched twice.
-            folder = snapshot(*_SMALL_FILES, _WEIGHTS[1])
+        # One after the other: a repository that holds both formats must not be fetched twice.
+        for whole, index in (SAFETENSORS, PICKLES):
+            folder = snapshot(*_SMALL_FILES, whole)
+            if (folder / whole).is_file():
+                break
+            if (folder / index).is_file():
+                folder = snapshot(*_SMALL_FILES, whole.replace(".", "-*-of-*."))
+                break
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{hub_id} is no ALIGN checkpoint: config.json is missing")
     return folder
@@ -165,20 +172,3 @@ def _hub_errors(hub_id: str, revision: str | None) -> Iterator[None]:
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise CheckpointError(f"{hub_id}{at} cannot be fetched from the hub: {error}") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        CheckpointError: the file is missing, or holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return content

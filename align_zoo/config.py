@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from align_zoo.errors import CheckpointError
+from align_zoo.fields import check_ranges, read, refuse, within
 
 __all__ = ["AlignConfig", "BlockSpec", "TextConfig", "VisionConfig"]
 
@@ -29,6 +30,11 @@ _ACTIVATIONS = {
     "tanh": "tanh",
     "sigmoid": "sigmoid",
 }
+# Far beyond the paper's largest ALIGN (820 million): a slip in a config.json must not take
+# the machine's memory.
+_MOST_PARAMETERS = 4_000_000_000
+_MOST_BLOCKS = 1_000
+_WIDEST = 1 << 16
 
 
 class BlockSpec(NamedTuple):
@@ -50,29 +56,33 @@ class BlockSpec(NamedTuple):
 class VisionConfig:
     """The fields of transformers' ``AlignVisionConfig`` that shape the image tower."""
 
-    num_channels: int = 3
-    image_size: int | Sequence[int] = 600
-    width_coefficient: float = 2.0
-    depth_coefficient: float = 3.1
-    depth_divisor: int = 8
-    kernel_sizes: Sequence[int] = (3, 3, 5, 3, 5, 5, 3)
-    in_channels: Sequence[int] = (32, 16, 24, 40, 80, 112, 192)
-    out_channels: Sequence[int] = (16, 24, 40, 80, 112, 192, 320)
-    depthwise_padding: Sequence[int] = ()
-    strides: Sequence[int] = (1, 2, 2, 2, 1, 2, 1)
-    num_block_repeats: Sequence[int] = (1, 2, 2, 3, 3, 4, 1)
-    expand_ratios: Sequence[int] = (1, 6, 6, 6, 6, 6, 6)
-    squeeze_expansion_ratio: float = 0.25
+    num_channels: int = within(3, 1, 1_000)
+    image_size: int | Sequence[int] = within(600, 1, _WIDEST)
+    width_coefficient: float = within(2.0, 0.001, 1_000)
+    depth_coefficient: float = within(3.1, 0.001, _MOST_BLOCKS)
+    depth_divisor: int = within(8, 1, _WIDEST)
+    kernel_sizes: Sequence[int] = within((3, 3, 5, 3, 5, 5, 3), 1, 99)
+    in_channels: Sequence[int] = within((32, 16, 24, 40, 80, 112, 192), 1, _WIDEST)
+    out_channels: Sequence[int] = within((16, 24, 40, 80, 112, 192, 320), 1, _WIDEST)
+    depthwise_padding: Sequence[int] = within((), 0, _MOST_BLOCKS)
+    strides: Sequence[int] = within((1, 2, 2, 2, 1, 2, 1), 1, 2)
+    num_block_repeats: Sequence[int] = within((1, 2, 2, 3, 3, 4, 1), 1, _MOST_BLOCKS)
+    expand_ratios: Sequence[int] = within((1, 6, 6, 6, 6, 6, 6), 1, 100)
+    squeeze_expansion_ratio: float = within(0.25, 0, 100)
     hidden_act: str = "swish"
-    hidden_dim: int = 2560
+    hidden_dim: int = within(2560, 1, 1 << 32)
     pooling_type: str = "mean"
-    batch_norm_eps: float = 0.001
-    batch_norm_momentum: float = 0.99
-    drop_connect_rate: float = 0.2
+    batch_norm_eps: float = within(0.001, 1e-30, 10)
+    batch_norm_momentum: float = within(0.99, 0, 1)
+    drop_connect_rate: float = within(0.2, 0, 1)
 
     def __post_init__(self) -> None:
         """Refuse what the image tower cannot honour, by the field's name."""
+        prefix = "vision_config."
+        check_ranges(self, prefix)
         stages = len(self.in_channels)
+        if not stages:
+            refuse(prefix + "in_channels", self.in_channels, "at least one stage")
         for name in (
             "kernel_sizes",
             "out_channels",
@@ -81,23 +91,46 @@ class VisionConfig:
             "expand_ratios",
         ):
             if len(getattr(self, name)) != stages:
-                _refuse(f"vision_config.{name}", getattr(self, name), f"{stages} values, a stage")
-        for kernel in self.kernel_sizes:
-            if kernel % 2 == 0 or kernel < 1:
-                _refuse("vision_config.kernel_sizes", self.kernel_sizes, "odd sizes")
-        if not set(self.strides) <= {1, 2}:
-            _refuse("vision_config.strides", self.strides, "strides of 1 and 2")
-        if min(self.num_block_repeats) < 1 or self.depth_coefficient <= 0:
-            _refuse("vision_config.num_block_repeats", self.num_block_repeats, "at least one each")
-        if min(self.expand_ratios) < 1:
-            _refuse("vision_config.expand_ratios", self.expand_ratios, "ratios of 1 and above")
+                refuse(prefix + name, getattr(self, name), f"{stages} values, a stage")
+        if not all(kernel % 2 for kernel in self.kernel_sizes):
+            refuse(prefix + "kernel_sizes", self.kernel_sizes, "odd sizes")
         if self.hidden_act not in _ACTIVATIONS:
-            _refuse("vision_config.hidden_act", self.hidden_act, f"one of {sorted(_ACTIVATIONS)}")
+            refuse(prefix + "hidden_act", self.hidden_act, f"one of {sorted(_ACTIVATIONS)}")
         if self.pooling_type not in ("mean", "max"):
-            _refuse("vision_config.pooling_type", self.pooling_type, "'mean' or 'max'")
+            refuse(prefix + "pooling_type", self.pooling_type, "'mean' or 'max'")
         for before, after in zip((32, *self.out_channels), self.in_channels, strict=False):
             if self.round_channels(before) != self.round_channels(after):
-                _refuse("vision_config.in_channels", self.in_channels, "the stage before's output")
+                refuse(prefix + "in_channels", self.in_channels, "the stage before's output")
+        if sum(map(self._repeats, range(stages))) > _MOST_BLOCKS:
+            what = f"at most {_MOST_BLOCKS:,} blocks after depth_coefficient"
+            refuse(prefix + "num_block_repeats", self.num_block_repeats, what)
+        self._check_blocks(prefix)
+
+    def _check_blocks(self, prefix: str) -> None:
+        sides = self.image_size if isinstance(self.image_size, Sequence) else [self.image_size]
+        if len(sides) not in (1, 2):
+            refuse(prefix + "image_size", self.image_size, "a side, or a height and a width")
+        side, parameters = max(sides) // 2, 0
+        for block in self.blocks():
+            expanded = block.in_channels * block.expand_ratio
+            if block.expand_ratio > 1 and expanded % 8:
+                what = "ratios whose expanded channels are multiples of 8, as timm makes them"
+                refuse(prefix + "expand_ratios", self.expand_ratios, what)
+            if block.stride == 2:
+                side = (side + block.square_padding) // 2
+            parameters += expanded * (
+                block.in_channels
+                + block.out_channels
+                + block.kernel_size**2
+                + 2 * block.squeeze_channels
+            )
+        if parameters > _MOST_PARAMETERS:
+            what = f"with the other fields it makes {parameters:.1e} parameters, too many"
+            refuse(prefix + "width_coefficient", self.width_coefficient, what)
+        # transformers pools windows of this size, and fails where they are more than one.
+        if side > self.hidden_dim:
+            what = f"at least {side}, the side of the last feature map at image_size"
+            refuse(prefix + "hidden_dim", self.hidden_dim, what)
 
     def round_channels(self, channels: int) -> int:
         """Channels after the width coefficient (``round_filters`` of transformers' ALIGN)."""
@@ -120,12 +153,15 @@ class VisionConfig:
         """``hidden_act`` by timm's name."""
         return _ACTIVATIONS[self.hidden_act]
 
+    def _repeats(self, stage: int) -> int:
+        return math.ceil(self.depth_coefficient * self.num_block_repeats[stage])
+
     def blocks(self) -> Iterator[BlockSpec]:
         """Every block in the order of transformers' flat ``encoder.blocks`` list."""
         flat = 0
-        for stage, repeats in enumerate(self.num_block_repeats):
+        for stage in range(len(self.in_channels)):
             out = self.round_channels(self.out_channels[stage])
-            for i in range(math.ceil(self.depth_coefficient * repeats)):
+            for i in range(self._repeats(stage)):
                 channels = out if i else self.round_channels(self.in_channels[stage])
                 yield BlockSpec(
                     stage=stage,
@@ -145,29 +181,37 @@ class VisionConfig:
 class TextConfig:
     """The fields of transformers' ``AlignTextConfig`` that shape the text tower (a BERT)."""
 
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
+    vocab_size: int = within(30522, 1, 1 << 24)
+    hidden_size: int = within(768, 1, _WIDEST)
+    num_hidden_layers: int = within(12, 0, _MOST_BLOCKS)
+    num_attention_heads: int = within(12, 1, _WIDEST)
+    intermediate_size: int = within(3072, 1, 1 << 20)
     hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int = 0
+    hidden_dropout_prob: float = within(0.1, 0, 1)
+    attention_probs_dropout_prob: float = within(0.1, 0, 1)
+    max_position_embeddings: int = within(512, 1, 1 << 20)
+    type_vocab_size: int = within(2, 1, _WIDEST)
+    initializer_range: float = within(0.02, 0, 1_000)
+    layer_norm_eps: float = within(1e-12, 1e-30, 10)
+    pad_token_id: int = within(0, 0, 1 << 24)
 
     def __post_init__(self) -> None:
         """Refuse what BERT cannot be built from, by the field's name."""
+        prefix = "text_config."
+        check_ranges(self, prefix)
         if self.hidden_size % self.num_attention_heads:
             what = f"a divisor of hidden_size {self.hidden_size}"
-            _refuse("text_config.num_attention_heads", self.num_attention_heads, what)
+            refuse(prefix + "num_attention_heads", self.num_attention_heads, what)
         if self.hidden_act not in _ACTIVATIONS:
-            _refuse("text_config.hidden_act", self.hidden_act, f"one of {sorted(_ACTIVATIONS)}")
-        if not 0 <= self.pad_token_id < self.vocab_size:
-            _refuse("text_config.pad_token_id", self.pad_token_id, "an id of the vocabulary")
+            refuse(prefix + "hidden_act", self.hidden_act, f"one of {sorted(_ACTIVATIONS)}")
+        if self.pad_token_id >= self.vocab_size:
+            refuse(prefix + "pad_token_id", self.pad_token_id, "an id of the vocabulary")
+        rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
+        layer = 4 * self.hidden_size + 2 * self.intermediate_size
+        parameters = self.hidden_size * (rows + self.num_hidden_layers * layer)
+        if parameters > _MOST_PARAMETERS:
+            what = f"with the other fields it makes {parameters:.1e} parameters, too many"
+            refuse(prefix + "hidden_size", self.hidden_size, what)
 
 
 @dataclass(frozen=True)
@@ -176,15 +220,16 @@ class AlignConfig:
 
     vision_config: VisionConfig = field(default_factory=VisionConfig)
     text_config: TextConfig = field(default_factory=TextConfig)
-    projection_dim: int = 640
-    temperature_init_value: float = 1.0
+    projection_dim: int = within(640, 1, _WIDEST)
+    temperature_init_value: float = within(1.0, 1e-6, 1e6)
 
     def __post_init__(self) -> None:
         """Refuse towers that do not meet in one space."""
+        check_ranges(self)
         width = self.vision_config.embedding_dim
         if width != self.projection_dim:
             what = f"the image tower's width, {width}"
-            _refuse("projection_dim", self.projection_dim, what)
+            refuse("projection_dim", self.projection_dim, what)
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any], *, source: str = "config.json") -> AlignConfig:
@@ -197,72 +242,29 @@ class AlignConfig:
         Raises:
             CheckpointError: it is no ALIGN config, or a field's value is not supported.
         """
-        if config.get("model_type") != "align":
-            found = config.get("model_type")
-            raise CheckpointError(f"{source}: model_type is {found!r}, not 'align'")
-        text = config.get("text_config") or {}
-        if isinstance(text, Mapping):
-            _refuse_other_berts(text, source)
         try:
+            if config.get("model_type") != "align":
+                refuse("model_type", config.get("model_type"), "'align'")
+            vision, text = config.get("vision_config"), config.get("text_config")
+            _refuse_what_is_switched_on(config, text)
             return cls(
-                vision_config=_read(VisionConfig, config.get("vision_config"), "vision_config."),
-                text_config=_read(TextConfig, text, "text_config."),
-                **_known(cls, config, "", but=("vision_config", "text_config")),
+                vision_config=VisionConfig(**read(VisionConfig, vision, "vision_config.")),
+                text_config=TextConfig(**read(TextConfig, text, "text_config.")),
+                **read(cls, config, but=("vision_config", "text_config")),
             )
         except CheckpointError as error:
             raise CheckpointError(f"{source}: {error}") from None
 
 
-_Config = TypeVar("_Config", VisionConfig, TextConfig)
-
-
-def _read(kind: type[_Config], values: Any, prefix: str) -> _Config:
-    if not isinstance(values, Mapping | None):
-        _refuse(prefix.rstrip("."), values, "an object")
-    return kind(**_known(kind, values or {}, prefix))
-
-
-def _known(
-    kind: type[Any], values: Mapping[str, Any], prefix: str, but: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The values that are fields of ``kind``, each of its default's type."""
-    known = {}
-    for each in fields(kind):
-        if each.name in but or values.get(each.name) is None:
-            continue
-        value = values[each.name]
-        expected = _TYPES[str(each.type)]
-        if isinstance(value, bool) or not isinstance(value, expected):
-            _refuse(prefix + each.name, value, f"of type {each.type}")
-        if isinstance(value, list | tuple):
-            if not all(isinstance(v, int) and not isinstance(v, bool) for v in value):
-                _refuse(prefix + each.name, value, "a list of whole numbers")
-            value = tuple(value)
-        known[each.name] = value
-    return known
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "Sequence[int]": (list, tuple),
-    "int | Sequence[int]": (int, list, tuple),
-}
-
-
-def _refuse_other_berts(text: Mapping[str, Any], source: str) -> None:
-    for name, supported in (
-        ("position_embedding_type", "absolute"),
-        ("is_decoder", False),
-        ("add_cross_attention", False),
-    ):
-        if text.get(name, supported) != supported:
-            raise CheckpointError(
-                f"{source}: text_config.{name} is {text[name]!r}; supported is {supported!r}"
-            )
-
-
-def _refuse(name: str, value: object, supported: str) -> None:
-    shown = list(value) if isinstance(value, tuple) else value
-    raise CheckpointError(f"{name} is {shown!r}; supported: {supported}")
+def _refuse_what_is_switched_on(config: Mapping[str, Any], text: Any) -> None:
+    """Refuse what older versions of transformers, or its quantisers, may have written."""
+    if config.get("quantization_config"):
+        refuse("quantization_config", config["quantization_config"], "weights as they were trained")
+    if isinstance(text, Mapping):
+        for name, supported in (
+            ("position_embedding_type", "absolute"),
+            ("is_decoder", False),
+            ("add_cross_attention", False),
+        ):
+            if text.get(name) not in (None, supported):
+                refuse(f"text_config.{name}", text[name], repr(supported))

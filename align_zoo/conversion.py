@@ -8,9 +8,10 @@ from typing import Any
 import timm
 from safetensors import SafetensorError
 
-from align_zoo.checkpoint import read_json
+from align_zoo.checkpoint import Checkpoint
 from align_zoo.errors import CheckpointError, InvalidInput
 from align_zoo.factory import create_align
+from align_zoo.fields import read_json
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
 from align_zoo.saving import save_hf, save_timm
@@ -52,8 +53,8 @@ def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer
         CheckpointError: a file is missing or damaged.
     """
     folder = Path(folder)
-    preprocessor = folder / "preprocessor_config.json"
-    transform = AlignTransform.from_dict(read_json(preprocessor), source=str(preprocessor))
+    file, options = Checkpoint(str(folder), folder).preprocessor
+    transform = AlignTransform.from_dict(options, source=str(file))
     image, text = (_load_tower(folder / name) for name in ("image", "text"))
     tokenizer = AlignTokenizer.from_folder(folder, text.config)
     temperature = read_json(folder / "align.json").get("temperature")

@@ -54,7 +54,7 @@ def create_align(
     Args:
         name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
         device: where the model goes; the CPU by default.
-        dtype: the model's; as in the checkpoint, usually float32, by default.
+        dtype: the model's; float32 by default, whatever the checkpoint's is.
         revision: branch, tag or commit of a hub id.
         cache_dir: the hub cache, instead of Hugging Face's default.
 
@@ -100,9 +100,8 @@ def load_text_tower(
 
 
 def _image(checkpoint: Checkpoint) -> tuple[AlignImage, AlignTransform]:
-    transform = AlignTransform.from_dict(
-        checkpoint.preprocessor, source=str(checkpoint.folder / "preprocessor_config.json")
-    )
+    file, options = checkpoint.preprocessor
+    transform = AlignTransform.from_dict(options, source=str(file))
     tower = build_image_tower(checkpoint.config.vision_config, transform)
     _fill(tower, checkpoint, image_table(tower), "vision_model.")
     return tower, transform

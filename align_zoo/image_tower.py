@@ -68,9 +68,17 @@ class AlignImage(EfficientNet):
 
     @torch.jit.ignore
     def _check(self, x: torch.Tensor) -> None:
+        if not isinstance(x, torch.Tensor):
+            raise InvalidImage(f"the image is a {type(x).__name__}, not a tensor [N, C, H, W]")
         if x.ndim != 4 or x.shape[1] != self.in_chans:
             raise InvalidImage(
                 f"the image tensor is {list(x.shape)}, not [N, {self.in_chans}, H, W]"
+            )
+        # The stem and each stride halve a side, rounding down; a map needs a pixel.
+        least = 2 ** (1 + list(self.config.strides).count(2))
+        if min(x.shape[-2:]) < least:
+            raise InvalidImage(
+                f"the image tensor is {list(x.shape)}; this tower takes sides of {least} and more"
             )
 
     def set_cosine_classifier(self, weight: torch.Tensor) -> None:

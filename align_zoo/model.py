@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from align_zoo.errors import InvalidInput
+from align_zoo.errors import InvalidInput, InvalidText
 from align_zoo.image_tower import AlignImage
 from align_zoo.text_tower import AlignText
 
@@ -57,8 +57,12 @@ class Align(nn.Module):
 
     def encode_image(self, image: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """Embeddings [N, D] of preprocessed pictures [N, 3, H, W]; unit rows if ``normalize``."""
-        embeds: torch.Tensor = self.image(image.to(self.temperature.dtype))
+        embeds: torch.Tensor = self.image(self._pixels(image))
         return F.normalize(embeds, dim=-1) if normalize else embeds
+
+    def _pixels(self, image: torch.Tensor) -> torch.Tensor:
+        """In the model's precision, as transformers does it; what is no tensor, the tower names."""
+        return image.to(self.temperature.dtype) if isinstance(image, torch.Tensor) else image
 
     def encode_text(self, text: TextInput, normalize: bool = False) -> torch.Tensor:
         """Embeddings [N, D] of token ids [N, L] or a tokenizer's mapping."""
@@ -97,9 +101,7 @@ class Align(nn.Module):
         image_embeds = text_embeds = logits = loss = None
         image_states = text_states = attentions = None
         if image is not None and output_hidden_states:
-            embeds, image_states = self.image.forward_hidden_states(
-                image.to(self.temperature.dtype)
-            )
+            embeds, image_states = self.image.forward_hidden_states(self._pixels(image))
             image_embeds = F.normalize(embeds, dim=-1)
         elif image is not None:
             image_embeds = self.encode_image(image, normalize=True)
@@ -132,8 +134,16 @@ def _text_arguments(text: TextInput) -> dict[str, Any]:
     """What the text tower takes: ids, mask and types, where there are such."""
     if isinstance(text, torch.Tensor):
         return {"input_ids": text}
+    if not isinstance(text, Mapping) or "input_ids" not in text:
+        raise InvalidText(
+            f"the text is a {type(text).__name__}, neither a tensor of token ids nor what a "
+            "tokenizer returns"
+        )
     known = ("input_ids", "attention_mask", "token_type_ids")
-    return {name: text[name] for name in known if name in text}
+    for name in text:
+        if name not in known:
+            raise InvalidText(f"{name} is not supported: a text is {', '.join(known)}")
+    return dict(text)
 
 
 def align_loss(logits: torch.Tensor) -> torch.Tensor:

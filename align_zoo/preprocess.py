@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from align_zoo.errors import CheckpointError, InvalidImage
+from align_zoo.errors import CheckpointError, InvalidImage, InvalidInput
+from align_zoo.fields import refuse
+from align_zoo.processor_options import OPTIONS, read_option
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +114,7 @@ class AlignTransform:
     scale: tuple[float, float, float]
     offset: tuple[float, float, float]
     config: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """The ``preprocessor_config.json`` that it was read from."""
+    """The parsed ``preprocessor_config.json`` that it was read from."""
 
     @classmethod
     def from_dict(
@@ -122,30 +125,51 @@ class AlignTransform:
         Raises:
             CheckpointError: a field's value is not supported; the message names it.
         """
-        size = _size(config, "size", 346, source) if config.get("do_resize", True) else None
-        crop = _size(config, "crop_size", 289, source) if config.get("do_center_crop") else None
-        if size and crop and (crop[0] > size[0] or crop[1] > size[1]):
-            raise CheckpointError(f"{source}: crop_size {crop} is larger than size {size}")
         try:
-            resample = Image.Resampling(config.get("resample", Image.Resampling.BICUBIC))
-        except ValueError:
-            raise CheckpointError(
-                f"{source}: resample is {config['resample']!r}; supported: "
-                f"{', '.join(f'{r.value} ({r.name})' for r in Image.Resampling)}"
-            ) from None
+            return cls._read(config)
+        except CheckpointError as error:
+            raise CheckpointError(f"{source}: {error}") from None
+
+    @classmethod
+    def _read(cls, config: Mapping[str, Any]) -> AlignTransform:
+        option = partial(read_option, config)
+        size = option("size") if option("do_resize") else None
+        crop = option("crop_size") if option("do_center_crop") else None
+        if size and crop and (crop[0] > size[0] or crop[1] > size[1]):
+            refuse("crop_size", crop, f"at most size, {list(size)}")
         scale, offset = np.ones(3), np.zeros(3)
-        if config.get("do_rescale", True):
-            scale = scale * config.get("rescale_factor", 1 / 255)
-            offset = offset - (1 if config.get("rescale_offset", False) else 0)
-        std = _channels(config, "image_std", (0.5, 0.5, 0.5), source)
-        if config.get("do_normalize", True):
-            mean = _channels(config, "image_mean", (0.5, 0.5, 0.5), source)
+        if option("do_rescale"):
+            scale = scale * option("rescale_factor")
+            offset = offset - (1 if option("rescale_offset") else 0)
+        if option("do_normalize"):
+            mean, std = np.array(option("image_mean")), np.array(option("image_std"))
             scale, offset = scale / std, (offset - mean) / std
-        if config.get("include_top", True):
+        if option("include_top"):
+            std = np.array(option("image_std"))
             scale, offset = scale / std, offset / std
         return cls(
-            size, crop, resample, tuple(scale.tolist()), tuple(offset.tolist()), dict(config)
+            size,
+            crop,
+            option("resample"),
+            tuple(scale.tolist()),
+            tuple(offset.tolist()),
+            dict(config),
         )
+
+    def with_options(self, **options: Any) -> AlignTransform:
+        """The same transform but for some options of ``preprocessor_config.json``.
+
+        >>> smaller = transform.with_options(crop_size=224, resample=3)
+
+        Raises:
+            InvalidInput: an option that there is not, or a value that is not supported.
+        """
+        try:
+            for name in options.keys() - OPTIONS.keys():
+                refuse("the option", name, f"one of {', '.join(OPTIONS)}")
+            return self._read({**self.config, **options})
+        except CheckpointError as error:
+            raise InvalidInput(str(error)) from None
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -172,26 +196,3 @@ class AlignTransform:
         import torch  # here, so that a runtime without torch can use to_array
 
         return torch.from_numpy(self.to_array(image))
-
-
-def _size(config: Mapping[str, Any], name: str, default: int, source: str) -> tuple[int, int]:
-    value = config.get(name, default)
-    if isinstance(value, int):
-        value = {"height": value, "width": value}
-    if not isinstance(value, Mapping) or set(value) != {"height", "width"}:
-        raise CheckpointError(
-            f"{source}: {name} is {value!r}; supported: a height and a width (ALIGN squashes)"
-        )
-    height, width = value["height"], value["width"]
-    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
-        raise CheckpointError(f"{source}: {name} is {value!r}; supported: whole numbers above 0")
-    return height, width
-
-
-def _channels(
-    config: Mapping[str, Any], name: str, default: tuple[float, ...], source: str
-) -> np.ndarray:
-    value = np.asarray(config.get(name, default), dtype=np.float64)
-    if value.shape not in ((), (3,)) or (name == "image_std" and not value.all()):
-        raise CheckpointError(f"{source}: {name} is {config.get(name)!r}; supported: 3 numbers")
-    return value

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -80,8 +81,7 @@ def save_timm(
     with _replacing(Path(folder)) as part:
         save_for_hf(model.image, str(part / "image"), safe_serialization=True)
         _save_text_tower(model.text, part / "text")
-        content = {"temperature": model.temperature.item()}
-        (part / "align.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+        _write_json({"temperature": model.temperature.item()}, part / "align.json")
         _save_processor(part, transform, tokenizer)
 
 
@@ -96,7 +96,7 @@ def _save_text_tower(tower: AlignText, folder: Path) -> None:
         "model_args": {**getattr(tower, "_model_args", {}), "num_classes": tower.num_classes},
         "pretrained_cfg": {"num_classes": tower.num_classes, "classifier": "head"},
     }
-    (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _write_json(content, folder / "config.json")
     _save_weights(tower.state_dict(), folder)
 
 
@@ -142,10 +142,17 @@ def _save_processor(
     folder: Path, transform: AlignTransform | None, tokenizer: AlignTokenizer | None
 ) -> None:
     if transform is not None:
-        content = json.dumps(dict(transform.config), indent=2)
-        (folder / "preprocessor_config.json").write_text(content + "\n", encoding="utf-8")
+        options = dict(transform.config)
+        # transformers 5 reads the second name first, other readers know the first alone.
+        _write_json(options, folder / "preprocessor_config.json")
+        processor = {"image_processor": options, "processor_class": "AlignProcessor"}
+        _write_json(processor, folder / "processor_config.json")
     if tokenizer is not None:
         tokenizer.hf.save_pretrained(folder)
+
+
+def _write_json(content: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -64,6 +64,8 @@ class AlignText(nn.Module):
         return super().__call__(input_ids, *args, **kwargs)
 
     def _check(self, input_ids: torch.Tensor) -> None:
+        if not isinstance(input_ids, torch.Tensor):
+            raise InvalidText(f"the token ids are a {type(input_ids).__name__}, not a tensor")
         if input_ids.ndim != 2 or not input_ids.numel():
             raise InvalidText(f"the token ids are {list(input_ids.shape)}, not [N, L]")
         length, positions = input_ids.shape[1], self.config.max_position_embeddings

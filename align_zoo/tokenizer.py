@@ -18,6 +18,10 @@ __all__ = ["AlignTokenizer"]
 _MAX_LENGTH = 64  # AlignProcessor's, and the length that ALIGN was trained with
 
 
+_PADDING = ("longest", "max_length", "do_not_pad")
+_TENSORS = ("pt", "np")
+
+
 class AlignTokenizer:
     """A checkpoint's WordPiece tokenizer with ALIGN's settings.
 
@@ -25,16 +29,24 @@ class AlignTokenizer:
     up to six times the work and changes no answer.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int = _MAX_LENGTH) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int = _MAX_LENGTH,
+        positions: int | None = None,
+    ) -> None:
+        """``max_length`` is what a text is cut at, ``positions`` how many the tower has."""
         self.hf = tokenizer
         self.max_length = max_length
+        self.positions = positions or max_length
 
     @classmethod
     def from_folder(cls, folder: Path, config: TextConfig) -> AlignTokenizer:
         """The tokenizer of an ALIGN folder.
 
         Raises:
-            CheckpointError: there is none, or its vocabulary is larger than the text tower's.
+            CheckpointError: there is none, or its vocabulary or its padding id is not the
+                text tower's.
         """
         if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
             raise CheckpointError(
@@ -49,17 +61,37 @@ class AlignTokenizer:
                 f"{folder}: the tokenizer has {len(tokenizer)} tokens, but "
                 f"text_config.vocab_size is {config.vocab_size}"
             )
+        if tokenizer.pad_token_id != config.pad_token_id:
+            raise CheckpointError(
+                f"{folder}: the tokenizer pads with id {tokenizer.pad_token_id}, but "
+                f"text_config.pad_token_id is {config.pad_token_id}"
+            )
         # A tokenizer without a limit of its own reports a huge number.
         return cls(
             tokenizer,
             min(tokenizer.model_max_length, _MAX_LENGTH, config.max_position_embeddings),
+            config.max_position_embeddings,
         )
 
-    def __call__(self, texts: str | Sequence[str]) -> BatchEncoding:
-        """``input_ids`` and ``attention_mask`` [N, L] of one or more texts, cut at 64 tokens.
+    def __call__(
+        self,
+        texts: str | Sequence[str],
+        *,
+        padding: str = "longest",
+        max_length: int | None = None,
+        return_tensors: str = "pt",
+    ) -> BatchEncoding:
+        """``input_ids`` and ``attention_mask`` [N, L] of one or more texts.
+
+        Args:
+            texts: strings; what is longer than ``max_length`` is cut.
+            padding: to the "longest" text, to "max_length", or "do_not_pad".
+            max_length: in tokens; 64, or fewer where the checkpoint says so, by default.
+            return_tensors: "pt" for torch, "np" for numpy.
 
         Raises:
-            InvalidText: no text at all, or something that is no string.
+            InvalidText: no text at all, something that is no string, an option's value that
+                is not supported, or texts of different lengths that are not padded.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
         if not texts:
@@ -67,11 +99,30 @@ class AlignTokenizer:
         for i, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InvalidText(f"text {i} is a {type(text).__name__}, not a string")
-        return self.hf(
+        _check("padding", padding, _PADDING)
+        _check("return_tensors", return_tensors, _TENSORS)
+        shortest = self.hf.num_special_tokens_to_add()
+        if max_length is None:
+            max_length = self.max_length
+        elif type(max_length) is not int or not shortest <= max_length <= self.positions:
+            raise InvalidText(
+                f"max_length is {max_length!r}; supported: {shortest} to {self.positions}"
+            )
+        encoding = self.hf(
             texts,
-            padding="longest",
+            padding=padding,
             truncation=True,
-            max_length=self.max_length,
+            max_length=max_length,
             return_token_type_ids=False,
-            return_tensors="pt",
         )
+        if len({len(ids) for ids in encoding["input_ids"]}) > 1:
+            raise InvalidText(
+                "padding is 'do_not_pad', but the texts differ in length: pad them, or "
+                "tokenize them one by one"
+            )
+        return encoding.convert_to_tensors(return_tensors)
+
+
+def _check(name: str, value: object, supported: Sequence[str]) -> None:
+    if value not in supported:
+        raise InvalidText(f"{name} is {value!r}; supported: {', '.join(supported)}")

@@ -90,6 +90,8 @@ def save_checkpoint(
     words = ["photo", "of", "cat", "dog", "the", "red", "big", "bus", "##s", "##ing"]
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = [*specials, *letters, *(f"##{c}" for c in letters), *words, ",", ".", "!", "'"]
+    # The padding token stands where the config says that it does.
+    vocabulary.insert(model.config.text_config.pad_token_id, vocabulary.pop(0))
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     tokenizer = BertTokenizerFast(
         vocab=str(folder / "vocab.txt"), do_lower_case=True, model_max_length=64

@@ -1,6 +1,7 @@
 """Prints how far our answers are from transformers': `python tests/parity_report.py`.
 
-The same comparisons stand as tests in test_parity.py and test_preprocess.py.
+The same comparisons stand as tests in test_parity.py, test_preprocess.py and
+test_config_variations.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from test_parity import SIZES, TEXTS, relative_error
 from test_preprocess import SHAPES, photo, processor
 from transformers import AlignConfig, AlignModel
 from transformers.image_utils import load_image
+from variations import HONOURED
+from variations import compare as compare_row
 
 import align_zoo
 from align_zoo.preprocess import AlignTransform
@@ -43,7 +46,7 @@ def compare(name: str, config: AlignConfig, size: int) -> None:
 
 
 def main() -> None:
-    """Both tables."""
+    """The three tables."""
     print("| weights | size | image | text | logits | image if padded 'same' |")
     print("|---|---|---|---|---|---|")
     compare("base", AlignConfig(), 289)
@@ -62,6 +65,13 @@ def main() -> None:
         for picture in (photo(*shape, mode) for shape in SHAPES for mode in modes)
     )
     print(f"\ntransform: at most {worst:.1e} over {len(SHAPES)} shapes x {len(modes)} modes")
+
+    print("\n| field | value | image | text |")
+    print("|---|---|---|---|")
+    for row in HONOURED:
+        with tempfile.TemporaryDirectory() as folder:
+            got = compare_row(row, Path(folder))
+        print(f"| {row.name} | {row.value} | {got.image:.1e} | {got.text:.1e} |", flush=True)
 
 
 if __name__ == "__main__":

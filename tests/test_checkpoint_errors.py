@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from checkpoints import lively_model, save_checkpoint, small_config
+from checkpoints import PREPROCESSOR, lively_model, save_checkpoint, small_config
 from safetensors.torch import load_file, save_file
+from transformers import AlignProcessor, BertTokenizerFast
+from transformers.models.efficientnet.image_processing_pil_efficientnet import (
+    EfficientNetImageProcessorPil,
+)
 
 import align_zoo
 from align_zoo import CheckpointError
@@ -117,34 +121,19 @@ def test_a_head_of_another_width_keeps_the_backbones_weights():
             assert torch.equal(whole.forward_features(x), other.forward_features(x))
 
 
-@pytest.mark.parametrize(
-    ("section", "field", "value"),
-    [
-        ("vision_config", "hidden_act", "softsign"),
-        ("vision_config", "pooling_type", "attention"),
-        ("vision_config", "kernel_sizes", [3, 3, 4, 3, 5, 5, 3]),
-        ("vision_config", "strides", [1, 2, 3, 2, 1, 2, 1]),
-        ("vision_config", "strides", [1, 2]),
-        ("vision_config", "expand_ratios", [1, 6, 6, 6, 6, 6, 0]),
-        ("vision_config", "in_channels", [32, 64, 24, 40, 80, 112, 192]),
-        ("vision_config", "width_coefficient", "wide"),
-        ("vision_config", "num_block_repeats", [1, 2, 2, 3, 3, 4, "x"]),
-        ("text_config", "hidden_act", "no_such_activation"),
-        ("text_config", "num_attention_heads", 7),
-        ("text_config", "position_embedding_type", "relative_key"),
-        ("text_config", "is_decoder", True),
-        ("text_config", "vocab_size", "many"),
-        ("text_config", "pad_token_id", 100_000),
-        (None, "projection_dim", 97),
-        (None, "model_type", "clip"),
-    ],
-)
-def test_a_config_value_that_is_not_supported_is_named(folder, section, field, value):
+# Every other field: test_config_variations.py.
+@pytest.mark.parametrize(("field", "value"), [("projection_dim", 97), ("vision_config", 3)])
+def test_a_config_value_that_is_not_supported_is_named_with_the_file(folder, field, value):
     path = folder / "config.json"
-    config = json.loads(path.read_text())
-    (config[section] if section else config)[field] = value
-    path.write_text(json.dumps(config))
-    refused(folder, field, str(path))
+    edit_json(path, **{field: value})
+    refused(folder, field, repr(value), str(path))
+
+
+@pytest.mark.parametrize("model_type", ["clip", "bert", "align_vision_model", None])
+def test_a_config_of_another_architecture_is_no_align(folder, model_type):
+    path = folder / "config.json"
+    edit_json(path, model_type=model_type)
+    refused(folder, "model_type", repr(model_type), "'align'", str(path))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +158,29 @@ def test_a_tokenizer_larger_than_the_vocabulary_is_refused(tmp_path):
     config = small_config(text={"vocab_size": 40})
     folder = save_checkpoint(lively_model(config), tmp_path)
     refused(folder, "text_config.vocab_size is 40", str(folder))
+
+
+def test_the_image_processor_of_transformers_5_is_read_and_comes_first(folder):
+    options = {**PREPROCESSOR, "crop_size": {"height": 90, "width": 80}}
+    image_processor = EfficientNetImageProcessorPil(**options)
+    AlignProcessor(image_processor, BertTokenizerFast.from_pretrained(folder)).save_pretrained(
+        folder
+    )
+    for _ in range(2):  # with and without the older file beside it
+        assert align_zoo.create_align(folder)[1].crop == (90, 80)
+        (folder / "preprocessor_config.json").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("content", ["rubbish", {"image_processor": [1]}, {"image_processor": 3}])
+def test_a_damaged_processor_config_is_named(folder, content):
+    path = folder / "processor_config.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    refused(folder, str(path))
+
+
+def test_a_processor_config_without_image_processor_says_nothing_of_pictures(folder):
+    (folder / "processor_config.json").write_text('{"processor_class": "AlignProcessor"}')
+    assert align_zoo.create_align(folder)[1].config == PREPROCESSOR
 
 
 @pytest.mark.parametrize(

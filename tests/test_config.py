@@ -37,3 +37,42 @@ def test_base_has_55_blocks_in_b7s_stages():
     blocks = list(VisionConfig().blocks())
     assert [sum(b.stage == s for b in blocks) for s in range(7)] == [4, 7, 7, 10, 10, 13, 4]
     assert VisionConfig().embedding_dim == 640
+
+
+def test_nulls_mean_the_default():
+    def nulls(config):
+        return dict.fromkeys(field.name for field in fields(config))
+
+    empty = {"model_type": "align", **nulls(AlignConfig())}
+    sections = {"vision_config": nulls(VisionConfig()), "text_config": nulls(TextConfig())}
+    assert AlignConfig.from_dict(empty) == AlignConfig.from_dict({**empty, **sections})
+    assert AlignConfig.from_dict(empty) == AlignConfig()
+
+
+def test_whole_numbers_for_floats_are_floats():
+    config = {"model_type": "align", "text_config": {"layer_norm_eps": 1}}
+    eps = AlignConfig.from_dict(config).text_config.layer_norm_eps
+    assert (eps, type(eps)) == (1.0, float)
+
+
+def test_keys_that_nobody_knows_are_no_concern_of_ours():
+    config = {
+        "model_type": "align",
+        "architectures": ["AlignModel"],
+        "transformers_version": "4.27.0.dev0",
+        "text_config": {"model_type": "align_text_model", "torch_dtype": None, "new": [1]},
+        "vision_config": {"id2label": {"0": "LABEL_0"}, "num_hidden_layers": 64},
+    }
+    assert AlignConfig.from_dict(config) == AlignConfig()
+
+
+def test_a_config_made_of_two_towers_configs_reads_back():
+    """As AlignConfig.from_text_vision_configs of older versions of transformers put it together."""
+    vision = transformers.AlignVisionConfig(hidden_act="relu")
+    text = transformers.AlignTextConfig(num_hidden_layers=3)
+    together = transformers.AlignConfig(
+        text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=640
+    )
+    got = AlignConfig.from_dict(together.to_dict())
+    assert got.vision_config == VisionConfig(hidden_act="relu")
+    assert got.text_config == TextConfig(num_hidden_layers=3)

@@ -321,3 +321,12 @@ def test_a_tensor_that_is_no_picture_is_refused(shape):
     for kwargs in ({}, {"output_hidden_states": True}):
         with pytest.raises(align_zoo.InvalidImage):
             model(torch.zeros(shape), **kwargs)
+
+
+@pytest.mark.parametrize(("name", "least"), [("align_base_image", 32), ("align_tiny_image", 16)])
+def test_a_picture_too_small_for_a_map_is_refused(name, least):
+    tower = create(name).eval()
+    with torch.inference_mode():
+        assert tower(pictures(size=least)).shape == (2, tower.num_features)
+    with pytest.raises(align_zoo.InvalidImage, match=f"sides of {least} and more"):
+        tower(pictures(size=least - 1))

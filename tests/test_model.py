@@ -136,3 +136,26 @@ def test_gradient_checkpointing_reaches_both_towers(pair):
     model.set_grad_checkpointing(False)
     assert not model.image.grad_checkpointing
     assert not any(layer.gradient_checkpointing for layer in model.text.bert.encoder.layer)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a photo", "the text is a str"),
+        (["a photo"], "the text is a list"),
+        ({"attention_mask": torch.ones(1, 3)}, "neither a tensor of token ids"),
+        ({"input_ids": [[2, 8, 3]]}, "the token ids are a list"),
+        ({"input_ids": torch.tensor([[2, 8, 3]]), "position_ids": 1}, "position_ids is not"),
+    ],
+    ids=["a string", "strings", "no ids", "ids that are no tensor", "positions"],
+)
+def test_a_text_that_is_no_tokens_is_refused(pair, text, words):
+    for asked in (False, True):
+        with pytest.raises(align_zoo.InvalidText, match=words):
+            pair[1](text=text, output_hidden_states=asked)
+
+
+def test_tokens_in_the_images_place_are_refused(pair):
+    _, model, tokenizer = pair
+    with pytest.raises(align_zoo.InvalidImage, match="the image is a BatchEncoding"):
+        model(tokenizer(TEXTS))

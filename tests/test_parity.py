@@ -94,34 +94,36 @@ def test_the_temperature_is_the_checkpoints(pair):
     assert model.temperature.item() == theirs.temperature.item() != 1
 
 
-@pytest.mark.parametrize(
-    "vision",
-    [
-        {"pooling_type": "max"},
-        {"hidden_act": "gelu"},
-        {"hidden_act": "relu"},
-        {"depthwise_padding": [1, 4]},
-        {"squeeze_expansion_ratio": 0.3},
-        {"width_coefficient": 0.1, "out_channels": [16, 24, 40, 80, 112, 192, 960]},
-        {"kernel_sizes": [5, 3, 7, 3, 5, 3, 5]},
-        {"expand_ratios": [2, 1, 4, 6, 6, 3, 1]},
-        {"strides": [2, 1, 2, 1, 2, 2, 1]},
-        {"num_channels": 1},
-        {"depth_divisor": 4},
-    ],
-    ids=str,
-)
-def test_other_shapes_of_the_image_tower_agree_too(vision, tmp_path):
-    config = small_config(vision)
+@torch.no_grad()
+def test_in_training_the_embeddings_agree_but_for_dropout(tmp_path):
+    config = small_config(
+        {"drop_connect_rate": 0.0},
+        {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+    )
     theirs = lively_model(config, seed=2)
-    width = theirs.vision_model.encoder.blocks[-1].projection.project_bn.num_features
-    theirs = lively_model(small_config(vision, projection_dim=width), seed=2)
+    model, _, tokenizer = align_zoo.create_align(save_checkpoint(theirs, tmp_path))
+    pictures, tokens = torch.randn(4, 3, 75, 75), tokenizer(TEXTS)
+    before = theirs.get_image_features(pictures).pooler_output
+    theirs.train(), model.train()
+    expected = theirs.get_image_features(pictures).pooler_output
+    assert relative_error(before, expected) > 1e-3  # these are the batch's statistics
+    assert relative_error(model.encode_image(pictures), expected) < 1e-5
+    expected = theirs.get_text_features(**tokens).pooler_output
+    assert relative_error(model.encode_text(tokens), expected) < 1e-5
+
+
+@torch.no_grad()
+def test_running_statistics_move_by_kerass_momentum_not_by_torchs(tmp_path):
+    """On purpose: transformers hands Keras's 0.99 to torch, which then keeps 1 % of the past."""
+    theirs = lively_model(small_config(), seed=2)
     model, _, _ = align_zoo.create_align(save_checkpoint(theirs, tmp_path))
-    pictures = torch.randn(2, vision.get("num_channels", 3), 75, 101)
-    with torch.inference_mode():
-        expected = theirs.get_image_features(pictures).pooler_output
-        assert relative_error(expected[:1], expected[1:]) > 1e-3
-        assert relative_error(model.encode_image(pictures), expected) < 1e-5
+    pictures = torch.randn(4, 3, 75, 75)
+    ours, his = model.image.bn1, theirs.vision_model.embeddings.batchnorm
+    his.momentum = 0.01
+    before = ours.running_mean.clone()
+    model.image.train()(pictures), theirs.vision_model.train()(pictures)
+    assert not torch.equal(ours.running_mean, before)
+    torch.testing.assert_close(ours.running_mean, his.running_mean)
 
 
 @pytest.mark.hub

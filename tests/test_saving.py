@@ -71,6 +71,17 @@ def test_the_written_processor_answers_as_the_sources(opened, source, tmp_path):
     assert one.tokenizer(TEXTS) == other.tokenizer(TEXTS)
 
 
+def test_an_older_processor_in_the_folder_is_replaced(opened, tmp_path):
+    """transformers 5 believes processor_config.json before preprocessor_config.json."""
+    model, transform, tokenizer = opened
+    save_hf(model, tmp_path, transform=transform, tokenizer=tokenizer)
+    other = transform.with_options(size=80, crop_size=75)
+    save_hf(model, tmp_path, transform=other, tokenizer=tokenizer)
+    assert align_zoo.create_align(tmp_path)[1] == other
+    crop = AlignProcessor.from_pretrained(tmp_path).image_processor.crop_size
+    assert (crop["height"], crop["width"]) == (75, 75)
+
+
 def test_every_field_of_the_config_is_written_back(opened, source, tmp_path):
     model, *_ = opened
     save_hf(model, tmp_path)

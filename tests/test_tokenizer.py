@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 from checkpoints import lively_model, save_checkpoint, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from transformers import AlignProcessor, AutoTokenizer
+from transformers.models.efficientnet.image_processing_pil_efficientnet import (
+    EfficientNetImageProcessorPil,
+)
 
 import align_zoo
-from align_zoo import InvalidText
+from align_zoo import CheckpointError, InvalidText
 
 
 @pytest.fixture(scope="module", params=["small", "align_tiny"])
@@ -29,6 +35,95 @@ def test_ids_equal_transformers_for_any_text(pair, texts):
     got = ours(texts)
     assert torch.equal(got["input_ids"], expected["input_ids"])
     assert torch.equal(got["attention_mask"], expected["attention_mask"])
+
+
+TEXTS = ["a photo of a cat", "a photo of two big red buses, running past a dog in the rain!", "cat"]
+
+
+@pytest.fixture(scope="module")
+def processor(pair):
+    """transformers' AlignProcessor around the same tokenizer."""
+    return AlignProcessor(EfficientNetImageProcessorPil(), pair[1])
+
+
+@pytest.mark.parametrize("max_length", [None, 2, 7, 64], ids=str)
+@pytest.mark.parametrize("padding", ["longest", "max_length", "do_not_pad"])
+@pytest.mark.parametrize(("tensors", "kind"), [("pt", torch.Tensor), ("np", np.ndarray)])
+def test_the_options_do_what_align_processors_do(
+    pair, processor, padding, max_length, tensors, kind
+):
+    texts = TEXTS[:1] if padding == "do_not_pad" else TEXTS
+    expected = processor(
+        text=texts,
+        text_kwargs={"padding": padding, "max_length": max_length or 64, "truncation": True},
+        common_kwargs={"return_tensors": tensors},
+    )
+    got = pair[0](texts, padding=padding, max_length=max_length, return_tensors=tensors)
+    assert set(got) == {"input_ids", "attention_mask"}
+    for name, values in got.items():
+        assert isinstance(values, kind)
+        assert values.dtype == expected[name].dtype
+        assert values.tolist() == expected[name].tolist()
+
+
+def test_texts_may_be_as_long_as_the_tower_has_positions(pair):
+    tokenizer = pair[0]
+    ids = tokenizer("a cat " * 500, max_length=tokenizer.positions)["input_ids"]
+    assert ids.shape == (1, tokenizer.positions)
+    with pytest.raises(InvalidText, match=f"max_length .* 2 to {tokenizer.positions}"):
+        tokenizer("a cat", max_length=tokenizer.positions + 1)
+
+
+def test_align_processors_default_is_padding_to_max_length(pair, processor):
+    expected = processor(text=TEXTS, return_tensors="pt")["input_ids"]
+    assert torch.equal(pair[0](TEXTS, padding="max_length")["input_ids"], expected)
+
+
+def test_align_processor_cuts_only_when_told_to_and_we_always_do(pair, processor):
+    long = "a cat " * 100
+    assert processor(text=long, return_tensors="pt")["input_ids"].shape[1] > 64
+    expected = processor(text=long, truncation=True, return_tensors="pt")["input_ids"]
+    assert torch.equal(pair[0](long)["input_ids"], expected)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("padding", "shortest"),
+        ("padding", True),
+        ("padding", None),
+        ("max_length", 1),
+        ("max_length", 0),
+        ("max_length", -5),
+        ("max_length", 100_000),
+        ("max_length", 10.0),
+        ("max_length", True),
+        ("max_length", "all"),
+        ("return_tensors", "tf"),
+        ("return_tensors", None),
+    ],
+)
+def test_an_option_that_is_not_supported_is_refused_by_name(pair, option, value):
+    with pytest.raises(InvalidText, match=f"^{option} is "):
+        pair[0](TEXTS, **{option: value})
+
+
+def test_texts_of_different_lengths_must_be_padded(pair):
+    with pytest.raises(InvalidText, match="padding is 'do_not_pad'"):
+        pair[0](TEXTS, padding="do_not_pad")
+
+
+@pytest.mark.parametrize("pad", [1, 4])
+def test_a_tokenizer_that_pads_with_another_id_than_the_config_says_is_refused(tmp_path, pad):
+    folder = save_checkpoint(lively_model(small_config()), tmp_path)
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["text_config"]["pad_token_id"] = pad
+    path.write_text(json.dumps(config))
+    with pytest.raises(
+        CheckpointError, match=f"pads with id 0, but text_config.pad_token_id is {pad}"
+    ):
+        align_zoo.create_align(folder)
 
 
 def test_a_long_text_is_cut_at_64_tokens(pair):

@@ -1,0 +1,93 @@
+"""JSON files and the dataclass fields in them: of their type and range, or refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import field, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from align_zoo.errors import CheckpointError
+
+__all__ = ["check_ranges", "read", "read_json", "refuse", "within"]
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "Sequence[int]": (list, tuple),
+    "int | Sequence[int]": (int, list, tuple),
+}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        CheckpointError: the file is missing, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object")
+    return content
+
+
+def within(default: Any, low: float, high: float) -> Any:
+    """A field of a number, or of a list of numbers, from ``low`` to ``high``."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def read(kind: type[Any], values: Any, prefix: str = "", but: Iterable[str] = ()) -> dict[str, Any]:
+    """The values of a JSON object that are fields of ``kind``, each of its field's type.
+
+    A field that is absent or null is left to its default; other keys are no concern of ours.
+
+    Raises:
+        CheckpointError: ``values`` is no object, or a value of another type.
+    """
+    if not isinstance(values, Mapping | None):
+        refuse(prefix.rstrip("."), values, "an object")
+    known = {}
+    for each in fields(kind):
+        value: Any = (values or {}).get(each.name)
+        if each.name in but or value is None:
+            continue
+        kinds = _TYPES[str(each.type)]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            refuse(prefix + each.name, value, f"of type {each.type}")
+        if isinstance(value, list | tuple):
+            if not all(isinstance(v, int) and not isinstance(v, bool) for v in value):
+                refuse(prefix + each.name, value, "a list of whole numbers")
+            value = tuple(value)
+        if float in kinds:
+            try:
+                value = float(value)
+            except OverflowError:
+                refuse(prefix + each.name, value, "of type float")
+        known[each.name] = value
+    return known
+
+
+def check_ranges(config: Any, prefix: str = "") -> None:
+    """Refuse the first number that leaves the range of its field; NaN is in no range."""
+    for each in fields(config):
+        if "low" not in each.metadata:
+            continue
+        low, high = each.metadata["low"], each.metadata["high"]
+        value = getattr(config, each.name)
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if not low <= number <= high:
+                refuse(prefix + each.name, value, f"{low:,} to {high:,}")
+
+
+def refuse(name: str, value: object, supported: str) -> NoReturn:
+    """Say which field's value is not supported, and what is."""
+    shown = repr(list(value) if isinstance(value, tuple) else value)
+    shown = shown if len(shown) <= 120 else f"{shown[:117]}..."
+    raise CheckpointError(f"{name} is {shown}; supported: {supported}")
