@@ -12,7 +12,9 @@ from typing import Annotated, Optional
 import typer
 
 from align_zoo.errors import AlignZooError
+from align_zoo.evaluation.command import evaluate
 from align_zoo.serving.settings import DEFAULT_MODEL
+from align_zoo.training.command import finetune
 
 __all__ = ["app"]
 
@@ -22,6 +24,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except AlignZooError as error:
+        typer.echo(f"align-zoo: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -106,10 +117,5 @@ def convert(
     typer.echo(f"{target}: written")
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except AlignZooError as error:
-        typer.echo(f"align-zoo: {error}", err=True)
-        raise typer.Exit(1) from None
+app.command()(_one_line_errors()(evaluate))
+app.command()(finetune)

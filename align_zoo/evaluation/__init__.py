@@ -1,0 +1,1 @@
+"""Zero-shot accuracy and retrieval on a user's own pictures: ``align-zoo evaluate``."""

@@ -1,0 +1,119 @@
+"""Pictures with captions, from a JSON file in COCO's style or a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from align_zoo.errors import AlignZooError
+
+__all__ = ["Captions", "read_captions"]
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Pictures and what is said of them.
+
+    Attributes:
+        files: [N] pictures.
+        texts: [T] captions; a picture may have several or none.
+        owners: [T] which picture each caption belongs to.
+    """
+
+    files: list[Path]
+    texts: list[str]
+    owners: list[int]
+
+
+def read_captions(path: Path, images: Path | None = None) -> Captions:
+    """Read ``path``: ``.csv`` with the columns image and caption, else COCO's JSON.
+
+    COCO's: ``images`` with ``id`` and ``file_name``, ``annotations`` with ``image_id`` and
+    ``caption``.
+
+    Args:
+        path: the file.
+        images: the folder that the file names are relative to; the file's own by default.
+
+    Raises:
+        AlignZooError: the file cannot be read, or a row lacks something; the message names it.
+    """
+    folder = path.parent if images is None else images
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+        read = _csv_pairs if path.suffix.lower() == ".csv" else _coco_pairs
+        names, rows = read(content)
+    except OSError as error:
+        raise AlignZooError(f"{path} cannot be read: {error}") from error
+    except (ValueError, csv.Error) as error:
+        raise AlignZooError(f"{path}: {error}") from error
+    if not rows:
+        raise AlignZooError(f"{path} holds no captions")
+    place = {name: i for i, name in enumerate(names)}
+    return Captions(
+        [folder / name for name in names],
+        [text for _, text in rows],
+        [place[name] for name, _ in rows],
+    )
+
+
+Pairs = tuple[list[str], list[tuple[str, str]]]
+"""File names, and rows of a file name and a caption."""
+
+
+def _csv_pairs(content: str) -> Pairs:
+    reader = csv.DictReader(io.StringIO(content, newline=""))
+    absent = {"image", "caption"} - set(reader.fieldnames or ())
+    if absent:
+        raise ValueError(f"it has no column {' and no column '.join(sorted(absent))}")
+    rows = []
+    for row in reader:
+        where = f"line {reader.line_num}"
+        rows.append((_text(row["image"], where, "image"), _text(row["caption"], where, "caption")))
+    return list(dict.fromkeys(name for name, _ in rows)), rows
+
+
+def _coco_pairs(content: str) -> Pairs:
+    data = json.loads(content)
+    names: dict[Any, str] = {}
+    for i, image in enumerate(_records(data, "images")):
+        where = f"images[{i}]"
+        key = _key(image, "id", where)
+        if key in names:
+            raise ValueError(f"{where}: the id {key!r} is there twice")
+        names[key] = _text(image.get("file_name"), where, "file_name")
+    if len(set(names.values())) < len(names):
+        raise ValueError("two images have the same file_name")
+    rows = []
+    for i, annotation in enumerate(_records(data, "annotations")):
+        where = f"annotations[{i}]"
+        key = _key(annotation, "image_id", where)
+        if key not in names:
+            raise ValueError(f"{where}: there is no image with the id {key!r}")
+        rows.append((names[key], _text(annotation.get("caption"), where, "caption")))
+    return list(names.values()), rows
+
+
+def _records(data: Any, field: str) -> Iterable[dict[str, Any]]:
+    records = data.get(field) if isinstance(data, dict) else None
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ValueError(f"it has no list of objects {field!r}; COCO's captions have")
+    return records
+
+
+def _key(record: dict[str, Any], field: str, where: str) -> int | str:
+    value = record.get(field)
+    if not isinstance(value, int | str):
+        raise ValueError(f"{where}: {field} is {value!r}, neither a number nor a string")
+    return value
+
+
+def _text(value: Any, where: str, field: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{where}: {field} is {value!r}, not a text")
+    return value

@@ -1,0 +1,48 @@
+"""A checkpoint with all that an evaluation asks of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from align_zoo.checkpoint import open_checkpoint
+from align_zoo.errors import AlignZooError
+from align_zoo.factory import create_align
+from align_zoo.model import Align
+from align_zoo.preprocess import AlignTransform
+from align_zoo.tokenizer import AlignTokenizer
+
+__all__ = ["Loaded", "load"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model in eval mode on its device, its transform, its tokenizer and who it is."""
+
+    align: Align
+    transform: AlignTransform
+    tokenizer: AlignTokenizer
+    name: str
+    fingerprint: str
+    device: torch.device
+
+
+def load(name_or_folder: str, device: str = "cpu") -> Loaded:
+    """Load a checkpoint for evaluation.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+        AlignZooError: torch cannot use the device.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise AlignZooError(f"device {device!r} cannot be used: {reason}") from error
+    checkpoint = open_checkpoint(name_or_folder)
+    # By its folder: the hub must not be asked twice.
+    model, transform, tokenizer = create_align(checkpoint.folder, device=device)
+    return Loaded(
+        model, transform, tokenizer, checkpoint.name, checkpoint.fingerprint, torch.device(device)
+    )

@@ -1,0 +1,28 @@
+"""How far up the right answer stands, and no luck in it."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["rank_of_best", "recall"]
+
+
+def rank_of_best(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """The number of wrong answers [N] that score at least as high as the best right one.
+
+    A tie counts against the model, and so does NaN: a model that says the same of everything
+    is never right. Rank 0 is the first place.
+
+    Args:
+        scores: [N, C], higher is better.
+        right: [N, C] bool; a row without any right answer has the rank C.
+    """
+    best = scores.masked_fill(~right, float("-inf")).amax(1, keepdim=True)
+    # "not below" and not "at least": a comparison with NaN is false.
+    beaten = scores < best
+    return torch.where(right.any(1), (~beaten & ~right).sum(1), scores.shape[1])
+
+
+def recall(ranks: torch.Tensor, k: int, candidates: int) -> float | None:
+    """The share of ranks among the first ``k``, 0 to 1; None if there are no ``k`` candidates."""
+    return (ranks < k).double().mean().item() if k <= candidates else None

@@ -1,0 +1,100 @@
+"""What an evaluation leaves behind: numbers as JSON, and a few lines for the eye."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from align_zoo.evaluation.captions import Captions
+from align_zoo.evaluation.checkpoint import Loaded
+from align_zoo.evaluation.classification import Classified
+from align_zoo.evaluation.embeddings import ImageEmbeddings
+from align_zoo.evaluation.image_folder import ImageFolder
+from align_zoo.evaluation.ranks import recall
+from align_zoo.evaluation.retrieval import Retrieved
+
+__all__ = ["classification_report", "retrieval_report", "summary", "write_report"]
+
+Report = dict[str, Any]
+
+
+def classification_report(
+    model: Loaded,
+    data: ImageFolder,
+    templates: Sequence[str],
+    embeddings: ImageEmbeddings,
+    result: Classified,
+) -> Report:
+    """Shares are 0 to 1; ``top5`` is None where there are fewer than five classes."""
+    classes = len(data.classnames)
+    recalls = result.recall_of_classes()
+    known = [share for share in recalls if share is not None]
+    return {
+        "task": "zero-shot classification",
+        "model": model.name,
+        "fingerprint": model.fingerprint,
+        "templates": list(templates),
+        "pictures": len(result.ranks),
+        "top1": recall(result.ranks, 1, classes),
+        "top5": recall(result.ranks, 5, classes),
+        "mean_class_recall": sum(known) / len(known),
+        "classes": [
+            {"folder": folder, "name": name, "pictures": count, "top1": share}
+            for folder, name, count, share in zip(
+                data.folders,
+                data.classnames,
+                result.confusion.sum(1).tolist(),
+                recalls,
+                strict=True,
+            )
+        ],
+        "broken": _broken(data.files, embeddings),
+    }
+
+
+def retrieval_report(
+    model: Loaded, data: Captions, embeddings: ImageEmbeddings, result: Retrieved
+) -> Report:
+    """Shares are 0 to 1; R@k is None where there are fewer than k answers to choose from."""
+    pictures, captions = len(embeddings.sound), len(result.images)
+    return {
+        "task": "image-text retrieval",
+        "model": model.name,
+        "fingerprint": model.fingerprint,
+        "pictures": pictures,
+        "captions": captions,
+        "text_to_image": {f"R@{k}": recall(result.images, k, pictures) for k in (1, 5, 10)},
+        "image_to_text": {f"R@{k}": recall(result.texts, k, captions) for k in (1, 5, 10)},
+        "broken": _broken(data.files, embeddings),
+    }
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write JSON; whoever reads the file finds a whole report or none."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    unfinished.replace(path)
+
+
+def summary(report: Report) -> str:
+    """A few lines: the shares in percent, and how many pictures cannot be read."""
+    lines = [f"{report['task']}, {report['model']}, {report['pictures']:,} pictures"]
+    if "top1" in report:
+        lines.append(f"top-1 {_percent(report['top1'])}   top-5 {_percent(report['top5'])}")
+    for way in ("text_to_image", "image_to_text"):
+        if way in report:
+            shares = "   ".join(f"{k} {_percent(share)}" for k, share in report[way].items())
+            lines.append(f"{way.replace('_', ' ')}: {shares}")
+    if report["broken"]:
+        lines.append(f"pictures that cannot be read: {len(report['broken'])}, named in the report")
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _broken(files: Sequence[Path], embeddings: ImageEmbeddings) -> list[dict[str, str]]:
+    return [{"file": str(files[i]), "reason": why} for i, why in embeddings.broken.items()]

@@ -1,0 +1,125 @@
+"""An evaluation from the data to the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from align_zoo.errors import AlignZooError, InvalidInput
+from align_zoo.evaluation.captions import read_captions
+from align_zoo.evaluation.checkpoint import Loaded, load
+from align_zoo.evaluation.classification import classify
+from align_zoo.evaluation.embeddings import ImageEmbeddings, embed_files
+from align_zoo.evaluation.image_folder import read_image_folder
+from align_zoo.evaluation.report import (
+    Report,
+    classification_report,
+    retrieval_report,
+    write_report,
+)
+from align_zoo.evaluation.retrieval import retrieve
+from align_zoo.prompts import read_templates
+from align_zoo.zero_shot import embed_texts, zero_shot_weights
+
+__all__ = ["EvaluateOptions", "evaluate"]
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to evaluate, on what, and where to write.
+
+    Attributes:
+        data: a folder with one folder a class, or a file of captions (.json, .csv).
+        model: a hub id, a folder or "align_tiny".
+        out: folder for the report, the picture and the embeddings.
+        templates: for classification, as ``zero_shot_weights`` takes them.
+        classnames: for classification, a JSON file {"folder": "class name"}.
+        images: for retrieval, the folder of the pictures; the captions' own by default.
+        device: as torch names it.
+        batch_size: pictures, and texts, at a time.
+        progress: show bars on stderr.
+    """
+
+    data: Path
+    model: str
+    out: Path
+    templates: str = "photo"
+    classnames: Path | None = None
+    images: Path | None = None
+    device: str = "cpu"
+    batch_size: int = 32
+    progress: bool = False
+
+
+def evaluate(options: EvaluateOptions) -> Report:
+    """Evaluate, and write ``report.json`` and for classes ``confusion.png`` to ``options.out``.
+
+    An interrupted run is gone on with by a second call: the embeddings of pictures are kept.
+
+    Raises:
+        AlignZooError: the data, the model, the device or the folder cannot be used.
+    """
+    if options.batch_size < 1:
+        raise InvalidInput(f"batch_size is {options.batch_size}; it must be at least 1")
+    if not options.data.exists():
+        raise AlignZooError(f"{options.data} does not exist")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        report = _classification(options) if options.data.is_dir() else _retrieval(options)
+        report["data"] = str(options.data)
+        write_report(report, options.out / "report.json")
+    except OSError as error:  # a full disk, a folder that may not be read: the file is named
+        raise AlignZooError(f"the evaluation cannot go on: {error}") from error
+    return report
+
+
+def _classification(options: EvaluateOptions) -> Report:
+    # Now, because hours of work must not end in a missing matplotlib.
+    from align_zoo.evaluation.picture import draw_confusion
+
+    templates = read_templates(options.templates)
+    data = read_image_folder(options.data, options.classnames)
+    model = load(options.model, options.device)
+    weights = zero_shot_weights(
+        model.align,
+        model.tokenizer,
+        data.classnames,
+        templates,
+        batch_size=options.batch_size,
+        progress=options.progress,
+    )
+    embeddings = _embed(model, data.files, options)
+    targets = [data.targets[i] for i in embeddings.sound]
+    result = classify(embeddings.vectors, weights.float().cpu(), targets)
+    draw_confusion(result.confusion, data.classnames, options.out / "confusion.png")
+    return classification_report(model, data, templates, embeddings, result)
+
+
+def _retrieval(options: EvaluateOptions) -> Report:
+    data = read_captions(options.data, options.images)
+    model = load(options.model, options.device)
+    embeddings = _embed(model, data.files, options)
+    row = {file: i for i, file in enumerate(embeddings.sound)}
+    kept = [i for i, owner in enumerate(data.owners) if owner in row]
+    if not kept:
+        raise AlignZooError(f"none of the pictures that {options.data} has captions of can be read")
+    texts = embed_texts(
+        model.align,
+        model.tokenizer,
+        [data.texts[i] for i in kept],
+        batch_size=options.batch_size,
+        progress=options.progress,
+    )
+    owners = [row[data.owners[i]] for i in kept]
+    result = retrieve(embeddings.vectors, texts.float().cpu(), owners)
+    return retrieval_report(model, data, embeddings, result)
+
+
+def _embed(model: Loaded, files: list[Path], options: EvaluateOptions) -> ImageEmbeddings:
+    return embed_files(
+        model,
+        files,
+        options.out / "embeddings",
+        batch_size=options.batch_size,
+        progress=options.progress,
+    )

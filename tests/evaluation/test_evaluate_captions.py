@@ -1,0 +1,142 @@
+"""Retrieval both ways on pictures with captions."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from align_zoo.errors import AlignZooError
+from align_zoo.evaluation.captions import read_captions
+from align_zoo.evaluation.run import EvaluateOptions, evaluate
+
+
+def run(data, out, **changes):
+    return evaluate(EvaluateOptions(data=data, model="align_tiny", out=out, **changes))
+
+
+@pytest.fixture(scope="module")
+def report(captions, tmp_path_factory):
+    return run(captions, tmp_path_factory.mktemp("out"))
+
+
+def test_pictures_and_captions_find_each_other(report):
+    assert (report["pictures"], report["captions"]) == (80, 240)
+    for way in ("text_to_image", "image_to_text"):
+        first, five, ten = (report[way][f"R@{k}"] for k in (1, 5, 10))
+        assert 0.9 <= first <= five <= ten <= 1
+        assert five >= 0.98
+
+
+def test_captions_of_other_pictures_find_nothing(captions, tmp_path):
+    content = json.loads(captions.read_text())
+    ids = [image["id"] for image in content["images"]]
+    for annotation in content["annotations"]:
+        # Nine on: another colour and another shape.
+        annotation["image_id"] = ids[(ids.index(annotation["image_id"]) + 9) % len(ids)]
+    moved = tmp_path / "moved.json"
+    moved.write_text(json.dumps(content))
+    report = run(moved, tmp_path / "out", images=captions.parent)
+    assert report["text_to_image"]["R@1"] <= 0.05
+    assert report["image_to_text"]["R@1"] <= 0.05
+
+
+def test_the_csv_says_the_same(captions, report, tmp_path):
+    same = run(captions.with_suffix(".csv"), tmp_path)
+    for field in ("pictures", "captions", "text_to_image", "image_to_text"):
+        assert same[field] == report[field]
+
+
+def test_captions_of_broken_pictures_are_left_out(captions, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for path in captions.parent.rglob("*.png"):
+        (tmp_path / "pictures" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "pictures" / "7.png").write_bytes(b"no")
+    (tmp_path / "pictures" / "9.png").unlink()
+    report = run(captions, tmp_path / "out", images=tmp_path)
+    assert (report["pictures"], report["captions"]) == (78, 234)
+    reasons = {entry["file"]: entry["reason"] for entry in report["broken"]}
+    assert set(reasons) == {str(tmp_path / "pictures" / f"{i}.png") for i in (7, 9)}
+    assert reasons[str(tmp_path / "pictures" / "9.png")] == "No such file or directory"
+    assert report["text_to_image"]["R@1"] >= 0.9
+    assert report["image_to_text"]["R@1"] >= 0.9
+
+
+def test_a_picture_without_captions_is_searched_but_asks_nothing(captions, tmp_path):
+    content = json.loads(captions.read_text())
+    silent = content["images"][0]["id"]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != silent]
+    fewer = tmp_path / "fewer.json"
+    fewer.write_text(json.dumps(content))
+    report = run(fewer, tmp_path / "out", images=captions.parent)
+    assert (report["pictures"], report["captions"]) == (80, 237)
+    assert report["image_to_text"]["R@10"] >= 0.98
+
+
+def test_where_only_pictures_without_captions_are_sound_nothing_is_measured(captions, tmp_path):
+    content = json.loads(captions.read_text())
+    first = content["images"][0]
+    content["images"][1:] = [{"id": "x", "file_name": "absent.png"}]
+    content["annotations"] = [{"image_id": "x", "caption": "a cat"}]
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(content))
+    assert (captions.parent / first["file_name"]).exists()
+    with pytest.raises(AlignZooError, match="has captions of can be read"):
+        run(path, tmp_path / "out", images=captions.parent)
+
+
+def test_a_csv_keeps_the_order_of_the_pictures_and_strange_captions(tmp_path):
+    rows = [("b.png", 'two\nlines, a "quote"'), ("a.png", "café\u2028☕"), ("b.png", "more")]
+    path = tmp_path / "captions.CSV"
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file).writerows([("caption", "image"), *(row[::-1] for row in rows)])
+    data = read_captions(path)
+    assert data.files == [tmp_path / "b.png", tmp_path / "a.png"]
+    assert data.texts == [text for _, text in rows]
+    assert data.owners == [0, 1, 0]
+
+
+IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", "{", "a.json: Expecting property name"),
+        ("a.json", "[]", "no list of objects 'images'"),
+        ("a.json", {"images": [IMAGE], "annotations": 3}, "no list of objects 'annotations'"),
+        ("a.json", {"images": [IMAGE], "annotations": []}, "a.json holds no captions"),
+        ("a.json", {"images": [{"id": 1}], "annotations": [TEXT]}, r"images\[0\]: file_name"),
+        ("a.json", {"images": [{**IMAGE, "id": None}], "annotations": [TEXT]}, "id is None"),
+        ("a.json", {"images": [IMAGE, IMAGE], "annotations": [TEXT]}, "id 1 is there twice"),
+        (
+            "a.json",
+            {"images": [IMAGE, {**IMAGE, "id": 2}], "annotations": [TEXT]},
+            "two images have the same file_name",
+        ),
+        (
+            "a.json",
+            {"images": [IMAGE], "annotations": [TEXT, {**TEXT, "image_id": 7}]},
+            r"annotations\[1\]: there is no image with the id 7",
+        ),
+        (
+            "a.json",
+            {"images": [IMAGE], "annotations": [{**TEXT, "caption": "  "}]},
+            r"annotations\[0\]: caption is '  '",
+        ),
+        ("a.csv", "picture,caption\n", "no column image"),
+        ("a.csv", "", "no column caption and no column image"),
+        ("a.csv", "image,caption\n", "a.csv holds no captions"),
+        ("a.csv", "image,caption\na.png,a cat\nb.png\n", "line 3: caption is None"),
+        ("a.csv", "image,caption\n,a cat\n", "line 2: image is ''"),
+        ("a.csv", b"image,caption\n\xff\xfe,x\n", "a.csv: .*can't decode"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(tmp_path, name, content, message):
+    path = tmp_path / name
+    if isinstance(content, dict):
+        content = json.dumps(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(AlignZooError, match=message):
+        read_captions(path)

@@ -1,0 +1,59 @@
+"""``align-zoo evaluate``: arguments in, lines and files out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from align_zoo.cli import app
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def test_a_folder_of_classes_is_classified(shapes, tmp_path):
+    done = run(shapes, "--model=align_tiny", f"--out={tmp_path}", "--templates=a {}")
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    title, shares, where = done.stdout.splitlines()
+    assert title == "zero-shot classification, align_tiny, 360 pictures"
+    assert shares.startswith(f"top-1 {report['top1']:.1%}   top-5 ")
+    assert where == f"written to {tmp_path}"
+    assert "360/360" in done.stderr
+    assert (tmp_path / "confusion.png").exists()
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_captions_are_retrieved(captions, tmp_path, suffix):
+    done = run(captions.with_suffix(suffix), "--model=align_tiny", f"--out={tmp_path}")
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["task"] == "image-text retrieval"
+    share = report["text_to_image"]["R@1"]
+    assert f"text to image: R@1 {share:.1%}   R@5 " in done.stdout
+    assert not (tmp_path / "confusion.png").exists()
+
+
+def test_broken_pictures_are_counted(captions, tmp_path):
+    (tmp_path / "captions.csv").write_text(f"image,caption\na.png,a cat\n{captions},a dog\n")
+    sound = captions.parent / "pictures" / "0.png"
+    with (tmp_path / "captions.csv").open("a") as file:
+        file.write(f"{sound},a red circle\n")
+    done = run(tmp_path / "captions.csv", "--model=align_tiny", f"--out={tmp_path}")
+    assert "pictures that cannot be read: 2, named in the report" in done.stdout
+    assert "R@5 -" in done.stdout
+
+
+def test_what_is_wrong_is_said_in_one_line(tmp_path):
+    done = run(tmp_path / "nowhere", "--model=align_tiny", f"--out={tmp_path}")
+    assert done.exit_code == 1
+    assert done.stderr == f"align-zoo: {tmp_path / 'nowhere'} does not exist\n"
+    assert not done.stdout
+
+
+def test_wrong_usage_is_2(shapes):
+    assert run(shapes, "--batch-size=0").exit_code == 2
+    assert run().exit_code == 2

@@ -1,0 +1,114 @@
+"""A model of ours is a model for open_clip's zero-shot builder and for CLIP_benchmark."""
+
+from __future__ import annotations
+
+import csv
+from itertools import product
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision.datasets import ImageFolder
+
+import align_zoo
+from align_zoo.evaluation.run import EvaluateOptions, evaluate
+from align_zoo.prompts import TEMPLATE_SETS
+from align_zoo.tiny.concepts import COLOURS, SHAPES, Meaning
+from align_zoo.tiny.pictures import draw_picture
+from align_zoo.zero_shot import zero_shot_weights
+
+PAIRS = list(product(COLOURS, SHAPES))
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return align_zoo.create_align("align_tiny")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """36 classes of some pictures, a few of them misfiled: not all can be found."""
+    root = tmp_path_factory.mktemp("classes")
+    rng = np.random.default_rng(5)
+    for i, (copy, (colour, shape)) in enumerate(product(range(3), PAIRS)):
+        where = PAIRS[(i + 10) % 36] if copy and i % 5 == 0 else (colour, shape)
+        path = root / "_".join(where) / f"{copy}-{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        draw_picture(Meaning(colour, shape=shape), rng).save(path)
+    return root
+
+
+class Captioned(Dataset):
+    """Pictures, each with all its captions, as CLIP_benchmark's data sets give them."""
+
+    def __init__(self, root, captions, transform):
+        self.root, self.captions, self.transform = root, list(captions.items()), transform
+
+    def __len__(self):
+        return len(self.captions)
+
+    def __getitem__(self, index):
+        name, texts = self.captions[index]
+        return self.transform(Image.open(self.root / name)), texts
+
+
+def as_batch(items):
+    return torch.stack([image for image, _ in items]), [texts for _, texts in items]
+
+
+@pytest.mark.parametrize("templates", TEMPLATE_SETS.values(), ids=TEMPLATE_SETS)
+def test_open_clips_builder_gives_our_weights(tiny, templates):
+    model, _, tokenizer = tiny
+    names = [f"{colour} {shape}" for colour, shape in PAIRS]
+    theirs = open_clip.build_zero_shot_classifier(model, tokenizer, names, templates)
+    ours = zero_shot_weights(model, tokenizer, names, templates)
+    assert (theirs[:, 0] - theirs[:, 1]).abs().max() > 0.01
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["none", "photo", "imagenet"])
+def test_clip_benchmark_measures_the_accuracy_that_we_measure(tiny, folder, tmp_path, name):
+    model, transform, tokenizer = tiny
+    data = ImageFolder(folder, transform=transform)
+    theirs = zeroshot_classification.evaluate(
+        model,
+        DataLoader(data, batch_size=25),
+        tokenizer,
+        [entry.replace("_", " ") for entry in data.classes],
+        [template.replace("{}", "{c}") for template in TEMPLATE_SETS[name]],
+        device="cpu",
+        amp=False,
+    )
+    ours = evaluate(EvaluateOptions(data=folder, model="align_tiny", out=tmp_path, templates=name))
+    assert 0.7 < theirs["acc1"] < 0.95
+    assert theirs["acc5"] < 1
+    assert theirs["acc1"] != pytest.approx(theirs["mean_per_class_recall"])
+    assert ours["top1"] == pytest.approx(theirs["acc1"])
+    assert ours["top5"] == pytest.approx(theirs["acc5"])
+    assert ours["mean_class_recall"] == pytest.approx(theirs["mean_per_class_recall"])
+
+
+def test_clip_benchmark_measures_the_recalls_that_we_measure(tiny, folder, tmp_path):
+    model, transform, tokenizer = tiny
+    captions = {}
+    for i, (colour, shape) in enumerate(PAIRS):
+        forms = ("a {} {}", "a photo of a {} {}", "there is one {} {}")[: 1 + i % 3]
+        captions[f"{colour}_{shape}/0-{i}.png"] = [form.format(colour, shape) for form in forms]
+    loader = DataLoader(Captioned(folder, captions, transform), 16, collate_fn=as_batch)
+    theirs = zeroshot_retrieval.evaluate(
+        model, loader, tokenizer, device="cpu", amp=False, recall_k_list=[1, 5, 10]
+    )
+    path = tmp_path / "captions.csv"
+    with path.open("w", newline="") as file:
+        rows = [(name, text) for name, texts in captions.items() for text in texts]
+        csv.writer(file).writerows([("image", "caption"), *rows])
+    ours = evaluate(EvaluateOptions(data=path, model="align_tiny", out=tmp_path, images=folder))
+    assert 0.3 < theirs["image_retrieval_recall@1"] < 1
+    for k in (1, 5, 10):
+        expected = theirs[f"image_retrieval_recall@{k}"], theirs[f"text_retrieval_recall@{k}"]
+        got = ours["text_to_image"][f"R@{k}"], ours["image_to_text"][f"R@{k}"]
+        assert got == pytest.approx(expected)
