@@ -6,16 +6,21 @@ weights, on the same machine and number of threads, as one that was never interr
 
 from __future__ import annotations
 
-import time
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
 import torch
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers.utils.logging import disable_progress_bar
 
+from align_zoo.errors import AlignZooError
+from align_zoo.model import Align
+from align_zoo.preprocess import AlignTransform
+from align_zoo.progress import progress_bar
+from align_zoo.saving import save_hf
 from align_zoo.tiny.concepts import COLOURS, HELD_OUT, SHAPES
 from align_zoo.tiny.evaluate import (
     Checkpoint,
@@ -26,37 +31,43 @@ from align_zoo.tiny.evaluate import (
     shape_labels,
 )
 from align_zoo.tiny.sampler import PicturePool, draw_pool
-from align_zoo.tiny.trainer import Plan, Trainer
+from align_zoo.tiny.trainer import Plan, TinyTraining
+from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.training.errors import TrainingStopped
+from align_zoo.training.trainer import Every
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def fill_pool(plan: Plan, workers: int, progress: Progress) -> PicturePool:
+def fill_pool(plan: Plan, workers: int) -> PicturePool:
     """Draw all of training's pictures."""
-    drawn = draw_pool(plan.seed, plan.pictures, plan.easy_pictures, workers)
-    tracked = list(progress.track(drawn, plan.pictures, description="drawing pictures"))
-    pixels = np.stack([pixels for pixels, _ in tracked])
-    return PicturePool(pixels, [meaning for _, meaning in tracked], plan.easy_pictures)
+    drawn = []
+    with progress_bar("drawing pictures", plan.pictures) as advance:
+        for each in draw_pool(plan.seed, plan.pictures, plan.easy_pictures, workers):
+            drawn.append(each)
+            advance(1)
+    pixels = np.stack([pixels for pixels, _ in drawn])
+    return PicturePool(pixels, [meaning for _, meaning in drawn], plan.easy_pictures)
 
 
 class Watch:
     """Measures a model on the way; its pictures are not those of the final evaluation."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, transform: AlignTransform, tokenizer: AlignTokenizer) -> None:
+        self.transform, self.tokenizer = transform, tokenizer
         self.shapes = shape_examples(HELD_OUT, each=25, seed=seed + 1_000)
         self.digits = digit_examples(each=1, seed=seed + 1_000)
         self.combinations = shape_labels(list(product(COLOURS, SHAPES)))
-        self.start = time.monotonic()
 
-    def line(self, checkpoint: Checkpoint) -> str:
-        """Accuracies, temperature and time, in one line."""
-        shapes = accuracy(checkpoint, self.shapes, self.combinations)
-        digits = accuracy(checkpoint, self.digits, digit_labels())
-        return (
-            f"held-out combinations {shapes:.1%}, held-out digits {digits:.1%}, "
-            f"temperature {checkpoint.model.temperature.item():.3f}, "
-            f"{time.monotonic() - self.start:.0f} s"
-        )
+    def measure(self, model: Align) -> dict[str, float | None]:
+        """Accuracies, 0 to 1, of the folder that the model makes."""
+        with TemporaryDirectory() as folder:
+            save_hf(model, folder, transform=self.transform, tokenizer=self.tokenizer)
+            checkpoint = Checkpoint.load(Path(folder))
+        return {
+            "held_out_combinations": accuracy(checkpoint, self.shapes, self.combinations),
+            "held_out_digits": accuracy(checkpoint, self.digits, digit_labels()),
+        }
 
 
 @app.command()
@@ -74,29 +85,24 @@ def train(
 ) -> None:
     """Train align_tiny and write it as a Hugging Face ALIGN folder."""
     torch.set_num_threads(threads)
-    out.mkdir(parents=True, exist_ok=True)
+    disable_progress_bar()  # transformers' own, at every measurement
     plan = Plan(seed=seed, steps=steps, batch=batch, pictures=pictures)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), refresh_per_second=1) as progress:
-        trainer = Trainer(plan, out, fill_pool(plan, threads, progress))
-        if resume:
-            trainer.load_state()
-        watch = Watch(seed) if evaluate_every else None
-        task = progress.add_task("training", total=steps, completed=trainer.step)
-        while trainer.step < min(steps, stop_after or steps):
-            loss = trainer.train_step()
-            progress.update(task, completed=trainer.step, description=f"loss {loss:.3f}")
-            if save_every and trainer.step % save_every == 0:
-                trainer.save_state()
-            if watch and trainer.step % evaluate_every == 0:
-                progress.console.print(f"step {trainer.step}: {watch.line(trainer.checkpoint)}")
-        if trainer.step < steps:
-            trainer.save_state()
-            progress.console.print(f"stopped at step {trainer.step}; --resume goes on")
-            return
-        trainer.finish()
-        if watch:
-            progress.console.print(f"finished: {watch.line(trainer.checkpoint)}")
+    try:
+        training = TinyTraining(plan, out, fill_pool(plan, threads), resume=resume)
+        watch = Watch(seed, training.transform, training.tokenizer) if evaluate_every else None
+        training.trainer.run(
+            Every(save=save_every, measure=evaluate_every),
+            measure=watch.measure if watch else None,
+            until=stop_after,
+        )
+        if training.trainer.step == steps:
+            training.finish()
+    except TrainingStopped as stopped:
+        typer.echo(str(stopped), err=True)
+        raise typer.Exit(stopped.exit_code) from None
+    except AlignZooError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":

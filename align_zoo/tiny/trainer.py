@@ -1,24 +1,27 @@
-"""align_tiny's training as an object: one step at a time, saved and resumed between any two."""
+"""What is align_tiny's own in its training: the plan, the batches, the loss and the last touch."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
-from torch.nn import functional as F
-from transformers import AlignModel, BertTokenizer
 
-from align_zoo.tiny.architecture import build_model, save_image_processor
-from align_zoo.tiny.evaluate import Checkpoint
+from align_zoo.model import Align, AlignOutput
+from align_zoo.tiny.architecture import build_config, build_model, build_transform
 from align_zoo.tiny.loss import caption_loss
 from align_zoo.tiny.sampler import CAPTIONS_EACH, PicturePool, sample_batch
-from align_zoo.tiny.vocabulary import save_tokenizer
+from align_zoo.tiny.vocabulary import build_vocabulary, save_tokenizer
+from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.training.batches import Batch
+from align_zoo.training.recipe import Recipe
+from align_zoo.training.trainer import Trainer
 
-STATE = "training.pt"
+__all__ = ["Plan", "TinyTraining"]
 
 
 @dataclass(frozen=True)
@@ -52,125 +55,96 @@ class Plan:
         """How many of the pictures are easy to read."""
         return self.pictures // 4
 
+    @property
+    def recipe(self) -> Recipe:
+        """The part of it that every training has."""
+        return Recipe(
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup=self.steps // 20,
+            seed=self.seed,
+            batch_norm="train",
+            coldest=self.coldest,
+        )
 
-class Trainer:
-    """A model on its way.
 
-    All randomness of a step comes from the seed and the step's number, so the state to be
-    saved is the weights, the optimizer's and the number alone.
+@dataclass(frozen=True)
+class TinyBatches:
+    """Batches of the pool's pictures: a ``BatchSource`` whose target is the rivals."""
+
+    plan: Plan
+    pool: PicturePool
+    tokenizer: AlignTokenizer
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step, easy to read in the beginning."""
+        plan = self.plan
+        easy = max(0.0, 1 - step / (plan.easy_until * plan.steps))
+        drawn = sample_batch(self.pool, plan.seed, step, plan.batch, plan.unrelated, easy)
+        tokens = dict(self.tokenizer(drawn.captions))
+        return Batch(torch.from_numpy(drawn.pixels), tokens, torch.from_numpy(drawn.rivals))
+
+
+class TinyTraining:
+    """align_tiny on its way, from a random start.
 
     Args:
         plan: What to do.
         out: The folder that will hold the checkpoint.
         pool: Training's pictures, drawn from the same seed.
+        resume: Go on with an interrupted training of the same plan.
+
+    Raises:
+        TrainingError: As ``Trainer`` does.
     """
 
-    def __init__(self, plan: Plan, out: Path, pool: PicturePool) -> None:
-        self.plan, self.out, self.pool, self.step = plan, out, pool, 0
-        self.tokenizer: BertTokenizer = save_tokenizer(out)
-        self.processor = save_image_processor(out)
+    def __init__(self, plan: Plan, out: Path, pool: PicturePool, *, resume: bool) -> None:
+        self.out, self.transform, self.tokenizer = out, build_transform(), _tokenizer()
+        self.batches = TinyBatches(plan, pool, self.tokenizer)
         torch.manual_seed(plan.seed)
-        self.model: AlignModel = build_model(len(self.tokenizer))
-        weights = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim == 1]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": weights, "pace": 1.0, "weight_decay": plan.weight_decay},
-                {"params": others, "pace": 1.0},
-                {"params": [self.model.temperature], "pace": 0.1},
-            ],
-            betas=(0.9, 0.98),
-            weight_decay=0.0,
-            fused=True,
+        self.trainer = Trainer(
+            build_model(len(self.tokenizer.hf)),
+            self.batches,
+            _loss,
+            plan.recipe,
+            out=out,
+            resume=resume,
+            decides={f"--{name.replace('_', '-')}": value for name, value in asdict(plan).items()},
+            accelerator=Accelerator(cpu=True),
         )
 
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The model as it is, in eval mode, for measuring."""
-        return Checkpoint(self.model, self.processor, self.tokenizer)
-
-    def learning_rate(self) -> float:
-        """A warm-up, then half a cosine to zero."""
-        warm_up = max(1, self.plan.steps // 20)
-        if self.step < warm_up:
-            return self.plan.learning_rate * (self.step + 1) / warm_up
-        done = (self.step - warm_up) / max(1, self.plan.steps - warm_up)
-        return self.plan.learning_rate * (1 + math.cos(math.pi * done)) / 2
-
-    def train_step(self) -> float:
-        """One step; returns the loss."""
-        plan = self.plan
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate() * group["pace"]
-        easy = max(0.0, 1 - self.step / (plan.easy_until * plan.steps))
-        batch = sample_batch(self.pool, plan.seed, self.step, plan.batch, plan.unrelated, easy)
-        self.model.train()
-        tokens = self.tokenizer(batch.captions, padding=True, truncation=True, return_tensors="pt")
-        pixels = torch.from_numpy(batch.pixels).contiguous(memory_format=torch.channels_last)
-        images = self.model.get_image_features(pixels).pooler_output
-        texts = self.model.get_text_features(**tokens).pooler_output
-        cosine = F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T
-        similarity = cosine / self.model.temperature
-        loss = caption_loss(similarity, torch.from_numpy(batch.rivals), CAPTIONS_EACH)
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        with torch.no_grad():
-            self.model.temperature.clamp_(min=plan.coldest, max=1.0)
-        self.step += 1
-        return loss.item()
-
-    @torch.no_grad()
-    def settle_statistics(self, batches: int = 50) -> None:
-        """Estimate BatchNorm's statistics anew for the final weights, over many batches."""
-        plan = self.plan
-        norms = [module for module in self.model.modules() if isinstance(module, nn.BatchNorm2d)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain average
-        self.model.train()
-        for step in range(plan.steps, plan.steps + batches):
-            batch = sample_batch(self.pool, plan.seed, step, plan.batch, 0)
-            self.model.get_image_features(torch.from_numpy(batch.pixels))
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-
-    def save_state(self) -> None:
-        """Write what resuming needs; the file is replaced only by a whole one."""
-        state = {
-            "plan": asdict(self.plan),
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        part = self.out / f"{STATE}.part"
-        torch.save(state, part)
-        part.replace(self.out / STATE)
-
-    def load_state(self) -> None:
-        """Go on from where ``save_state`` left off.
-
-        Raises:
-            FileNotFoundError: Nothing was saved in the folder.
-            ValueError: The saved training follows another plan.
-        """
-        path = self.out / STATE
-        if not path.exists():
-            raise FileNotFoundError(f"nothing to resume: {path} does not exist")
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        if state["plan"] != asdict(self.plan):
-            raise ValueError(
-                f"{path} was begun with {state['plan']}, not {asdict(self.plan)}: "
-                "give the same options, or train anew without --resume"
-            )
-        self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
     def finish(self) -> None:
-        """Write the checkpoint in the Hugging Face format; the state is no longer needed."""
-        self.settle_statistics()
-        self.model.eval().save_pretrained(self.out)
-        (self.out / STATE).unlink(missing_ok=True)
+        """Settle the statistics and write the checkpoint in the Hugging Face format."""
+        settle_statistics(self.trainer.align, self.batches)
+        self.trainer.finish(self.transform, self.tokenizer)
+        save_tokenizer(self.out)  # the same again, and its words as vocab.txt
+
+
+@torch.no_grad()
+def settle_statistics(model: Align, batches: TinyBatches, count: int = 50) -> None:
+    """Estimate BatchNorm's statistics anew for the final weights, over many batches."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average
+    model.train()
+    for step in range(batches.plan.steps, batches.plan.steps + count):
+        model.encode_image(batches[step].pixels)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _tokenizer() -> AlignTokenizer:
+    with TemporaryDirectory() as folder:
+        save_tokenizer(Path(folder))
+        config = build_config(len(build_vocabulary())).text_config
+        return AlignTokenizer.from_folder(Path(folder), config)
+
+
+def _loss(output: AlignOutput, temperature: torch.Tensor, rivals: Any) -> torch.Tensor:
+    """ALIGN's loss with the false negatives left out; the logits hold the temperature."""
+    if output.logits_per_image is None:
+        raise ValueError("a contrastive loss needs both embeddings")
+    return caption_loss(output.logits_per_image, rivals, CAPTIONS_EACH)

@@ -40,14 +40,22 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(whole, tmp_path
         torch.testing.assert_close(weight, two[name], rtol=0, atol=0, msg=name)
 
 
-def test_resuming_another_plan_is_refused(tmp_path):
+@pytest.mark.parametrize(("option", "named"), [("--seed", "0, not 1"), ("--batch", "8, not 1")])
+def test_resuming_another_plan_is_refused(tmp_path, option, named):
     assert run(tmp_path, "--stop-after", "2").exit_code == 0
-    result = run(tmp_path, "--resume", "--seed", "1")
-    assert result.exit_code != 0
-    assert "begun with" in str(result.exception) + result.output
+    result = run(tmp_path, "--resume", option, "1")
+    assert result.exit_code == 1
+    assert "was begun with" in result.output
+    assert f"{option} {named}" in result.output
 
 
 def test_resuming_nothing_is_refused(tmp_path):
     result = run(tmp_path, "--resume")
-    assert result.exit_code != 0
-    assert "nothing to resume" in str(result.exception) + result.output
+    assert result.exit_code == 1
+    assert "nothing to resume" in result.output
+
+
+def test_a_folder_with_something_else_in_it_is_refused(whole):
+    result = run(whole)
+    assert result.exit_code == 1
+    assert "something else already" in result.output

@@ -1,0 +1,171 @@
+"""Batches of captioned pictures, each the same whenever it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from align_zoo.errors import InvalidImage, InvalidInput
+from align_zoo.preprocess import AlignTransform, decode_image
+from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.training.errors import TrainingError
+from align_zoo.training.pairs import Pairs
+
+__all__ = ["Batch", "BatchSource", "PairBatches", "read_pairs"]
+
+
+class Batch(NamedTuple):
+    """What one process sees in one step."""
+
+    pixels: torch.Tensor
+    """[B, 3, H, W]."""
+    tokens: dict[str, torch.Tensor]
+    """``input_ids`` and ``attention_mask``, [T, L]."""
+    target: Any = None
+    """What else the loss needs to know."""
+    broken: tuple[str, ...] = ()
+    """Pairs that had to be left out, and why."""
+
+
+class BatchSource(Protocol):
+    """The batch of each step, by the step's number: nothing depends on the steps before."""
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step."""
+
+
+class PairBatches:
+    """Every pair once an epoch, in an order that the seed and the epoch decide.
+
+    Of an epoch's order each step takes the next ``batch_size * processes`` pairs, and each
+    process its share of them; what is left at an epoch's end has to wait for the next.
+
+    Args:
+        pairs: what to train on.
+        transform: the checkpoint's; with ``random_crop`` any part of the resized picture is
+            cut out instead of its centre.
+        tokenizer: the checkpoint's.
+        seed: of the order and the crops.
+        batch_size: pairs a process and step.
+        process: which of the processes this is, from 0.
+        processes: how many there are.
+        random_crop: augment.
+
+    Raises:
+        TrainingError: there are fewer pairs than a step needs, or the transform leaves pictures
+            at sizes of their own.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        transform: AlignTransform,
+        tokenizer: AlignTokenizer,
+        *,
+        seed: int,
+        batch_size: int,
+        process: int = 0,
+        processes: int = 1,
+        random_crop: bool = True,
+    ) -> None:
+        whole = batch_size * processes
+        if len(pairs) < whole:
+            raise TrainingError(
+                f"there are {len(pairs)} pairs, fewer than one batch of {whole}; "
+                "choose a smaller --batch-size"
+            )
+        if transform.input_size is None:
+            raise TrainingError(
+                "the checkpoint's preprocessor_config.json neither resizes nor crops: pictures "
+                "of many sizes make no batch"
+            )
+        self.pairs, self.transform, self.tokenizer = pairs, transform, tokenizer
+        self.seed, self.batch_size, self.random_crop = seed, batch_size, random_crop
+        self.whole, self.first = whole, process * batch_size
+        self.steps_per_epoch = len(pairs) // whole
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step, from 0.
+
+        Raises:
+            TrainingError: every picture of it is broken.
+        """
+        epoch, place = divmod(step, self.steps_per_epoch)
+        start = place * self.whole + self.first
+        chosen = _order(self.seed, epoch, len(self.pairs))[start : start + self.batch_size]
+        return read_pairs(
+            self.pairs,
+            chosen.tolist(),
+            self.transform,
+            self.tokenizer,
+            # By the place in the whole batch: as many processes as you like crop alike.
+            crops=[(self.seed, step, self.first + i) for i in range(len(chosen))]
+            if self.random_crop
+            else None,
+        )
+
+
+def read_pairs(
+    pairs: Pairs,
+    chosen: Sequence[int],
+    transform: AlignTransform,
+    tokenizer: AlignTokenizer,
+    *,
+    crops: Sequence[tuple[int, ...]] | None = None,
+) -> Batch:
+    """The batch of these pairs without the broken ones; its target are the pictures' names.
+
+    Args:
+        pairs: where they are.
+        chosen: their indices.
+        transform: picture to tensor.
+        tokenizer: caption to tokens.
+        crops: a seed each for a random crop; without, the crop is the centre's.
+
+    Raises:
+        TrainingError: every one of them is broken.
+    """
+    pixels, captions, kept, broken = [], [], [], []
+    for i, index in enumerate(chosen):
+        try:
+            pair = pairs.read(index)
+            picture = decode_image(pair.picture)
+            array = _crop(transform, picture, crops[i]) if crops else transform.to_array(picture)
+        except (InvalidInput, OSError) as error:
+            broken.append(f"{pairs.where(index)}: {error}")
+            continue
+        pixels.append(array)
+        captions.append(pair.caption)
+        kept.append(pairs.pictures[index])
+    if not pixels:
+        raise TrainingError(
+            f"all {len(broken)} pictures of a batch are broken, the first being {broken[0]}"
+        )
+    tokens = dict(tokenizer(captions))
+    return Batch(torch.from_numpy(np.stack(pixels)), tokens, tuple(kept), tuple(broken))
+
+
+def _crop(transform: AlignTransform, picture: Any, seed: tuple[int, ...]) -> np.ndarray:
+    if transform.crop is None:
+        return transform.to_array(picture)
+    pixels = replace(transform, crop=None).to_array(picture)
+    (height, width), (rows, columns) = transform.crop, pixels.shape[1:]
+    if rows < height or columns < width:
+        raise InvalidImage(f"a {columns} x {rows} picture is smaller than the crop")
+    rng = np.random.default_rng([_CROPS, *seed])
+    top, left = rng.integers(0, rows - height + 1), rng.integers(0, columns - width + 1)
+    return pixels[:, top : top + height, left : left + width]
+
+
+# Keys of the random streams, so that none of them repeats another.
+_ORDER, _CROPS = range(2)
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([_ORDER, seed, epoch]).permutation(count)

@@ -1,0 +1,29 @@
+"""What training refuses, and what stops it."""
+
+from __future__ import annotations
+
+import signal
+
+from align_zoo.errors import AlignZooError
+
+__all__ = ["TrainingError", "TrainingStopped"]
+
+
+class TrainingError(AlignZooError, ValueError):
+    """The data, an option or the output folder cannot be trained with; the message names it."""
+
+
+class TrainingStopped(AlignZooError):
+    """A signal ended training after a whole step, and the state is saved.
+
+    Attributes:
+        exit_code: what a shell expects of a process that ended by the signal.
+    """
+
+    def __init__(self, number: int, step: int, steps: int) -> None:
+        name = signal.Signals(number).name
+        super().__init__(
+            f"stopped by {name} after step {step} of {steps}; the state is saved. "
+            "The same command with --resume goes on"
+        )
+        self.exit_code = 128 + number

@@ -1,0 +1,40 @@
+"""The folder that training writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from align_zoo.training.errors import TrainingError
+
+__all__ = ["check_output", "work_folder"]
+
+_WORK = "training"
+
+
+def work_folder(out: Path) -> Path:
+    """Where states and the log are; it is made if it does not exist."""
+    folder = out / _WORK
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def check_output(out: Path, *, resume: bool) -> None:
+    """Make sure that nothing is overwritten.
+
+    Raises:
+        TrainingError: ``out`` is a file or, without ``resume``, holds anything of worth.
+    """
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out} is a file; --out must be a folder")
+    if resume or not out.exists():
+        return
+    if any((out / _WORK).glob("state-*")):
+        raise TrainingError(
+            f"{out} holds an unfinished training; --resume goes on with it, another --out "
+            "begins anew"
+        )
+    others = sorted(path.name for path in out.iterdir() if path.name != _WORK)
+    if others:
+        raise TrainingError(
+            f"{out} holds something else already ({', '.join(others[:3])}); choose another --out"
+        )

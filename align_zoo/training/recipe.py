@@ -1,0 +1,98 @@
+"""How the weights are changed: optimizer, schedule, and what stays as it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from align_zoo.model import Align
+from align_zoo.training.errors import TrainingError
+
+__all__ = ["BatchNorm", "Freeze", "Recipe"]
+
+BatchNorm = Literal["frozen", "train"]
+Freeze = Literal["none", "image", "text"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What fine-tuning and align_tiny's training have in common.
+
+    Attributes:
+        steps: optimizer steps.
+        learning_rate: the highest, after the warm-up.
+        weight_decay: of matrices and kernels; biases, norms and the temperature have none.
+        warmup: steps of a linear warm-up; then half a cosine leads to zero.
+        seed: of the batches and the dropout.
+        batch_norm: "frozen" normalises with the checkpoint's statistics, as inference does;
+            "train" with the batch's, and moves the statistics. Small batches have bad ones.
+        freeze: a tower that is not trained.
+        coldest: the temperature is learned, but not below this, unless it starts there.
+    """
+
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    warmup: int
+    seed: int
+    batch_norm: BatchNorm = "frozen"
+    freeze: Freeze = "none"
+    coldest: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with, by the option's name."""
+        for name in ("steps", "learning_rate"):
+            if not getattr(self, name) > 0:
+                _refuse(name, getattr(self, name), "above 0")
+        for name in ("weight_decay", "warmup", "seed"):
+            if not getattr(self, name) >= 0:
+                _refuse(name, getattr(self, name), "0 or above")
+        for name, kind in (("batch_norm", BatchNorm), ("freeze", Freeze)):
+            if getattr(self, name) not in get_args(kind):
+                _refuse(name, getattr(self, name), " or ".join(get_args(kind)))
+
+    def learning_rate_at(self, step: int) -> float:
+        """A warm-up, then half a cosine to zero."""
+        warmup = min(self.warmup, self.steps)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        done = (step - warmup) / max(1, self.steps - warmup)
+        return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+    def optimizer(self, model: Align) -> torch.optim.AdamW:
+        """AdamW over what is trained; freezes what is not.
+
+        Each group's ``pace`` multiplies the learning rate.
+        """
+        if self.freeze != "none":
+            model.get_submodule(self.freeze).requires_grad_(False)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {
+                "params": [p for p in trained if p.ndim > 1],
+                "pace": 1.0,
+                "weight_decay": self.weight_decay,
+            },
+            {"params": [p for p in trained if p.ndim == 1], "pace": 1.0},
+            # One number that scales every logit: at full pace it runs ahead of the weights.
+            {"params": [model.temperature], "pace": 0.1},
+        ]
+        return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+
+    def set_modes(self, model: Align) -> None:
+        """Train mode, but for what is frozen."""
+        model.train()
+        if self.freeze != "none":
+            model.get_submodule(self.freeze).eval()
+        if self.batch_norm == "frozen":
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+
+
+def _refuse(name: str, value: object, supported: str) -> None:
+    raise TrainingError(f"--{name.replace('_', '-')} is {value}; it must be {supported}")

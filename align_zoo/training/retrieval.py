@@ -1,0 +1,82 @@
+"""Retrieval on held-out pairs: how far up a caption finds its picture, and the reverse."""
+
+from __future__ import annotations
+
+import torch
+from accelerate.utils import send_to_device
+from torch.utils.data import DataLoader
+
+from align_zoo.evaluation.ranks import recall
+from align_zoo.evaluation.retrieval import retrieve
+from align_zoo.model import Align
+from align_zoo.preprocess import AlignTransform
+from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.training.batches import Batch, read_pairs
+from align_zoo.training.interrupt import ignore_interruptions
+from align_zoo.training.pairs import Pairs
+
+__all__ = ["HeldOutPairs"]
+
+_KS = (1, 5, 10)
+
+
+class HeldOutPairs:
+    """Pairs that a model in training is measured on.
+
+    Args:
+        pairs: several captions of one picture count as right for it, each alone.
+        transform: the checkpoint's.
+        tokenizer: the checkpoint's.
+        batch_size: pairs that are embedded at once.
+        workers: processes that decode pictures.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        transform: AlignTransform,
+        tokenizer: AlignTokenizer,
+        *,
+        batch_size: int,
+        workers: int = 0,
+    ) -> None:
+        self.pairs, self.transform, self.tokenizer = pairs, transform, tokenizer
+        chunks = torch.arange(len(pairs)).split(batch_size)
+        self.loader: DataLoader[Batch] = DataLoader(
+            [chunk.tolist() for chunk in chunks],  # type: ignore[arg-type]  # a list will do
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=self._read,
+            worker_init_fn=ignore_interruptions,
+        )
+
+    def measure(self, model: Align) -> dict[str, float | None]:
+        """R@1, R@5 and R@10 both ways, 0 to 1, or None with fewer candidates than that.
+
+        Broken pictures are left out. A picture with several captions is one picture, which any
+        of them may find.
+
+        Raises:
+            TrainingError: every picture of a batch is broken.
+        """
+        images, texts, names = [], [], []
+        for batch in self.loader:
+            batch = send_to_device(batch, model.temperature.device)
+            images.append(model.encode_image(batch.pixels, normalize=True).float())
+            texts.append(model.encode_text(batch.tokens, normalize=True).float())
+            names += batch.target
+        rows: dict[str, int] = {}
+        for row, name in enumerate(names):
+            rows.setdefault(name, row)
+        place = {name: i for i, name in enumerate(rows)}
+        owners = [place[name] for name in names]
+        pictures = torch.cat(images)[list(rows.values())].cpu()
+        found = retrieve(pictures, torch.cat(texts).cpu(), owners)
+        measures: dict[str, float | None] = {}
+        for k in _KS:
+            measures[f"image_to_text_R@{k}"] = recall(found.texts, k, len(names))
+            measures[f"text_to_image_R@{k}"] = recall(found.images, k, len(pictures))
+        return measures
+
+    def _read(self, chosen: list[int]) -> Batch:
+        return read_pairs(self.pairs, chosen, self.transform, self.tokenizer)

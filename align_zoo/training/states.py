@@ -1,0 +1,104 @@
+"""Saved states of a training: each a folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from align_zoo.training.errors import TrainingError
+
+__all__ = ["States"]
+
+_KEPT = 2
+_ABOUT = "training.json"
+
+
+class States:
+    """``FOLDER/state-00000100`` and the like, the newest two.
+
+    Args:
+        folder: holds the states, and what else training writes on the way.
+        decides: everything that decides the outcome, by the option's name. A state goes on
+            with equal options alone.
+    """
+
+    def __init__(self, folder: Path, decides: dict[str, Any]) -> None:
+        self.folder = folder
+        # As JSON gives it back, so that what was saved compares.
+        self.decides: dict[str, Any] = json.loads(json.dumps(decides))
+
+    def save(self, accelerator: Accelerator, step: int) -> None:
+        """Write a state, then let go of the older ones."""
+        part = self.folder / "state.part"
+        if accelerator.is_main_process:
+            shutil.rmtree(part, ignore_errors=True)
+        accelerator.wait_for_everyone()
+        accelerator.save_state(str(part))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            about = {"step": step, "decides": self.decides}
+            (part / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            whole = self.folder / f"state-{step:08d}"
+            if whole.exists():  # saved, resumed and saved again without a step between
+                shutil.rmtree(whole)
+            part.replace(whole)
+            for old in self._all()[:-_KEPT]:
+                shutil.rmtree(old)
+        accelerator.wait_for_everyone()
+
+    def load(self, accelerator: Accelerator) -> int:
+        """Load the newest state and return its step.
+
+        Raises:
+            TrainingError: there is none, it is damaged, or it was begun with other options.
+        """
+        states = self._all()
+        if not states:
+            raise TrainingError(
+                f"there is nothing to resume: {self.folder} holds no saved state. "
+                "Begin without --resume"
+            )
+        newest = states[-1]
+        try:
+            about = json.loads((newest / _ABOUT).read_text(encoding="utf-8"))
+            step, decided = int(about["step"]), dict(about["decides"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(newest, error) from error
+        self._compare(newest, decided)
+        try:
+            accelerator.load_state(str(newest))
+        except Exception as error:  # whatever its readers meet in a damaged file
+            raise _damaged(newest, error) from error
+        return step
+
+    def remove(self) -> None:
+        """Let go of all states: the training is finished."""
+        for state in self._all():
+            shutil.rmtree(state)
+
+    def _all(self) -> list[Path]:
+        """Whole states, oldest first."""
+        return sorted(self.folder.glob("state-*"))
+
+    def _compare(self, state: Path, decided: dict[str, Any]) -> None:
+        differing = [
+            f"{name} {decided.get(name)!r}, not {self.decides.get(name)!r}"
+            for name in sorted(decided.keys() | self.decides.keys())
+            if decided.get(name) != self.decides.get(name)
+        ]
+        if differing:
+            raise TrainingError(
+                f"{state} was begun with {'; '.join(differing)}. Give the same options, or "
+                "train anew in another folder without --resume"
+            )
+
+
+def _damaged(state: Path, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"{state} cannot be read: {error}. Delete it to resume from the state before, if there "
+        "is one"
+    )

@@ -1,0 +1,102 @@
+"""Batches: every pair once an epoch, the same whenever asked for, without the broken ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from captioned import write_csv
+from PIL import Image
+
+import align_zoo
+from align_zoo.training.batches import PairBatches
+from align_zoo.training.errors import TrainingError
+from align_zoo.training.pairs import open_pairs
+
+
+@pytest.fixture(scope="module")
+def tools():
+    _, transform, tokenizer = align_zoo.create_align("align_tiny")
+    return transform, tokenizer
+
+
+def batches(path, tools, **options):
+    return PairBatches(open_pairs(path), *tools, **{"seed": 0, "batch_size": 8, **options})
+
+
+def test_every_pair_comes_once_an_epoch_and_in_another_order_in_the_next(pairs_csv, tools):
+    found = batches(pairs_csv, tools)
+    epochs = [[name for i in range(3) for name in found[3 * e + i].target] for e in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(open_pairs(pairs_csv).pictures)
+    assert epochs[0] != epochs[1]
+
+
+def test_what_is_left_at_an_epochs_end_is_less_than_a_batch(pairs_csv, tools):
+    found = batches(pairs_csv, tools, batch_size=7)
+    assert found.steps_per_epoch == 3
+    assert all(len(found[step].pixels) == 7 for step in range(4))
+
+
+def test_a_batch_is_the_same_whenever_it_is_asked_for(pairs_csv, tools):
+    one, other = batches(pairs_csv, tools), batches(pairs_csv, tools)
+    first = other[4].pixels
+    assert torch.equal(one[5].pixels, other[5].pixels)
+    assert not torch.equal(first, other[5].pixels)
+    assert not torch.equal(one[5].pixels, batches(pairs_csv, tools, seed=1)[5].pixels)
+
+
+def test_the_parts_of_two_processes_make_the_batch_of_one(pairs_csv, tools):
+    whole = batches(pairs_csv, tools)[2]
+    parts = [batches(pairs_csv, tools, batch_size=4, process=i, processes=2)[2] for i in range(2)]
+    assert torch.equal(torch.cat([part.pixels for part in parts]), whole.pixels)
+    assert parts[0].target + parts[1].target == whole.target
+
+
+def test_without_augmentation_a_picture_is_what_inference_sees(pairs_csv, tools):
+    batch = batches(pairs_csv, tools, random_crop=False)[0]
+    picture = Image.open(pairs_csv.parent / batch.target[3])
+    assert torch.equal(batch.pixels[3], tools[0](picture))
+
+
+def test_a_random_crop_is_a_window_of_the_resized_picture(pairs_csv, tools):
+    transform, _ = tools
+    batch = batches(pairs_csv, tools)[0]
+    places = set()
+    for name, pixels in zip(batch.target, batch.pixels, strict=True):
+        resized = replace(transform, crop=None)(Image.open(pairs_csv.parent / name))
+        windows = resized.unfold(1, 49, 1).unfold(2, 49, 1)  # [3, 10, 10, 49, 49]
+        same = (windows == pixels[:, None, None]).all(dim=(0, 3, 4)).nonzero()
+        assert len(same)
+        places.add(tuple(same[0].tolist()))
+    assert len(places) > 4
+
+
+def test_a_broken_picture_is_left_out_and_named(tmp_path, tools):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    for name in ("a", "b"):
+        Image.new("RGB", (60, 60)).save(tmp_path / f"{name}.png")
+    rows = [("a.png", "one"), ("broken.png", "two"), ("b.png", "three")]
+    batch = batches(write_csv(tmp_path / "pairs.csv", rows), tools, batch_size=3)[0]
+    assert len(batch.pixels) == len(batch.tokens["input_ids"]) == 2
+    assert len(batch.broken) == 1
+    assert "pairs.csv line 3 (broken.png): not a picture" in batch.broken[0]
+
+
+def test_a_batch_of_broken_pictures_alone_is_an_error(tmp_path, tools):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    path = write_csv(tmp_path / "pairs.csv", [("broken.png", "one"), ("broken.png", "two")])
+    with pytest.raises(TrainingError, match=r"all 2 pictures.*line \d \(broken\.png\)"):
+        batches(path, tools, batch_size=2)[0]
+
+
+def test_fewer_pairs_than_a_batch_of_all_processes_are_refused(pairs_csv, tools):
+    with pytest.raises(TrainingError, match="24 pairs, fewer than one batch of 26"):
+        batches(pairs_csv, tools, batch_size=13, processes=2)
+
+
+def test_a_checkpoint_that_leaves_pictures_at_sizes_of_their_own_is_refused(pairs_csv, tools):
+    transform, tokenizer = tools
+    free = replace(transform, size=None, crop=None)
+    with pytest.raises(TrainingError, match="neither resizes nor crops"):
+        batches(pairs_csv, (free, tokenizer))

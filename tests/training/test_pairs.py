@@ -1,0 +1,159 @@
+"""Captioned pictures are read from a CSV or from webdataset shards, and faults are named."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from captioned import write_csv
+from PIL import Image
+from webdataset import ShardWriter
+
+from align_zoo.errors import InvalidText
+from align_zoo.training.errors import TrainingError
+from align_zoo.training.pairs import open_pairs
+
+
+def picture(colour="red", format="PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(buffer, format)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "pictures" / f"{name}.png").write_bytes(picture())
+    return tmp_path
+
+
+def shard(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_a_csvs_paths_are_relative_to_its_folder(folder):
+    rows = [("pictures/a.png", "a cat"), ("pictures/b.png", " a dog, barking ")]
+    pairs = open_pairs(write_csv(folder / "pairs.csv", rows))
+    assert [pairs.read(i).caption for i in range(len(pairs))] == ["a cat", "a dog, barking"]
+    assert pairs.read(0).picture == picture()
+
+
+def test_a_spreadsheets_byte_order_mark_and_further_columns_are_no_matter(folder):
+    path = folder / "pairs.csv"
+    path.write_bytes("\ufeffcaption,source,image\nä cat,web,pictures/a.png\n".encode())
+    assert open_pairs(path).read(0).caption == "ä cat"
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("image,text\npictures/a.png,a cat\n", "no column 'caption'"),
+        ("picture,caption\npictures/a.png,a cat\n", "no column 'image'"),
+        ("", "no column 'image'"),
+        ("image,caption\n", "holds no pairs"),
+        ("image,caption\npictures/a.png,a cat\npictures/b.png,  \n", "line 3 has no caption"),
+        ("image,caption\npictures/a.png\n", "line 2 has no caption"),
+        ("image,caption\npictures/a.png,a cat\nz.png,a dog\n", "line 3: z.png does not exist"),
+        # A caption may hold a line break: what counts is the line in the file.
+        ('image,caption\npictures/a.png,"a\ncat"\nz.png,a dog\n', "line 4: z.png"),
+        ("image,caption\npictures,a cat\n", "line 2: pictures does not exist"),
+    ],
+)
+def test_a_fault_of_a_csv_is_named_by_its_line(folder, content, named):
+    path = folder / "pairs.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(TrainingError, match=named) as refused:
+        open_pairs(path)
+    assert str(path) in str(refused.value)
+
+
+def test_many_faults_are_counted_and_the_first_named(folder):
+    rows = [(f"{i}.png", "a cat") for i in range(20)]
+    with pytest.raises(TrainingError, match=r"line 2: 0\.png.*and 15 more"):
+        open_pairs(write_csv(folder / "pairs.csv", rows))
+
+
+def test_a_csv_in_another_encoding_is_refused(folder):
+    (folder / "pairs.csv").write_bytes("image,caption\npictures/a.png,é\n".encode("latin-1"))
+    with pytest.raises(TrainingError, match="UTF-8"):
+        open_pairs(folder / "pairs.csv")
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "absent.tar", "absent-{00..01}.tar", "no*.tar"])
+def test_an_absent_file_is_named(folder, name):
+    with pytest.raises(TrainingError, match="does not exist"):
+        open_pairs(folder / name)
+
+
+def test_another_kind_of_file_is_refused(folder):
+    with pytest.raises(TrainingError, match=r"neither a \.csv nor \.tar"):
+        open_pairs(folder / "pairs.parquet")
+
+
+def test_another_address_than_a_path_is_refused():
+    with pytest.raises(TrainingError, match="not a local shard"):
+        open_pairs("s3://bucket/00.tar")
+
+
+@pytest.mark.parametrize("pattern", ["shard-{000000..000001}.tar", "shard-*.tar"])
+def test_the_shards_that_webdataset_writes_are_read(tmp_path, pattern):
+    with ShardWriter(str(tmp_path / "shard-%06d.tar"), maxcount=2, verbose=0) as writer:
+        for i, (extension, format) in enumerate(
+            [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP")]
+        ):
+            written = {"__key__": f"{i:04d}", extension: picture(format=format), "txt": f"text {i}"}
+            writer.write({**written, "json": {"more": 1}})
+    pairs = open_pairs(tmp_path / pattern)
+    assert [pairs.read(i).caption for i in range(len(pairs))] == ["text 0", "text 1", "text 2"]
+    assert pairs.read(2).picture == picture(format="WEBP")
+    assert "shard-000001.tar sample 0002" in pairs.where(2)
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"a/0.png": b"", "a/0.txt": b"", "a/1.png": b""}, "sample a/1 has no .txt"),
+        ({"0.png": b"", "0.txt": b"", "1.txt": b""}, "sample 1 has no picture"),
+        ({"readme": b"", "0.json": b"{}"}, "holds no pairs"),
+    ],
+)
+def test_a_sample_that_lacks_something_is_named(tmp_path, files, named):
+    with pytest.raises(TrainingError, match=named):
+        open_pairs(shard(tmp_path / "0.tar", files))
+
+
+def test_a_file_that_is_no_tar_is_refused(tmp_path):
+    (tmp_path / "0.tar").write_bytes(b"no tar at all" * 100)
+    with pytest.raises(TrainingError, match=r"0\.tar cannot be read as an uncompressed tar"):
+        open_pairs(tmp_path / "0.tar")
+
+
+def test_a_compressed_shard_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "0.tar", "w:gz"):
+        pass
+    with pytest.raises(TrainingError, match="uncompressed"):
+        open_pairs(tmp_path / "0.tar")
+
+
+def test_a_caption_of_a_shard_that_is_no_utf_8_is_refused_when_it_is_read(tmp_path):
+    path = shard(tmp_path / "0.tar", {"0.png": picture(), "0.txt": "é".encode("latin-1")})
+    with pytest.raises(InvalidText, match="UTF-8"):
+        open_pairs(path).read(0)
+
+
+def test_the_fingerprint_changes_with_a_caption_and_with_the_order(folder):
+    rows = [("pictures/a.png", "a cat"), ("pictures/b.png", "a dog")]
+    other = [("pictures/a.png", "a cat"), ("pictures/b.png", "a log")]
+    found = {
+        open_pairs(write_csv(folder / f"{i}.csv", some)).fingerprint
+        for i, some in enumerate((rows, rows, other, rows[::-1]))
+    }
+    assert len(found) == 3
