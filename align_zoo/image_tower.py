@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from timm.models.efficientnet import EfficientNet
+from timm.models.efficientnet import EfficientNet, resolve_bn_args
 from torch import nn
 
 from align_zoo.config import VisionConfig
@@ -35,6 +35,12 @@ class AlignImage(EfficientNet):
     def __init__(
         self, *, config: VisionConfig, cosine_classifier: bool = False, **kwargs: Any
     ) -> None:
+        # HF's config spells Keras's decay (0.99); torch's momentum is its complement.
+        norm: dict[str, Any] = {
+            "eps": config.batch_norm_eps,
+            "momentum": 1 - config.batch_norm_momentum,
+        }
+        norm |= resolve_bn_args(kwargs)  # timm's bn_eps and bn_momentum
         kwargs.setdefault("in_chans", config.num_channels)
         kwargs.setdefault("global_pool", _POOLS[config.pooling_type])
         super().__init__(
@@ -45,10 +51,7 @@ class AlignImage(EfficientNet):
             # Channels are resolved already, ALIGN's divisor and rounding included.
             round_chs_fn=int,
             act_layer=config.activation,
-            # HF's config spells Keras's decay (0.99); torch's momentum is its complement.
-            norm_layer=partial(
-                nn.BatchNorm2d, eps=config.batch_norm_eps, momentum=1 - config.batch_norm_momentum
-            ),
+            norm_layer=partial(nn.BatchNorm2d, **norm),
             **kwargs,
         )
         _fix_padding(self, config)

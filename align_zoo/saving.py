@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from align_zoo.preprocess import AlignTransform
 from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
 
-__all__ = ["save_hf", "save_timm"]
+__all__ = ["hf_config", "save_hf", "save_timm"]
 
 # transformers' names of the poolings that timm calls avg and max.
 _POOLING_TYPES = {"avg": "mean", "max": "max"}
@@ -80,6 +81,7 @@ def save_timm(
     """
     with _replacing(Path(folder)) as part:
         save_for_hf(model.image, str(part / "image"), safe_serialization=True)
+        _readable(part / "image")
         _save_text_tower(model.text, part / "text")
         _write_json({"temperature": model.temperature.item()}, part / "align.json")
         _save_processor(part, transform, tokenizer)
@@ -98,6 +100,12 @@ def _save_text_tower(tower: AlignText, folder: Path) -> None:
     }
     _write_json(content, folder / "config.json")
     _save_weights(tower.state_dict(), folder)
+
+
+def hf_config(config: AlignConfig, **others: Any) -> transformers.AlignConfig:
+    """The same in transformers, with fields that are no concern of ours."""
+    # Lists, which is what JSON and transformers' checks know.
+    return transformers.AlignConfig(**json.loads(json.dumps(asdict(config))), **others)
 
 
 def _hf_config(model: Align) -> transformers.AlignConfig:
@@ -126,16 +134,18 @@ def _hf_config(model: Align) -> transformers.AlignConfig:
         projection_dim=text.num_classes,
         temperature_init_value=model.temperature.item(),
     )
-    # Lists, which is what JSON and transformers' checks know.
-    fields = json.loads(json.dumps(asdict(config)))
-    return transformers.AlignConfig(
-        **fields, architectures=["AlignModel"], dtype=model.temperature.dtype
-    )
+    return hf_config(config, architectures=["AlignModel"], dtype=model.temperature.dtype)
 
 
 def _save_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
     whole = {name: tensor.contiguous() for name, tensor in weights.items()}
     save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
+    _readable(folder)
+
+
+def _readable(folder: Path) -> None:
+    """safetensors writes for the owner's eyes alone; a server may run as somebody else."""
+    shutil.copymode(folder / "config.json", folder / "model.safetensors")
 
 
 def _save_processor(

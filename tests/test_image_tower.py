@@ -141,6 +141,13 @@ def test_drop_path_rate_rises_with_depth():
     assert 0 < max(rates) < 0.2
 
 
+def test_timms_batch_norm_options_come_before_the_configs():
+    plain = create("align_tiny_image").bn1
+    assert (plain.eps, plain.momentum) == (1e-3, pytest.approx(0.01))
+    other = create("align_tiny_image", bn_eps=1e-5, bn_momentum=0.2).bn1
+    assert (other.eps, other.momentum) == (1e-5, 0.2)
+
+
 def test_features_only_follows_out_indices(tower):
     name = tower.pretrained_cfg["architecture"]
     backbone = create(name, features_only=True, out_indices=(1, 3)).eval()

@@ -113,6 +113,14 @@ def test_other_input_channels_are_written(tmp_path):
     same(answers(grey, tokens, channels=1), answers(theirs, tokens, channels=1))
 
 
+@pytest.mark.parametrize("save", [save_hf, save_timm])
+def test_weights_are_as_readable_as_the_config(opened, tmp_path, save):
+    """A server may run as another user than the one who trained."""
+    save(opened[0], tmp_path)
+    for config in tmp_path.rglob("config.json"):
+        assert config.stat().st_mode == (config.parent / "model.safetensors").stat().st_mode
+
+
 def test_a_failed_write_leaves_the_old_files_as_they_were(opened, tmp_path, monkeypatch):
     model, transform, tokenizer = opened
     save_hf(model, tmp_path, transform=transform, tokenizer=tokenizer)

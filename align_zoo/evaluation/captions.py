@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from align_zoo.caption_csv import read_caption_csv
 from align_zoo.errors import AlignZooError
 
 __all__ = ["Captions", "read_captions"]
@@ -45,12 +44,15 @@ def read_captions(path: Path, images: Path | None = None) -> Captions:
     """
     folder = path.parent if images is None else images
     try:
-        content = path.read_text(encoding="utf-8-sig")
-        read = _csv_pairs if path.suffix.lower() == ".csv" else _coco_pairs
-        names, rows = read(content)
+        if path.suffix.lower() == ".csv":
+            names, rows = _csv_pairs(path)
+        else:
+            names, rows = _coco_pairs(path.read_text(encoding="utf-8-sig"))
+    except AlignZooError:
+        raise
     except OSError as error:
         raise AlignZooError(f"{path} cannot be read: {error}") from error
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
         raise AlignZooError(f"{path}: {error}") from error
     if not rows:
         raise AlignZooError(f"{path} holds no captions")
@@ -66,15 +68,11 @@ Pairs = tuple[list[str], list[tuple[str, str]]]
 """File names, and rows of a file name and a caption."""
 
 
-def _csv_pairs(content: str) -> Pairs:
-    reader = csv.DictReader(io.StringIO(content, newline=""))
-    absent = {"image", "caption"} - set(reader.fieldnames or ())
-    if absent:
-        raise ValueError(f"it has no column {' and no column '.join(sorted(absent))}")
+def _csv_pairs(path: Path) -> Pairs:
     rows = []
-    for row in reader:
-        where = f"line {reader.line_num}"
-        rows.append((_text(row["image"], where, "image"), _text(row["caption"], where, "caption")))
+    for line, image, caption in read_caption_csv(path):
+        where = f"line {line}"
+        rows.append((_text(image, where, "image"), _text(caption, where, "caption")))
     return list(dict.fromkeys(name for name, _ in rows)), rows
 
 

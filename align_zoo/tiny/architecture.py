@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from torch import nn
+from transformers import AlignModel
 
 from align_zoo.align_image import build_image_tower
 from align_zoo.align_text import build_text_tower
 from align_zoo.config import AlignConfig, TextConfig, VisionConfig
+from align_zoo.convert import from_hf, image_table, text_table
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
+from align_zoo.saving import hf_config
 from align_zoo.tiny.vocabulary import MAX_TOKENS
 
 IMAGE_SIZE = 49  # odd, as ALIGN's 289 is: where the padding is wrong, the answers are wrong
@@ -55,22 +58,27 @@ def build_config(vocabulary: int) -> AlignConfig:
 
 
 def build_model(vocabulary: int) -> Align:
-    """A model ready to be trained from nothing.
+    """A model ready to be trained from nothing, started as transformers starts its own.
 
-    The checkpoint's BatchNorm momentum is Keras's of long trainings; this one is short.
+    But for two things: transformers initialises convolutions for fine-tuning, and a BatchNorm
+    momentum of 0.01, Keras's for long trainings, is too slow for this short one.
     """
     config = build_config(vocabulary)
-    image = build_image_tower(config.vision_config, build_transform())
-    text = build_text_tower(config.text_config, config.projection_dim)
-    for module in image.modules():
+    start = AlignModel(hf_config(config))
+    for module in start.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+    nn.init.xavier_uniform_(start.text_projection.weight)
+    weights = start.state_dict()
+    image = build_image_tower(config.vision_config, build_transform())
+    image.load_state_dict(from_hf(weights, image_table(image)))
+    for module in image.modules():
+        if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.1
-    nn.init.xavier_uniform_(text.get_parameter("head.weight"))
-    nn.init.zeros_(text.get_parameter("head.bias"))
+    text = build_text_tower(config.text_config, config.projection_dim)
+    text.load_state_dict(from_hf(weights, text_table()))
     return Align(image, text, config.temperature_init_value)
 
 

@@ -125,12 +125,16 @@ IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat
             {"images": [IMAGE], "annotations": [{**TEXT, "caption": "  "}]},
             r"annotations\[0\]: caption is '  '",
         ),
-        ("a.csv", "picture,caption\n", "no column image"),
-        ("a.csv", "", "no column caption and no column image"),
+        ("a.csv", "picture,caption\n", "no column 'image'"),
+        ("a.csv", "", "no column 'image'"),
         ("a.csv", "image,caption\n", "a.csv holds no captions"),
-        ("a.csv", "image,caption\na.png,a cat\nb.png\n", "line 3: caption is None"),
+        ("a.csv", "image,caption\na.png,a cat\nb.png\n", "line 3: caption is ''"),
         ("a.csv", "image,caption\n,a cat\n", "line 2: image is ''"),
-        ("a.csv", b"image,caption\n\xff\xfe,x\n", "a.csv: .*can't decode"),
+        (
+            "a.csv",
+            b"image,caption\n\xff\xfe,x\n",
+            "a.csv cannot be read as a CSV in UTF-8: .*can't decode",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path, name, content, message):

@@ -58,7 +58,7 @@ def test_a_spreadsheets_byte_order_mark_and_further_columns_are_no_matter(folder
         ("image,text\npictures/a.png,a cat\n", "no column 'caption'"),
         ("picture,caption\npictures/a.png,a cat\n", "no column 'image'"),
         ("", "no column 'image'"),
-        ("image,caption\n", "holds no pairs"),
+        ("image,caption\n", "holds no captions"),
         ("image,caption\npictures/a.png,a cat\npictures/b.png,  \n", "line 3 has no caption"),
         ("image,caption\npictures/a.png\n", "line 2 has no caption"),
         ("image,caption\npictures/a.png,a cat\nz.png,a dog\n", "line 3: z.png does not exist"),
