@@ -3,16 +3,36 @@
 >>> import timm, align_zoo
 >>> backbone = timm.create_model("align_tiny_image", pretrained=True, features_only=True)
 >>> model, transform, tokenizer = align_zoo.create_align("align_tiny")
+
+A public name is imported when it is first asked for, and the towers are registered when timm
+is imported, before or after this package: a server on exported towers never imports torch.
 """
 
-from align_zoo.align_image import align_base_image, align_tiny_image
-from align_zoo.align_text import align_base_text, align_tiny_text
-from align_zoo.compose import compose
-from align_zoo.errors import AlignZooError, CheckpointError, InvalidImage, InvalidInput, InvalidText
-from align_zoo.factory import create_align
-from align_zoo.model import Align, AlignOutput
-from align_zoo.saving import save_hf, save_timm
-from align_zoo.zero_shot import bake_zero_shot, zero_shot_weights
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from wrapt import register_post_import_hook
+
+if TYPE_CHECKING:
+    from align_zoo.align_image import align_base_image, align_tiny_image
+    from align_zoo.align_text import align_base_text, align_tiny_text
+    from align_zoo.composition import compose
+    from align_zoo.errors import (
+        AlignZooError,
+        CheckpointError,
+        InvalidImage,
+        InvalidInput,
+        InvalidText,
+    )
+    from align_zoo.factory import create_align
+    from align_zoo.model import Align, AlignOutput
+    from align_zoo.runtime.encoder import Encoder
+    from align_zoo.runtime.load import load_encoder
+    from align_zoo.saving import save_hf, save_timm
+    from align_zoo.zero_shot import bake_zero_shot, zero_shot_weights
 
 __version__ = "0.1.0"
 
@@ -21,6 +41,7 @@ __all__ = [
     "AlignOutput",
     "AlignZooError",
     "CheckpointError",
+    "Encoder",
     "InvalidImage",
     "InvalidInput",
     "InvalidText",
@@ -31,7 +52,48 @@ __all__ = [
     "bake_zero_shot",
     "compose",
     "create_align",
+    "load_encoder",
     "save_hf",
     "save_timm",
     "zero_shot_weights",
 ]
+
+_HOMES = {
+    "Align": "model",
+    "AlignOutput": "model",
+    "AlignZooError": "errors",
+    "CheckpointError": "errors",
+    "Encoder": "runtime.encoder",
+    "InvalidImage": "errors",
+    "InvalidInput": "errors",
+    "InvalidText": "errors",
+    "align_base_image": "align_image",
+    "align_base_text": "align_text",
+    "align_tiny_image": "align_image",
+    "align_tiny_text": "align_text",
+    "bake_zero_shot": "zero_shot",
+    "compose": "composition",
+    "create_align": "factory",
+    "load_encoder": "runtime.load",
+    "save_hf": "saving",
+    "save_timm": "saving",
+    "zero_shot_weights": "zero_shot",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'align_zoo' has no attribute {name!r}")
+    return getattr(import_module(f"align_zoo.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _register_towers(timm: ModuleType) -> None:
+    import_module("align_zoo.align_image")
+    import_module("align_zoo.align_text")
+
+
+register_post_import_hook(_register_towers, "timm")

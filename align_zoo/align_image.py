@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
@@ -19,8 +19,10 @@ from align_zoo.convert import (
     replaced_heads,
     weights_source,
 )
-from align_zoo.image_tower import AlignImage
 from align_zoo.preprocess import AlignTransform
+
+if TYPE_CHECKING:
+    from align_zoo.image_tower import AlignImage
 
 __all__ = ["align_base_image", "align_tiny_image"]
 
@@ -52,6 +54,9 @@ def _create(
     **kwargs: Any,
 ) -> nn.Module:
     """``shape``, with the fields that ``config`` says otherwise: what JSON can hold."""
+    # Here: importing the tower imports timm, and that imports this module, to register it.
+    from align_zoo.image_tower import AlignImage
+
     shape = replace(shape, **(config or {}))
     model: nn.Module = build_model_with_cfg(
         AlignImage,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
@@ -19,7 +19,9 @@ from align_zoo.convert import (
     text_table,
     weights_source,
 )
-from align_zoo.text_tower import AlignText
+
+if TYPE_CHECKING:
+    from align_zoo.text_tower import AlignText
 
 __all__ = ["align_base_text", "align_tiny_text"]
 
@@ -43,6 +45,9 @@ def _create(
     **kwargs: Any,
 ) -> nn.Module:
     """``shape``, with the fields that ``config`` says otherwise: what JSON can hold."""
+    # Here: importing the tower imports timm, and that imports this module, to register it.
+    from align_zoo.text_tower import AlignText
+
     shape = replace(shape, **(config or {}))
     model: nn.Module = build_model_with_cfg(
         AlignText,

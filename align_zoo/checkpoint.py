@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -19,6 +18,9 @@ from align_zoo.config import AlignConfig
 from align_zoo.errors import CheckpointError
 from align_zoo.fields import read_json
 from align_zoo.weights import PICKLES, SAFETENSORS, find_weights, read_weights, shards
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["EMBEDDED", "Checkpoint", "open_checkpoint"]
 

@@ -49,6 +49,9 @@ def serve(
         Optional[str],
         typer.Option(envvar="ALIGN_ZOO_REVISION", help="Branch, tag or commit of a hub id."),
     ] = None,
+    runtime: Annotated[
+        str, typer.Option(envvar="ALIGN_ZOO_RUNTIME", help="onnx, torch or auto: what is fastest.")
+    ] = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     grpc_port: Annotated[int, typer.Option(min=1, max=65535)] = 8001,
     http_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
@@ -66,6 +69,7 @@ def serve(
         options = ServeOptions(
             model=model,
             revision=revision,
+            runtime=runtime,
             host=host,
             grpc_port=grpc_port,
             http_port=http_port,
@@ -101,6 +105,20 @@ def demo() -> None:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _one_line_errors():
         run_demo(Console())
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help='A hub id, a folder, or "align_tiny".')],
+    revision: Annotated[
+        Optional[str], typer.Option(help="Branch, tag or commit of a hub id.")
+    ] = None,
+) -> None:
+    """Export a checkpoint for ONNX Runtime ahead of time; a server then finds it in the cache."""
+    from align_zoo.runtime.load import export_checkpoint
+
+    with _one_line_errors():
+        typer.echo(export_checkpoint(model, revision=revision))
 
 
 @app.command()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import safe_open
 
 from align_zoo.errors import CheckpointError
 from align_zoo.fields import read_json
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["PICKLES", "SAFETENSORS", "find_weights", "read_weights", "shards"]
 
@@ -59,6 +62,8 @@ def read_weights(path: Path, *prefixes: str) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: the file is damaged, or holds what is no weight of a model.
     """
+    import torch  # here, so that a runtime without torch can look for files
+
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as tensors:
@@ -78,6 +83,8 @@ def read_weights(path: Path, *prefixes: str) -> dict[str, torch.Tensor]:
 
 def _check(value: object, name: str, path: Path) -> None:
     """Refuse what would load, and answer nonsense."""
+    import torch
+
     if not isinstance(value, torch.Tensor):
         raise CheckpointError(f"{path}: {name} is a {type(value).__name__}, not a tensor")
     if name.endswith(("num_batches_tracked", "position_ids")):

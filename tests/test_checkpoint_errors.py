@@ -19,6 +19,7 @@ from transformers.models.efficientnet.image_processing_pil_efficientnet import (
 
 import align_zoo
 from align_zoo import CheckpointError
+from align_zoo.checkpoint import EMBEDDED
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_a_left_over_weight_is_named(folder, key):
 @pytest.mark.parametrize("classes", [None, 42])
 def test_timms_loading_names_the_key_too(kind, classes, tmp_path):
     """timm stops checking as soon as num_classes differs; the filter does not."""
-    tiny = load_file(align_zoo.checkpoint.EMBEDDED["align_tiny"] / "model.safetensors")
+    tiny = load_file(EMBEDDED["align_tiny"] / "model.safetensors")
     key = {
         "image": "vision_model.encoder.blocks.1.expansion.expand_bn.weight",
         "text": "text_model.encoder.layer.0.intermediate.dense.bias",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import align_zoo
-from align_zoo.compose import compose
+from align_zoo.composition import compose
 from align_zoo.errors import InvalidInput
 from align_zoo.tiny.concepts import COLOURS, SHAPES, Meaning
 from align_zoo.tiny.pictures import draw_picture

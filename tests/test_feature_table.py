@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AlignConfig, AlignModel, AlignVisionConfig, AlignVisionModel, AutoBackbone
 
 import align_zoo
+from align_zoo.checkpoint import EMBEDDED
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -99,7 +100,7 @@ def test_a_checkpoint_with_a_missing_weight_is_refused(folder, tmp_path):
         num_classes=7,
         pretrained_cfg_overlay={"state_dict": plain},
     )
-    whole = load_file(align_zoo.checkpoint.EMBEDDED["align_tiny"] / "model.safetensors")
+    whole = load_file(EMBEDDED["align_tiny"] / "model.safetensors")
     del whole["text_model.embeddings.LayerNorm.bias"]
     with pytest.raises(align_zoo.CheckpointError, match=r"text_model.embeddings.LayerNorm.bias"):
         timm.create_model(

@@ -30,6 +30,16 @@ def test_the_timm_snippet_runs(capsys):
     assert float(row[1]) > 0.9
 
 
+def test_the_runtime_snippet_runs(capsys):
+    (snippet,) = (code for code in SNIPPETS if "load_encoder" in code)
+    exec(compile(snippet, "README.md", "exec"), {})
+    runtime, star, ring = re.fullmatch(
+        r"(\w+) \[\[\s*(\S+)\s+(\S+?)\s*\]\]\s*", capsys.readouterr().out
+    ).groups()
+    assert runtime == "onnx"
+    assert float(star) > float(ring)
+
+
 def test_the_client_snippet_runs(server, capsys):
     (snippet,) = (code for code in SNIPPETS if "AlignClient" in code)
     exec(compile(snippet.replace("localhost:8001", server.grpc_url), "README.md", "exec"), {})

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 import align_zoo
 from align_zoo import CheckpointError
+from align_zoo.checkpoint import EMBEDDED
 from align_zoo.cli import app
+from align_zoo.config import AlignConfig
 from align_zoo.conversion import convert, load_timm
 from align_zoo.saving import save_hf, save_timm
 
@@ -87,8 +89,8 @@ def test_every_field_of_the_config_is_written_back(opened, source, tmp_path):
     save_hf(model, tmp_path)
     old, new = (json.loads((f / "config.json").read_text()) for f in (source, tmp_path))
     for section in ("vision_config", "text_config"):
-        ours = align_zoo.config.AlignConfig.from_dict(old)
-        theirs = align_zoo.config.AlignConfig.from_dict(new)
+        ours = AlignConfig.from_dict(old)
+        theirs = AlignConfig.from_dict(new)
         assert getattr(ours, section) == getattr(theirs, section)
     assert new["temperature_init_value"] == pytest.approx(0.07)
     assert old["projection_dim"] == new["projection_dim"]
@@ -102,7 +104,7 @@ def test_half_precision_stays_half(opened, tmp_path):
 
 def test_other_input_channels_are_written(tmp_path):
     model, _, tokenizer = align_zoo.create_align("align_tiny")
-    cfg = {"file": str(align_zoo.checkpoint.EMBEDDED["align_tiny"] / "model.safetensors")}
+    cfg = {"file": str(EMBEDDED["align_tiny"] / "model.safetensors")}
     image = timm.create_model(
         "align_tiny_image", pretrained=True, in_chans=1, pretrained_cfg_overlay=cfg
     )

@@ -17,11 +17,12 @@ from transformers.models.efficientnet.image_processing_pil_efficientnet import (
 
 import align_zoo
 from align_zoo import CheckpointError, InvalidText
+from align_zoo.checkpoint import EMBEDDED
 
 
 @pytest.fixture(scope="module", params=["small", "align_tiny"])
 def pair(request, tmp_path_factory):
-    folder = align_zoo.checkpoint.EMBEDDED["align_tiny"]
+    folder = EMBEDDED["align_tiny"]
     if request.param == "small":
         folder = save_checkpoint(lively_model(small_config()), tmp_path_factory.mktemp("tok"))
     return align_zoo.create_align(folder)[2], AutoTokenizer.from_pretrained(folder)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.tritonserver import Wheel
+from align_zoo.user_cache import user_cache
 
 __all__ = ["backend_folder", "python_environment"]
 
@@ -39,7 +40,7 @@ def backend_folder(wheel: Wheel, cache: Path | None = None) -> Path:
         )
     # The path too: a second environment's wheel must not be served through links into the first.
     place = hashlib.sha256(str(wheel.root).encode()).hexdigest()[:8]
-    parent = (cache or _cache()) / "backends"
+    parent = (cache or user_cache()) / "backends"
     folder = parent / f"{wheel.version}-python{version}-{place}"
     try:
         if not folder.exists():
@@ -90,10 +91,6 @@ def python_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
             f"Install your system's libpython{_python_version()} package"
         )
     return changed
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "align-zoo"
 
 
 def _python_version() -> str:

@@ -28,6 +28,8 @@ class ServeOptions:
 
     model: str = DEFAULT_MODEL
     revision: str | None = None
+    runtime: str = "auto"
+    """"onnx", "torch" or "auto", as ``align_zoo.load_encoder`` takes it."""
     host: str = "127.0.0.1"
     """Loopback unless asked otherwise: Triton has no access control of its own."""
     grpc_port: int = 8001
@@ -91,4 +93,5 @@ def environment(
     changed["ALIGN_ZOO_MODEL"] = options.model
     # Empty: a revision in our own environment belongs to another model.
     changed["ALIGN_ZOO_REVISION"] = options.revision or ""
+    changed["ALIGN_ZOO_RUNTIME"] = options.runtime
     return changed

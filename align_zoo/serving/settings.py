@@ -24,15 +24,18 @@ class ServingSettings:
     """``ALIGN_ZOO_REVISION``: branch, tag or commit of a hub id."""
 
     threads: int | None = None
-    """``ALIGN_ZOO_THREADS``: CPU threads a tower; None leaves torch's default, all cores.
+    """``ALIGN_ZOO_THREADS``: CPU threads a tower; None is all cores.
 
     All cores, although the two towers run in two processes: a picture costs ten times a label,
     so one tower is busy while the other waits, and half the cores would double its time.
     """
 
+    runtime: str = "auto"
+    """``ALIGN_ZOO_RUNTIME``: "onnx", "torch", or "auto", as ``load_encoder`` takes it."""
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ServingSettings:
-        """Read the three variables; an empty one counts as absent.
+        """Read the four variables; an empty one counts as absent.
 
         Raises:
             AlignZooError: ``ALIGN_ZOO_THREADS`` is no whole number above 0.
@@ -44,4 +47,5 @@ class ServingSettings:
             model=env.get("ALIGN_ZOO_MODEL") or DEFAULT_MODEL,
             revision=env.get("ALIGN_ZOO_REVISION") or None,
             threads=int(threads) if threads else None,
+            runtime=env.get("ALIGN_ZOO_RUNTIME") or "auto",
         )

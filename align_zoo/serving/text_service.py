@@ -2,62 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from align_zoo.errors import InvalidInput, InvalidText
-from align_zoo.factory import load_text_tower
+from align_zoo.runtime.encoder import Encoder
+from align_zoo.serving.recent import Recent
 
-__all__ = ["TextService", "decode_text", "length_chunks"]
+__all__ = ["TextService", "decode_text"]
 
-_MAX_CHUNK = 64
-# Below some 16 tokens a text's own length hardly matters to the time it takes.
-_SHORT = 64
+_REMEMBERED = 20_000
+"""Strings whose vectors are kept: 50 MB at 640 dimensions."""
 
 
 class TextService:
-    """Decode, tokenize and embed texts, each different one once.
+    """Decode, tokenize and embed texts, each different one once, and remember them.
 
     Args:
-        name_or_folder: the checkpoint, as ``create_align`` takes it.
-        device: where the tower computes.
-        revision: branch, tag or commit of a hub id.
+        encoder: the checkpoint in a runtime; its text tower is loaded here.
 
     Raises:
-        CheckpointError: the checkpoint cannot be loaded.
+        CheckpointError: the tower cannot be loaded.
     """
 
     input_name = "TEXT"
 
-    def __init__(
-        self, name_or_folder: str, *, device: str = "cpu", revision: str | None = None
-    ) -> None:
-        loaded = load_text_tower(name_or_folder, device=device, revision=revision)
-        self._tower, self._tokenizer, temperature, fingerprint = loaded
-        self._device = device
+    def __init__(self, encoder: Encoder) -> None:
+        self._tower, self._texts = encoder.text, encoder.texts
+        self._known = Recent(_REMEMBERED)
         self.constants = {
-            "TEMPERATURE": np.array([temperature], dtype=np.float32),
-            "CHECKPOINT": np.array([fingerprint.encode()], dtype=np.object_),
+            "TEMPERATURE": np.array([encoder.temperature], dtype=np.float32),
+            "CHECKPOINT": np.array([encoder.fingerprint.encode()], dtype=np.object_),
         }
         """Outputs [1] that are the same for every item."""
 
     def embed(self, items: Sequence[bytes]) -> list[np.ndarray | InvalidInput]:
         """One unit vector [D] for each text, or what is wrong with it."""
         texts = [_decoded_or_error(data) for data in items]
-        vectors: dict[str, np.ndarray] = {}
-        for chunk in length_chunks({text for text in texts if isinstance(text, str)}):
-            vectors.update(zip(chunk, self._forward(chunk), strict=True))
+        sound = {text for text in texts if isinstance(text, str)}
+        vectors = self._known.find(sound)
+        if new := sorted(sound - vectors.keys()):
+            computed = dict(zip(new, self._texts.embed(new, self._tower), strict=True))
+            self._known.keep(computed)
+            vectors |= computed
         return [vectors[text] if isinstance(text, str) else text for text in texts]
-
-    @torch.inference_mode()
-    def _forward(self, texts: list[str]) -> np.ndarray:
-        tokens = self._tokenizer(texts).to(self._device)
-        embeds = self._tower(tokens["input_ids"], tokens["attention_mask"])
-        unit: np.ndarray = F.normalize(embeds.float(), dim=-1).cpu().numpy()
-        return unit
 
 
 def decode_text(data: bytes) -> str:
@@ -76,22 +65,6 @@ def decode_text(data: bytes) -> str:
     if not any(char.isprintable() and not char.isspace() for char in text):
         raise InvalidText("the text is blank")
     return text
-
-
-def length_chunks(texts: set[str]) -> Iterator[list[str]]:
-    """Texts sorted by length, in chunks that are worth padding to one length.
-
-    At most 64 texts a chunk, the longest at most twice as long as the shortest or short
-    anyway, so that one long text does not make 63 short ones six times as slow.
-    """
-    chunk: list[str] = []
-    for text in sorted(texts, key=lambda text: (len(text), text)):
-        if chunk and (len(chunk) == _MAX_CHUNK or len(text) > max(_SHORT, 2 * len(chunk[0]))):
-            yield chunk
-            chunk = []
-        chunk.append(text)
-    if chunk:
-        yield chunk
 
 
 def _decoded_or_error(data: bytes) -> str | InvalidInput:

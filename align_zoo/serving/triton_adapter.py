@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 import triton_python_backend_utils as pb_utils
 
 from align_zoo.errors import AlignZooError, InvalidInput
+from align_zoo.runtime.load import load_encoder
 from align_zoo.serving.image_service import ImageService
 from align_zoo.serving.per_request import embed_requests
 from align_zoo.serving.settings import ServingSettings
@@ -92,23 +92,31 @@ class TritonAdapter:
 
 def _service(tower: str, args: Mapping[str, str]) -> Service:
     settings = ServingSettings.from_env()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    options: dict[str, Any] = {"device": _device(args), "revision": settings.revision}
+    encoder = load_encoder(
+        settings.model,
+        runtime=settings.runtime,
+        device=_device(args),
+        threads=settings.threads,
+        revision=settings.revision,
+    )
+    pb_utils.Logger.log_info(
+        f"align_{tower}: {settings.model} ({encoder.fingerprint}) in {encoder.runtime}: "
+        f"{encoder.reason}"
+    )
     if tower == "text":
-        return TextService(settings.model, **options)
+        return TextService(encoder)
     parameters = json.loads(args["model_config"]).get("parameters", {})
     limits: dict[str, Any] = {
         name: int(parameters[name]["string_value"])
         for name in ("max_bytes", "max_pixels")
         if name in parameters
     }
-    return ImageService(settings.model, **options, **limits)
+    return ImageService(encoder, **limits)
 
 
 def _device(args: Mapping[str, str]) -> str:
-    """Where Triton placed the instance, unless torch cannot compute there."""
-    if args["model_instance_kind"] == "GPU" and torch.cuda.is_available():
+    """Where Triton placed the instance."""
+    if args["model_instance_kind"] == "GPU":
         return f"cuda:{args['model_instance_device_id']}"
     return "cpu"
 

@@ -1,25 +1,33 @@
 """Both towers as services, without Triton: each item its unit vector, or its own error."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from align_zoo import CheckpointError, InvalidImage, InvalidText, create_align
+from align_zoo import InvalidImage, InvalidText, create_align, load_encoder
 from align_zoo.preprocess import decode_image
 from align_zoo.serving.image_service import ImageService
-from align_zoo.serving.text_service import TextService, decode_text, length_chunks
+from align_zoo.serving.recent import Recent
+from align_zoo.serving.text_service import TextService, decode_text
 
 TEXTS = ["a photo of a cat", "dog", "a red bus!", "photo " * 100]
 
 
-@pytest.fixture(scope="module")
-def image_service(small_checkpoint):
-    return ImageService(small_checkpoint)
+@pytest.fixture(scope="module", params=["onnx", "torch"])
+def encoder(request, small_checkpoint):
+    return load_encoder(small_checkpoint, runtime=request.param, device="cpu")
 
 
-@pytest.fixture(scope="module")
-def text_service(small_checkpoint):
-    return TextService(small_checkpoint)
+@pytest.fixture
+def image_service(encoder):
+    return ImageService(encoder)
+
+
+@pytest.fixture
+def text_service(encoder):
+    return TextService(encoder)
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +69,10 @@ def test_only_bad_items_need_no_tower(image_service, text_service):
     assert isinstance(text_service.embed([b""])[0], InvalidText)
 
 
-def test_limits_are_the_services(small_checkpoint, pictures):
-    (answer,) = ImageService(small_checkpoint, max_bytes=10).embed(pictures[:1])
+def test_limits_are_the_services(encoder, pictures):
+    (answer,) = ImageService(encoder, max_bytes=10).embed(pictures[:1])
     assert "at most 10 are accepted" in str(answer)
-    (answer,) = ImageService(small_checkpoint, max_pixels=10).embed(pictures[:1])
+    (answer,) = ImageService(encoder, max_pixels=10).embed(pictures[:1])
     assert "at most 10 are accepted" in str(answer)
 
 
@@ -74,18 +82,29 @@ def test_both_towers_name_one_checkpoint(image_service, text_service, reference)
     np.testing.assert_allclose(temperature, [reference[0].temperature.item()])
 
 
-def test_a_repeated_text_is_embedded_once(text_service, monkeypatch):
-    asked = []
-    forward = text_service._forward
-    monkeypatch.setattr(text_service, "_forward", lambda t: asked.extend(t) or forward(t))
-    first, _, again = text_service.embed([b"cat", b"dog", b"cat"])
-    assert sorted(asked) == ["cat", "dog"]
+def test_a_text_is_computed_once_however_often_it_is_asked_for(encoder):
+    rows = []
+
+    def tower(ids, mask):
+        rows.extend(ids)
+        return encoder.text(ids, mask)
+
+    service = TextService(replace(encoder, load_text=lambda: tower))
+    first, _, again = service.embed([b"cat", b"dog", b"cat"])
+    assert len(rows) == 2
+    later, new = service.embed([b"cat", b"bird"])
+    assert len(rows) == 3
     np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, later)
+    assert not np.allclose(first, new)
 
 
-def test_no_checkpoint_no_service(tmp_path):
-    with pytest.raises(CheckpointError, match="nowhere"):
-        TextService(str(tmp_path / "nowhere"))
+def test_the_least_recently_asked_for_is_forgotten():
+    recent = Recent(2)
+    recent.keep({"a": np.zeros(1), "b": np.ones(1)})
+    assert set(recent.find(["a"])) == {"a"}
+    recent.keep({"c": np.ones(1)})
+    assert set(recent.find(["a", "b", "c"])) == {"a", "c"}
 
 
 @pytest.mark.parametrize(
@@ -106,16 +125,3 @@ def test_text_without_meaning_is_refused(data, reason):
 @pytest.mark.parametrize("text", ["cat", "猫", "🐈", "a\x00b", "?"])
 def test_any_other_text_is_taken(text):
     assert decode_text(text.encode()) == text
-
-
-def test_one_long_text_is_not_padded_to_by_short_ones():
-    short = {f"a photo of a {i}" for i in range(60)}
-    long = "word " * 2000
-    assert [sorted(chunk) for chunk in length_chunks(short | {long})] == [sorted(short), [long]]
-
-
-def test_chunks_have_at_most_64_texts_and_lose_none():
-    texts = {f"label {i}" for i in range(150)}
-    chunks = list(length_chunks(texts))
-    assert max(map(len, chunks)) == 64
-    assert sorted(text for chunk in chunks for text in chunk) == sorted(texts)

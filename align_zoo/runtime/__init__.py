@@ -1,0 +1,1 @@
+"""How the towers run: exported, in ONNX Runtime, or in PyTorch."""

@@ -1,0 +1,142 @@
+"""PyTorch towers to ONNX files, compared with the originals before anybody uses them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.export import Dim
+
+from align_zoo.checkpoint import Checkpoint
+from align_zoo.errors import CheckpointError
+from align_zoo.factory import create_align
+from align_zoo.model import Align
+from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER, Manifest
+from align_zoo.runtime.onnx_towers import OnnxImage, OnnxText
+from align_zoo.tokenizer import AlignTokenizer
+
+__all__ = ["TOLERANCE", "export"]
+
+TOLERANCE = 1e-4
+"""The greatest difference of unit embeddings between an exported tower and the original."""
+
+# Bounds that torch.export wants; no batch or picture comes near them.
+_BATCH, _SIDE = 4096, 8192
+
+
+def export(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write both towers of a checkpoint to ``folder``, which appears whole or not at all.
+
+    The graphs take any batch, any picture size and any text length. BatchNorm is folded into
+    the convolutions.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be loaded, an exported tower's answers differ
+            from the original's, or the folder cannot be written.
+    """
+    model, transform, tokenizer = create_align(checkpoint.folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".draft-"))
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written: {error}") from error
+    try:
+        _write_image(model, transform.input_size or (289, 289), draft / IMAGE)
+        _write_text(model, tokenizer, draft / TEXT)
+        tokenizer.hf.backend_tokenizer.save(str(draft / TOKENIZER))
+        Manifest(
+            fingerprint=checkpoint.fingerprint,
+            temperature=float(model.temperature.detach()),
+            num_channels=model.image.in_chans,
+            max_length=tokenizer.max_length,
+            pad_token_id=tokenizer.hf.pad_token_id,
+            preprocessor=dict(transform.config),
+        ).write(draft)
+        draft.chmod(0o755)  # mkdtemp's folders are the owner's alone
+        if folder.exists():  # damaged, or another process was faster
+            shutil.rmtree(folder)
+        draft.rename(folder)
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write_image(model: Align, size: tuple[int, int], path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    # Two different sides, so that the exporter does not take them for one.
+    pixels = torch.randn(2, model.image.in_chans, size[0], size[1] + 2, generator=generator)
+    axes = {
+        0: Dim("batch", min=1, max=_BATCH),
+        2: Dim("height", min=1, max=_SIDE),
+        3: Dim("width", min=1, max=_SIDE),
+    }
+    _export(model.image, {"pixels": pixels}, {"x": axes}, path)
+    tower = OnnxImage(path)
+    for count, shape in ((2, size), (1, size), (3, (size[0] // 2 + 1, size[1]))):
+        x = torch.randn(count, model.image.in_chans, *shape, generator=generator)
+        with torch.inference_mode():
+            _compare(tower(x.numpy()), model.encode_image(x, normalize=True), path)
+
+
+def _write_text(model: Align, tokenizer: AlignTokenizer, path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def some(rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        high = model.text.config.vocab_size
+        ids = torch.randint(0, high, (rows, length), generator=generator)
+        mask = torch.ones_like(ids)
+        mask[0, length // 2 + 1 :] = 0
+        return ids, mask
+
+    ids, mask = some(2, 6)
+    axes = {
+        0: Dim("batch", min=1, max=_BATCH),
+        1: Dim("length", min=1, max=model.text.config.max_position_embeddings),
+    }
+    _export(
+        model.text,
+        {"input_ids": ids, "attention_mask": mask},
+        {"input_ids": axes, "attention_mask": axes},
+        path,
+    )
+    tower = OnnxText(path)
+    for rows, length in ((1, tokenizer.max_length), (3, 7), (1, 2)):
+        ids, mask = some(rows, length)
+        with torch.inference_mode():
+            expected = model.encode_text({"input_ids": ids, "attention_mask": mask}, normalize=True)
+        _compare(tower(ids.numpy(), mask.numpy()), expected, path)
+
+
+def _export(
+    tower: torch.nn.Module,
+    inputs: dict[str, torch.Tensor],
+    axes: dict[str, dict[int, Dim]],
+    path: Path,
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of axis names that the exporter unites
+        torch.onnx.export(
+            tower,
+            tuple(inputs.values()),
+            path,
+            input_names=list(inputs),
+            output_names=["embeds"],
+            dynamic_shapes=axes,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+def _compare(got: np.ndarray, expected: torch.Tensor, path: Path) -> None:
+    worst = float(np.abs(got - expected.numpy()).max())
+    if not worst <= TOLERANCE:  # so that NaN fails, too
+        raise CheckpointError(
+            f"{path.name}: exported embeddings differ from PyTorch's by {worst:.1e}, more than "
+            f"{TOLERANCE:.0e}; use runtime='torch'"
+        )

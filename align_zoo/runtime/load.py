@@ -1,0 +1,146 @@
+"""Choosing a runtime and loading a checkpoint into it."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from align_zoo.checkpoint import Checkpoint, open_checkpoint
+from align_zoo.errors import CheckpointError, InvalidInput
+from align_zoo.preprocess import AlignTransform
+from align_zoo.runtime.cache import export_folder, find_or_export
+from align_zoo.runtime.encoder import Encoder
+from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER
+from align_zoo.runtime.texts import TextBatcher
+
+__all__ = ["RUNTIMES", "export_checkpoint", "load_encoder"]
+
+RUNTIMES = ("auto", "onnx", "torch")
+
+_log = logging.getLogger(__name__)
+
+
+def load_encoder(
+    name_or_folder: str | Path,
+    *,
+    runtime: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> Encoder:
+    """Both towers of a checkpoint in the fastest runtime for the machine.
+
+    Args:
+        name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
+        runtime: "onnx" (ONNX Runtime, on the CPU; the first time a checkpoint is exported to
+            the user's cache, later torch is not even imported), "torch", or "auto": torch on a
+            GPU, else onnx, and torch where the export fails.
+        device: "cpu", "cuda", "cuda:1" ..., or "auto": the GPU if there is one.
+        threads: CPU threads a tower; all cores by default.
+        revision: branch, tag or commit of a hub id.
+        cache_dir: the hub cache, instead of Hugging Face's default.
+
+    Raises:
+        InvalidInput: there is no such runtime, or it cannot run on that device.
+        CheckpointError: the checkpoint cannot be found, is damaged, incomplete or not supported.
+    """
+    if runtime not in RUNTIMES:
+        raise InvalidInput(f"there is no runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
+    on_cpu = device == "cpu" or (device == "auto" and not _has_gpu())
+    if runtime == "onnx" and not on_cpu and device != "auto":
+        raise InvalidInput(f"the runtime 'onnx' runs on the CPU, not on {device!r}; use 'torch'")
+    checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
+    if runtime == "torch" or (runtime == "auto" and not on_cpu):
+        reason = "asked for" if runtime == "torch" else "there is a GPU"
+        encoder = _torch(checkpoint, "cpu" if on_cpu else device, threads, reason)
+    else:
+        reason = "asked for" if runtime == "onnx" else "the fastest on a CPU"
+        encoder = _onnx(checkpoint, threads, reason, or_torch=runtime == "auto")
+    _log.info("%s runs in %s: %s", checkpoint.name, encoder.runtime, encoder.reason)
+    return encoder
+
+
+def export_checkpoint(name_or_folder: str | Path, *, revision: str | None = None) -> Path:
+    """Export a checkpoint ahead of time, if the user's cache has not a whole export of it.
+
+    Returns:
+        The folder in the cache; for an image or a container, copy it there.
+
+    Raises:
+        CheckpointError: the checkpoint or the export is no good, or cannot be written.
+    """
+    checkpoint = open_checkpoint(name_or_folder, revision=revision)
+    folder = export_folder(checkpoint.fingerprint)
+    find_or_export(folder, (IMAGE, TEXT, TOKENIZER), partial(_export, checkpoint, folder))
+    return folder
+
+
+def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch: bool) -> Encoder:
+    if not find_spec("onnxruntime"):
+        if not or_torch:
+            raise InvalidInput(
+                "onnxruntime is not installed: run `pip install 'align-zoo[onnx]'`, or use "
+                "runtime='torch'"
+            )
+        return _torch(checkpoint, "cpu", threads, "onnxruntime is not installed")
+    from align_zoo.runtime.onnx_towers import IMAGES_AT_ONCE, OnnxImage, OnnxText
+
+    folder = export_folder(checkpoint.fingerprint)
+    make = partial(_export, checkpoint, folder)
+    try:
+        manifest = find_or_export(folder, (TOKENIZER,), make)
+    except CheckpointError as error:
+        # A checkpoint that is no good is none in torch either, and says so.
+        if not or_torch:
+            raise
+        return _torch(checkpoint, "cpu", threads, f"the export failed: {error}")
+
+    def load_image() -> OnnxImage:
+        find_or_export(folder, (IMAGE,), make)
+        return OnnxImage(folder / IMAGE, threads)
+
+    def load_text() -> OnnxText:
+        find_or_export(folder, (TEXT,), make)
+        return OnnxText(folder / TEXT, threads)
+
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    return Encoder(
+        load_image=load_image,
+        load_text=load_text,
+        transform=AlignTransform.from_dict(manifest.preprocessor, source=str(folder)),
+        texts=TextBatcher(tokenizer, manifest.max_length, manifest.pad_token_id),
+        temperature=manifest.temperature,
+        fingerprint=manifest.fingerprint,
+        images_at_once=IMAGES_AT_ONCE,
+        num_channels=manifest.num_channels,
+        runtime="onnx",
+        reason=reason,
+    )
+
+
+def _export(checkpoint: Checkpoint, folder: Path) -> None:
+    from align_zoo.runtime.export import export  # imports torch
+
+    _log.warning("exporting %s to %s; this happens once", checkpoint.name, folder)
+    export(checkpoint, folder)
+
+
+def _torch(checkpoint: Checkpoint, device: str, threads: int | None, reason: str) -> Encoder:
+    from align_zoo.runtime.torch_encoder import torch_encoder
+
+    return torch_encoder(checkpoint, device=device, threads=threads, reason=reason)
+
+
+def _has_gpu() -> bool:
+    """Whether the CUDA driver sees a device; asking torch would mean importing it."""
+    try:
+        driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)
+    except OSError:
+        return False
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 < count.value

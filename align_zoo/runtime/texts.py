@@ -1,0 +1,65 @@
+"""Strings to padded token ids, and through a tower: each once, among strings of its length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from tokenizers import Tokenizer
+
+__all__ = ["TextBatcher"]
+
+_AT_ONCE = 64
+
+
+class TextBatcher:
+    """Embeds strings in chunks that are worth padding to one length.
+
+    Args:
+        tokenizer: the checkpoint's; it is changed to cut and not to pad.
+        max_length: tokens of a text, at most.
+        pad_token_id: what shorter texts are filled up with.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int, pad_token_id: int) -> None:
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length)
+        self._tokenizer, self._pad = tokenizer, pad_token_id
+
+    def embed(
+        self, texts: Sequence[str], tower: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Unit rows [N, D] of N > 0 texts; a text that occurs twice is computed once."""
+        unique = list(dict.fromkeys(texts))
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(unique)]
+        rows: dict[str, np.ndarray] = {}
+        for chunk in _chunks(tokens):
+            embeds = tower(*self._pad_to_longest([tokens[i] for i in chunk]))
+            rows.update(zip((unique[i] for i in chunk), embeds, strict=True))
+        return np.stack([rows[text] for text in texts])
+
+    def _pad_to_longest(self, tokens: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids and mask [N, L], int64."""
+        longest = max(map(len, tokens))
+        ids = np.full((len(tokens), longest), self._pad, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, each in enumerate(tokens):
+            ids[row, : len(each)] = each
+            mask[row, : len(each)] = 1
+        return ids, mask
+
+
+def _chunks(tokens: list[list[int]]) -> Iterator[list[int]]:
+    """Indices by rising length, at most 64 together, none padded to twice its length.
+
+    Below 16 tokens a text's own length hardly matters to the time it takes.
+    """
+    chunk: list[int] = []
+    for i in sorted(range(len(tokens)), key=lambda i: len(tokens[i])):
+        shortest = len(tokens[chunk[0]]) if chunk else 0
+        if chunk and (len(chunk) == _AT_ONCE or len(tokens[i]) > max(16, 2 * shortest)):
+            yield chunk
+            chunk = []
+        chunk.append(i)
+    if chunk:
+        yield chunk

@@ -1,0 +1,98 @@
+"""How items are put together: by length, by shape, with nothing lost and nothing mixed up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from align_zoo.errors import InvalidImage
+from align_zoo.preprocess import AlignTransform
+from align_zoo.runtime.images import ImageBatcher
+from align_zoo.runtime.texts import TextBatcher
+
+
+def batcher(max_length: int = 64) -> TextBatcher:
+    """Words are their own ids: "17" is 17."""
+    words = {str(i): i for i in range(200)} | {"[UNK]": 200, "[CLS]": 201, "[SEP]": 202}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 202), ("[CLS]", 201))
+    return TextBatcher(tokenizer, max_length, pad_token_id=0)
+
+
+class Tower:
+    """Answers with the sum and the length of what is not padding."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, int]] = []
+
+    def __call__(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        assert ids.dtype == mask.dtype == np.int64
+        assert (ids[mask == 0] == 0).all()
+        self.shapes.append(ids.shape)
+        return np.stack([(ids * mask).sum(1), mask.sum(1)], axis=1).astype(np.float32)
+
+
+lengths = st.lists(st.integers(1, 80), min_size=1, max_size=200)
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=lengths, seed=st.integers(0, 1000))
+def test_every_text_gets_its_own_row_whatever_stands_beside_it(lengths, seed):
+    rng = np.random.default_rng(seed)
+    numbers = [rng.integers(1, 200, length) for length in lengths]
+    texts = [" ".join(map(str, each)) for each in numbers]
+    tower = Tower()
+    rows = batcher().embed(texts, tower)
+    for row, each in zip(rows, numbers, strict=True):
+        kept = each[:62]  # 64 with [CLS] and [SEP]
+        assert row.tolist() == [kept.sum() + 201 + 202, len(kept) + 2]
+    assert all(count <= 64 for count, _ in tower.shapes)
+
+
+def test_one_long_text_is_not_padded_to_by_short_ones():
+    tower = Tower()
+    batcher().embed([f"1 {i}" for i in range(60)] + ["7 " * 60], tower)
+    assert sorted(tower.shapes) == [(1, 62), (60, 4)]
+
+
+def test_equal_texts_are_computed_once():
+    tower = Tower()
+    rows = batcher().embed(["1 2", "3", "1 2"], tower)
+    assert sum(count for count, _ in tower.shapes) == 2
+    assert rows[0].tolist() == rows[2].tolist() != rows[1].tolist()
+
+
+def means(pixels: np.ndarray) -> np.ndarray:
+    return pixels.mean((2, 3))
+
+
+@pytest.mark.parametrize("resizes", [True, False], ids=["one shape", "many shapes"])
+@settings(max_examples=50, deadline=None)
+@given(kinds=st.lists(st.sampled_from(["small", "large", "broken"]), min_size=1, max_size=20))
+def test_every_picture_gets_its_own_answer(resizes, kinds):
+    transform = AlignTransform.from_dict({"do_resize": resizes, "size": 32})
+    items = []
+    for i, kind in enumerate(kinds):
+        size = (20, 20) if kind == "small" else (30, 25)
+        items.append(b"broken" if kind == "broken" else Image.new("RGB", size, (i, 2 * i, 3 * i)))
+    sizes = []
+
+    def tower(pixels: np.ndarray) -> np.ndarray:
+        sizes.append(len(pixels))
+        return means(pixels)
+
+    answers = ImageBatcher(transform, at_once=4).embed(items, tower)
+    assert len(answers) == len(items)
+    for item, answer in zip(items, answers, strict=True):
+        if isinstance(item, bytes):
+            assert isinstance(answer, InvalidImage)
+        else:
+            expected = means(transform.to_array(item)[None])[0]
+            np.testing.assert_allclose(answer, expected, atol=1e-6)
+    assert all(1 <= size <= 4 for size in sizes)
+    assert sum(sizes) == sum(kind != "broken" for kind in kinds)

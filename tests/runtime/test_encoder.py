@@ -1,0 +1,130 @@
+"""Every runtime answers what the model answers, for any batch."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import align_zoo
+
+TEXTS = ["cat", "a photo of a big red bus", "dog", "the cat, " * 40, "cat", "ünïcödé 世界 [MASK]"]
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return align_zoo.create_align(checkpoint)
+
+
+def picture(seed: int) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(60, 400, 2)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    return coarse.resize((int(width), int(height)))
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_pictures_get_the_models_unit_embeddings(encoder, model, count, tmp_path):
+    align, transform, _ = model
+    images = [picture(seed) for seed in range(count)]
+    items: list = list(images)
+    for i in range(0, count, 3):
+        items[i] = png(images[i])
+    for i in range(1, count, 3):
+        items[i] = tmp_path / f"{i}.png"
+        items[i].write_bytes(png(images[i]))
+    with torch.inference_mode():
+        pixels = torch.stack([transform(image) for image in images])
+        expected = align.encode_image(pixels, normalize=True).numpy()
+    got = encoder.embed_images(items)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.embed_pixels(pixels.numpy()), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 289, 289), (5, 3, 64, 75), (2, 3, 33, 300)])
+def test_pixels_of_any_size_are_embedded(encoder, model, shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        expected = model[0].encode_image(x, normalize=True).numpy()
+    np.testing.assert_allclose(encoder.embed_pixels(x.numpy()), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("texts", [TEXTS[:1], TEXTS, [f"photo {i}" for i in range(130)]])
+def test_texts_get_the_models_unit_embeddings(encoder, model, texts):
+    align, _, tokenizer = model
+    with torch.inference_mode():
+        rows = [align.encode_text(tokenizer(text), normalize=True) for text in texts]
+    got = encoder.embed_texts(texts)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, torch.cat(rows).numpy(), atol=1e-5)
+
+
+def test_the_runtimes_say_what_they_are(encoder, model, checkpoint):
+    assert encoder.runtime in ("onnx", "torch")
+    assert encoder.reason == "asked for"
+    assert encoder.temperature == pytest.approx(model[0].temperature.item())
+    assert encoder.fingerprint == align_zoo.load_encoder(checkpoint).fingerprint
+    assert encoder.transform == model[1]
+
+
+def test_a_bad_picture_is_named(encoder):
+    with pytest.raises(align_zoo.InvalidImage, match="picture 1: not a picture"):
+        encoder.embed_images([picture(0), b"<svg/>"])
+    with pytest.raises(align_zoo.InvalidImage, match="picture 0: /nowhere cannot be read"):
+        encoder.embed_images(["/nowhere"])
+
+
+@pytest.mark.parametrize("items", ["one.png", b"bytes", [], None])
+def test_pictures_are_a_list(encoder, items):
+    with pytest.raises(align_zoo.InvalidImage, match="a list of at least one picture"):
+        encoder.embed_images(items)
+
+
+@pytest.mark.parametrize("strings", ["one", [], None, ["a", 3]])
+def test_texts_are_a_list_of_strings(encoder, strings):
+    with pytest.raises(
+        align_zoo.InvalidText, match=r"a list of at least one string|text 1 is a int"
+    ):
+        encoder.embed_texts(strings)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((1, 1, 75, 75), np.float32),
+        np.zeros((3, 75, 75), np.float32),
+        np.zeros((0, 3, 75, 75), np.float32),
+        np.zeros((1, 3, 75, 75), np.uint8),
+        [[1.0]],
+    ],
+    ids=["grey", "one picture", "none", "bytes", "a list"],
+)
+def test_pixels_that_do_not_fit_are_refused(encoder, x):
+    with pytest.raises(align_zoo.InvalidImage, match=r"\[N, 3, H, W\] float32"):
+        encoder.embed_pixels(x)
+
+
+def test_another_runtime_is_refused(checkpoint):
+    with pytest.raises(align_zoo.InvalidInput, match="'tensorrt'; there are auto, onnx, torch"):
+        align_zoo.load_encoder(checkpoint, runtime="tensorrt")
+
+
+def test_onnx_on_a_gpu_is_refused(checkpoint):
+    with pytest.raises(align_zoo.InvalidInput, match="'onnx' runs on the CPU"):
+        align_zoo.load_encoder(checkpoint, runtime="onnx", device="cuda")
+
+
+def test_a_gpu_that_is_not_there_is_named(checkpoint, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(align_zoo.InvalidInput, match="'cuda:7': it finds no GPU"):
+        align_zoo.load_encoder(checkpoint, runtime="torch", device="cuda:7")

@@ -1,0 +1,166 @@
+"""Exporting happens once, whole or not at all, and what is damaged is made again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import align_zoo
+from align_zoo.checkpoint import open_checkpoint
+from align_zoo.runtime import export as exporting
+from align_zoo.runtime import exported
+from align_zoo.runtime.cache import export_folder
+
+TEXTS = ["cat", "a photo of a dog"]
+
+
+@pytest.fixture
+def folder(checkpoint, cache, tmp_path, monkeypatch) -> Path:
+    """An export in a cache of the test's own."""
+    align_zoo.load_encoder(checkpoint, runtime="onnx")
+    shutil.copytree(cache, tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return export_folder(open_checkpoint(checkpoint).fingerprint)
+
+
+@pytest.fixture
+def exports(monkeypatch) -> list[Path]:
+    """The folders that are exported to from here on."""
+    made: list[Path] = []
+    export = exporting.export
+
+    def counted(checkpoint, folder):
+        made.append(folder)
+        export(checkpoint, folder)
+
+    monkeypatch.setattr(exporting, "export", counted)
+    return made
+
+
+def test_the_second_load_finds_what_the_first_exported(checkpoint, folder, exports):
+    encoder = align_zoo.load_encoder(checkpoint, runtime="onnx")
+    encoder.embed_texts(TEXTS)
+    encoder.embed_pixels(np.zeros((1, 3, 75, 75), np.float32))
+    assert exports == []
+    files = {"export.json", "image.onnx", "text.onnx", "tokenizer.json"}
+    assert {file.name for file in folder.iterdir()} == files
+
+
+def damage_image(folder: Path) -> None:
+    content = bytearray((folder / "image.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "image.onnx").write_bytes(content)
+
+
+def older(manifest: Path) -> None:
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": 0}))
+
+
+DAMAGES = {
+    "one bit": damage_image,
+    "cut": lambda folder: (folder / "text.onnx").write_bytes(b"rubbish"),
+    "missing": lambda folder: (folder / "image.onnx").unlink(),
+    "tokenizer": lambda folder: (folder / "tokenizer.json").write_text("{}"),
+    "manifest": lambda folder: (folder / "export.json").write_text("{"),
+    "no manifest": lambda folder: (folder / "export.json").unlink(),
+    "fields": lambda folder: (folder / "export.json").write_text('{"fingerprint": "x"}'),
+    "an older version": lambda folder: older(folder / "export.json"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_damage_is_noticed(folder, damage):
+    files = ("image.onnx", "text.onnx", "tokenizer.json")
+    exported.open_exported(folder, *files)
+    damage(folder)
+    with pytest.raises(align_zoo.CheckpointError, match=re.escape(str(folder))):
+        exported.open_exported(folder, *files)
+
+
+@pytest.mark.parametrize("damaged", ["image.onnx", "tokenizer.json"])
+def test_a_damaged_export_is_made_again(checkpoint, folder, exports, damaged):
+    expected = align_zoo.load_encoder(checkpoint, runtime="torch").embed_texts(TEXTS)
+    (folder / damaged).write_bytes(b"rubbish")
+    encoder = align_zoo.load_encoder(checkpoint, runtime="onnx")
+    encoder.embed_pixels(np.zeros((1, 3, 75, 75), np.float32))
+    np.testing.assert_allclose(encoder.embed_texts(TEXTS), expected, atol=1e-5)
+    assert exports == [folder]
+    assert encoder.runtime == "onnx"
+
+
+def test_an_export_that_answers_otherwise_is_refused_and_torch_serves(
+    checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    with pytest.raises(align_zoo.CheckpointError, match=r"image.onnx: .* differ from PyTorch's"):
+        align_zoo.load_encoder(checkpoint, runtime="onnx")
+    exports = tmp_path / "align-zoo" / "exports"
+    assert [file.name for file in exports.iterdir() if file.is_dir()] == []
+    encoder = align_zoo.load_encoder(checkpoint)
+    assert encoder.runtime == "torch"
+    assert "differ from PyTorch's" in encoder.reason
+
+
+def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(align_zoo.CheckpointError, match="XDG_CACHE_HOME"):
+        align_zoo.load_encoder(checkpoint, runtime="onnx")
+
+
+def test_another_checkpoint_has_another_export(checkpoint, folder, tmp_path):
+    other = Path(tmp_path / "other")
+    model, transform, tokenizer = align_zoo.create_align(checkpoint)
+    with torch.no_grad():
+        model.text.head.bias += 1
+    align_zoo.save_hf(model, other, transform=transform, tokenizer=tokenizer)
+    one = align_zoo.load_encoder(checkpoint, runtime="onnx")
+    two = align_zoo.load_encoder(other, runtime="onnx")
+    assert one.fingerprint != two.fingerprint
+    assert not np.allclose(one.embed_texts(TEXTS), two.embed_texts(TEXTS))
+
+
+WITHOUT_TORCH = """
+import sys
+import align_zoo
+encoder = align_zoo.load_encoder(sys.argv[1])
+encoder.embed_texts(["cat"])
+encoder.embed_images([sys.argv[2]])
+print(encoder.runtime, [name for name in ("torch", "transformers", "timm") if name in sys.modules])
+"""
+
+
+def test_an_exported_checkpoint_runs_without_torch(checkpoint, folder):
+    picture = Path(align_zoo.__file__).parent / "assets" / "samples" / "red-star.png"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, str(checkpoint), str(picture)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "onnx []", done.stderr
+
+
+def test_processes_that_start_together_export_once(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code = "import sys, align_zoo; align_zoo.load_encoder(sys.argv[1], runtime='onnx')"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(checkpoint)], stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    errors = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert sum("this happens once" in error for error in errors) == 1
+    exported.open_exported(
+        export_folder(open_checkpoint(checkpoint).fingerprint), "image.onnx", "text.onnx"
+    )

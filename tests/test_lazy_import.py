@@ -1,0 +1,46 @@
+"""Importing align_zoo is cheap, and registers the towers whatever the order of imports."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+import align_zoo
+
+LIST = "print(timm.list_models('align_*'))"
+NAMES = "['align_base_image', 'align_base_text', 'align_tiny_image', 'align_tiny_text']"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"import timm, align_zoo; {LIST}",
+        f"import align_zoo, timm; {LIST}",
+        f"import align_zoo.align_text; import timm; {LIST}",
+        f"import align_zoo.model; import timm; {LIST}",
+        f"from align_zoo import create_align; import timm; {LIST}",
+    ],
+)
+def test_the_towers_are_registered(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == NAMES, done.stderr
+
+
+def test_importing_it_imports_no_torch():
+    code = "import sys, align_zoo, align_zoo.cli; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_no_public_name_is_hidden_by_a_module():
+    for name in align_zoo.__all__:
+        assert importlib.util.find_spec(f"align_zoo.{name}") is None, name
+        assert name in dir(align_zoo)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        align_zoo.nothing  # noqa: B018
