@@ -1,0 +1,1 @@
+"""How fast, beside what else: run by `make bench`."""
