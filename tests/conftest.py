@@ -15,6 +15,14 @@ from align_zoo.serving.launcher import ServerProcess, run_server
 from align_zoo.serving.options import ServeOptions
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports of the tests' checkpoints do not stay in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user-cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def served_name() -> str:
     """The checkpoint behind ``server``."""

@@ -1,4 +1,4 @@
-"""A checkpoint in both runtimes, exported to a cache of the tests' own."""
+"""A checkpoint in both runtimes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,6 @@ def checkpoint(tmp_path_factory) -> Path:
     }
     config = small_config(shape, {"hidden_act": "relu"})
     return save_checkpoint(lively_model(config, seed=21), tmp_path_factory.mktemp("runtime"))
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(cache, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 @pytest.fixture(params=["onnx", "torch"])

@@ -23,12 +23,14 @@ TEXTS = ["cat", "a photo of a dog"]
 
 
 @pytest.fixture
-def folder(checkpoint, cache, tmp_path, monkeypatch) -> Path:
+def folder(checkpoint, tmp_path, monkeypatch) -> Path:
     """An export in a cache of the test's own."""
     align_zoo.load_encoder(checkpoint, runtime="onnx")
-    shutil.copytree(cache, tmp_path / "cache")
+    made = export_folder(open_checkpoint(checkpoint).fingerprint)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return export_folder(open_checkpoint(checkpoint).fingerprint)
+    own = export_folder(open_checkpoint(checkpoint).fingerprint)
+    shutil.copytree(made, own)
+    return own
 
 
 @pytest.fixture
