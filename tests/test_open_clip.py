@@ -97,7 +97,9 @@ def test_clip_benchmark_measures_the_recalls_that_we_measure(tiny, folder, tmp_p
     captions = {}
     for i, (colour, shape) in enumerate(PAIRS):
         forms = ("a {} {}", "a photo of a {} {}", "there is one {} {}")[: 1 + i % 3]
-        captions[f"{colour}_{shape}/0-{i}.png"] = [form.format(colour, shape) for form in forms]
+        # Half of the pictures swap captions with a neighbour: some answers must be wrong.
+        said = PAIRS[i ^ 1] if i % 4 < 2 else (colour, shape)
+        captions[f"{colour}_{shape}/0-{i}.png"] = [form.format(*said) for form in forms]
     loader = DataLoader(Captioned(folder, captions, transform), 16, collate_fn=as_batch)
     theirs = zeroshot_retrieval.evaluate(
         model, loader, tokenizer, device="cpu", amp=False, recall_k_list=[1, 5, 10]

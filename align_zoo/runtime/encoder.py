@@ -44,6 +44,11 @@ class Encoder:
     reason: str
     """Why this runtime."""
 
+    @property
+    def explanation(self) -> str:
+        """The runtime and why it was taken, for logs and metadata."""
+        return f"{self.runtime}: {self.reason}"
+
     @cached_property
     def image(self) -> ImageTower:
         """The image tower.

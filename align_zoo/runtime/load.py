@@ -62,7 +62,7 @@ def load_encoder(
     else:
         reason = "asked for" if runtime == "onnx" else "the fastest on a CPU"
         encoder = _onnx(checkpoint, threads, reason, or_torch=runtime == "auto")
-    _log.info("%s runs in %s: %s", checkpoint.name, encoder.runtime, encoder.reason)
+    _log.info("%s runs in %s", checkpoint.name, encoder.explanation)
     return encoder
 
 

@@ -38,7 +38,10 @@ class ImageService:
             max_bytes=max_bytes,
             max_pixels=max_pixels,
         )
-        self.constants = {"CHECKPOINT": np.array([encoder.fingerprint.encode()], dtype=np.object_)}
+        self.constants = {
+            "CHECKPOINT": np.array([encoder.fingerprint.encode()], dtype=np.object_),
+            "RUNTIME": np.array([encoder.explanation.encode()], dtype=np.object_),
+        }
         """Outputs [1] that are the same for every item."""
 
     def embed(self, items: Sequence[bytes]) -> list[np.ndarray | InvalidInput]:

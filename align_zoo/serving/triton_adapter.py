@@ -95,13 +95,12 @@ def _service(tower: str, args: Mapping[str, str]) -> Service:
     encoder = load_encoder(
         settings.model,
         runtime=settings.runtime,
-        device=_device(args),
+        device=_device(args, settings.runtime),
         threads=settings.threads,
         revision=settings.revision,
     )
     pb_utils.Logger.log_info(
-        f"align_{tower}: {settings.model} ({encoder.fingerprint}) in {encoder.runtime}: "
-        f"{encoder.reason}"
+        f"align_{tower}: {settings.model} ({encoder.fingerprint}) in {encoder.explanation}"
     )
     if tower == "text":
         return TextService(encoder)
@@ -114,11 +113,13 @@ def _service(tower: str, args: Mapping[str, str]) -> Service:
     return ImageService(encoder, **limits)
 
 
-def _device(args: Mapping[str, str]) -> str:
-    """Where Triton placed the instance."""
-    if args["model_instance_kind"] == "GPU":
-        return f"cuda:{args['model_instance_device_id']}"
-    return "cpu"
+def _device(args: Mapping[str, str], runtime: str) -> str:
+    """Where Triton placed the instance, unless the runtime cannot compute there."""
+    if args["model_instance_kind"] != "GPU" or runtime == "onnx":
+        return "cpu"
+    import torch  # here: a server on the CPU does without
+
+    return f"cuda:{args['model_instance_device_id']}" if torch.cuda.is_available() else "cpu"
 
 
 def _cancelled() -> Any:

@@ -46,6 +46,12 @@ def test_embeddings_are_unit_rows_of_a_named_checkpoint(triton, model, pictures)
     assert len(set(names.ravel())) == 1
 
 
+@pytest.mark.parametrize("model", ["align_image", "align_text"])
+def test_the_runtime_and_its_reason_are_told(triton, model, pictures):
+    answer = ask(triton, model, pictures[:2] if model == "align_image" else TEXTS[:2])
+    assert set(answer.as_numpy("RUNTIME").ravel()) == {b"onnx: the fastest on a CPU"}
+
+
 def test_both_models_name_the_same_checkpoint(triton, pictures):
     image = ask(triton, "align_image", pictures[:1]).as_numpy("CHECKPOINT")
     assert image == ask(triton, "align_text", TEXTS[:1]).as_numpy("CHECKPOINT")
