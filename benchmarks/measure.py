@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Timing", "interleaved"]
 
@@ -29,17 +30,19 @@ class Timing:
 
 
 def interleaved(
-    contenders: dict[str, Callable[[], object]], *, rounds: int = 7, seconds: float = 0.5
-) -> dict[str, Timing]:
-    """Time each contender in turn, ``rounds`` times, after one round that does not count.
+    contenders: dict[str, Callable[[], Any]], *, rounds: int = 7, seconds: float = 0.5
+) -> tuple[dict[str, Timing], dict[str, Any]]:
+    """Time each contender in turn, ``rounds`` times, after one run that does not count.
 
     A round repeats what is quick until about ``seconds`` have passed, and takes the mean.
+
+    Returns:
+        The timings, and what the uncounted runs returned.
     """
-    repeats = {}
+    repeats, results = {}, {}
     for name, run in contenders.items():
-        run()  # first calls allocate, compile and fill caches
         start = time.perf_counter()
-        run()
+        results[name] = run()  # first calls allocate and fill caches
         repeats[name] = max(1, round(seconds / (time.perf_counter() - start)))
     measured: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
@@ -48,4 +51,4 @@ def interleaved(
             for _ in range(repeats[name]):
                 run()
             measured[name].append((time.perf_counter() - start) / repeats[name])
-    return {name: Timing(times) for name, times in measured.items()}
+    return {name: Timing(times) for name, times in measured.items()}, results
