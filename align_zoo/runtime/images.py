@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from align_zoo.errors import InvalidImage
-from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, decode_image
+from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, decode_image, read_rgb
 
 __all__ = ["ImageBatcher", "ImageLike"]
 
@@ -20,6 +21,10 @@ ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image]
 """A path, an encoded file or a PIL picture."""
 
 Answer = Union[np.ndarray, InvalidImage]
+
+# PIL reads an opened file on first use, and not safely from several threads. A lock for each
+# picture, from a fixed set, so that different pictures are read at once.
+_reading = [threading.Lock() for _ in range(256)]
 
 
 class ImageBatcher:
@@ -58,7 +63,9 @@ class ImageBatcher:
         """[3, H, W] at the tower's size at once: 16 pictures of 50 MP would be 2.4 GB."""
         try:
             if isinstance(item, Image.Image):
-                return self._transform.to_array(item)
+                with _reading[id(item) // 16 % len(_reading)]:  # addresses are multiples of 16
+                    rgb = read_rgb(item)
+                return self._transform.to_array(rgb)
             data = item if isinstance(item, bytes) else _read(item)
             return self._transform.to_array(decode_image(data, **self._limits))
         except InvalidImage as error:

@@ -1,0 +1,44 @@
+"""Pictures through a tower in threads: each with an answer or an error of its own."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from align_zoo import InvalidImage
+from align_zoo.preprocess import AlignTransform
+from align_zoo.runtime.images import ImageBatcher
+
+
+def jpeg(seed: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+def some_pixels(arrays: np.ndarray) -> np.ndarray:
+    """A tower that anybody can check."""
+    return arrays.reshape(len(arrays), -1)[:, :1000]
+
+
+def batcher() -> ImageBatcher:
+    return ImageBatcher(AlignTransform.from_dict({}), at_once=4)
+
+
+def test_one_opened_file_may_stand_in_a_list_several_times():
+    (expected,) = batcher().embed([jpeg()], some_pixels)
+    for _ in range(20):
+        opened = Image.open(io.BytesIO(jpeg()))
+        for row in batcher().embed([opened] * 6, some_pixels):
+            assert np.array_equal(row, expected)
+
+
+def test_a_damaged_opened_file_leaves_the_others_their_answers():
+    opened = [Image.open(io.BytesIO(data)) for data in (jpeg(1), jpeg(2)[:-20_000], jpeg(3))]
+    first, damaged, last = batcher().embed(opened, some_pixels)
+    assert isinstance(damaged, InvalidImage) and "truncated" in str(damaged)
+    expected = batcher().embed([jpeg(1), jpeg(3)], some_pixels)
+    assert np.array_equal([first, last], expected)
