@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from align_zoo.errors import InvalidInput
-from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS
+from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.images import ImageBatcher
 
@@ -41,9 +41,16 @@ class ImageService:
         self.constants = {
             "CHECKPOINT": np.array([encoder.fingerprint.encode()], dtype=np.object_),
             "RUNTIME": np.array([encoder.explanation.encode()], dtype=np.object_),
+            "RESIZE": _resize(encoder.transform),
         }
-        """Outputs [1] that are the same for every item."""
+        """Outputs [1], RESIZE [3], that are the same for every item."""
 
     def embed(self, items: Sequence[bytes]) -> list[np.ndarray | InvalidInput]:
         """One unit vector [D] for each encoded picture, or what is wrong with it."""
         return list(self._batcher.embed(items, self._tower))
+
+
+def _resize(transform: AlignTransform) -> np.ndarray:
+    """Height, width and PIL's number of the filter, for a client that shrinks; 0 for no resize."""
+    values = (*transform.size, int(transform.resample)) if transform.size else (0, 0, 0)
+    return np.array(values, dtype=np.int32)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import stat
 import threading
 from pathlib import Path
-from typing import Iterable, List, Mapping, Tuple, Union
+from typing import Callable, Iterable, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from align_client.errors import InvalidInput
+from align_client.pixels import as_png, upright
+from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk, shrunk_file
 
 __all__ = ["MAX_BYTES", "ImageLike", "as_list", "encoded"]
 
@@ -28,7 +29,9 @@ ACCEPTED = (
     "or a uint8 array [height, width], [height, width, 3] or [height, width, 4]"
 )
 
-_decoding = threading.Lock()
+# PIL reads an opened file on first use, and not safely from several threads. A lock for each
+# image, from a fixed set, so that different images are read at once.
+_reading = [threading.Lock() for _ in range(256)]
 
 
 def as_list(images: Union[ImageLike, Iterable[ImageLike]]) -> Tuple[List[ImageLike], bool]:
@@ -49,12 +52,23 @@ def as_list(images: Union[ImageLike, Iterable[ImageLike]]) -> Tuple[List[ImageLi
     return several, True
 
 
-def encoded(image: ImageLike) -> bytes:
+def encoded(
+    image: ImageLike,
+    resize: Optional[Callable[[], Resize]] = None,
+    *,
+    files: Union[bool, str] = False,
+) -> bytes:
     """The image as an encoded file, without loss.
 
     A path's or bytes' content goes as it is. PIL images (the frame they stand at, turned upright
     by their EXIF orientation) and arrays become PNG: 8-bit grey, 16-bit grey or RGB. Whatever
     else they are, is converted by PIL's ``convert("RGB")``, as ALIGN's reference processor does.
+
+    Args:
+        image: what a caller calls one.
+        resize: says how the server resizes; asked only for a large image, which is then sent in
+            the pixels that the server would make of it. None: nothing is shrunk.
+        files: whether paths and bytes are shrunk, too: False, True or "draft".
 
     Raises:
         InvalidInput: it cannot be an image; the message says why.
@@ -66,11 +80,14 @@ def encoded(image: ImageLike) -> bytes:
         if not data:
             raise InvalidInput("the image is empty (0 bytes)")
     elif isinstance(image, Image.Image):
-        data = _png(_plain(image))
+        data = as_png(_plain(image, resize))
     elif isinstance(image, np.ndarray):
-        data = _png(_from_array(image))
+        data = as_png(_plain(_from_array(image), resize))
     else:
         raise InvalidInput(f"{_kind(image)} is not an image: give {ACCEPTED}")
+    is_file = not isinstance(image, (Image.Image, np.ndarray))
+    if is_file and files and resize and is_large(len(data)):
+        data = shrunk_file(data, resize(), draft=files == "draft")
     if len(data) > MAX_BYTES:
         raise InvalidInput(
             f"the image is {len(data):,} bytes encoded; at most {MAX_BYTES:,} can be sent"
@@ -121,18 +138,21 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array[..., :3] if array.ndim == 3 else array))
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image, resize: Optional[Callable[[], Resize]]) -> Image.Image:
     """A copy of mode 1, L, I;16 or RGB, upright and without metadata to turn it again."""
     what = f"PIL image of mode {image.mode}, {image.width} x {image.height},"
     if image.width == 0 or image.height == 0:
         raise InvalidInput(f"{what} has no pixels")
     if image.mode in ("I", "F"):
         raise InvalidInput(f"{what} has no defined range: convert it to 8 or 16 bits")
+    # Outside of the try below: what the server says to the question is not about this image.
+    size = resize() if resize and is_large(3 * image.width * image.height) else NO_RESIZE
     try:
-        # PIL reads an opened file on first use, and not safely from several threads.
-        with _decoding:
-            image.load()
-            image = _upright(image)
+        with _reading[id(image) // 16 % len(_reading)]:  # addresses are multiples of 16
+            image = upright(image)
+        if size != NO_RESIZE and is_large(3 * image.width * image.height, size):
+            return shrunk(image, size)
+        image = image.copy()
         image.info = {}
         if image.mode in ("1", "L", "RGB"):
             return image
@@ -141,21 +161,6 @@ def _plain(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     except Exception as error:  # a damaged file shows only now, and in many ways
         raise InvalidInput(f"{what} cannot be decoded: {error}") from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """A copy, turned by its EXIF orientation; rubbish there is no reason to refuse the pixels."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image.copy()
-
-
-def _png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    # Level 1: most of the gain for a fraction of the time.
-    image.save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def _kind(thing: object) -> str:

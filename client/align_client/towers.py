@@ -6,8 +6,9 @@ import re
 from typing import Callable, Dict, Iterable, List, NoReturn, Sequence, Tuple
 
 from align_client.errors import AlignClientError, InvalidInput, ModelUnavailable, breaks_contract
-from align_client.images import ImageLike, encoded
+from align_client.images import ImageLike
 from align_client.labels import LabelCache, chunks
+from align_client.pictures import Pictures
 from align_client.transport import IMAGE_MODEL, TEXT_MODEL, Deadline, Row, Transport
 from align_client.workers import Workers
 
@@ -19,6 +20,7 @@ class Towers:
 
     Args:
         transport: makes a request.
+        pictures: make one of a picture.
         workers: make several at once.
         cache: texts embedded before, used by :meth:`both`.
 
@@ -26,8 +28,11 @@ class Towers:
     are finished, and ModelUnavailable if the server goes on mixing checkpoints.
     """
 
-    def __init__(self, transport: Transport, workers: Workers, cache: LabelCache) -> None:
+    def __init__(
+        self, transport: Transport, pictures: Pictures, workers: Workers, cache: LabelCache
+    ) -> None:
         self._transport = transport
+        self._pictures = pictures
         self._workers = workers
         self._cache = cache
 
@@ -91,7 +96,7 @@ class Towers:
         self, images: Sequence[ImageLike], several: bool, deadline: Deadline
     ) -> List[Row]:
         def request(image: ImageLike) -> Row:
-            return self._transport.embed_image(encoded(image), deadline)
+            return self._pictures.embed(image, deadline)
 
         rows: List[Row] = []
         for i, outcome in enumerate(self._workers.outcomes(request, images)):

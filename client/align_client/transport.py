@@ -7,6 +7,7 @@ import time
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, TypeVar
 
 import numpy as np
+from PIL import Image
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
@@ -19,6 +20,7 @@ from align_client.errors import (
     too_late,
 )
 from align_client.images import MAX_BYTES
+from align_client.shrink import NO_RESIZE, Resize
 
 __all__ = ["IMAGE_MODEL", "TEXT_MODEL", "Deadline", "Row", "Transport"]
 
@@ -63,6 +65,8 @@ class Row(NamedTuple):
     """Fingerprint of the checkpoint that computed it."""
     temperature: Optional[float]
     """The learned temperature; None from the image tower."""
+    resize: Optional[Resize] = None
+    """How the model resized the picture; None from the text tower."""
 
 
 class Transport:
@@ -134,7 +138,7 @@ class Transport:
             raise InvalidInput(f"the request cannot be written: {error}") from error
         result = self._call(model, self._triton.infer, deadline, model, [tensor])
         try:
-            return _rows(result, len(items), with_temperature=model == TEXT_MODEL)
+            return _rows(result, len(items), of_texts=model == TEXT_MODEL)
         except _Broken as error:
             raise breaks_contract(self.url, model, str(error)) from error
 
@@ -157,7 +161,7 @@ class _Broken(Exception):
     """The answer is not what align-zoo's models give."""
 
 
-def _rows(result: Any, items: int, *, with_temperature: bool) -> List[Row]:
+def _rows(result: Any, items: int, *, of_texts: bool) -> List[Row]:
     vectors = _output(result, "EMBEDDING")
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != items:
         raise _Broken(f"EMBEDDING is {vectors.dtype} {list(vectors.shape)} for {items} items")
@@ -167,12 +171,25 @@ def _rows(result: Any, items: int, *, with_temperature: bool) -> List[Row]:
     checkpoint = _only(result, "CHECKPOINT")
     if isinstance(checkpoint, bytes):
         checkpoint = checkpoint.decode("utf-8", errors="replace")
-    temperature = None
-    if with_temperature:
+    temperature, resize = None, None
+    if of_texts:
         temperature = _only(result, "TEMPERATURE")
         if not isinstance(temperature, float) or not 0 < temperature < float("inf"):
             raise _Broken(f"TEMPERATURE is {temperature}")
-    return [Row(vector, str(checkpoint), temperature) for vector in vectors]
+    else:
+        resize = _resize(result)
+    return [Row(vector, str(checkpoint), temperature, resize) for vector in vectors]
+
+
+def _resize(result: Any) -> Resize:
+    if result.as_numpy("RESIZE") is None:
+        return NO_RESIZE  # align-zoo's first servers do not say
+    array = _output(result, "RESIZE")
+    resize = Resize(*array.ravel().tolist()) if array.shape == (1, 3) else None
+    if resize is None or (resize != NO_RESIZE and min(resize[:2]) < 1):
+        raise _Broken(f"RESIZE is {array.tolist()}")
+    # A filter that only a newer PIL has: the server's to apply.
+    return resize if resize.resample in list(Image.Resampling) else NO_RESIZE
 
 
 def _only(result: Any, name: str) -> Any:

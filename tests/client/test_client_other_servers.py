@@ -4,14 +4,12 @@ Its models do as they are told (puppet_model.py), so that each case can be broug
 """
 
 import json
-import shutil
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tritonclient.grpc
+from puppets import wait_until
 
 from align_client import (
     AlignClient,
@@ -21,97 +19,6 @@ from align_client import (
     ModelUnavailable,
     Overloaded,
 )
-from align_zoo.serving.launcher import ServerProcess
-from align_zoo.serving.options import ServeOptions
-
-CONFIG = """
-backend: "python"
-max_batch_size: {batch}
-input {{ name: "{input}" data_type: TYPE_{kind} dims: [ 1 ] }}
-output {{ name: "EMBEDDING" data_type: TYPE_FP32 dims: [ -1 ] }}
-output {{ name: "CHECKPOINT" data_type: TYPE_STRING dims: [ 1 ] }}
-output {{ name: "TEMPERATURE" data_type: TYPE_FP32 dims: [ 1 ] }}
-dynamic_batching {{ default_queue_policy {{ max_queue_size: 4 }} }}
-instance_group {{ kind: KIND_CPU }}
-"""
-
-
-def write_model(repository, name, **settings):
-    (repository / name / "1").mkdir(parents=True, exist_ok=True)
-    shutil.copy(Path(__file__).with_name("puppet_model.py"), repository / name / "1" / "model.py")
-    settings = {"input": "IMAGE", "kind": "STRING", "batch": 8, **settings}
-    (repository / name / "config.pbtxt").write_text(CONFIG.format(**settings))
-
-
-class Puppets:
-    """A tritonserver with explicit model control, and the repository that it loads from."""
-
-    def __init__(self, server, repository):
-        self.url = server.grpc_url
-        self.repository = repository
-        self.loaded = {}
-        self.control = tritonclient.grpc.InferenceServerClient(server.grpc_url)
-
-    def load(self, name, **settings):
-        """Serve this model as it is described, a fresh one only where it is another."""
-        if self.loaded.get(name) != settings:
-            write_model(self.repository, name, **settings)
-            self.control.load_model(name)
-            self.loaded[name] = settings
-
-    def unload(self, name):
-        self.loaded.pop(name, None)
-        self.control.unload_model(name)
-        wait_until(lambda: not self.control.is_model_ready(name))
-
-
-def wait_until(true, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def triton(tmp_path_factory):
-    """A Triton that serves another model."""
-    repository = tmp_path_factory.mktemp("puppets")
-    write_model(repository, "something_else")
-    options = ServeOptions(
-        repository=repository,
-        extra=[
-            "--model-control-mode=explicit",
-            "--load-model=something_else",
-            "--exit-timeout-secs=2",
-        ],
-    ).on_free_ports()
-    server = ServerProcess(options, log=tmp_path_factory.mktemp("log") / "triton.log")
-    server.start()
-    try:
-        puppets = Puppets(server, repository)
-        with AlignClient(server.grpc_url, timeout=1) as client:
-            wait_until(lambda: answers_at_all(client))
-        yield puppets
-    finally:
-        server.stop()
-
-
-def answers_at_all(client):
-    try:
-        client.embed_image(b"hello")
-    except ModelUnavailable:
-        return True
-    except AlignClientError:
-        return False
-    return True
-
-
-@pytest.fixture
-def puppets(triton):
-    """The same Triton with both models."""
-    triton.load("align_image")
-    triton.load("align_text", input="TEXT")
-    return triton
 
 
 @pytest.fixture

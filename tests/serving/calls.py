@@ -40,3 +40,9 @@ def executions(client, model):
     """How many batches the model has computed."""
     (stats,) = client.get_inference_statistics(model).model_stats
     return stats.execution_count
+
+
+def queued_seconds(client, model):
+    """How long all requests of the model together have waited."""
+    statistics = client.get_inference_statistics(model)
+    return statistics.model_stats[0].inference_stats.queue.ns / 1e9

@@ -1,0 +1,50 @@
+"""The Triton of puppets that the client's tests share."""
+
+import pytest
+from puppets import Puppets, wait_until, write_model
+
+from align_client import AlignClient, AlignClientError, ModelUnavailable
+from align_zoo.serving.launcher import ServerProcess
+from align_zoo.serving.options import ServeOptions
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory):
+    """A Triton that serves another model."""
+    repository = tmp_path_factory.mktemp("puppets")
+    write_model(repository, "something_else")
+    options = ServeOptions(
+        repository=repository,
+        extra=[
+            "--model-control-mode=explicit",
+            "--load-model=something_else",
+            "--exit-timeout-secs=2",
+        ],
+    ).on_free_ports()
+    server = ServerProcess(options, log=tmp_path_factory.mktemp("log") / "triton.log")
+    server.start()
+    try:
+        puppets = Puppets(server, repository)
+        with AlignClient(server.grpc_url, timeout=1) as client:
+            wait_until(lambda: answers_at_all(client))
+        yield puppets
+    finally:
+        server.stop()
+
+
+def answers_at_all(client):
+    try:
+        client.embed_image(b"hello")
+    except ModelUnavailable:
+        return True
+    except AlignClientError:
+        return False
+    return True
+
+
+@pytest.fixture
+def puppets(triton):
+    """The same Triton with both models."""
+    triton.load("align_image")
+    triton.load("align_text", input="TEXT")
+    return triton

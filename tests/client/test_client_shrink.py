@@ -1,0 +1,212 @@
+"""Large pictures are shrunk to the very pixels that the server would make of them."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from align_client import AlignClient, InvalidInput
+from align_client.images import encoded
+from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk_file
+from align_zoo.preprocess import decode_image
+
+RESIZE = Resize(58, 61, Image.Resampling.BILINEAR)
+MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"]
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def picture(mode="RGB", width=260, height=190):
+    if mode == "I;16":
+        grey = np.random.default_rng(0).integers(0, 65_536, (height, width), dtype=np.uint16)
+        return Image.fromarray(grey)
+    return Image.fromarray(noise(height, width, 3)).convert(mode)
+
+
+def file(image, kind="PNG", **options):
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def resized(data, resize=RESIZE):
+    """What the server makes of what was sent."""
+    size = (resize.width, resize.height)
+    return np.asarray(decode_image(data).resize(size, Image.Resampling(resize.resample)))
+
+
+def size_of(data):
+    return Image.open(io.BytesIO(data)).size
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mode=st.sampled_from(MODES),
+    width=st.integers(148, 260),
+    height=st.integers(148, 260),
+    resize=st.builds(
+        Resize, st.integers(1, 140), st.integers(1, 140), st.sampled_from(list(Image.Resampling))
+    ),
+)
+def test_a_large_pil_image_is_sent_in_the_server_s_own_pixels(mode, width, height, resize):
+    image = picture(mode, width, height)
+    sent = encoded(image, lambda: resize)
+    assert size_of(sent) == (resize.width, resize.height)
+    assert np.array_equal(resized(sent, resize), resized(encoded(image), resize))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_large_array_is_sent_in_the_server_s_own_pixels(mode):
+    array = np.asarray(picture(mode))
+    sent = encoded(array, lambda: RESIZE)
+    assert size_of(sent) == (61, 58)
+    assert np.array_equal(resized(sent), resized(encoded(array)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_turned_picture_is_shrunk_upright(kind, orientation):
+    options = {"quality": 100} if kind == "JPEG" else {}
+    data = file(picture(width=400), kind, exif=turned(orientation), **options)
+    opened = Image.open(io.BytesIO(data))
+    for sent in (shrunk_file(data, RESIZE), encoded(opened, lambda: RESIZE)):
+        assert size_of(sent) == (61, 58)
+        assert np.array_equal(resized(sent), resized(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        file(picture(), "PNG"),
+        file(picture("P", 400, 400), "PNG", transparency=3),
+        file(picture("I;16"), "PNG"),
+        file(picture("RGBA"), "PNG"),
+        file(picture("L", 400, 400), "TIFF"),
+        file(picture(), "BMP"),
+        file(picture("P", 400, 400), "GIF"),
+        file(picture(width=500, height=500), "WEBP"),
+        file(picture(width=300, height=300), "JPEG", quality=95),
+        file(picture("CMYK", 300, 300), "JPEG", quality=95),
+        file(picture(), exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xffrubbish"),
+    ],
+)
+def test_a_large_file_is_sent_in_the_server_s_own_pixels(data):
+    sent = encoded(data, lambda: RESIZE, files=True)
+    assert size_of(sent) == (61, 58)
+    assert np.array_equal(resized(sent), resized(data))
+
+
+def test_the_caller_s_image_is_left_as_it_was():
+    image = picture("P", 400, 400)
+    image.info.update(transparency=bytes(range(16)), dpi=(72, 72))
+    before = (image.tobytes(), dict(image.info), image.size)
+    encoded(image, lambda: RESIZE)
+    assert (image.tobytes(), image.info, image.size) == before
+
+
+def test_an_opened_file_may_be_sent_from_several_threads_at_once():
+    data = file(picture(width=900, height=700), "JPEG")
+    for _ in range(5):
+        image = Image.open(io.BytesIO(data))
+        with ThreadPoolExecutor(8) as threads:
+            sent = set(threads.map(lambda i: encoded(i, lambda: RESIZE), [image] * 8))
+        assert len(sent) == 1
+
+
+def unasked():
+    raise AssertionError("nobody need know the size")
+
+
+@pytest.mark.parametrize("image", [picture(width=147, height=148), noise(148, 147, 3)])
+def test_a_small_picture_goes_as_it_is_whatever_the_server_s_size(image):
+    assert size_of(encoded(image, unasked)) == (147, 148)
+
+
+def test_a_small_file_goes_as_it_is_however_many_pixels_it_has():
+    data = file(Image.new("RGB", (2000, 2000)), "JPEG")
+    assert encoded(data, unasked, files=True) == data
+
+
+def test_files_go_as_they_are_unless_asked(tmp_path):
+    data = file(picture())
+    (tmp_path / "a.png").write_bytes(data)
+    assert encoded(data, unasked) == encoded(tmp_path / "a.png", unasked) == data
+    shrunk = encoded(tmp_path / "a.png", lambda: RESIZE, files=True)
+    assert shrunk == encoded(data, lambda: RESIZE, files=True) != data
+
+
+@pytest.mark.parametrize("resize", [NO_RESIZE, Resize(190, 260, 2), Resize(300, 300, 2)])
+def test_what_would_not_become_smaller_goes_as_it_is(resize):
+    data = file(picture())
+    assert encoded(data, lambda: resize, files=True) == data
+    assert size_of(encoded(picture(), lambda: resize)) == (260, 190)
+
+
+def test_a_file_of_few_pixels_and_many_bytes_goes_as_it_is():
+    data = file(picture(width=50, height=50)) + bytes(100_000)
+    assert shrunk_file(data, RESIZE) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"these are words\n" * 10_000,
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>" + b" " * 100_000,
+        file(picture())[:-900],
+        file(picture())[:40] + bytes(100_000),
+        file(picture(width=600, height=600), "JPEG")[:-9000],
+        file(Image.fromarray(noise(200, 300).astype(np.int32) * 70_000), "TIFF"),
+        file(picture(), "PPM"),
+    ],
+    ids=["words", "svg", "png cut", "png rubbish", "jpeg cut", "32-bit", "other format"],
+)
+def test_what_the_server_refuses_goes_as_it_is_for_the_server_to_say_why(data):
+    assert is_large(len(data))
+    assert encoded(data, lambda: RESIZE, files=True) == data
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("limit", [40_000, 20_000])  # PIL warns of the one and refuses the other
+def test_pil_s_limit_against_bombs_holds_and_is_named(monkeypatch, limit):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(InvalidInput, match=r"pixels.*PIL\.Image\.MAX_IMAGE_PIXELS"):
+        shrunk_file(file(picture()), RESIZE)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert size_of(shrunk_file(file(picture()), RESIZE)) == (61, 58)
+
+
+class TestDraft:
+    def photo(self):
+        return Image.linear_gradient("L").resize((1600, 1200)).convert("RGB")
+
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_a_jpeg_is_decoded_to_nearly_the_same_pixels(self, orientation):
+        data = file(self.photo(), "JPEG", quality=100, exif=turned(orientation))
+        resize = Resize(150, 60, Image.Resampling.BILINEAR)
+        exact, draft = (shrunk_file(data, resize, draft=draft) for draft in (False, True))
+        assert size_of(draft) == size_of(exact) == (60, 150)
+        difference = np.abs(resized(draft, resize).astype(int) - resized(exact, resize))
+        assert 0 < difference.max() <= 8
+
+    @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+    def test_what_is_no_jpeg_stays_exact(self, kind):
+        data = file(picture(), kind)
+        assert shrunk_file(data, RESIZE, draft=True) == shrunk_file(data, RESIZE)
+
+
+@pytest.mark.parametrize("shrink", [None, 1, "true", "Draft"])
+def test_an_unknown_way_to_shrink_is_named(shrink):
+    with pytest.raises(InvalidInput, match="shrink must be False, True or 'draft'"):
+        AlignClient("localhost:1", shrink=shrink)
