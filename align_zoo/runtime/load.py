@@ -18,9 +18,10 @@ from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER
 from align_zoo.runtime.texts import TextBatcher
 
-__all__ = ["RUNTIMES", "export_checkpoint", "load_encoder"]
+__all__ = ["DTYPES", "RUNTIMES", "export_checkpoint", "load_encoder"]
 
 RUNTIMES = ("auto", "onnx", "torch")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ def load_encoder(
     *,
     runtime: str = "auto",
     device: str = "auto",
+    dtype: str = "auto",
     threads: int | None = None,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
@@ -42,23 +44,38 @@ def load_encoder(
             the user's cache, later torch is not even imported), "torch", or "auto": torch on a
             GPU, else onnx, and torch where the export fails.
         device: "cpu", "cuda", "cuda:1" ..., or "auto": the GPU if there is one.
+        dtype: "float32", "bfloat16" or "float16" to compute in (the last two in torch alone; the
+            answers are float32), or "auto": float32 on a CPU, bfloat16 on a GPU that has it,
+            else float16.
         threads: CPU threads a tower; all cores by default.
         revision: branch, tag or commit of a hub id.
         cache_dir: the hub cache, instead of Hugging Face's default.
 
     Raises:
-        InvalidInput: there is no such runtime, or it cannot run on that device.
+        InvalidInput: there is no such runtime or dtype, or the runtime cannot run on that
+            device or in that dtype.
         CheckpointError: the checkpoint cannot be found, is damaged, incomplete or not supported.
     """
     if runtime not in RUNTIMES:
         raise InvalidInput(f"there is no runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
+    if dtype not in DTYPES:
+        raise InvalidInput(f"there is no dtype {dtype!r}; there are {', '.join(DTYPES)}")
+    half = dtype in ("bfloat16", "float16")
+    if runtime == "onnx" and half:
+        raise InvalidInput(
+            f"the runtime 'onnx' computes in float32, not in {dtype!r}; use runtime='torch'"
+        )
     on_cpu = device == "cpu" or (device == "auto" and not _has_gpu())
     if runtime == "onnx" and not on_cpu and device != "auto":
         raise InvalidInput(f"the runtime 'onnx' runs on the CPU, not on {device!r}; use 'torch'")
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
-    if runtime == "torch" or (runtime == "auto" and not on_cpu):
-        reason = "asked for" if runtime == "torch" else "there is a GPU"
-        encoder = _torch(checkpoint, "cpu" if on_cpu else device, threads, reason)
+    torch = partial(_torch, checkpoint, "cpu" if on_cpu else device, dtype, threads)
+    if runtime == "torch":
+        encoder = torch("asked for")
+    elif runtime == "auto" and not on_cpu:
+        encoder = torch("there is a GPU")
+    elif half:
+        encoder = torch(f"{dtype} was asked for")
     else:
         reason = "asked for" if runtime == "onnx" else "the fastest on a CPU"
         encoder = _onnx(checkpoint, threads, reason, or_torch=runtime == "auto")
@@ -88,7 +105,7 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
                 "onnxruntime is not installed: run `pip install 'align-zoo[onnx]'`, or use "
                 "runtime='torch'"
             )
-        return _torch(checkpoint, "cpu", threads, "onnxruntime is not installed")
+        return _torch(checkpoint, "cpu", "float32", threads, "onnxruntime is not installed")
     from align_zoo.runtime.onnx_towers import IMAGES_AT_ONCE, OnnxImage, OnnxText
 
     folder = export_folder(checkpoint.fingerprint)
@@ -99,7 +116,7 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
         # A checkpoint that is no good is none in torch either, and says so.
         if not or_torch:
             raise
-        return _torch(checkpoint, "cpu", threads, f"the export failed: {error}")
+        return _torch(checkpoint, "cpu", "float32", threads, f"the export failed: {error}")
 
     def load_image() -> OnnxImage:
         find_or_export(folder, (IMAGE,), make)
@@ -131,10 +148,12 @@ def _export(checkpoint: Checkpoint, folder: Path) -> None:
     export(checkpoint, folder)
 
 
-def _torch(checkpoint: Checkpoint, device: str, threads: int | None, reason: str) -> Encoder:
+def _torch(
+    checkpoint: Checkpoint, device: str, dtype: str, threads: int | None, reason: str
+) -> Encoder:
     from align_zoo.runtime.torch_encoder import torch_encoder
 
-    return torch_encoder(checkpoint, device=device, threads=threads, reason=reason)
+    return torch_encoder(checkpoint, device=device, dtype=dtype, threads=threads, reason=reason)
 
 
 def _has_gpu() -> bool:

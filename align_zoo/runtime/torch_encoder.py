@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from tokenizers import Tokenizer
 
 from align_zoo.checkpoint import Checkpoint
 from align_zoo.errors import InvalidInput
 from align_zoo.factory import create_align
+from align_zoo.runtime.allocator import keep_warm
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.torch_towers import TorchImage, TorchText
 
-__all__ = ["torch_encoder"]
+__all__ = ["TorchEncoder", "torch_encoder"]
 
 # On a GPU a batch is what fills it; on a CPU batching gains nothing.
 _IMAGES_AT_ONCE = {"cpu": 4, "cuda": 64}
+# What is captured: on a CPU launching costs nothing, so nothing.
+_SIZES: dict[str, tuple[int, ...]] = {"cpu": (), "cuda": (1, 4, 16, 64)}
+_LENGTHS = (8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class TorchEncoder(Encoder):
+    """An ``Encoder`` that says in which dtype and where it computes."""
+
+    dtype: str
+    """"float32", "bfloat16" or "float16"."""
+    device: str
+
+    @property
+    def explanation(self) -> str:
+        """Runtime, dtype and device, and why this runtime."""
+        return f"{self.runtime} ({self.dtype} on {self.device}): {self.reason}"
 
 
 def torch_encoder(
-    checkpoint: Checkpoint, *, device: str, threads: int | None, reason: str
-) -> Encoder:
-    """Both towers in float32.
+    checkpoint: Checkpoint, *, device: str, dtype: str, threads: int | None, reason: str
+) -> TorchEncoder:
+    """Both towers in ``dtype``; on a GPU they are captured when they are loaded.
+
+    On a CPU the process keeps the memory that it frees, from now on: see ``keep_warm``.
 
     Raises:
         InvalidInput: torch cannot compute on ``device``.
@@ -29,23 +51,45 @@ def torch_encoder(
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device != "cpu" and not torch.cuda.is_available():
+    kind = device.partition(":")[0]
+    if kind != "cpu" and not torch.cuda.is_available():
         raise InvalidInput(f"torch cannot compute on {device!r}: it finds no GPU")
+    if kind == "cpu":
+        keep_warm()
     if threads:
         torch.set_num_threads(threads)
+    if dtype == "auto":
+        dtype = _fastest_dtype(device)
+    precision = getattr(torch, dtype)
     model, transform, tokenizer = create_align(checkpoint.folder)
     fast = tokenizer.hf.backend_tokenizer.to_str()
-    return Encoder(
-        load_image=lambda: TorchImage(model.image, device),
-        load_text=lambda: TorchText(model.text, device),
-        transform=transform,
-        texts=TextBatcher(
-            Tokenizer.from_str(fast), tokenizer.max_length, tokenizer.hf.pad_token_id
+    longest = tokenizer.max_length
+    return TorchEncoder(
+        load_image=lambda: TorchImage(
+            model.image, device, precision, sizes=_SIZES[kind], picture=transform.input_size
         ),
+        load_text=lambda: TorchText(
+            model.text,
+            device,
+            precision,
+            sizes=_SIZES[kind],
+            lengths=[*(each for each in _LENGTHS if each < longest), longest],
+        ),
+        transform=transform,
+        texts=TextBatcher(Tokenizer.from_str(fast), longest, tokenizer.hf.pad_token_id),
         temperature=model.temperature.item(),
         fingerprint=checkpoint.fingerprint,
-        images_at_once=_IMAGES_AT_ONCE[device.partition(":")[0]],
+        images_at_once=_IMAGES_AT_ONCE[kind],
         num_channels=model.image.in_chans,
         runtime="torch",
         reason=reason,
+        dtype=dtype,
+        device=device,
     )
+
+
+def _fastest_dtype(device: str) -> str:
+    if device == "cpu":
+        return "float32"
+    # Before Ampere bfloat16 is emulated.
+    return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from align_zoo.image_tower import AlignImage
+from align_zoo.runtime.buckets import pad_texts
+from align_zoo.runtime.fixed_batches import FixedBatches
 from align_zoo.text_tower import AlignText
 
 __all__ = ["TorchImage", "TorchText", "fold_batch_norm"]
@@ -26,7 +30,9 @@ class TorchImage:
     Args:
         tower: in eval mode; it is not changed.
         device: where to compute.
-        dtype: to compute in; the answers are float32.
+        dtype: to compute in; pooling and normalisation stay in float32, as the answers are.
+        sizes: batch sizes to capture, of pictures of ``picture``'s size.
+        picture: height and width.
     """
 
     def __init__(
@@ -34,18 +40,27 @@ class TorchImage:
         tower: AlignImage,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        *,
+        sizes: Sequence[int] = (),
+        picture: tuple[int, int] | None = None,
     ) -> None:
-        self._device, self._dtype = device, dtype
-        folded = fold_batch_norm(tower)
-        self._tower = folded.to(device, dtype, memory_format=torch.channels_last)
+        folded = fold_batch_norm(tower).to(device, dtype, memory_format=torch.channels_last)
+        _in_float32(folded.global_pool)
 
-    @torch.inference_mode()
+        def unit(pixels: torch.Tensor) -> torch.Tensor:
+            x = pixels.to(dtype=dtype, memory_format=torch.channels_last)
+            return _unit(folded(x))
+
+        # Noise, by which the fastest kernels are chosen.
+        noise = np.random.default_rng(0).standard_normal
+        rows = []
+        if sizes and picture:
+            rows.append((noise((1, tower.in_chans, *picture), dtype=np.float32),))
+        self.batches = FixedBatches(unit, device, rows, sizes)
+
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Any batch of one picture size."""
-        x = torch.from_numpy(pixels).to(
-            self._device, self._dtype, memory_format=torch.channels_last
-        )
-        return _unit(self._tower(x))
+        return self.batches(pixels)
 
 
 class TorchText:
@@ -54,7 +69,9 @@ class TorchText:
     Args:
         tower: in eval mode; it is not changed.
         device: where to compute.
-        dtype: to compute in; the answers are float32.
+        dtype: to compute in; projection and normalisation stay in float32, as the answers are.
+        sizes: batch sizes to capture.
+        lengths: tokens to capture each of them with; shorter texts are padded to the next.
     """
 
     def __init__(
@@ -62,15 +79,31 @@ class TorchText:
         tower: AlignText,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        *,
+        sizes: Sequence[int] = (),
+        lengths: Sequence[int] = (),
     ) -> None:
-        self._device = device
-        self._tower = deepcopy(tower).to(device, dtype)
+        self._tower = copy = deepcopy(tower).to(device)
+        copy.bert.to(dtype)
+        _in_float32(copy.head)
+        captures = bool(sizes and lengths)
 
-    @torch.inference_mode()
+        def unit(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            if captures:
+                # As the attention takes it. Of a mask [N, L] transformers looks whether it can
+                # be left out, which a capture cannot follow.
+                mask = mask[:, None, None, :].bool()
+            # Not the tower itself, which would wait for the GPU to look at the ids.
+            return _unit(copy.forward(ids, mask))
+
+        self._lengths = tuple(lengths) if captures else ()
+        ones = [np.ones((1, length), dtype=np.int64) for length in self._lengths]
+        self.batches = FixedBatches(unit, device, [(each, each) for each in ones], sizes)
+
     def __call__(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """Any batch, padded to one length."""
-        ids, mask = (torch.from_numpy(x).to(self._device) for x in (input_ids, attention_mask))
-        return _unit(self._tower(ids, mask))
+        self._tower._check(torch.from_numpy(input_ids))
+        return self.batches(*pad_texts(input_ids, attention_mask, self._lengths))
 
 
 def fold_batch_norm(tower: AlignImage) -> AlignImage:
@@ -94,6 +127,10 @@ def _fold(block: Any, conv: str, norm: str) -> None:
     setattr(block, norm, batch_norm.act)
 
 
-def _unit(embeds: torch.Tensor) -> np.ndarray:
-    rows: np.ndarray = F.normalize(embeds.float(), dim=-1).cpu().numpy()
-    return rows
+def _in_float32(module: nn.Module) -> None:
+    """Where a map becomes a vector: cheap, and an error made here stays."""
+    module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+
+
+def _unit(embeds: torch.Tensor) -> torch.Tensor:
+    return F.normalize(embeds.float(), dim=-1)

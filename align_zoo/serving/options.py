@@ -30,6 +30,8 @@ class ServeOptions:
     revision: str | None = None
     runtime: str = "auto"
     """"onnx", "torch" or "auto", as ``align_zoo.load_encoder`` takes it."""
+    dtype: str = "auto"
+    """"float32", "bfloat16", "float16" or "auto", as ``align_zoo.load_encoder`` takes it."""
     host: str = "127.0.0.1"
     """Loopback unless asked otherwise: Triton has no access control of its own."""
     grpc_port: int = 8001
@@ -94,4 +96,5 @@ def environment(
     # Empty: a revision in our own environment belongs to another model.
     changed["ALIGN_ZOO_REVISION"] = options.revision or ""
     changed["ALIGN_ZOO_RUNTIME"] = options.runtime
+    changed["ALIGN_ZOO_DTYPE"] = options.dtype
     return changed

@@ -33,9 +33,14 @@ class ServingSettings:
     runtime: str = "auto"
     """``ALIGN_ZOO_RUNTIME``: "onnx", "torch", or "auto", as ``load_encoder`` takes it."""
 
+    dtype: str = "auto"
+    """``ALIGN_ZOO_DTYPE``: "float32", "bfloat16", "float16", or "auto", as ``load_encoder`` takes
+    it.
+    """
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ServingSettings:
-        """Read the four variables; an empty one counts as absent.
+        """Read the five variables; an empty one counts as absent.
 
         Raises:
             AlignZooError: ``ALIGN_ZOO_THREADS`` is no whole number above 0.
@@ -48,4 +53,5 @@ class ServingSettings:
             revision=env.get("ALIGN_ZOO_REVISION") or None,
             threads=int(threads) if threads else None,
             runtime=env.get("ALIGN_ZOO_RUNTIME") or "auto",
+            dtype=env.get("ALIGN_ZOO_DTYPE") or "auto",
         )

@@ -95,6 +95,7 @@ def _service(tower: str, args: Mapping[str, str]) -> Service:
     encoder = load_encoder(
         settings.model,
         runtime=settings.runtime,
+        dtype=settings.dtype,
         device=_device(args, settings.runtime),
         threads=settings.threads,
         revision=settings.revision,
