@@ -2,6 +2,8 @@
 # make demo    a real tritonserver classifies the shipped pictures
 # make test    the whole test suite, against the real tritonserver
 # make lint    ruff and mypy
+# make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
+# make growth  the server against labels, picture size, callers and time (ARGS=...)
 # make constraints   renew constraints.txt with today's versions
 # make clean   remove .venv and what the tools left
 
@@ -18,7 +20,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test lint constraints clean
+.PHONY: setup demo test lint bench growth constraints clean
 
 setup: $(VENV)/.setup
 
@@ -32,6 +34,12 @@ lint: $(VENV)/.test-tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.test-tools
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+growth: $(VENV)/.test-tools
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
 
 $(VENV)/.setup: $(PINS)
 	@test -n "$(PYTHON)" || { echo "align-zoo needs Python 3.11 or 3.12 with venv:" \

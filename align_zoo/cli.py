@@ -52,6 +52,13 @@ def serve(
     runtime: Annotated[
         str, typer.Option(envvar="ALIGN_ZOO_RUNTIME", help="onnx, torch or auto: what is fastest.")
     ] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            envvar="ALIGN_ZOO_DTYPE",
+            help="float32, bfloat16, float16 or auto: float32 on a CPU, half of it on a GPU.",
+        ),
+    ] = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     grpc_port: Annotated[int, typer.Option(min=1, max=65535)] = 8001,
     http_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
@@ -70,6 +77,7 @@ def serve(
             model=model,
             revision=revision,
             runtime=runtime,
+            dtype=dtype,
             host=host,
             grpc_port=grpc_port,
             http_port=http_port,
@@ -92,6 +100,35 @@ def probe(
         well, why = health.explain(health.probe(url, timeout=timeout))
         typer.echo(f"{url}: {why}")
         raise typer.Exit(0 if well else 1)
+
+
+@app.command()
+def bench(
+    url: Annotated[str, typer.Argument(help="The server's gRPC address.")] = "localhost:8001",
+    images: Annotated[
+        Optional[Path], typer.Option(help="Your pictures; else shipped and drawn ones.")
+    ] = None,
+    concurrency: Annotated[
+        Optional[list[int]],
+        typer.Option(min=1, help="Callers at once; may be repeated. 1, 4 and 16 by default."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Of each measurement.")] = 5.0,
+    json: Annotated[Optional[Path], typer.Option(help="JSON to write.")] = None,
+) -> None:
+    """Measure a running server with align-client: exit 1 if it fails or an answer is wrong."""
+    from rich.console import Console
+
+    from align_zoo.serving import bench as benchmark
+
+    with _one_line_errors():
+        options = benchmark.BenchOptions(
+            url=url,
+            images=images,
+            concurrency=concurrency or (1, 4, 16),
+            seconds=seconds,
+            json=json,
+        )
+        raise typer.Exit(benchmark.bench(options, Console()))
 
 
 @app.command()

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Timing", "interleaved"]
+import numpy as np
+
+from benchmarks.results import Row
+
+__all__ = ["Contender", "Timing", "compare", "interleaved", "timed"]
+
+Contender = Callable[[int], "tuple[float, Any]"]
+"""Does its work so many times; the seconds for one, and its last answer."""
 
 
 @dataclass(frozen=True)
@@ -25,30 +32,91 @@ class Timing:
     @property
     def spread(self) -> float:
         """Half the distance of the quartiles, as a share of the median."""
-        low, _, high = statistics.quantiles(self.rounds, n=4)
+        if len(self.rounds) < 2:
+            return 0.0
+        low, _, high = statistics.quantiles(self.rounds, n=4, method="inclusive")
         return (high - low) / 2 / self.median
 
 
+def timed(run: Callable[[], Any]) -> Contender:
+    """A contender that works in this process."""
+
+    def contender(repeats: int) -> tuple[float, Any]:
+        start = time.perf_counter()
+        for _ in range(repeats):
+            answer = run()
+        return (time.perf_counter() - start) / repeats, answer
+
+    return contender
+
+
 def interleaved(
-    contenders: dict[str, Callable[[], Any]], *, rounds: int = 7, seconds: float = 0.5
+    contenders: dict[str, Contender], *, rounds: int = 7, seconds: float = 0.5
 ) -> tuple[dict[str, Timing], dict[str, Any]]:
     """Time each contender in turn, ``rounds`` times, after one run that does not count.
 
     A round repeats what is quick until about ``seconds`` have passed, and takes the mean.
 
     Returns:
-        The timings, and what the uncounted runs returned.
+        The timings, and what the uncounted runs answered.
     """
-    repeats, results = {}, {}
+    repeats, answers = {}, {}
     for name, run in contenders.items():
-        start = time.perf_counter()
-        results[name] = run()  # first calls allocate and fill caches
-        repeats[name] = max(1, round(seconds / (time.perf_counter() - start)))
+        first, answers[name] = run(1)  # first calls allocate and fill caches
+        repeats[name] = max(1, round(seconds / first))
     measured: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
-            start = time.perf_counter()
-            for _ in range(repeats[name]):
-                run()
-            measured[name].append((time.perf_counter() - start) / repeats[name])
-    return {name: Timing(times) for name, times in measured.items()}, results
+            measured[name].append(run(repeats[name])[0])
+    return {name: Timing(times) for name, times in measured.items()}, answers
+
+
+def compare(
+    group: str,
+    what: str,
+    against: str,
+    *,
+    ours: Contender,
+    theirs: Contender,
+    items: int | None = None,
+    tolerance: float = 1e-4,
+    target: float | None = None,
+    at_most: bool = False,
+    rounds: int = 7,
+) -> Row:
+    """Ours beside theirs, once their answers are found equal.
+
+    Args:
+        group: the row's.
+        what: the row's.
+        against: what the other is.
+        ours: one contender.
+        theirs: the other; both answer with an array.
+        items: in a run; the row then tells them per second, else milliseconds.
+        tolerance: the greatest difference of the answers.
+        target: of the ratio.
+        at_most: whether the ratio is how many times as long ours takes.
+        rounds: of each.
+
+    Raises:
+        AssertionError: the answers differ: what is faster by being wrong is not faster.
+    """
+    timings, answers = interleaved({"ours": ours, "theirs": theirs}, rounds=rounds)
+    error = float(np.abs(np.asarray(answers["ours"]) - np.asarray(answers["theirs"])).max())
+    assert error <= tolerance, f"{what}: the answers of {against} differ by {error:.1e}"
+    mine, other = timings["ours"].median, timings["theirs"].median
+    row = Row(
+        group=group,
+        what=what,
+        against=against,
+        unit="/s" if items else "ms",
+        ours=items / mine if items else mine * 1000,
+        theirs=items / other if items else other * 1000,
+        spread=timings["ours"].spread,
+        ratio=mine / other if at_most else other / mine,
+        target=target,
+        at_most=at_most,
+        note=f"answers within {error:.0e}",
+    )
+    print(row.line(), flush=True)
+    return row

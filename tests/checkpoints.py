@@ -7,6 +7,7 @@ Here convolutions and linears get He init and BatchNorm the statistics of a forw
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -76,9 +77,17 @@ def lively_model(config: AlignConfig, *, seed: int = 0, size: int = 75) -> Align
 
 
 def save_checkpoint(
-    model: AlignModel, folder: Path, *, preprocessor: dict | None = None, bin: bool = False
+    model: AlignModel,
+    folder: Path,
+    *,
+    preprocessor: dict | None = None,
+    bin: bool = False,
+    words: Sequence[str] = (),
 ) -> Path:
-    """An ALIGN folder with weights, preprocessor and a WordPiece tokenizer of letters."""
+    """An ALIGN folder with weights, preprocessor and a WordPiece tokenizer of letters.
+
+    ``words`` are further ones that the tokenizer knows as a whole.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if bin:
         torch.save(model.state_dict(), folder / "pytorch_model.bin")
@@ -87,9 +96,10 @@ def save_checkpoint(
         model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor or PREPROCESSOR))
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)] + [str(d) for d in range(10)]
-    words = ["photo", "of", "cat", "dog", "the", "red", "big", "bus", "##s", "##ing"]
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocabulary = [*specials, *letters, *(f"##{c}" for c in letters), *words, ",", ".", "!", "'"]
+    known = ["photo", "of", "cat", "dog", "the", "red", "big", "bus", "##s", "##ing"]
+    vocabulary = [*specials, *letters, *(f"##{c}" for c in letters), *known, ",", ".", "!", "'"]
+    vocabulary += [word for word in dict.fromkeys(words) if word not in vocabulary]
     # The padding token stands where the config says that it does.
     vocabulary.insert(model.config.text_config.pad_token_id, vocabulary.pop(0))
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")

@@ -1,0 +1,97 @@
+"""A closed loop of callers: each waits for its answer before it asks again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Load", "closed_loop"]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a number of callers got. Times are of answered calls only."""
+
+    concurrency: int
+    count: int
+    """Answered calls."""
+    per_second: float
+    """Answered calls of all callers together."""
+    p50: float
+    """Milliseconds, as p95 and p99; NaN if no call was answered."""
+    p95: float
+    p99: float
+    errors: dict[str, int]
+    """How many calls raised what, by the exception's class."""
+
+
+def closed_loop(
+    call: Callable[[int], Any], concurrency: int, seconds: float, *, warm_up: int = 1
+) -> Load:
+    """Let ``concurrency`` threads call, each again as soon as it is answered.
+
+    Caller ``t`` of ``c`` makes the calls number t, t + c, t + 2c, ...: which work is done by whom
+    does not depend on timing. All begin to count together, once everyone's first calls are made.
+
+    Args:
+        call: gets its number, each number once; an exception it raises is counted.
+        concurrency: how many callers, 1 or more.
+        seconds: no call begins later; those under way are waited for. Each caller makes one at
+            least.
+        warm_up: each caller's first calls, which do not count.
+    """
+    begin, stop = threading.Barrier(concurrency), threading.Event()
+
+    def caller(number: int) -> tuple[list[float], Counter[str], float]:
+        for _ in range(warm_up):
+            _attempt(call, number)
+            number += concurrency
+        begin.wait()
+        times: list[float] = []
+        errors: Counter[str] = Counter()
+        start = now = time.perf_counter()
+        while True:
+            error = _attempt(call, number)
+            before, now = now, time.perf_counter()
+            number += concurrency
+            if error is None:
+                times.append(now - before)
+            else:
+                errors[type(error).__name__] += 1
+            if now - start >= seconds or stop.is_set():
+                return times, errors, now - start
+
+    with ThreadPoolExecutor(concurrency) as pool:
+        futures = [pool.submit(caller, number) for number in range(concurrency)]
+        try:
+            results = [future.result() for future in futures]
+        finally:
+            stop.set()  # Ctrl-C: nobody asks again
+    times = np.concatenate([np.array(taken) for taken, _, _ in results])
+    quantiles = np.percentile(times, [50, 95, 99]) * 1000 if len(times) else np.full(3, np.nan)
+    p50, p95, p99 = quantiles.tolist()
+    return Load(
+        concurrency=concurrency,
+        count=len(times),
+        # Each caller's own rate: the last calls end at different times.
+        per_second=sum(len(taken) / lasted for taken, _, lasted in results),
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        errors=dict(sum((errors for _, errors, _ in results), Counter())),
+    )
+
+
+def _attempt(call: Callable[[int], Any], number: int) -> Exception | None:
+    try:
+        call(number)
+    except Exception as error:
+        return error
+    return None

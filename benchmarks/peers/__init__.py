@@ -1,0 +1,9 @@
+"""What align-zoo is compared with, each in an environment or a process of its own."""
+
+from __future__ import annotations
+
+__all__ = ["PeerUnavailable"]
+
+
+class PeerUnavailable(Exception):
+    """A peer cannot be had here, or does not load the checkpoint; with its own words."""

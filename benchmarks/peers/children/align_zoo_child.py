@@ -1,0 +1,47 @@
+"""Ours without a server: ``load_encoder`` as it chooses for the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from protocol import serve
+
+import align_zoo
+
+
+class AlignZoo:
+    """Both towers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.encoder = align_zoo.load_encoder(folder)
+        # Loaded when first asked for otherwise, which a first call would be charged with.
+        _ = self.encoder.image, self.encoder.text
+
+    def about(self) -> dict[str, Any]:
+        """Version and runtime."""
+        return {"align_zoo": align_zoo.__version__, "runtime": self.encoder.explanation}
+
+    def images(self, pixels: np.ndarray) -> np.ndarray:
+        """Unit rows of preprocessed pictures."""
+        return self.encoder.embed_pixels(pixels)
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        """Unit rows of texts."""
+        return self.encoder.embed_texts(texts)
+
+    def pictures(self, paths: list[Path]) -> np.ndarray:
+        """Unit rows of files."""
+        return self.encoder.embed_images(paths)
+
+    def classify(self, picture: Path, labels: list[str]) -> dict[str, float]:
+        """Softmax of cosines divided by the temperature."""
+        cosines = self.encoder.embed_texts(labels) @ self.encoder.embed_images([picture])[0]
+        logits = cosines.astype(np.float64) / self.encoder.temperature
+        weights = np.exp(logits - logits.max())
+        return dict(zip(labels, (weights / weights.sum()).tolist(), strict=True))
+
+
+if __name__ == "__main__":
+    serve(AlignZoo)

@@ -1,0 +1,80 @@
+"""A contender's side of the talk: a request a line on stdin, an answer a line on stdout.
+
+Arrays go through files. It needs numpy only, so that any peer's environment can run it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Contender(Protocol):
+    """What is timed."""
+
+    def about(self) -> dict[str, Any]:
+        """Versions and settings."""
+
+    def images(self, pixels: np.ndarray) -> np.ndarray:
+        """Unit rows [N, D] of preprocessed pictures [N, 3, H, W]."""
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        """Unit rows [N, D]."""
+
+    def pictures(self, paths: list[Path]) -> np.ndarray:
+        """Unit rows [N, D] of encoded files."""
+
+    def classify(self, picture: Path, labels: list[str]) -> dict[str, float]:
+        """A probability a label."""
+
+
+def serve(load: Callable[[Path], Contender]) -> None:
+    """Load the folder named on the command line, and answer until stdin ends."""
+    # Whatever a library prints belongs in the log, not between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    folder, files = Path(sys.argv[1]), Path(sys.argv[2])
+    contender: Contender | None = None
+    for number in count():
+        try:
+            if contender is None:
+                contender = load(folder)
+                answer: dict[str, Any] = {"about": contender.about()}
+            else:
+                line = sys.stdin.readline()
+                if not line:
+                    return
+                answer = _answer(contender, json.loads(line), files / f"{number}-rows.npy")
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _answer(contender: Contender, request: dict[str, Any], rows: Path) -> dict[str, Any]:
+    do: Callable[..., Any] = getattr(contender, request["do"])
+    arguments: list[Any]
+    if request["do"] == "images":
+        arguments = [np.load(request["pixels"])]
+    elif request["do"] == "texts":
+        arguments = [request["texts"]]
+    elif request["do"] == "pictures":
+        arguments = [[Path(path) for path in request["paths"]]]
+    else:
+        arguments = [Path(request["picture"]), request["labels"]]
+    begin = time.perf_counter()
+    for _ in range(request["repeats"]):
+        result = do(*arguments)
+    seconds = (time.perf_counter() - begin) / request["repeats"]
+    if isinstance(result, np.ndarray):
+        np.save(rows, result)
+        return {"seconds": seconds, "rows": str(rows)}
+    return {"seconds": seconds, "scores": result}

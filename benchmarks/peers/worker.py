@@ -1,0 +1,168 @@
+"""One contender in a process of its own, which times itself: contenders can take turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmarks.peers.environment import environment
+from benchmarks.peers.memory import memory_of, memory_of_tree
+
+__all__ = ["Worker", "WorkerError", "memory_of_tree", "quiet"]
+
+_CHILDREN = Path(__file__).with_name("children")
+
+
+class WorkerError(RuntimeError):
+    """A contender failed; with its traceback, or its last words when it died."""
+
+
+def quiet(env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """``env`` for every contender alike.
+
+    Waiting threads do not spin, which would take the cores from whoever else runs; no model hub.
+    """
+    return {**env, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
+
+
+class Worker:
+    """A contender that has loaded ``folder``; a context manager that ends it.
+
+    Args:
+        kind: transformers' AlignModel and pipeline, or our encoder without a server.
+        folder: a checkpoint in Hugging Face's ALIGN format.
+        python: what runs it; transformers' own environment, or this Python for ours.
+
+    Raises:
+        WorkerError: it cannot load the folder, or later, cannot answer.
+        PeerUnavailable: its environment cannot be made.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["transformers", "align_zoo"],
+        folder: Path,
+        python: Path | None = None,
+    ) -> None:
+        self.name = kind
+        own = environment("transformers") if kind == "transformers" else Path(sys.executable)
+        self._numbers = count()
+        self._stack = tempfile.TemporaryDirectory(prefix=f"bench-{kind}-")
+        self._files = Path(self._stack.name)
+        self._log = self._files / "log"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [python or own, _CHILDREN / f"{kind}_child.py", folder.absolute(), self._files],
+                env=quiet(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        try:
+            self.about: dict[str, Any] = self._listen()["about"]
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Of the contender's process."""
+        return self._process.pid
+
+    def images(self, pixels: np.ndarray, repeats: int = 1) -> tuple[float, np.ndarray]:
+        """Seconds a repeat, and unit rows [N, D] of pixels [N, 3, H, W] float32."""
+        file = self._files / f"{next(self._numbers)}-pixels.npy"
+        np.save(file, pixels)
+        try:
+            return self._rows({"do": "images", "pixels": str(file), "repeats": repeats})
+        finally:
+            file.unlink()
+
+    def texts(self, texts: Sequence[str], repeats: int = 1) -> tuple[float, np.ndarray]:
+        """Seconds a repeat, and unit rows [N, D]; tokenising is part of it."""
+        return self._rows({"do": "texts", "texts": list(texts), "repeats": repeats})
+
+    def pictures(self, paths: Sequence[Path], repeats: int = 1) -> tuple[float, np.ndarray]:
+        """Seconds a repeat, and unit rows [N, D] of encoded files: decoding is part of it."""
+        names = [str(path.absolute()) for path in paths]
+        return self._rows({"do": "pictures", "paths": names, "repeats": repeats})
+
+    def classify(
+        self, picture: Path, labels: Sequence[str], repeats: int = 1
+    ) -> tuple[float, dict[str, float]]:
+        """Seconds a repeat, and the labels' probabilities."""
+        answer = self._ask(
+            {
+                "do": "classify",
+                "picture": str(picture.absolute()),
+                "labels": list(labels),
+                "repeats": repeats,
+            }
+        )
+        return answer["seconds"], answer["scores"]
+
+    def memory(self) -> int:
+        """Bytes that its process takes now (proportional set size)."""
+        return memory_of(self.pid)
+
+    def close(self) -> None:
+        """End it."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):  # it died with a request unread
+                pipe.close()
+        self._process.terminate()
+        self._process.wait()
+        self._stack.cleanup()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _rows(self, request: dict[str, Any]) -> tuple[float, np.ndarray]:
+        answer = self._ask(request)
+        rows = np.load(answer["rows"])
+        Path(answer["rows"]).unlink()
+        return answer["seconds"], rows
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            raise WorkerError(self._obituary()) from None
+        return self._listen()
+
+    def _listen(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise WorkerError(self._obituary())
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(f"{self.name} failed:\n{answer['error']}")
+        return answer
+
+    def _obituary(self) -> str:
+        code = self._process.wait()
+        words = self._log.read_text(errors="replace").strip().splitlines()[-15:]
+        return "\n".join([f"{self.name}'s process ended with exit code {code}", *words])

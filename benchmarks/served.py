@@ -1,0 +1,238 @@
+"""The server beside other servers of the same folder, and beside its own bare towers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from align_client import AlignClient
+from align_zoo.preprocess import decode_image
+from align_zoo.runtime.load import load_encoder
+from benchmarks import perf_analyzer
+from benchmarks.contenders import fresh_labels, latency, share, throughput
+from benchmarks.inputs import labels, photos
+from benchmarks.measure import Contender, compare, interleaved
+from benchmarks.peers import PeerUnavailable
+from benchmarks.peers.worker import Worker
+from benchmarks.results import Row
+
+__all__ = ["analyzer_rows", "bare_rows", "classify_rows", "peer_rows"]
+
+SECONDS = 6.0
+"""Of load, each turn."""
+SAME_PIXELS = 1e-4
+OTHER_PIXELS = 5e-2
+"""Where the other's processor resizes by another library: unit vectors differ by this much."""
+
+EmbedImage = Callable[[bytes], np.ndarray]
+EmbedTexts = Callable[[Sequence[str]], np.ndarray]
+
+
+def peer_rows(
+    client: AlignClient,
+    against: str,
+    embed_image: EmbedImage,
+    embed_texts: EmbedTexts,
+    *,
+    images: dict[int, float | None],
+    labels_at_once: dict[int, float | None],
+    rounds: int,
+) -> list[Row]:
+    """Pictures by so many callers, and new labels so many in a call, each with its target."""
+    files, check, texts = photos(32), photos(1, seed=9)[0], labels(4)
+    rows = []
+    for concurrency, target in images.items():
+        rows.append(
+            compare(
+                "served images",
+                f"concurrency {concurrency}",
+                against,
+                ours=throughput(
+                    lambda i: client.embed_image(files[i % len(files)]),
+                    lambda: client.embed_image(check)[0],
+                    concurrency,
+                    SECONDS,
+                ),
+                theirs=throughput(
+                    lambda i: embed_image(files[i % len(files)]),
+                    lambda: embed_image(check),
+                    concurrency,
+                    SECONDS,
+                ),
+                items=1,
+                tolerance=OTHER_PIXELS,
+                target=target,
+                rounds=rounds,
+            )
+        )
+    for count, target in labels_at_once.items():
+        new = fresh_labels(count)
+        rows.append(
+            compare(
+                "served labels",
+                "1 at a time" if count == 1 else f"{count} in a call",
+                against,
+                ours=throughput(
+                    lambda _, new=new: client.embed_text(next(new)),
+                    lambda: client.embed_text(texts),
+                    1,
+                    SECONDS,
+                ),
+                theirs=throughput(
+                    lambda _, new=new: embed_texts(next(new)),
+                    lambda: embed_texts(texts),
+                    1,
+                    SECONDS,
+                ),
+                items=count,
+                target=target,
+                rounds=rounds,
+            )
+        )
+    return rows
+
+
+def analyzer_rows(ours: str, theirs: str, *, rounds: int) -> list[Row]:
+    """NVIDIA's load generator on both servers; nothing if it cannot be had, and why."""
+    files = photos(16)
+
+    def load(url: str, model: str, concurrency: int) -> Contender:
+        def contender(_: int) -> tuple[float, np.ndarray]:
+            measured = perf_analyzer.measure(url, model, "IMAGE", files, concurrency, SECONDS)
+            assert not measured.errors, f"{model}: {measured.errors} calls failed"
+            return 1 / measured.per_second, np.zeros(1)  # it keeps no answers
+
+        return contender
+
+    rows = []
+    for concurrency in (1, 4, 16):
+        try:
+            rows.append(
+                compare(
+                    "served images",
+                    f"concurrency {concurrency}, perf_analyzer",
+                    "Triton wrapping transformers",
+                    ours=load(ours, "align_image", concurrency),
+                    theirs=load(theirs, "hf_image", concurrency),
+                    items=1,
+                    rounds=min(rounds, 3),
+                )
+            )
+        except PeerUnavailable as error:
+            print(f"perf_analyzer cannot be had: {error}", flush=True)
+            break
+    return rows
+
+
+def bare_rows(client: AlignClient, ours: Worker, folder: Path, *, rounds: int) -> list[Row]:
+    """What serving costs: the same pictures through the tower alone, in a process of its own."""
+    files = photos(16)
+    transform = load_encoder(folder).transform
+    pixels = np.stack([transform.to_array(decode_image(data)) for data in files])
+    row = compare(
+        "serving",
+        "images, concurrency 8",
+        "our bare tower",
+        ours=throughput(
+            lambda i: client.embed_image(files[i % 16]),
+            lambda: client.embed_image(files[0])[0],
+            8,
+            SECONDS,
+        ),
+        theirs=share(partial(ours.images, pixels), len(pixels)),
+        items=1,
+        tolerance=SAME_PIXELS,
+        target=0.93,
+        rounds=rounds,
+    )
+    return [row, _added_latency(client, ours, transform.to_array, rounds)]
+
+
+def _added_latency(
+    client: AlignClient, ours: Worker, to_array: Callable[..., np.ndarray], rounds: int
+) -> Row:
+    """In short turns: what a noisy machine does to the one, it does to the other."""
+    small = photos(1, width=96, height=64)[0]
+    pixels = to_array(decode_image(small))[None]
+    timings, answers = interleaved(
+        {
+            "served": latency(
+                lambda _: client.embed_image(small), lambda: client.embed_image(small), 0.4
+            ),
+            "bare": partial(ours.images, pixels),
+        },
+        rounds=6 * rounds,
+        seconds=0.4,
+    )
+    error = float(np.abs(answers["served"] - answers["bare"]).max())
+    assert error <= SAME_PIXELS, f"served and bare answers differ by {error:.1e}"
+    pairs = zip(timings["served"].rounds, timings["bare"].rounds, strict=True)
+    row = Row(
+        group="serving",
+        what="added latency of one small image, p50",
+        against="our bare tower",
+        unit="ms",
+        ours=1000 * float(np.median([served - bare for served, bare in pairs])),
+        theirs=1000 * timings["bare"].median,
+        target=6.0,
+        at_most=True,
+        note="median of the differences of neighbouring turns",
+    )
+    print(row.line(), flush=True)
+    return row
+
+
+def classify_rows(client: AlignClient, pipeline: Worker, photo: Path, *, rounds: int) -> list[Row]:
+    """One picture among labels that are new, and that have been seen."""
+    seen, known = labels(1000, seed=77), {1000: labels(1000, seed=77), 2: labels(2, seed=77)}
+    client.classify(photo, seen)
+
+    def classified(count: int) -> Any:
+        return latency(
+            lambda _: client.classify(photo, known[count]), lambda: np.zeros(1), SECONDS / 2
+        )
+
+    rows = [
+        compare(
+            "classify",
+            "1000 labels already seen",
+            "2 labels already seen",
+            ours=classified(1000),
+            theirs=classified(2),
+            target=1.05,
+            at_most=True,
+            rounds=rounds,
+        )
+    ]
+    new = fresh_labels(1000)
+
+    def ours(_: int) -> tuple[float, np.ndarray]:
+        texts = next(new)
+        seconds, _ = latency(lambda _: client.classify(photo, texts), lambda: np.zeros(1), 0.0)(1)
+        return seconds, _scores({p.label: p.score for p in client.classify(photo, seen)}, seen)
+
+    def theirs(_: int) -> tuple[float, np.ndarray]:
+        seconds, scores = pipeline.classify(photo, seen)
+        return seconds, _scores(scores, seen)
+
+    rows.append(
+        compare(
+            "classify",
+            "1000 new labels, one photo",
+            "transformers' zero-shot pipeline",
+            ours=ours,
+            theirs=theirs,
+            tolerance=OTHER_PIXELS,
+            target=6.0,
+            rounds=2,
+        )
+    )
+    return rows
+
+
+def _scores(scores: dict[str, float], order: Sequence[str]) -> np.ndarray:
+    return np.array([scores[label] for label in order])

@@ -1,0 +1,110 @@
+"""The parts of the comparison: which contenders run, and what is asked of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from align_client import AlignClient
+from benchmarks.inputs import photos, write_photos
+from benchmarks.peers import PeerUnavailable, infinity, triton_transformers
+from benchmarks.peers.worker import Worker
+from benchmarks.results import Row
+from benchmarks.served import analyzer_rows, bare_rows, classify_rows, peer_rows
+from benchmarks.start import memory_row, serving, start_rows
+from benchmarks.towers import tower_rows
+
+__all__ = ["PARTS", "Part"]
+
+Part = Callable[[Path, int, int], "list[Row]"]
+"""A checkpoint folder, the image tower's input size and the number of turns, to rows."""
+
+_PATIENCE = 600.0
+
+
+def towers(folder: Path, size: int, rounds: int) -> list[Row]:
+    """Both towers without a server."""
+    with Worker("align_zoo", folder) as ours, Worker("transformers", folder) as theirs:
+        return tower_rows(folder, ours, theirs, size=size, rounds=rounds)
+
+
+def against_triton(folder: Path, _: int, rounds: int) -> list[Row]:
+    """A Triton model that wraps transformers, asked by our kind of client and perf_analyzer."""
+    with tempfile.TemporaryDirectory() as scratch, triton_transformers.running(folder) as peer:
+        log = Path(scratch) / "serve.log"
+        with serving(folder, log) as (_, url, _), AlignClient(url, timeout=_PATIENCE) as client:
+            rows = peer_rows(
+                client,
+                "Triton wrapping transformers",
+                peer.embed_image,
+                peer.embed_texts,
+                images={1: None, 4: None, 16: None},
+                labels_at_once={1: None, 100: None},
+                rounds=rounds,
+            )
+            return rows + analyzer_rows(url, peer.grpc_url, rounds=rounds)
+
+
+def against_infinity(folder: Path, _: int, rounds: int) -> list[Row]:
+    """infinity on the same folder; where it does not load it, its words."""
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / "serve.log"
+        try:
+            with (
+                infinity.running(folder) as peer,
+                serving(folder, log) as (_, url, _),
+                AlignClient(url, timeout=_PATIENCE) as client,
+            ):
+                return peer_rows(
+                    client,
+                    "infinity",
+                    lambda data: peer.embed_images([data])[0],
+                    peer.embed_texts,
+                    images={1: 2.0, 8: 2.2},
+                    labels_at_once={1: 3.0, 100: 1.4},
+                    rounds=rounds,
+                )
+        except PeerUnavailable as error:
+            print(f"infinity does not serve {folder}: {error}", flush=True)
+            return []
+
+
+def serving_itself(folder: Path, _: int, rounds: int) -> list[Row]:
+    """What serving adds to our own towers, and what it takes."""
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        serving(folder, Path(scratch) / "serve.log") as (process, url, _),
+    ):
+        with Worker("transformers", folder) as theirs:
+            memory = memory_row(folder, process.pid, url, theirs)
+        with Worker("align_zoo", folder) as ours, AlignClient(url, timeout=_PATIENCE) as client:
+            return [memory, *bare_rows(client, ours, folder, rounds=rounds)]
+
+
+def classify(folder: Path, _: int, rounds: int) -> list[Row]:
+    """Zero-shot classification from end to end."""
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        serving(folder, Path(scratch) / "serve.log") as (_, url, _),
+        AlignClient(url, timeout=_PATIENCE) as client,
+        Worker("transformers", folder) as pipeline,
+    ):
+        (photo,) = write_photos(Path(scratch) / "photos", photos(1))
+        return classify_rows(client, pipeline, photo, rounds=rounds)
+
+
+def start(folder: Path, _: int, rounds: int) -> list[Row]:
+    """Seconds from the command to the first answer."""
+    return start_rows(folder, rounds=min(rounds, 3))
+
+
+PARTS: dict[str, Part] = {
+    "towers": towers,
+    "infinity": against_infinity,
+    "triton": against_triton,
+    "serving": serving_itself,
+    "classify": classify,
+    "start": start,
+}
+"""By name, in the order of the table."""

@@ -1,0 +1,242 @@
+"""Load in a closed loop, and `align-zoo bench` on a real server."""
+
+import io
+import itertools
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+from typer.testing import CliRunner
+
+from align_client import AlignClient
+from align_zoo import AlignZooError
+from align_zoo.cli import app
+from align_zoo.serving.bench import BenchOptions, bench
+from align_zoo.serving.bench_inputs import Checked, WrongAnswer, drawn_photo, new_labels, pictures
+from align_zoo.serving.bench_report import Report
+from align_zoo.serving.load import Load, closed_loop
+
+ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")
+
+
+@pytest.mark.parametrize(("callers", "warm_up"), [(1, 0), (3, 1), (8, 2)])
+def test_every_call_has_a_number_of_its_own_and_the_first_do_not_count(callers, warm_up):
+    numbers = []
+    load = closed_loop(numbers.append, callers, 0.01, warm_up=warm_up)
+    assert len(set(numbers)) == len(numbers) == load.count + callers * warm_up
+    for first in range(callers):
+        own = sorted(n for n in numbers if n % callers == first)
+        assert own == list(range(first, first + callers * len(own), callers))
+
+
+def test_as_many_calls_are_under_way_as_there_are_callers():
+    together = threading.Barrier(5)
+    load = closed_loop(lambda _: together.wait(30), 5, 0.0)
+    assert (load.count, load.errors) == (5, {})
+
+
+def test_rate_and_times_are_those_of_the_calls():
+    start = time.perf_counter()
+    load = closed_loop(lambda _: time.sleep(0.02), 4, 0.2, warm_up=0)
+    passed = time.perf_counter() - start
+    assert 20 <= load.p50 <= load.p95 <= load.p99 <= 1000 * passed
+    assert load.count / passed <= load.per_second <= 4 / 0.02
+
+
+def test_a_call_that_outlasts_the_time_is_waited_for():
+    load = closed_loop(lambda _: time.sleep(0.1), 1, 0.0, warm_up=0)
+    assert load.count == 1
+    assert load.p50 >= 100
+    assert load.per_second <= 1 / 0.1
+
+
+def test_errors_are_counted_by_their_kind_and_are_no_answers():
+    def call(i):
+        if i % 3:
+            raise (KeyError, ValueError)[i % 3 - 1]
+
+    load = closed_loop(call, 1, 0.01, warm_up=0)
+    assert load.errors.keys() == {"ValueError", "KeyError"}
+    assert abs(load.errors["ValueError"] - load.count) <= 1
+
+
+def test_nothing_answered_has_no_times():
+    load = closed_loop(lambda _: 1 / 0, 2, 0.0)
+    assert (load.count, load.per_second, load.errors) == (0, 0.0, {"ZeroDivisionError": 2})
+    assert np.isnan([load.p50, load.p95, load.p99]).all()
+
+
+def test_an_answer_that_differs_from_the_first_is_wrong():
+    vectors = np.eye(4, dtype=np.float32)
+    answers = {"a": vectors[:1], "b": vectors[1:2]}
+    check = Checked(lambda item: answers[item], ["a", "b"])
+    for number in range(4):
+        check(number)
+    answers["b"] = answers["a"]
+    check(4)
+    with pytest.raises(WrongAnswer):
+        check(5)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+def test_rounding_is_no_wrong_answer(noise):
+    answers = itertools.cycle([np.array([[1.0, 0.0]]), np.array([[1.0, noise]])])
+    check = Checked(lambda _: next(answers), ["a"])
+    check(0)
+    check(1)
+
+
+def test_no_number_at_all_is_a_wrong_answer():
+    answers = iter([np.ones((1, 1)), np.full((1, 1), np.nan)])
+    check = Checked(lambda _: next(answers), ["a"])
+    check(0)
+    with pytest.raises(WrongAnswer):
+        check(1)
+
+
+def test_new_labels_are_new_every_time():
+    assert len({*new_labels(1000), *new_labels(1000)}) == 2000
+
+
+def test_a_drawn_photo_has_its_size_and_the_weight_of_a_photo():
+    data = drawn_photo(640, 480)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.size) == ("JPEG", (640, 480))
+    assert 0.15 < len(data) / (640 * 480) < 1
+
+
+def test_a_folders_pictures_are_found_below_it(tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "one.JPG").write_bytes(drawn_photo(64, 48))
+    (tmp_path / "notes.txt").write_text("not a picture")
+    (found,) = pictures(tmp_path).values()
+    assert found == [drawn_photo(64, 48)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"), [("", "holds no pictures"), ("x", "there is no folder")]
+)
+def test_no_pictures_are_named(tmp_path, folder, why):
+    with pytest.raises(AlignZooError, match=why) as error:
+        pictures(tmp_path / folder)
+    assert str(tmp_path / folder) in str(error.value)
+
+
+def report(*loads):
+    served = {"checkpoint": "aa", "width": 8, "image": "onnx", "text": "onnx"}
+    client = {"cpu": "x", "cores": 2, "python": "3"}
+    return Report("here:1", served, client, len(loads), [("work", load) for load in loads])
+
+
+ANSWERED = Load(1, 10, 5.0, 1.0, 2.0, 3.0, {})
+
+
+@pytest.mark.parametrize(
+    ("load", "sound"),
+    [
+        (ANSWERED, True),
+        (Load(1, 10, 5.0, 1.0, 2.0, 3.0, {"Overloaded": 3}), True),
+        (Load(1, 10, 5.0, 1.0, 2.0, 3.0, {"WrongAnswer": 1}), False),
+        (Load(1, 0, 0.0, np.nan, np.nan, np.nan, {"ServerUnavailable": 9}), False),
+    ],
+)
+def test_wrong_answers_and_none_at_all_are_not_sound(load, sound):
+    assert report(ANSWERED, load).sound is sound
+
+
+def test_a_report_is_json_even_where_nothing_was_answered():
+    rows = report(Load(1, 0, 0.0, np.nan, np.nan, np.nan, {"Overloaded": 2})).content()["rows"]
+    (row,) = json.loads(json.dumps(rows, allow_nan=False))
+    assert (row["p50"], row["per_second"], row["errors"]) == (None, 0.0, {"Overloaded": 2})
+
+
+def test_bench_measures_a_running_server(server, tmp_path, pictures):
+    (tmp_path / "mine").mkdir()
+    for i, data in enumerate(pictures):
+        (tmp_path / "mine" / f"{i}.png").write_bytes(data)
+    command = ["bench", server.grpc_url, "--seconds=0.05", "--concurrency=1", "--concurrency=3"]
+    files = [f"--images={tmp_path / 'mine'}", f"--json={tmp_path / 'found.json'}"]
+    done = CliRunner().invoke(app, [*command, *files])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    with AlignClient(server.grpc_url) as client:
+        width = client.embed_text("a").shape[1]
+    assert found["complete"]
+    assert found["served"]["width"] == width
+    assert found["served"]["image"].startswith("onnx")
+    assert found["served"]["text"].startswith("onnx")
+    assert found["served"]["checkpoint"] in done.stdout
+    assert [(row["what"], row["concurrency"]) for row in found["rows"]] == [
+        ("a picture of mine", 1),
+        ("a picture of mine", 3),
+        ("a new label", 1),
+        ("a new label", 3),
+        ("a label seen before", 1),
+        ("a label seen before", 3),
+        ("a picture among 1000 new labels", 1),
+        ("a picture among the same 1000", 1),
+    ]
+    for row in found["rows"]:
+        assert row["count"] >= 1
+        assert row["errors"] == {}
+        assert 0 < row["p50"] <= row["p95"] <= row["p99"]
+    cold, warm = found["rows"][-2:]
+    assert cold["count"] == 1
+    assert warm["p50"] < cold["p50"]
+
+
+def test_a_picture_that_the_server_refuses_is_counted_by_its_error(server, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    console = Console(file=io.StringIO(), width=200)
+    options = BenchOptions(server.grpc_url, tmp_path, concurrency=(1,), seconds=0.01)
+    assert bench(options, console) == 1
+    assert " InvalidInput" in console.file.getvalue()
+    assert "NOT SOUND" in console.file.getvalue()
+
+
+def test_ctrl_c_prints_what_was_measured_so_far(server):
+    command = [str(ALIGN_ZOO), "bench", server.grpc_url, "--seconds=1", "--concurrency=1"]
+    # A script's children would ignore Ctrl-C without it.
+    process = subprocess.Popen(
+        ["env", "--default-signal=INT", *command],
+        env={**os.environ, "TTY_COMPATIBLE": "1"},  # the bar on stderr is drawn as it goes on
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    seen = ""
+    while "1/6" not in seen:
+        seen += process.stderr.read(1) or pytest.fail(seen)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    output = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    assert re.search(r"stopped: [1-5] of 6 measurements were made", output)
+    assert "a shipped" in output  # the name goes on in the next line
+
+
+def test_no_server_is_1_and_one_sentence():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{unused.getsockname()[1]}"
+        done = CliRunner().invoke(app, ["bench", url])
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"align-zoo: {url} cannot be reached")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_measured(tmp_path):
+    path = tmp_path / "nowhere" / "found.json"
+    with pytest.raises(AlignZooError, match="there is no such folder"):
+        bench(BenchOptions("localhost:1", json=path), Console(file=io.StringIO()))
