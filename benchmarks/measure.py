@@ -79,7 +79,7 @@ def compare(
     ours: Contender,
     theirs: Contender,
     items: int | None = None,
-    tolerance: float = 1e-4,
+    tolerance: float | None = 1e-4,
     target: float | None = None,
     at_most: bool = False,
     rounds: int = 7,
@@ -93,7 +93,7 @@ def compare(
         ours: one contender.
         theirs: the other; both answer with an array.
         items: in a run; the row then tells them per second, else milliseconds.
-        tolerance: the greatest difference of the answers.
+        tolerance: the greatest difference of the answers; None if there are none to compare.
         target: of the ratio.
         at_most: whether the ratio is how many times as long ours takes.
         rounds: of each.
@@ -102,8 +102,11 @@ def compare(
         AssertionError: the answers differ: what is faster by being wrong is not faster.
     """
     timings, answers = interleaved({"ours": ours, "theirs": theirs}, rounds=rounds)
-    error = float(np.abs(np.asarray(answers["ours"]) - np.asarray(answers["theirs"])).max())
-    assert error <= tolerance, f"{what}: the answers of {against} differ by {error:.1e}"
+    note = ""
+    if tolerance is not None:
+        error = float(np.abs(np.asarray(answers["ours"]) - np.asarray(answers["theirs"])).max())
+        assert error <= tolerance, f"{what}: the answers of {against} differ by {error:.1e}"
+        note = f"answers within {error:.0e}"
     mine, other = timings["ours"].median, timings["theirs"].median
     row = Row(
         group=group,
@@ -116,7 +119,7 @@ def compare(
         ratio=mine / other if at_most else other / mine,
         target=target,
         at_most=at_most,
-        note=f"answers within {error:.0e}",
+        note=note,
     )
     print(row.line(), flush=True)
     return row

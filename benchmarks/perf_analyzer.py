@@ -42,10 +42,8 @@ class Load:
     """0: perf_analyzer gives no figures after an error."""
 
 
-def measure(
-    url: str, model: str, input_name: str, items: list[bytes], concurrency: int, seconds: float
-) -> Load:
-    """Ask ``model`` at gRPC ``url`` for one item a request, for about ``seconds``.
+def measure(url: str, model: str, input_name: str, items: list[bytes], concurrency: int) -> Load:
+    """Ask ``model`` at gRPC ``url`` for one item a request, in three windows.
 
     Args:
         url: "localhost:8001".
@@ -53,7 +51,6 @@ def measure(
         input_name: of its only input.
         items: sent in turn.
         concurrency: requests under way at any time.
-        seconds: after its warm-up.
 
     Raises:
         PeerUnavailable: there is no perf_analyzer here.
@@ -70,7 +67,9 @@ def measure(
                 *("-u", url, "-i", "grpc", "-m", model),
                 *("--input-data", data, "--shape", f"{input_name}:1"),
                 *("--concurrency-range", str(concurrency)),
-                *("--measurement-interval", str(max(1, round(seconds * 1000 / _WINDOWS)))),
+                # By count: a slow model answers no batch within seconds.
+                *("--measurement-mode", "count_windows"),
+                *("--measurement-request-count", str(max(8, 2 * concurrency))),
                 # Whatever the windows say: we show the spread ourselves.
                 *("--stability-percentage", "999", "--max-trials", str(_WINDOWS)),
                 *("-f", report),

@@ -30,20 +30,32 @@ def towers(folder: Path, size: int, rounds: int) -> list[Row]:
 
 
 def against_triton(folder: Path, _: int, rounds: int) -> list[Row]:
-    """A Triton model that wraps transformers, asked by our kind of client and perf_analyzer."""
-    with tempfile.TemporaryDirectory() as scratch, triton_transformers.running(folder) as peer:
-        log = Path(scratch) / "serve.log"
-        with serving(folder, log) as (_, url, _), AlignClient(url, timeout=_PATIENCE) as client:
-            rows = peer_rows(
-                client,
-                "Triton wrapping transformers",
-                peer.embed_image,
-                peer.embed_texts,
-                images={1: None, 4: None, 16: None},
-                labels_at_once={1: None, 100: None},
-                rounds=rounds,
-            )
-            return rows + analyzer_rows(url, peer.grpc_url, rounds=rounds)
+    """A Triton model that wraps transformers, asked by the same kind of client."""
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        triton_transformers.running(folder) as peer,
+        serving(folder, Path(scratch) / "serve.log") as (_, url, _),
+        AlignClient(url, timeout=_PATIENCE) as client,
+    ):
+        return peer_rows(
+            client,
+            "Triton wrapping transformers",
+            peer.embed_image,
+            peer.embed_texts,
+            images={1: None, 4: None, 16: None},
+            labels_at_once={1: None, 100: None},
+            rounds=rounds,
+        )
+
+
+def by_perf_analyzer(folder: Path, _: int, rounds: int) -> list[Row]:
+    """The same two servers under NVIDIA's load generator."""
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        triton_transformers.running(folder) as peer,
+        serving(folder, Path(scratch) / "serve.log") as (_, url, _),
+    ):
+        return analyzer_rows(url, peer.grpc_url, rounds=min(rounds, 3))
 
 
 def against_infinity(folder: Path, _: int, rounds: int) -> list[Row]:
@@ -103,6 +115,7 @@ PARTS: dict[str, Part] = {
     "towers": towers,
     "infinity": against_infinity,
     "triton": against_triton,
+    "perf_analyzer": by_perf_analyzer,
     "serving": serving_itself,
     "classify": classify,
     "start": start,

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.peers import PeerUnavailable
 from benchmarks.peers.environment import environment
-from benchmarks.peers.worker import quiet
+from benchmarks.peers.worker import as_installed
 
 __all__ = ["InfinityServer", "running"]
 
@@ -126,7 +126,7 @@ def _command(python: Path, folder: Path, port: int) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {**quiet(), "DO_NOT_TRACK": "1", "COLUMNS": "200"}
+    return {**as_installed(), "DO_NOT_TRACK": "1", "COLUMNS": "200"}
 
 
 def _wait_until_answering(

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.peers.environment import environment
 from benchmarks.peers.memory import memory_of, memory_of_tree
 
-__all__ = ["Worker", "WorkerError", "memory_of_tree", "quiet"]
+__all__ = ["Worker", "WorkerError", "as_installed", "memory_of_tree"]
 
 _CHILDREN = Path(__file__).with_name("children")
 
@@ -28,12 +28,10 @@ class WorkerError(RuntimeError):
     """A contender failed; with its traceback, or its last words when it died."""
 
 
-def quiet(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """``env`` for every contender alike.
-
-    Waiting threads do not spin, which would take the cores from whoever else runs; no model hub.
-    """
-    return {**env, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
+def as_installed(env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """``env`` for every contender alike: OpenMP as it comes, and no model hub."""
+    kept = {name: value for name, value in env.items() if not name.startswith("OMP_")}
+    return {**kept, "HF_HUB_OFFLINE": "1"}
 
 
 class Worker:
@@ -64,7 +62,7 @@ class Worker:
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [python or own, _CHILDREN / f"{kind}_child.py", folder.absolute(), self._files],
-                env=quiet(),
+                env=as_installed(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -23,7 +23,7 @@ from align_zoo.errors import AlignZooError
 from align_zoo.serving.launcher import ServerProcess
 from align_zoo.serving.options import ServeOptions
 from benchmarks.peers import PeerUnavailable
-from benchmarks.peers.worker import quiet
+from benchmarks.peers.worker import as_installed
 
 __all__ = ["TritonPeer", "running"]
 
@@ -74,7 +74,8 @@ def running(folder: Path) -> Iterator[TritonPeer]:
         log = Path(place) / "log"
         options = ServeOptions(repository=_REPOSITORY).on_free_ports()
         try:
-            with patch.dict(os.environ, quiet() | {"HF_ALIGN_FOLDER": str(folder.absolute())}):
+            env = as_installed() | {"HF_ALIGN_FOLDER": str(folder.absolute())}
+            with patch.dict(os.environ, env, clear=True):
                 server = ServerProcess(options, log=log)
         except AlignZooError as error:
             raise PeerUnavailable(str(error)) from error

@@ -1,0 +1,15 @@
+"""The figures on the README are those of the results file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.results import read_rows, table
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readme_shows_the_table_of_the_results():
+    _, parts = read_rows(ROOT / "benchmarks/results/cpu.json")
+    rows = [row for rows in parts.values() for row in rows]
+    assert table(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
