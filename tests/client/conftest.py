@@ -1,7 +1,8 @@
 """The Triton of puppets that the client's tests share."""
 
 import pytest
-from puppets import Puppets, wait_until, write_model
+from puppets import Puppets, write_model
+from waiting import wait_until
 
 from align_client import AlignClient, AlignClientError, ModelUnavailable
 from align_zoo.serving.launcher import ServerProcess

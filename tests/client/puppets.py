@@ -1,10 +1,10 @@
 """A real Triton whose models do as they are told (puppet_model.py)."""
 
 import shutil
-import time
 from pathlib import Path
 
 import tritonclient.grpc
+from waiting import wait_until
 
 CONFIG = """
 backend: "python"
@@ -54,10 +54,3 @@ class Puppets:
         self.loaded.pop(name, None)
         self.control.unload_model(name)
         wait_until(lambda: not self.control.is_model_ready(name))
-
-
-def wait_until(true, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

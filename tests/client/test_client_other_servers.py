@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from puppets import wait_until
+from waiting import wait_until
 
 from align_client import (
     AlignClient,

@@ -19,15 +19,19 @@ def ask(client, model, items, **options):
     return client.infer(model, request(model, items), client_timeout=60, **options)
 
 
-def ask_at_once(client, model, requests):
-    """All requests before the first answer; for each its embeddings [N, D] or its error."""
+def ask_at_once(client, model, requests, timeouts=()):
+    """All requests before the first answer; for each its embeddings [N, D] or its error.
+
+    ``timeouts`` are those of the first requests, in seconds; the others wait for a minute.
+    """
+    waits = [*timeouts, *[60] * (len(requests) - len(timeouts))]
     done = queue.SimpleQueue()
     for i, items in enumerate(requests):
         client.async_infer(
             model,
             request(model, items),
             callback=lambda result, error, i=i: done.put((i, result, error)),
-            client_timeout=60,
+            client_timeout=waits[i],
         )
     answers = dict.fromkeys(range(len(requests)))
     for _ in requests:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from calls import ask, ask_at_once, executions, queued_seconds
 from tritonclient.utils import InferenceServerException
+from waiting import wait_until
 
 from align_zoo import create_align
 from align_zoo.preprocess import decode_image
@@ -120,3 +121,15 @@ def test_no_request_is_left_waiting_while_the_model_is_idle(triton):
         ask(triton, "align_text", TEXTS[:1])
     ask_at_once(triton, "align_text", [TEXTS[:3]] * 16)  # the last of a burst wait longest
     assert queued_seconds(triton, "align_text") - before < 0.5
+
+
+def test_what_nobody_waits_for_any_more_is_not_computed(triton):
+    long = [
+        [f"{n} {i} of many long texts of this test".encode() for i in range(64)] for n in "abcdefgh"
+    ]
+    before = executions(triton, "align_text")
+    *work, gone = ask_at_once(triton, "align_text", [*long, [b"gone"]], [60] * len(long) + [0.02])
+    assert all(len(answer) == 64 for answer in work)
+    assert "Deadline" in str(gone)
+    wait_until(lambda: executions(triton, "align_text") - before >= len(long))
+    assert executions(triton, "align_text") - before == len(long)
