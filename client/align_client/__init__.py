@@ -1,5 +1,6 @@
 """Ask a Triton server that serves ALIGN; see :class:`AlignClient`."""
 
+from align_client.async_client import AsyncAlignClient
 from align_client.client import AlignClient
 from align_client.errors import (
     AlignClientError,
@@ -12,10 +13,12 @@ from align_client.errors import (
 )
 from align_client.images import ImageLike
 from align_client.scores import Prediction
+from align_client.security import Tls
 
 __all__ = [
     "AlignClient",
     "AlignClientError",
+    "AsyncAlignClient",
     "DeadlineExceeded",
     "ImageLike",
     "InvalidInput",
@@ -23,6 +26,7 @@ __all__ = [
     "Overloaded",
     "Prediction",
     "ServerUnavailable",
+    "Tls",
     "Unauthorized",
 ]
 

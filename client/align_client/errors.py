@@ -1,11 +1,8 @@
-"""What can go wrong, as a caller can act on it; and Triton's errors turned into that."""
+"""What can go wrong, as a caller can act on it."""
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple, Type
-
-from tritonclient.utils import InferenceServerException
+from typing import Optional
 
 __all__ = [
     "AlignClientError",
@@ -15,8 +12,7 @@ __all__ = [
     "Overloaded",
     "ServerUnavailable",
     "Unauthorized",
-    "breaks_contract",
-    "from_triton",
+    "placed",
     "too_late",
 ]
 
@@ -28,6 +24,13 @@ class AlignClientError(Exception):
     then read the message.
     """
 
+    def __init__(self, message: str = "", *, request_id: Optional[str] = None) -> None:
+        super().__init__(f"{message} (request {request_id})" if request_id else message)
+        self.message = message
+        """What went wrong, without the request."""
+        self.request_id = request_id
+        """By which the server's log names the request; None where none was made."""
+
 
 class InvalidInput(AlignClientError):
     """This picture, text or argument cannot be used; the message says why.
@@ -37,7 +40,7 @@ class InvalidInput(AlignClientError):
 
 
 class Overloaded(AlignClientError):
-    """The server has more work than it can queue and refused this call.
+    """The server has more work than it can queue and refused this call, time and again.
 
     Wait a little and call again, or send less at once.
     """
@@ -51,7 +54,7 @@ class DeadlineExceeded(AlignClientError):
 
 
 class Unauthorized(AlignClientError):
-    """The server wants a key or token that the call does not carry.
+    """The server wants a token or certificate that the call does not carry, or refuses this one.
 
     Ask its operator for one; the same call again fails again.
     """
@@ -66,117 +69,23 @@ class ModelUnavailable(AlignClientError):
 
 
 class ServerUnavailable(AlignClientError):
-    """There is no Triton at this address, or it is stopping.
+    """There is no server at this address, it is starting or stopping, or its TLS is not ours.
 
-    Check the address (8001 is Triton's usual gRPC port) and that the server runs; a server
+    Check the address (8001 is the usual gRPC port) and that the server runs; a server
     that is being restarted answers again after some seconds.
     """
 
 
-class _Rule(NamedTuple):
-    code: str
-    """gRPC's status code; "" stands for any."""
-    text: str
-    """Pattern searched in the message."""
-    error: Type[AlignClientError]
-    message: str
-
-
-_OTHER_CONTRACT = "the {model} of {url} does not speak align-zoo's contract: {reason}"
-_NO_MODEL = (
-    "{url} has no {model} to answer with ({reason}): is it an align-zoo server, and has it "
-    "finished loading?"
-)
-_NOT_GRPC = "what listens on {url} is no gRPC server; Triton's port 8001 is gRPC, 8000 HTTP"
-
-# The first rule that fits decides. Triton tells much by its text alone: a full queue, a missing
-# key and a stopping server are all UNAVAILABLE.
-_RULES = (
-    _Rule(
-        "INVALID_ARGUMENT",
-        r"^unexpected inference (in|out)put |^unexpected shape for input |^inference input '"
-        r"|^expected \d+ (inputs|string elements)",
-        ModelUnavailable,
-        _OTHER_CONTRACT,
-    ),
-    _Rule(
-        "INVALID_ARGUMENT",
-        r"^inference request batch-size must be",
-        ModelUnavailable,
-        "the batch size of {model} on {url} has changed ({reason}); call again",
-    ),
-    _Rule("INVALID_ARGUMENT", "", InvalidInput, "{reason}"),
-    _Rule(
-        "RESOURCE_EXHAUSTED",
-        r"Sent message larger than max",
-        InvalidInput,
-        "the request is too large to be sent ({reason})",
-    ),
-    _Rule("DEADLINE_EXCEEDED", "", DeadlineExceeded, "{url} did not answer within {timeout:g} s"),
-    _Rule(
-        "",
-        r"protocol is restricted",
-        Unauthorized,
-        "{url} wants a key that this call does not carry: {reason}",
-    ),
-    _Rule("UNAUTHENTICATED", "", Unauthorized, "{url} refuses this caller: {reason}"),
-    _Rule("PERMISSION_DENIED", "", Unauthorized, "{url} refuses this caller: {reason}"),
-    _Rule(
-        "UNAVAILABLE",
-        r"(?i)exceeds maximum queue size|request timeout expired",
-        Overloaded,
-        "{url} has too much to do ({reason}); call again later",
-    ),
-    _Rule(
-        "UNAVAILABLE",
-        r"(?i)server (is stopping|exiting|not ready)",
-        ServerUnavailable,
-        "{url} is starting or stopping ({reason})",
-    ),
-    _Rule("", r"(?i)no available versions|is not ready|unknown model", ModelUnavailable, _NO_MODEL),
-    _Rule(
-        "UNAVAILABLE",
-        r"failed to connect.*(Socket closed|Failed parsing HTTP/2)",
-        ServerUnavailable,
-        _NOT_GRPC + " ({reason})",
-    ),
-    _Rule("UNAVAILABLE", "", ServerUnavailable, "{url} cannot be reached: {reason}"),
-    _Rule(
-        "UNIMPLEMENTED",
-        "",
-        ServerUnavailable,
-        "what listens on {url} speaks gRPC but is no Triton ({reason})",
-    ),
-    _Rule("NOT_FOUND", "", ModelUnavailable, _NO_MODEL),
-    _Rule(
-        "INTERNAL",
-        r"Stub process .*not healthy",
-        ModelUnavailable,
-        "the process of {model} on {url} has died; the server must be restarted ({reason})",
-    ),
-    _Rule("INTERNAL", "", ModelUnavailable, "{model} on {url} failed: {reason}"),
-    _Rule("CANCELLED", "", AlignClientError, "the call was cancelled: {reason}"),
-)
-
-
-def from_triton(
-    error: InferenceServerException, *, url: str, model: str, timeout: float
-) -> AlignClientError:
-    """Triton's or gRPC's error as one of ours, told by its code, then by its text."""
-    code = (error.status() or "").rpartition(".")[2]
-    reason = re.sub(r"^\[request id: [^\]]*\] ", "", error.message() or "no reason given")
-    for rule in _RULES:
-        if rule.code in ("", code) and re.search(rule.text, reason):
-            about = {"url": url, "model": model, "timeout": timeout, "reason": reason}
-            return rule.error(rule.message.format(**about))
-    return AlignClientError(f"{model} on {url}: {code or 'error'}: {reason}")
-
-
-def too_late(url: str, timeout: float) -> DeadlineExceeded:
+def too_late(url: str, timeout: float, request_id: Optional[str] = None) -> DeadlineExceeded:
     """The error of a call whose time was up before it was sent."""
-    return DeadlineExceeded(f"{url} did not answer within {timeout:g} s")
+    message = f"{url} did not answer within {timeout:g} s"
+    return DeadlineExceeded(message, request_id=request_id)
 
 
-def breaks_contract(url: str, model: str, reason: str) -> ModelUnavailable:
-    """The error of an answer that align-zoo's models cannot have given."""
-    return ModelUnavailable(_OTHER_CONTRACT.format(url=url, model=model, reason=reason))
+def placed(error: AlignClientError, where: str) -> AlignClientError:
+    """The error; that an input is bad, with the place where the caller gave it."""
+    if not isinstance(error, InvalidInput):
+        return error
+    told = InvalidInput(f"{where}{error.message}", request_id=error.request_id)
+    told.__cause__ = error.__cause__
+    return told

@@ -16,10 +16,13 @@ from align_client.errors import InvalidInput
 from align_client.pixels import as_png, upright
 from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk, shrunk_file
 
-__all__ = ["MAX_BYTES", "ImageLike", "as_list", "encoded"]
+__all__ = ["MAX_BYTES", "ImageLike", "Images", "as_list", "encoded", "may_shrink"]
 
 ImageLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Image.Image, np.ndarray]
 """A path, an encoded file, a PIL image, or a uint8 array [H, W], [H, W, 3] or [H, W, 4]."""
+
+Images = Union[ImageLike, Iterable[ImageLike]]
+"""One or several."""
 
 MAX_BYTES = 64_000_000
 """Most that is sent for one image. What the server accepts is less, and its to judge."""
@@ -34,7 +37,7 @@ ACCEPTED = (
 _reading = [threading.Lock() for _ in range(256)]
 
 
-def as_list(images: Union[ImageLike, Iterable[ImageLike]]) -> Tuple[List[ImageLike], bool]:
+def as_list(images: Images) -> Tuple[List[ImageLike], bool]:
     """The images as a list, and whether they came as several; not yet looked at.
 
     Raises:
@@ -93,6 +96,23 @@ def encoded(
             f"the image is {len(data):,} bytes encoded; at most {MAX_BYTES:,} can be sent"
         )
     return data
+
+
+def may_shrink(image: ImageLike, *, files: Union[bool, str]) -> bool:
+    """Whether :func:`encoded` would ask how the server resizes; nothing is decoded to tell."""
+    if isinstance(image, Image.Image):
+        return image.mode not in ("I", "F") and is_large(3 * image.width * image.height)
+    if isinstance(image, np.ndarray):
+        sound = image.dtype == np.uint8 and image.ndim in (2, 3)
+        return sound and is_large(3 * image.shape[0] * image.shape[1])
+    if not files:
+        return False
+    if isinstance(image, (str, os.PathLike)):
+        try:
+            return is_large(Path(image).stat().st_size)
+        except (OSError, ValueError):  # what is wrong with it is said when it is read
+            return False
+    return isinstance(image, (bytes, bytearray, memoryview)) and is_large(memoryview(image).nbytes)
 
 
 def _file(path: Union[str, os.PathLike[str]]) -> bytes:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Dict, Iterable, List, Mapping, Sequence, TypeVar
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, TypeVar, Union
 
+from align_client.answers import Row
 from align_client.errors import InvalidInput
-from align_client.transport import Row
 
-__all__ = ["LabelCache", "checked_texts", "chunks", "filled"]
+__all__ = ["LabelCache", "Texts", "checked_texts", "chunks", "filled", "judged_texts"]
 
 T = TypeVar("T")
+
+Texts = Union[str, Iterable[str]]
+"""One or several."""
 
 
 def checked_texts(texts: Iterable[str], noun: str) -> List[str]:
@@ -24,18 +27,26 @@ def checked_texts(texts: Iterable[str], noun: str) -> List[str]:
     Raises:
         InvalidInput: none at all, or one that is no string, blank, or not UTF-8's to encode.
     """
+    checked: List[str] = []
+    for text in judged_texts(texts, noun):
+        if isinstance(text, InvalidInput):
+            raise text
+        checked.append(text)
+    return checked
+
+
+def judged_texts(texts: Iterable[str], noun: str) -> List[Union[str, InvalidInput]]:
+    """The texts as a list, as :func:`checked_texts` does; in place of a bad one its error.
+
+    Raises:
+        InvalidInput: there are none at all.
+    """
     if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
         raise InvalidInput(f"{noun}s must be a sequence of str, not {_kind(texts)}")
-    checked = list(texts)
-    if not checked:
+    judged = [_judged(text, f"{noun} {i}") for i, text in enumerate(texts)]
+    if not judged:
         raise InvalidInput(f"no {noun}s: at least one is needed")
-    for i, text in enumerate(checked):
-        if not isinstance(text, str):
-            raise InvalidInput(f"{noun} {i} must be a str, not {_kind(text)}")
-        if not text.strip():
-            raise InvalidInput(f"{noun} {i} is {'blank' if text else 'empty'}")
-        _check_encodable(text, f"{noun} {i}")
-    return checked
+    return judged
 
 
 def filled(template: str, labels: Sequence[str]) -> List[str]:
@@ -50,7 +61,8 @@ def filled(template: str, labels: Sequence[str]) -> List[str]:
         raise InvalidInput(
             f"template must contain {{}} exactly once, in the label's place; got {template[:200]!r}"
         )
-    _check_encodable(template, "template")
+    if problem := _unencodable(template):
+        raise InvalidInput(f"template {problem}")
     return [template.replace("{}", label) for label in labels]
 
 
@@ -100,13 +112,21 @@ class LabelCache:
                 self._rows.popitem(last=False)
 
 
-def _check_encodable(text: str, what: str) -> None:
+def _judged(text: object, what: str) -> Union[str, InvalidInput]:
+    if not isinstance(text, str):
+        return InvalidInput(f"{what} must be a str, not {_kind(text)}")
+    if not text.strip():
+        return InvalidInput(f"{what} is {'blank' if text else 'empty'}")
+    problem = _unencodable(text)
+    return InvalidInput(f"{what} {problem}") if problem else text
+
+
+def _unencodable(text: str) -> Optional[str]:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidInput(
-            f"{what} holds a lone surrogate at character {error.start}, which is no text"
-        ) from error
+        return f"holds a lone surrogate at character {error.start}, which is no text"
+    return None
 
 
 def _kind(thing: object) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from typing import List, Optional, Union
 
-from PIL import Image
-
+from align_client.answers import Row
+from align_client.call import Call
 from align_client.errors import InvalidInput, ModelUnavailable
-from align_client.images import ImageLike, encoded
+from align_client.images import ImageLike, encoded, may_shrink
+from align_client.pixels import tiny
+from align_client.runtime import Runtime
 from align_client.shrink import NO_RESIZE, Resize
-from align_client.transport import IMAGE_MODEL, Deadline, Row, Transport
+from align_client.transport import IMAGE_MODEL, Transport
 
 __all__ = ["Pictures"]
 
@@ -18,12 +19,13 @@ _TRIES = 3
 
 
 class Pictures:
-    """Sends pictures. Safe to share between threads.
+    """Sends pictures.
 
     The size to shrink to comes with every answer. Before the first, a tiny picture asks for it,
     so that a large one is never treated in two ways.
 
     Args:
+        runtime: does the work on the pixels.
         transport: makes a request.
         shrink: whether encoded files are shrunk as well: False, True or "draft".
 
@@ -31,48 +33,58 @@ class Pictures:
         InvalidInput: ``shrink`` is something else.
     """
 
-    def __init__(self, transport: Transport, shrink: Union[bool, str]) -> None:
+    def __init__(self, runtime: Runtime, transport: Transport, shrink: Union[bool, str]) -> None:
         if not isinstance(shrink, bool) and shrink != "draft":
             raise InvalidInput(f"shrink must be False, True or 'draft'; got {shrink!r}")
+        self._runtime = runtime
         self._transport = transport
         self._shrink = shrink
         self._resize: Optional[Resize] = None
-        self._asking = threading.Lock()
+        self._asking = runtime.lock()
 
-    def embed(self, image: ImageLike, deadline: Deadline) -> Row:
-        """One image's row; the work on its pixels is done in the calling thread.
+    async def embed(self, image: ImageLike, call: Call) -> Row:
+        """One image's row.
 
         Raises:
             InvalidInput: it cannot be used.
             ModelUnavailable: the server resizes otherwise at every try.
         """
+        resize: Optional[Resize] = None
         for _ in range(_TRIES):
+            if resize is None and may_shrink(image, files=self._shrink):
+                resize = await self._current(call)
             used: List[Resize] = []
 
-            def size(used: List[Resize] = used) -> Resize:
-                used.append(self._current(deadline))
-                return used[0]
+            def size(resize: Resize = resize or NO_RESIZE, used: List[Resize] = used) -> Resize:
+                used.append(resize)
+                return resize
 
-            row = self._send(encoded(image, size, files=self._shrink), deadline)
-            # Else another checkpoint was loaded meanwhile, and these are not its pixels.
+            if isinstance(image, (bytes, bytearray, memoryview)) and not self._shrink:
+                data = encoded(image)  # sent as they are: no work
+            else:
+                data = await self._runtime.work(encoded, image, size, files=self._shrink)
+            row = await self._send(data, call)
+            # Else another checkpoint was loaded meanwhile, or another replica serves another,
+            # and these are not its pixels.
             if not used or used[0] == row.resize:
                 return row
+            resize, call = row.resize, call.at(row.replica)
         raise ModelUnavailable(
             f"the {IMAGE_MODEL} of {self._transport.url} changes faster than pictures can be "
             f"shrunk for it: {_TRIES} answers, each of another size"
         )
 
-    def _current(self, deadline: Deadline) -> Resize:
+    async def _current(self, call: Call) -> Resize:
         """How the server resized at its last answer."""
-        with self._asking:
+        async with self._asking:
             if self._resize is None:
                 try:
-                    self._send(encoded(Image.new("RGB", (8, 8))), deadline)
+                    await self._send(tiny(), call)
                 except InvalidInput:  # smaller than the crop: it does not resize
                     return NO_RESIZE
             return self._resize or NO_RESIZE
 
-    def _send(self, data: bytes, deadline: Deadline) -> Row:
-        row = self._transport.embed_image(data, deadline)
+    async def _send(self, data: bytes, call: Call) -> Row:
+        row = await self._transport.embed_image(data, call)
         self._resize = row.resize
         return row

@@ -3,152 +3,204 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Iterable, List, NoReturn, Sequence, Tuple
+from typing import Awaitable, Callable, Dict, Iterable, List, Sequence, Tuple
 
-from align_client.errors import AlignClientError, InvalidInput, ModelUnavailable, breaks_contract
+from align_client.answers import Row
+from align_client.call import Call
+from align_client.errors import AlignClientError, InvalidInput, ModelUnavailable, placed
 from align_client.images import ImageLike
 from align_client.labels import LabelCache, chunks
 from align_client.pictures import Pictures
-from align_client.transport import IMAGE_MODEL, TEXT_MODEL, Deadline, Row, Transport
-from align_client.workers import Workers
+from align_client.rules import breaks_contract
+from align_client.runtime import Outcome, Runtime
+from align_client.transport import IMAGE_MODEL, TEXT_MODEL, Transport
 
-__all__ = ["Towers", "temperature_of"]
+__all__ = ["Towers"]
+
+_TRIES = 3
 
 
 class Towers:
-    """Rows of one checkpoint, whatever the server loads meanwhile.
+    """Rows of one checkpoint, whatever the servers load meanwhile.
 
     Args:
+        runtime: makes several requests at once.
         transport: makes a request.
         pictures: make one of a picture.
-        workers: make several at once.
         cache: texts embedded before, used by :meth:`both`.
 
-    Every method raises InvalidInput for the first item that cannot be used, after all others
-    are finished, and ModelUnavailable if the server goes on mixing checkpoints.
+    Every method raises the error of the first item that has no answer, after all others are
+    finished; with ``keep`` it stands in the item's place instead. ModelUnavailable is raised if
+    the servers go on mixing checkpoints.
     """
 
     def __init__(
-        self, transport: Transport, pictures: Pictures, workers: Workers, cache: LabelCache
+        self, runtime: Runtime, transport: Transport, pictures: Pictures, cache: LabelCache
     ) -> None:
+        self._runtime = runtime
         self._transport = transport
         self._pictures = pictures
-        self._workers = workers
         self._cache = cache
 
-    def images(self, images: Sequence[ImageLike], several: bool, deadline: Deadline) -> List[Row]:
+    async def images(
+        self, images: Sequence[ImageLike], several: bool, call: Call, *, keep: bool = False
+    ) -> List[Outcome[Row]]:
         """A row for each image; ``several`` says whether an error names which."""
-        return self._of_one_checkpoint(lambda _: self._image_rows(images, several, deadline))
 
-    def texts(self, texts: Sequence[str], deadline: Deadline) -> List[Row]:
-        """A row for each text, asked of the server now."""
+        async def ask(call: Call, fresh: bool) -> List[Outcome[Row]]:
+            return await self._image_rows(images, several, call, keep)
 
-        def ask(_: bool) -> List[Row]:
-            rows = self._text_rows(texts, "text", deadline)
-            return [rows[text] for text in texts]
+        return await self._of_one_checkpoint(ask, call)
 
-        return self._of_one_checkpoint(ask)
+    async def texts(
+        self, texts: Sequence[Outcome[str]], call: Call, *, keep: bool = False
+    ) -> List[Outcome[Row]]:
+        """A row for each text, asked of the server now; errors among them stay."""
 
-    def both(
+        async def ask(call: Call, fresh: bool) -> List[Outcome[Row]]:
+            rows = await self._text_rows(texts, "text", call, keep)
+            return [rows[text] if isinstance(text, str) else text for text in texts]
+
+        return await self._of_one_checkpoint(ask, call)
+
+    async def both(
         self,
         images: Sequence[ImageLike],
         several: bool,
         texts: Sequence[str],
         noun: str,
-        deadline: Deadline,
-    ) -> Tuple[List[Row], List[Row]]:
-        """A row for each image and for each text; ``noun`` is what an error calls a text."""
+        call: Call,
+        *,
+        keep: bool,
+    ) -> Tuple[List[Outcome[Row]], List[Row]]:
+        """A row for each image and for each text; ``noun`` is what an error calls a text.
 
-        def ask(may_use_cache: bool) -> List[Row]:
-            pictures = self._image_rows(images, several, deadline)
-            known = self._cache.find(pictures[0].checkpoint, texts) if may_use_cache else {}
-            known.update(self._text_rows(texts, noun, deadline, known))
-            self._cache.keep(known)
-            return pictures + [known[text] for text in texts]
+        ``keep`` is for the images. There are no texts' rows where there is no image's.
+        """
 
-        rows = self._of_one_checkpoint(ask)
-        return rows[: len(images)], rows[len(images) :]
+        async def ask(call: Call, fresh: bool) -> List[Outcome[Row]]:
+            pictures = await self._image_rows(images, several, call, keep)
+            checkpoints = {row.checkpoint for row in _sound(pictures)}
+            if len(checkpoints) != 1:
+                return pictures
+            (checkpoint,) = checkpoints
+            known: Dict[str, Outcome[Row]] = {}
+            if not fresh:
+                known.update(self._cache.find(checkpoint, texts))
+            known.update(await self._text_rows(texts, noun, call, False, known))
+            sound = {text: row for text, row in known.items() if isinstance(row, Row)}
+            self._cache.keep(sound)
+            return [*pictures, *(sound[text] for text in texts)]
 
-    def _of_one_checkpoint(self, ask: Callable[[bool], List[Row]]) -> List[Row]:
-        """Ask, and once more without the cache if the server has changed its checkpoint meanwhile.
+        rows = await self._of_one_checkpoint(ask, call)
+        return rows[: len(images)], _sound(rows[len(images) :])
+
+    async def _of_one_checkpoint(
+        self, ask: Callable[[Call, bool], Awaitable[List[Outcome[Row]]]], call: Call
+    ) -> List[Outcome[Row]]:
+        """Ask; and again, one replica and without the cache, if the answers are mixed.
 
         Raises:
             ModelUnavailable: the towers serve different checkpoints.
         """
-        for may_use_cache in (True, False):
-            rows = ask(may_use_cache)
-            checkpoints = {row.checkpoint for row in rows}
-            if len(checkpoints) == 1:
+        checkpoints: List[str] = []
+        for i in range(_TRIES):
+            outcomes = await ask(call, i > 0)
+            rows = _sound(outcomes)
+            checkpoints = sorted({row.checkpoint for row in rows})
+            if len(checkpoints) <= 1:
                 if len({row.vector.shape for row in rows}) > 1:
                     raise breaks_contract(
                         self._transport.url,
                         f"{IMAGE_MODEL} or {TEXT_MODEL}",
                         "embeddings of one checkpoint differ in width",
                     )
-                return rows
+                return outcomes
+            # One of the replicas may have a new checkpoint already, another the old one still.
+            call = call.at(self._transport.replicas.choose())
         raise ModelUnavailable(
             f"{self._transport.url} answers from different checkpoints "
-            f"({', '.join(sorted(checkpoints))}); if no reload is under way, "
+            f"({', '.join(checkpoints)}); if no reload is under way, "
             f"{IMAGE_MODEL} and {TEXT_MODEL} are not of one model"
         )
 
-    def _image_rows(
-        self, images: Sequence[ImageLike], several: bool, deadline: Deadline
-    ) -> List[Row]:
-        def request(image: ImageLike) -> Row:
-            return self._pictures.embed(image, deadline)
+    async def _image_rows(
+        self, images: Sequence[ImageLike], several: bool, call: Call, keep: bool
+    ) -> List[Outcome[Row]]:
+        async def request(image: ImageLike) -> Row:
+            return await self._pictures.embed(image, call)
 
-        rows: List[Row] = []
-        for i, outcome in enumerate(self._workers.outcomes(request, images)):
+        outcomes: List[Outcome[Row]] = []
+        for i, outcome in enumerate(await self._runtime.outcomes(request, images)):
             if isinstance(outcome, AlignClientError):
-                _raise(outcome, f"image {i}: " if several else "")
-            rows.append(outcome)
-        return rows
+                outcome = placed(outcome, f"image {i}: " if several else "")
+                if not keep:
+                    raise outcome
+            outcomes.append(outcome)
+        return outcomes
 
-    def _text_rows(
+    async def _text_rows(
         self,
-        texts: Sequence[str],
+        texts: Sequence[Outcome[str]],
         noun: str,
-        deadline: Deadline,
+        call: Call,
+        keep: bool,
         known: Iterable[str] = (),
-    ) -> Dict[str, Row]:
+    ) -> Dict[str, Outcome[Row]]:
         """Each different text that is not yet known, and its answer."""
         # Texts of like length together: the server pads a batch to its longest.
-        missing = sorted(dict.fromkeys(texts).keys() - set(known), key=lambda t: (len(t), t))
+        new = {text for text in texts if isinstance(text, str)} - set(known)
+        missing = sorted(new, key=lambda t: (len(t), t))
         if not missing:
             return {}
-        parts = chunks(missing, self._transport.max_texts(deadline))
-        answers = self._workers.outcomes(
-            lambda part: self._transport.embed_texts(part, deadline), parts
-        )
-        rows: Dict[str, Row] = {}
-        for part, outcome in zip(parts, answers):
-            if isinstance(outcome, AlignClientError):
-                _raise_for_text(outcome, part, texts, noun)
-            rows.update(zip(part, outcome))
+
+        async def request(part: Sequence[str]) -> Dict[str, Outcome[Row]]:
+            return await self._part(part, call, keep)
+
+        try:
+            parts = chunks(missing, await self._transport.max_texts(call))
+        except AlignClientError as error:
+            if not keep:
+                raise
+            return dict.fromkeys(missing, error)
+        rows: Dict[str, Outcome[Row]] = {}
+        for part, answer in zip(parts, await self._runtime.outcomes(request, parts)):
+            if isinstance(answer, AlignClientError):
+                if not keep:
+                    raise answer
+                answer = dict.fromkeys(part, answer)
+            for text, outcome in answer.items():
+                if isinstance(outcome, AlignClientError):
+                    outcome = placed(outcome, f"{noun} {texts.index(text)}: ")
+                    if not keep:
+                        raise outcome
+                rows[text] = outcome
         return rows
 
+    async def _part(self, part: Sequence[str], call: Call, keep: bool) -> Dict[str, Outcome[Row]]:
+        """The outcomes of one request's texts; if one is bad, with ``keep`` also of the others.
 
-def temperature_of(row: Row) -> float:
-    """A text row's temperature."""
-    assert row.temperature is not None  # the transport has checked a text's answer
-    return row.temperature
+        The server names one bad text, and answers none of its request's.
+        """
+        outcomes: Dict[str, Outcome[Row]] = {}
+        rest = list(part)
+        while rest:
+            try:
+                outcomes.update(zip(rest, await self._transport.embed_texts(rest, call)))
+                break
+            except InvalidInput as error:
+                named = re.match(r"item (\d+): ", error.message)
+                index = int(named.group(1)) if named else 0
+                if (not named and len(rest) > 1) or index >= len(rest):
+                    raise
+                reason = error.message[named.end() :] if named else error.message
+                mine = InvalidInput(reason, request_id=error.request_id)
+                mine.__cause__ = error.__cause__
+                outcomes[rest.pop(index)] = mine
+                if not keep:
+                    break
+        return outcomes
 
 
-def _raise(error: AlignClientError, where: str) -> NoReturn:
-    """The error again; that an input is bad, with the place where the caller gave it."""
-    if isinstance(error, InvalidInput):
-        raise InvalidInput(f"{where}{error}") from error.__cause__
-    raise error
-
-
-def _raise_for_text(
-    error: AlignClientError, part: Sequence[str], texts: Sequence[str], noun: str
-) -> NoReturn:
-    """The error with the text's place in the caller's list; the server counts in the request."""
-    named = re.match(r"item (\d+): ", str(error))
-    if isinstance(error, InvalidInput) and (named or len(part) == 1):
-        index = int(named.group(1)) if named else 0
-        reason = str(error)[named.end() :] if named else str(error)
-        raise InvalidInput(f"{noun} {texts.index(part[index])}: {reason}") from error.__cause__
-    raise error
+def _sound(outcomes: Iterable[Outcome[Row]]) -> List[Row]:
+    return [row for row in outcomes if isinstance(row, Row)]

@@ -1,206 +1,207 @@
-"""One request to Triton: what goes over the wire, and whether the answer keeps the contract."""
+"""One request: to which replica, how often, and whether the answer keeps the contract."""
 
 from __future__ import annotations
 
-import re
-import time
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, TypeVar
+import uuid
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Union
 
 import numpy as np
-from PIL import Image
-from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.grpc import InferInput
 from tritonclient.utils import InferenceServerException
 
+from align_client.answers import Broken, Row, rows_of
+from align_client.call import Call, Deadline
 from align_client.errors import (
     AlignClientError,
+    DeadlineExceeded,
     InvalidInput,
     ModelUnavailable,
-    breaks_contract,
-    from_triton,
+    Overloaded,
+    ServerUnavailable,
     too_late,
 )
-from align_client.images import MAX_BYTES
-from align_client.shrink import NO_RESIZE, Resize
+from align_client.pixels import tiny
+from align_client.replicas import Replica, Replicas
+from align_client.retries import Retries
+from align_client.rules import Again, Failure, breaks_contract, failure_of
+from align_client.runtime import Runtime
 
-__all__ = ["IMAGE_MODEL", "TEXT_MODEL", "Deadline", "Row", "Transport"]
+__all__ = ["IMAGE_MODEL", "TEXT_MODEL", "Transport"]
 
 IMAGE_MODEL = "align_image"
 TEXT_MODEL = "align_text"
 
-T = TypeVar("T")
 
-# tritonclient replaces its own defaults by this list, so message sizes are named as well.
-_CHANNEL = [
-    # The payload, and room for names and shapes around it.
-    ("grpc.max_send_message_length", MAX_BYTES + 1_000_000),
-    ("grpc.max_receive_message_length", MAX_BYTES + 1_000_000),
-    # Else gRPC waits up to two minutes before it looks again for a server that was away.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-]
+class _Request(NamedTuple):
+    model: str
+    method: str
+    """Of tritonclient's client."""
+    arguments: Sequence[Any] = ()
+    id: Optional[str] = None
 
 
-class Deadline:
-    """The moment until which one public call may take.
-
-    Args:
-        timeout: seconds from now.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self.timeout = timeout
-        self._end = time.monotonic() + timeout
-
-    def left(self) -> float:
-        """Seconds left, 0 or less when it has passed."""
-        return self._end - time.monotonic()
-
-
-class Row(NamedTuple):
-    """What a model answers to one item."""
-
-    vector: np.ndarray
-    """Unit vector, float32 [D]."""
-    checkpoint: str
-    """Fingerprint of the checkpoint that computed it."""
-    temperature: Optional[float]
-    """The learned temperature; None from the image tower."""
-    resize: Optional[Resize] = None
-    """How the model resized the picture; None from the text tower."""
+class _Answer(NamedTuple):
+    result: Any
+    replica: Replica
 
 
 class Transport:
-    """Requests to one server, each with its deadline. Safe to share between threads.
+    """Requests to the replicas, each within its call's deadline.
 
     Args:
-        url: host:port of Triton's gRPC.
+        runtime: how a request is made.
+        replicas: whom to ask.
+        headers: of every request.
 
-    Every method raises :class:`AlignClientError`'s subclasses as :func:`from_triton` tells them,
+    Every method raises :class:`AlignClientError`'s subclasses as :func:`failure_of` tells them,
     and ModelUnavailable where the answer is not of align-zoo's models.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._closed = False
+    def __init__(self, runtime: Runtime, replicas: Replicas, headers: Dict[str, str]) -> None:
+        self.url = replicas.name
+        self.replicas = replicas
+        self._runtime = runtime
+        self._headers = headers
         self._max_batch: Optional[int] = None
-        # A proxy named in the environment cannot reach this machine's own addresses.
-        own = re.match(r"localhost:|127\.|\[::1\]", url) is not None
-        self._triton = InferenceServerClient(
-            url, channel_args=[*_CHANNEL, ("grpc.enable_http_proxy", int(not own))]
-        )
 
-    def close(self) -> None:
-        """Close the connection; calls under way end with AlignClientError."""
-        self._closed = True
-        self._triton.close()
+    async def ready(self, call: Call, *, deep: bool) -> bool:
+        """Whether one of them, the server and both models, says that it is ready, or shows it."""
+        left = self.replicas.best_first()
+        while left:
+            # A share of the time each, so that a silent one does not take it all.
+            share = Deadline(call.deadline.left() / len(left))
+            if await self._ready(Call(share, retries=False, replica=left.pop(0)), deep=deep):
+                return True
+        return False
 
-    def check_open(self) -> None:
-        """Raise AlignClientError if :meth:`close` was called."""
-        if self._closed:
-            raise AlignClientError(f"this client of {self.url} is closed")
+    async def _ready(self, call: Call, *, deep: bool) -> bool:
+        asked = [_Request("server", "is_server_ready")]
+        asked += [_Request(m, "is_model_ready", [m]) for m in (IMAGE_MODEL, TEXT_MODEL)]
+        try:
+            for request in asked:
+                if not (await self._ask(request, call)).result:
+                    return False
+            if deep:
+                image = await self.embed_image(tiny(), call)
+                (text,) = await self.embed_texts(["a photo"], call)
+                return image.checkpoint == text.checkpoint
+        except AlignClientError:
+            self._runtime.check_open()
+            return False
+        return True
 
-    def ready(self, deadline: Deadline) -> bool:
-        """Whether the server and both models say that they are ready."""
-        return self._call("server", self._triton.is_server_ready, deadline) and all(
-            self._call(model, self._triton.is_model_ready, deadline, model)
-            for model in (IMAGE_MODEL, TEXT_MODEL)
-        )
-
-    def max_texts(self, deadline: Deadline) -> int:
+    async def max_texts(self, call: Call) -> int:
         """How many texts one request may carry, from the model's configuration."""
         if self._max_batch is None:
-            config = self._call(TEXT_MODEL, self._triton.get_model_config, deadline, TEXT_MODEL)
-            size = config.config.max_batch_size
+            answer = await self._ask(_Request(TEXT_MODEL, "get_model_config", [TEXT_MODEL]), call)
+            size = answer.result.config.max_batch_size
             if size < 1:
-                raise breaks_contract(self.url, TEXT_MODEL, "it does not batch")
+                raise breaks_contract(answer.replica.url, TEXT_MODEL, "it does not batch")
             self._max_batch = size
         return self._max_batch
 
-    def embed_image(self, data: bytes, deadline: Deadline) -> Row:
+    async def embed_image(self, data: bytes, call: Call) -> Row:
         """Embed one encoded image."""
-        return self._embed(IMAGE_MODEL, "IMAGE", [data], deadline)[0]
+        return (await self._embed(IMAGE_MODEL, "IMAGE", [data], call))[0]
 
-    def embed_texts(self, texts: Sequence[str], deadline: Deadline) -> List[Row]:
+    async def embed_texts(self, texts: Sequence[str], call: Call) -> List[Row]:
         """Embed at most :meth:`max_texts` texts in one request."""
         try:
-            return self._embed(TEXT_MODEL, "TEXT", [t.encode("utf-8") for t in texts], deadline)
+            items = [text.encode("utf-8") for text in texts]
+            return await self._embed(TEXT_MODEL, "TEXT", items, call)
         except ModelUnavailable:
             self._max_batch = None  # another model may come, with another batch size
             raise
 
-    def _embed(
-        self, model: str, input_name: str, items: List[bytes], deadline: Deadline
-    ) -> List[Row]:
-        tensor = InferInput(input_name, [len(items), 1], "BYTES")
+    async def _embed(self, model: str, name: str, items: List[bytes], call: Call) -> List[Row]:
+        tensor = InferInput(name, [len(items), 1], "BYTES")
         try:
             tensor.set_data_from_numpy(np.array([[item] for item in items], dtype=np.object_))
         except InferenceServerException as error:
             raise InvalidInput(f"the request cannot be written: {error}") from error
-        result = self._call(model, self._triton.infer, deadline, model, [tensor])
+        request = _Request(model, "infer", [model, [tensor]], uuid.uuid4().hex[:16])
+        result, replica = await self._ask(request, call)
         try:
-            return _rows(result, len(items), of_texts=model == TEXT_MODEL)
-        except _Broken as error:
-            raise breaks_contract(self.url, model, str(error)) from error
+            return rows_of(result, len(items), of_texts=model == TEXT_MODEL, replica=replica)
+        except Broken as error:
+            raise breaks_contract(replica.url, model, str(error), request.id) from error
 
-    def _call(self, model: str, method: Callable[..., T], deadline: Deadline, *args: Any) -> T:
-        self.check_open()
-        left = deadline.left()
+    async def _ask(self, request: _Request, call: Call) -> _Answer:
+        """The answer to a request, sent again where that is safe."""
+        retries = Retries(call)
+        tried: Set[Replica] = set()
+        tries = 0
+        while True:
+            first = call.replica if call.replica not in tried else None
+            replica = first or self.replicas.choose(tried)
+            tries += 1
+            answer = await self._try(request, call, replica)
+            if isinstance(answer, _Answer):
+                return answer
+            # Of a call that asks one replica, the other parts wait there for their turn, too.
+            stay = replica is call.replica and isinstance(answer.error, Overloaded)
+            tried |= set() if stay else {replica}
+            pause = retries.pause(
+                answer.again,
+                another=not stay and self.replicas.another(tried),
+                answered_before=self.replicas.answered_before,
+            )
+            if pause is None:
+                raise _final(answer, tries)
+            if pause:
+                await self._runtime.sleep(pause)
+                tried.clear()
+
+    async def _try(
+        self, request: _Request, call: Call, replica: Replica
+    ) -> Union[_Answer, Failure]:
+        self._runtime.check_open()
+        left, timeout = call.deadline.left(), call.deadline.timeout
         if left <= 0:
-            raise too_late(self.url, deadline.timeout)
+            self.replicas.left_open(replica)
+            raise too_late(replica.url, timeout, request.id)
+        triton = self._runtime.channels.to(replica, same=call.replica is not None)
+        options: Dict[str, Any] = {"client_timeout": left, "headers": self._headers}
+        if request.id:
+            options["request_id"] = request.id
         try:
-            return method(*args, client_timeout=left)
+            result = await self._runtime.call(
+                getattr(triton, request.method), *request.arguments, **options
+            )
         except InferenceServerException as error:
-            self.check_open()
-            raise from_triton(error, url=self.url, model=model, timeout=deadline.timeout) from error
-        except ValueError as error:  # grpc's word for a channel closed meanwhile
-            self.check_open()
-            raise AlignClientError(f"{model} on {self.url}: {error}") from error
+            self._runtime.check_open()
+            failure = failure_of(
+                error,
+                url=replica.url,
+                model=request.model,
+                timeout=timeout,
+                request_id=request.id,
+                tls=self._runtime.channels.tls,
+            )
+            failure.error.__cause__ = error
+            self._note(replica, failure)
+            return failure
+        except BaseException:  # cancelled, closed
+            self.replicas.left_open(replica)
+            raise
+        self.replicas.answered(replica)
+        return _Answer(result, replica)
+
+    def _note(self, replica: Replica, failure: Failure) -> None:
+        """How this replica does, by its last words."""
+        if isinstance(failure.error, (ServerUnavailable, ModelUnavailable, DeadlineExceeded)):
+            if failure.again in (Again.ALWAYS, Again.ONCE):
+                self.replicas.answered_before = True
+            self.replicas.failed(replica)
+        else:
+            self.replicas.answered(replica)
 
 
-class _Broken(Exception):
-    """The answer is not what align-zoo's models give."""
-
-
-def _rows(result: Any, items: int, *, of_texts: bool) -> List[Row]:
-    vectors = _output(result, "EMBEDDING")
-    if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != items:
-        raise _Broken(f"EMBEDDING is {vectors.dtype} {list(vectors.shape)} for {items} items")
-    # Towers in half precision give lengths some 1e-3 off.
-    if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=0.01):
-        raise _Broken("EMBEDDING has rows that are no unit vectors")
-    checkpoint = _only(result, "CHECKPOINT")
-    if isinstance(checkpoint, bytes):
-        checkpoint = checkpoint.decode("utf-8", errors="replace")
-    temperature, resize = None, None
-    if of_texts:
-        temperature = _only(result, "TEMPERATURE")
-        if not isinstance(temperature, float) or not 0 < temperature < float("inf"):
-            raise _Broken(f"TEMPERATURE is {temperature}")
-    else:
-        resize = _resize(result)
-    return [Row(vector, str(checkpoint), temperature, resize) for vector in vectors]
-
-
-def _resize(result: Any) -> Resize:
-    if result.as_numpy("RESIZE") is None:
-        return NO_RESIZE  # align-zoo's first servers do not say
-    array = _output(result, "RESIZE")
-    resize = Resize(*array.ravel().tolist()) if array.shape == (1, 3) else None
-    if resize is None or (resize != NO_RESIZE and min(resize[:2]) < 1):
-        raise _Broken(f"RESIZE is {array.tolist()}")
-    # A filter that only a newer PIL has: the server's to apply.
-    return resize if resize.resample in list(Image.Resampling) else NO_RESIZE
-
-
-def _only(result: Any, name: str) -> Any:
-    values = set(_output(result, name).ravel().tolist())
-    if len(values) != 1:
-        raise _Broken(f"{name} has {len(values)} values in one answer")
-    return values.pop()
-
-
-def _output(result: Any, name: str) -> np.ndarray:
-    array: Optional[np.ndarray] = result.as_numpy(name)
-    if array is None or array.size == 0:
-        raise _Broken(f"there is no output {name}")
-    return array
+def _final(failure: Failure, tries: int) -> AlignClientError:
+    """The error of the last try."""
+    error = failure.error
+    if tries == 1 or failure.again is Again.NEVER:
+        return error
+    told = type(error)(f"{error.message}; tried {tries} times", request_id=error.request_id)
+    told.__cause__ = error.__cause__
+    return told

@@ -1,12 +1,15 @@
 """Triton's and gRPC's words, as the real ones say them, to our exceptions."""
 
 import inspect
+import pickle
 
 import pytest
+from scripted import Scripted
 from tritonclient.utils import InferenceServerException
 
 import align_client
 from align_client import (
+    AlignClient,
     AlignClientError,
     DeadlineExceeded,
     InvalidInput,
@@ -15,7 +18,7 @@ from align_client import (
     ServerUnavailable,
     Unauthorized,
 )
-from align_client.errors import from_triton
+from align_client.rules import failure_of
 
 FAILED = "failed to connect to all addresses; last error: "
 
@@ -127,17 +130,51 @@ FAILED = "failed to connect to all addresses; last error: "
             InvalidInput,
             "too large to be sent",
         ),
+        (
+            "RESOURCE_EXHAUSTED",
+            "Received message larger than max (65000001 vs. 64000000)",
+            InvalidInput,
+            "too large to be sent",
+        ),
+        (
+            "RESOURCE_EXHAUSTED",
+            "overloaded: 1000 requests wait for align_image",
+            Overloaded,
+            "too much to do .overloaded: 1000.*call again",
+        ),
+        (
+            "UNAVAILABLE",
+            "server not ready: it is starting",
+            ServerUnavailable,
+            "host:1 is starting or stopping .server not ready: it is starting",
+        ),
+        ("UNAVAILABLE", "server is stopping", ServerUnavailable, "host:1 is starting or stopping"),
+        (
+            "ABORTED",
+            "server restarted: the process of align_image died",
+            ServerUnavailable,
+            "host:1 died while it worked on this request",
+        ),
+        ("UNAUTHENTICATED", "a bearer token is needed", Unauthorized, "give it .* as token="),
+        (
+            "UNAUTHENTICATED",
+            "the bearer token is not accepted",
+            Unauthorized,
+            "refuses this caller: the bearer token is not accepted$",
+        ),
+        ("PERMISSION_DENIED", "closed: model control", Unauthorized, "closed: model control"),
         ("CANCELLED", "Channel closed!", AlignClientError, "cancelled"),
+        ("CANCELLED", "CANCELLED", ServerUnavailable, "dropped the call"),
         ("DATA_LOSS", "strange", AlignClientError, "DATA_LOSS: strange"),
     ],
 )
 def test_each_failure_of_a_call_is_told_as_what_the_caller_can_do(code, text, kind, words):
-    error = from_triton(
+    error = failure_of(
         InferenceServerException(msg=text, status=f"StatusCode.{code}"),
         url="host:1",
         model="align_image",
         timeout=2.5,
-    )
+    ).error
     assert type(error) is kind
     with pytest.raises(kind, match=words):
         raise error
@@ -146,19 +183,55 @@ def test_each_failure_of_a_call_is_told_as_what_the_caller_can_do(code, text, ki
 @pytest.mark.parametrize("text", ["item 3: Exceeds maximum queue size", "label: is not ready"])
 def test_the_code_is_believed_before_the_text(text):
     error = InferenceServerException(msg=text, status="StatusCode.INVALID_ARGUMENT")
-    told = from_triton(error, url="host:1", model="align_text", timeout=1)
+    told = failure_of(error, url="host:1", model="align_text", timeout=1).error
     assert type(told) is InvalidInput and str(told) == text
 
 
 def test_an_error_without_code_or_words_is_still_ours():
-    told = from_triton(InferenceServerException(msg=None), url="h:1", model="m", timeout=1)
+    told = failure_of(InferenceServerException(msg=None), url="h:1", model="m", timeout=1).error
     assert type(told) is AlignClientError
 
 
 @pytest.mark.parametrize("braces", ["{}", "{0.__class__}", "{url"])
 def test_braces_in_the_server_s_words_are_ordinary_characters(braces):
     error = InferenceServerException(msg=braces, status="StatusCode.INVALID_ARGUMENT")
-    assert str(from_triton(error, url="h:1", model="m", timeout=1)) == braces
+    assert str(failure_of(error, url="h:1", model="m", timeout=1).error) == braces
+
+
+class TestRequestId:
+    def failed(self, id):
+        error = InferenceServerException(msg="[request id: x] bad", status="StatusCode.INTERNAL")
+        return failure_of(error, url="h:1", model="m", timeout=1, request_id=id).error
+
+    def test_it_ends_the_message_and_is_an_attribute(self):
+        error = self.failed("ab12")
+        assert str(error) == "m on h:1 failed: bad (request ab12)"
+        assert error.request_id == "ab12"
+        assert error.message == "m on h:1 failed: bad"
+
+    def test_where_no_request_was_made_there_is_none(self):
+        assert self.failed(None).request_id is None
+        assert str(self.failed(None)) == "m on h:1 failed: bad"
+
+    def test_an_error_survives_pickling_with_it(self):
+        error = pickle.loads(pickle.dumps(self.failed("ab12")))
+        assert str(error) == "m on h:1 failed: bad (request ab12)"
+        assert type(error) is ModelUnavailable and error.request_id == "ab12"
+
+    def test_it_is_the_one_that_the_server_saw(self):
+        with Scripted() as server, AlignClient(server.url, retries=False) as client:
+            server.refuse("INVALID_ARGUMENT", "bad", times=3)
+            for call, item in ((client.embed_image, [b"picture"]), (client.embed_text, ["a"])):
+                with pytest.raises(
+                    InvalidInput, match=r"0: bad \(request [0-9a-f]{16}\)$"
+                ) as caught:
+                    call(item)
+                assert caught.value.request_id == server.requests[-1][1]
+
+    def test_each_request_has_its_own(self):
+        with Scripted() as server, AlignClient(server.url) as client:
+            client.embed_image([b"picture"] * 50)
+            assert len(server.count()) == 50
 
 
 def errors():

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align_client import InvalidInput
+from align_client.answers import Row
 from align_client.labels import LabelCache, checked_texts, chunks, filled
-from align_client.transport import Row
 
 
 def row(checkpoint: str = "a", value: float = 1.0) -> Row:

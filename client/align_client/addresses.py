@@ -1,0 +1,51 @@
+"""Where the servers are, as callers write it."""
+
+from __future__ import annotations
+
+import re
+from typing import List, NamedTuple, Sequence, Union
+
+from align_client.errors import InvalidInput
+
+__all__ = ["Address", "addresses"]
+
+_OWN = r"(dns:///)?(localhost|127(\.\d{1,3}){3}|\[::1\]):\d+|unix:.*"
+
+
+class Address(NamedTuple):
+    """One gRPC target."""
+
+    url: str
+    several: bool
+    """Whether the name can stand for several servers, among which gRPC itself takes turns."""
+    own: bool
+    """Whether it is on this very machine."""
+
+
+def addresses(url: Union[str, Sequence[str]]) -> List[Address]:
+    """The addresses that ``url`` names.
+
+    Raises:
+        InvalidInput: one is not host:port, or there is none.
+    """
+    urls = [url] if isinstance(url, str) else url
+    if not isinstance(urls, (list, tuple)) or not urls:
+        raise _no_address(url)
+    return [_address(each) for each in urls]
+
+
+def _address(url: str) -> Address:
+    if not isinstance(url, str) or ":" not in url or re.match(r"(https?|grpcs?)://", url):
+        raise _no_address(url)
+    return Address(
+        url,
+        several=re.match(r"(dns|ipv4|ipv6):", url) is not None,
+        own=re.fullmatch(_OWN, url) is not None,
+    )
+
+
+def _no_address(url: object) -> InvalidInput:
+    return InvalidInput(
+        "url must be host:port, such as 'localhost:8001', 'dns:///host:port', or a list of such; "
+        f"got {url!r}"
+    )

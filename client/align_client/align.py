@@ -1,0 +1,173 @@
+"""The methods of both clients, step by step."""
+
+from __future__ import annotations
+
+import operator
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, TypeVar, Union
+
+import numpy as np
+
+from align_client.answers import Row
+from align_client.call import Call, Deadline
+from align_client.errors import AlignClientError, InvalidInput
+from align_client.images import Images, as_list
+from align_client.labels import LabelCache, Texts, checked_texts, filled, judged_texts
+from align_client.pictures import Pictures
+from align_client.replicas import Replicas
+from align_client.runtime import Outcome, Runtime
+from align_client.scores import Prediction, ranked, softmax
+from align_client.towers import Towers
+from align_client.transport import Transport
+
+__all__ = ["Align", "whole"]
+
+T = TypeVar("T")
+
+
+class Align:
+    """What a client does, whatever its runtime; the clients say what each method means.
+
+    Args:
+        runtime: how requests are made.
+        replicas: whom to ask.
+        headers: of every request.
+        timeout: see ``AlignClient``, as the others.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        replicas: Replicas,
+        headers: Dict[str, str],
+        *,
+        timeout: float,
+        retries: bool,
+        label_cache_size: int,
+        shrink: Union[bool, str],
+    ) -> None:
+        if not isinstance(timeout, (int, float)) or not 0 < timeout < float("inf"):
+            raise InvalidInput(f"timeout must be a number of seconds above 0; got {timeout!r}")
+        if not isinstance(retries, bool):
+            raise InvalidInput(f"retries must be True or False; got {retries!r}")
+        self._timeout = float(timeout)
+        self._retries = retries
+        cache = LabelCache(whole(label_cache_size, "label_cache_size", least=0))
+        self.transport = Transport(runtime, replicas, headers)
+        self.pictures = Pictures(runtime, self.transport, shrink)
+        self._towers = Towers(runtime, self.transport, self.pictures, cache)
+
+    async def classify(
+        self, img: Images, labels: Iterable[str], template: str, top_k: Optional[int], on_error: str
+    ) -> Union[Outcome[List[Prediction]], List[Outcome[List[Prediction]]]]:
+        """See ``AlignClient.classify``."""
+        keep = _keep(on_error)
+        images, several = as_list(img)
+        names = checked_texts(labels, "label")
+        top_k = None if top_k is None else whole(top_k, "top_k", least=1)
+        prompts = filled(template, names)
+        first: Dict[str, int] = {}
+        for i, name in enumerate(names):
+            first.setdefault(name, i)
+        pictures, sentences = await self._towers.both(
+            images, several, prompts, "label", self._call(), keep=keep
+        )
+        distinct = [sentences[i] for i in first.values()] if sentences else []
+
+        def answer(cosines: np.ndarray) -> List[Prediction]:
+            return ranked(list(first), softmax(cosines / _temperature(distinct[0])), top_k)
+
+        answers = _answers(pictures, distinct, answer)
+        return answers if several else answers[0]
+
+    async def similarity(
+        self, imgs: Images, texts: Texts, on_error: str
+    ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
+        """See ``AlignClient.similarity``."""
+        keep = _keep(on_error)
+        images, several = as_list(imgs)
+        sentences = checked_texts(_several(texts), "text")
+        pictures, rows = await self._towers.both(
+            images, several, sentences, "text", self._call(), keep=keep
+        )
+        answers = _answers(pictures, rows, lambda cosines: cosines)
+        return answers if keep else np.stack(_sound(answers))
+
+    async def embed_image(
+        self, imgs: Images, on_error: str
+    ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
+        """See ``AlignClient.embed_image``."""
+        keep = _keep(on_error)
+        images, several = as_list(imgs)
+        return _vectors(await self._towers.images(images, several, self._call(), keep=keep), keep)
+
+    async def embed_text(
+        self, texts: Texts, on_error: str
+    ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
+        """See ``AlignClient.embed_text``."""
+        keep = _keep(on_error)
+        judge = judged_texts if keep else checked_texts
+        sentences: Sequence[Union[str, InvalidInput]] = judge(_several(texts), "text")
+        return _vectors(await self._towers.texts(sentences, self._call(), keep=keep), keep)
+
+    async def temperature(self) -> float:
+        """See ``AlignClient.temperature``."""
+        rows = await self._towers.texts(["temperature"], self._call())
+        return _temperature(_sound(rows)[0])
+
+    async def ready(self, deep: bool) -> bool:
+        """See ``AlignClient.ready``."""
+        return await self.transport.ready(self._call(), deep=deep)
+
+    def _call(self) -> Call:
+        return Call(Deadline(self._timeout), self._retries)
+
+
+def whole(value: int, name: str, *, least: int) -> int:
+    """The value; InvalidInput if it is no whole number, or less than ``least``."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise InvalidInput(f"{name} must be a whole number, {least} or more; got {value!r}")
+    return number
+
+
+def _keep(on_error: str) -> bool:
+    if on_error not in ("raise", "return"):
+        raise InvalidInput(f"on_error must be 'raise' or 'return'; got {on_error!r}")
+    return on_error == "return"
+
+
+def _several(texts: Texts) -> Iterable[str]:
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _sound(outcomes: Iterable[Outcome[T]]) -> List[T]:
+    return [outcome for outcome in outcomes if not isinstance(outcome, AlignClientError)]
+
+
+def _stack(rows: Iterable[Row]) -> np.ndarray:
+    return np.stack([row.vector for row in rows])
+
+
+def _vectors(
+    rows: Sequence[Outcome[Row]], keep: bool
+) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
+    if not keep:
+        return _stack(_sound(rows))
+    return [row.vector if isinstance(row, Row) else row for row in rows]
+
+
+def _answers(
+    pictures: Sequence[Outcome[Row]], sentences: Sequence[Row], answer: Callable[[np.ndarray], T]
+) -> List[Outcome[T]]:
+    """``answer(cosines)`` for each picture, [M]; in place of one without a row, its error."""
+    sound = _sound(pictures)
+    cosines = iter(_stack(sound).astype(np.float64) @ _stack(sentences).T if sound else ())
+    return [answer(next(cosines)) if isinstance(p, Row) else p for p in pictures]
+
+
+def _temperature(row: Row) -> float:
+    assert row.temperature is not None  # the transport has checked a text's answer
+    return row.temperature

@@ -1,0 +1,226 @@
+"""The client for asyncio, method by method the same."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Iterable, List, Literal, Optional, Sequence, Type, Union, overload
+
+import numpy as np
+from tritonclient.grpc.aio import InferenceServerClient
+
+from align_client.addresses import addresses
+from align_client.align import Align, whole
+from align_client.channels import Channels
+from align_client.home import OneProcess
+from align_client.images import ImageLike, Images
+from align_client.labels import Texts
+from align_client.replicas import Replicas
+from align_client.runtime import Outcome
+from align_client.scores import Prediction
+from align_client.security import Tls, credentials, headers
+from align_client.tasks import Tasks
+
+__all__ = ["AsyncAlignClient"]
+
+
+class AsyncAlignClient(OneProcess):
+    """:class:`AlignClient` for asyncio. Safe to share between the tasks of one event loop.
+
+    Images, errors and arguments are those of :class:`AlignClient`. Pictures are read and shrunk
+    in threads, so that the event loop goes on. Cancelling a task cancels its requests.
+    """
+
+    def __init__(
+        self,
+        url: Union[str, Sequence[str]],
+        *,
+        timeout: float = 30.0,
+        retries: bool = True,
+        max_in_flight: int = 16,
+        label_cache_size: int = 10_000,
+        shrink: Union[bool, str] = False,
+        token: Optional[str] = None,
+        tls: Union[bool, str, os.PathLike[str], Tls] = False,
+        insecure: bool = False,
+    ) -> None:
+        to = addresses(url)
+        replicas = Replicas(to)
+        channels = Channels(InferenceServerClient, credentials(tls))
+        count = whole(max_in_flight, "max_in_flight", least=1)
+        self._runtime = Tasks(replicas.name, channels, count)
+        self._align = Align(
+            self._runtime,
+            replicas,
+            headers(token, to, safe=tls is not False or insecure),
+            timeout=timeout,
+            retries=retries,
+            label_cache_size=label_cache_size,
+            shrink=shrink,
+        )
+
+    @overload
+    async def classify(  # type: ignore[overload-overlap]
+        self,
+        img: ImageLike,
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: Optional[int] = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> List[Prediction]: ...
+
+    @overload
+    async def classify(
+        self,
+        img: Iterable[ImageLike],
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: Optional[int] = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> List[List[Prediction]]: ...
+
+    @overload
+    async def classify(  # type: ignore[overload-overlap]
+        self,
+        img: ImageLike,
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: Optional[int] = None,
+        on_error: Literal["return"],
+    ) -> Outcome[List[Prediction]]: ...
+
+    @overload
+    async def classify(
+        self,
+        img: Iterable[ImageLike],
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: Optional[int] = None,
+        on_error: Literal["return"],
+    ) -> List[Outcome[List[Prediction]]]: ...
+
+    async def classify(
+        self,
+        img: Images,
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: Optional[int] = None,
+        on_error: Literal["raise", "return"] = "raise",
+    ) -> Union[Outcome[List[Prediction]], Sequence[Outcome[List[Prediction]]]]:
+        """Which of the labels fits the image, best first.
+
+        Args:
+            img: one image; or several, for a list of answers in their order.
+            labels: strings. A label that occurs twice is answered, and counted, once.
+            template: what is said of a label: "a photo of a {}".
+            top_k: how many predictions to return; None for all.
+            on_error: "return" puts the error of an image in its answer's place. Bad labels, and
+                whatever else concerns no single image, are raised all the same.
+
+        Returns:
+            A prediction for each different label: the softmax over all of them of
+            cosine / learned temperature, in float64.
+        """
+        return await self._runtime.run(self._align.classify, img, labels, template, top_k, on_error)
+
+    @overload
+    async def similarity(
+        self, imgs: Images, texts: Texts, *, on_error: Literal["raise"] = "raise"
+    ) -> np.ndarray: ...
+
+    @overload
+    async def similarity(
+        self, imgs: Images, texts: Texts, *, on_error: Literal["return"]
+    ) -> List[Outcome[np.ndarray]]: ...
+
+    async def similarity(
+        self, imgs: Images, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
+    ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
+        """Cosine of each image with each text: float64 [N, M], from -1 to 1.
+
+        Args:
+            imgs: one image or several.
+            texts: one text or several.
+            on_error: "return" answers with a list of N: an image's cosines [M], or its error.
+                Bad texts are raised all the same.
+        """
+        return await self._runtime.run(self._align.similarity, imgs, texts, on_error)
+
+    @overload
+    async def embed_image(
+        self, imgs: Images, *, on_error: Literal["raise"] = "raise"
+    ) -> np.ndarray: ...
+
+    @overload
+    async def embed_image(
+        self, imgs: Images, *, on_error: Literal["return"]
+    ) -> List[Outcome[np.ndarray]]: ...
+
+    async def embed_image(
+        self, imgs: Images, *, on_error: Literal["raise", "return"] = "raise"
+    ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
+        """Unit vectors of one image or several, all of one checkpoint: float32 [N, D].
+
+        Args:
+            imgs: one image or several.
+            on_error: "return" answers with a list of N: an image's vector [D], or its error.
+        """
+        return await self._runtime.run(self._align.embed_image, imgs, on_error)
+
+    @overload
+    async def embed_text(
+        self, texts: Texts, *, on_error: Literal["raise"] = "raise"
+    ) -> np.ndarray: ...
+
+    @overload
+    async def embed_text(
+        self, texts: Texts, *, on_error: Literal["return"]
+    ) -> List[Outcome[np.ndarray]]: ...
+
+    async def embed_text(
+        self, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
+    ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
+        """Unit vectors of one text or several, all of one checkpoint: float32 [N, D].
+
+        Args:
+            texts: one text or several.
+            on_error: "return" answers with a list of N: a text's vector [D], or its error.
+        """
+        return await self._runtime.run(self._align.embed_text, texts, on_error)
+
+    async def temperature(self) -> float:
+        """The learned temperature of the checkpoint served now: logits = cosine / temperature."""
+        return await self._runtime.run(self._align.temperature)
+
+    async def ready(self, deep: bool = False) -> bool:
+        """Whether a server can be reached and says that both models are ready.
+
+        Args:
+            deep: embed a small image and a text, too. Triton goes on saying "ready" after a
+                model's process has died; only an answer proves that there will be answers.
+
+        Returns:
+            False for whatever is wrong, without retries, after at most ``timeout`` seconds;
+            raises only if this client is closed. Of several servers one is enough.
+        """
+        return await self._runtime.run(self._align.ready, deep)
+
+    async def close(self) -> None:
+        """Close the connection. Calls under way end with AlignClientError, and so do later ones."""
+        await self._runtime.close()
+
+    async def __aenter__(self) -> AsyncAlignClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        await self.close()

@@ -1,0 +1,47 @@
+"""Whether a client may be used: it is open, and in the process that made it."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+from align_client.errors import AlignClientError
+
+__all__ = ["Home", "OneProcess"]
+
+
+class Home:
+    """The process that a client belongs to, until it is closed.
+
+    Args:
+        name: the servers, for messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.closed = False
+        self._name = name
+        self._pid = os.getpid()
+
+    @property
+    def here(self) -> bool:
+        """Whether this is its process."""
+        return os.getpid() == self._pid
+
+    def check(self) -> None:
+        """Raise AlignClientError if the client may not be used."""
+        if not self.here:
+            raise AlignClientError(
+                f"this client of {self._name} was made in another process, and its connections "
+                "do not outlive a fork: make one in each process"
+            )
+        if self.closed:
+            raise AlignClientError(f"this client of {self._name} is closed")
+
+
+class OneProcess:
+    """What cannot be pickled or copied, for its connections cannot."""
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled or copied: make one in each process"
+        )

@@ -1,0 +1,173 @@
+"""The client's steps in an event loop: thousands may wait at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import (
+    Any,
+    AsyncContextManager,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Deque,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Type,
+    TypeVar,
+)
+
+from align_client.channels import Channels
+from align_client.errors import AlignClientError
+from align_client.home import Home
+from align_client.runtime import Outcome
+
+__all__ = ["Tasks"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Tasks:
+    """A ``Runtime`` for the event loop of its first call. Safe to share between its tasks.
+
+    Args:
+        name: the servers, for messages.
+        channels: to them, of ``tritonclient.grpc.aio``.
+        count: how many requests are made at once.
+    """
+
+    def __init__(self, name: str, channels: Channels, count: int) -> None:
+        self.channels = channels
+        self._name = name
+        self._home = Home(name)
+        self._count = count
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._slots: Optional[asyncio.Semaphore] = None
+        self._running: Set[asyncio.Future[Any]] = set()
+        # Pixels are work for a core; more threads would only take memory.
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="align-client")
+
+    async def run(
+        self, method: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any
+    ) -> T:
+        """What the coroutine ``method(*args, **options)`` returns."""
+        self.check_open()
+        # A task of its own, so that close() can end it without cancelling the caller's.
+        task = asyncio.ensure_future(method(*args, **options))
+        self._running.add(task)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task})
+            _ = task.cancelled() or task.exception()  # nobody asks for it any more
+            raise
+        finally:
+            self._running.discard(task)
+        if task.cancelled():
+            self.check_open()
+        return task.result()
+
+    def check_open(self) -> None:
+        """Raise AlignClientError after :meth:`close`, in another process or another loop."""
+        self._home.check()
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop, self._slots = loop, asyncio.Semaphore(self._count)
+        if self._loop is not loop:
+            raise AlignClientError(
+                f"this client of {self._name} belongs to the event loop of its first call: make "
+                "one in each event loop"
+            )
+
+    async def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """What a method of tritonclient answers."""
+        return await method(*args, **options)
+
+    async def outcomes(
+        self, request: Callable[[T], Awaitable[R]], items: Sequence[T]
+    ) -> List[Outcome[R]]:
+        """``request(item)`` for each item, in order; in place of what failed, its error."""
+        slots = self._slots
+        assert slots is not None  # run() comes first
+
+        async def outcome(item: T) -> Outcome[R]:
+            async with slots:
+                try:
+                    return await request(item)
+                except AlignClientError as error:
+                    return error
+
+        if len(items) == 1:
+            return [await outcome(items[0])]
+        done: List[Outcome[R]] = []
+        waiting: Deque[asyncio.Future[Outcome[R]]] = deque()
+        try:
+            for item in items:
+                # The same window as between threads: a large call lets small ones in between.
+                if len(waiting) == 2 * self._count:
+                    done.append(await waiting[0])
+                    waiting.popleft()
+                waiting.append(asyncio.ensure_future(outcome(item)))
+            while waiting:
+                done.append(await waiting[0])
+                waiting.popleft()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        return done
+
+    async def work(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
+        """What the function returns, computed by a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, partial(function, *args, **options))
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; closing the client ends it."""
+        await asyncio.sleep(seconds)
+
+    def lock(self) -> AsyncContextManager[None]:
+        """A new lock between tasks."""
+        return _Lock()
+
+    async def close(self) -> None:
+        """End the requests being made; start no other."""
+        if self._home.closed or not self._home.here:
+            return
+        ended = self._loop is None or self._loop.is_closed()
+        if not ended:
+            self.check_open()
+        self._home.closed = True
+        for task in self._running:
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for triton in [] if ended else self.channels.all():
+            await triton.close()
+
+
+class _Lock:
+    """Made when it is first needed: before 3.10 a lock belongs to the loop that it is made in."""
+
+    def __init__(self) -> None:
+        self._lock: Optional[asyncio.Lock] = None
+
+    async def __aenter__(self) -> None:
+        self._lock = self._lock or asyncio.Lock()
+        await self._lock.acquire()
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        assert self._lock is not None
+        self._lock.release()

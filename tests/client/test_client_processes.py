@@ -1,0 +1,95 @@
+"""One client in one process; what is left of it when it is closed."""
+
+import asyncio
+import copy
+import multiprocessing
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from scripted import Scripted
+from waiting import wait_until
+
+from align_client import AlignClient, AlignClientError, AsyncAlignClient
+
+CLIENTS = [AlignClient, AsyncAlignClient]
+
+
+@pytest.fixture
+def server():
+    with Scripted() as server:
+        yield server
+
+
+def said(client, answers):
+    """What a use of the client in another process says, and whether it can be closed there."""
+    try:
+        if isinstance(client, AlignClient):
+            client.embed_text(["a"] * 20)
+        else:
+            asyncio.run(client.embed_text("a"))
+    except AlignClientError as error:
+        answers.put(str(error))
+    client.close() if isinstance(client, AlignClient) else asyncio.run(client.close())
+    answers.put("closed")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
+def test_after_a_fork_the_client_says_to_make_another(server, used):
+    fork = multiprocessing.get_context("fork")
+    with AlignClient(server.url) as client:
+        if used:
+            client.embed_image([b"picture"] * 20)
+        answers = fork.SimpleQueue()
+        child = fork.Process(target=said, args=(client, answers))
+        child.start()
+        child.join(20)
+        assert child.exitcode == 0
+        assert "made in another process" in answers.get()
+        assert answers.get() == "closed"
+        assert client.embed_text("a").shape == (1, 2)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_after_a_fork_so_does_the_one_for_asyncio(server):
+    fork = multiprocessing.get_context("fork")
+    client = AsyncAlignClient(server.url)
+    answers = fork.SimpleQueue()
+    child = fork.Process(target=said, args=(client, answers))
+    child.start()
+    child.join(20)
+    assert child.exitcode == 0
+    assert "make one in each process" in answers.get()
+
+
+@pytest.mark.parametrize("make", CLIENTS)
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_client_is_not_pickled_or_copied(make, duplicate):
+    with pytest.raises(TypeError, match=f"{make.__name__} cannot be .*one in each process"):
+        duplicate(make("localhost:1"))
+
+
+def own_threads():
+    return [t for t in threading.enumerate() if t.name.startswith("align-client")]
+
+
+def test_a_closed_client_leaves_no_thread(server):
+    before = len(own_threads())
+    with AlignClient(server.url) as client:
+        client.embed_image([b"picture"] * 40)
+        assert len(own_threads()) > before
+    assert len(own_threads()) == before
+
+
+def test_nor_does_the_one_for_asyncio(server):
+    before = len(own_threads())
+
+    async def use():
+        async with AsyncAlignClient(server.url) as client:
+            await client.embed_image([np.zeros((9, 9, 3), np.uint8)] * 40)
+            assert len(own_threads()) > before
+
+    asyncio.run(use())
+    wait_until(lambda: len(own_threads()) == before)

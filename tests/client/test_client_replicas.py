@@ -1,0 +1,244 @@
+"""Several servers of one model: each in its turn, without the dead, and never mixed."""
+
+import json
+import socket
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import Scripted
+from waiting import wait_until
+
+from align_client import AlignClient, InvalidInput, ModelUnavailable, ServerUnavailable
+from align_client.addresses import addresses
+from align_client.replicas import Replicas
+
+
+@pytest.fixture
+def two():
+    with Scripted() as a, Scripted() as b:
+        yield a, b
+
+
+@pytest.fixture
+def client(two):
+    with AlignClient([server.url for server in two], timeout=20) as client:
+        yield client
+
+
+def counts(*servers):
+    return [len(server.requests) for server in servers]
+
+
+def test_each_is_asked_in_its_turn(two, client):
+    client.embed_image([b"picture"] * 20)
+    assert counts(*two) == [10, 10]
+
+
+def test_grpc_takes_turns_among_the_addresses_of_one_name(two):
+    with AlignClient("ipv4:" + ",".join(server.url for server in two)) as client:
+        client.embed_text("hello")
+
+        def both_found():
+            client.embed_text("hello")
+            return all(counts(*two))
+
+        wait_until(both_found)
+        for server in two:
+            server.requests.clear()
+        client.embed_image([b"picture"] * 20)
+    assert counts(*two) == [10, 10]
+
+
+def test_a_name_of_the_dns_is_resolved(two):
+    with AlignClient(f"dns:///localhost:{two[0].port}") as client:
+        assert client.embed_text("hello").shape == (1, 2)
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_one_that_is_dead_from_the_start_is_skipped(two, client, dead):
+    two[dead].stop()
+    assert client.embed_image([b"picture"] * 20).shape == (20, 2)
+    assert client.ready(deep=True) is True
+
+
+def test_if_all_are_dead_from_the_start_that_is_told_at_once(two, client):
+    for server in two:
+        server.stop()
+    start = time.monotonic()
+    with pytest.raises(ServerUnavailable, match=r"cannot be reached.*; tried 2 times"):
+        client.embed_text("hello")
+    assert time.monotonic() - start < 2
+    assert client.ready() is False
+
+
+def test_one_that_dies_is_skipped_and_taken_back_when_it_returns(two, client):
+    dead, alive = two
+    client.embed_image([b"picture"] * 4)
+    dead.stop()
+    client.embed_image([b"picture"] * 20)
+    with Scripted(port=dead.port) as returned:
+
+        def asked_again():
+            client.embed_text("hello")
+            return returned.requests
+
+        wait_until(asked_again, seconds=10)
+        before = counts(returned, alive)
+        client.embed_image([b"picture"] * 20)
+        assert np.subtract(counts(returned, alive), before).tolist() == [10, 10]
+
+
+def test_one_that_has_too_much_to_do_sends_its_callers_to_the_other(two, client):
+    busy, free = two
+    busy.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=1000)
+    start = time.monotonic()
+    client.embed_image([b"picture"] * 10)
+    assert time.monotonic() - start < 2
+    assert len(free.requests) == 10
+
+
+def test_one_that_dies_with_a_request_leaves_it_to_the_other_once(two, client):
+    for server in two:
+        server.refuse("ABORTED", "server restarted: the model's process died", times=5)
+    with pytest.raises(ServerUnavailable, match="died while it worked on this request"):
+        client.embed_image(b"deadly")
+    assert counts(*two) == [1, 1]
+
+
+class TestCheckpoints:
+    @pytest.fixture
+    def mixed(self, two):
+        two[1].checkpoint = "b"
+        return two
+
+    def test_while_the_checkpoint_is_changed_one_after_the_other_no_call_fails(self, mixed, client):
+        for i in range(10):
+            images = [b"picture"] * (1 + i % 3)
+            assert client.classify(images, ["cat", f"dog {i}"])
+            assert client.similarity(images, [f"cow {i}"]).shape == (len(images), 1)
+            assert client.embed_image(images).shape == (len(images), 2)
+            assert client.embed_text([f"{i} {j}" for j in range(20)]).shape == (20, 2)
+
+    def test_nor_where_one_name_stands_for_both(self, mixed):
+        with AlignClient("ipv4:" + ",".join(server.url for server in mixed)) as client:
+            for i in range(20):
+                assert client.classify([b"picture"] * 3, [f"dog {i}"])
+        assert all(counts(*mixed))
+
+    def test_one_that_is_too_busy_for_its_part_is_waited_for(self, mixed, client):
+        for server in mixed:
+            server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=2)
+        assert client.embed_image([b"picture"] * 6).shape == (6, 2)
+
+    def test_a_picture_is_shrunk_for_the_replica_that_answers(self):
+        image = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+        with (
+            Scripted(resize=[64, 48, 2]) as a,
+            Scripted(resize=[30, 50, 3]) as b,
+            AlignClient([a.url, b.url]) as client,
+        ):
+            rows = client.embed_image([image] * 20)
+            assert rows.tolist() == [[1, 0]] * 20
+            assert all(counts(a, b))
+
+    def test_towers_that_are_never_of_one_checkpoint_are_named_with_all_addresses(self, puppets):
+        old, new = (json.dumps({"checkpoint": name}) for name in ("old", "new"))
+        urls = [puppets.url, puppets.url.replace("127.0.0.1", "localhost")]
+        with (
+            AlignClient(urls) as client,
+            pytest.raises(ModelUnavailable, match=f"{urls[0]}, {urls[1]} answers.*new, old"),
+        ):
+            client.similarity(old.encode(), new)
+
+
+class TestReady:
+    def test_one_that_is_ready_is_enough(self, two, client):
+        assert client.ready() is client.ready(deep=True) is True
+        two[0].stop()
+        assert client.ready() is client.ready(deep=True) is True
+
+    def test_a_silent_one_leaves_time_for_the_others(self, two):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            address = f"127.0.0.1:{silent.getsockname()[1]}"
+            with AlignClient([address, two[0].url], timeout=2) as client:
+                assert client.ready(deep=True) is True
+
+
+@pytest.mark.parametrize("url", [[], [""], ["a:1", "b"], [None], "", {"a:1"}, ["http://a:1"]])
+def test_every_address_is_host_and_port(url):
+    with pytest.raises(InvalidInput, match="host:port"):
+        AlignClient(url)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def replicas(clock):
+    return Replicas(addresses([f"h:{i}" for i in range(3)]), clock)
+
+
+def chosen(replicas, count):
+    return Counter(replicas.choose().url for _ in range(count))
+
+
+def test_a_resting_one_is_not_chosen_and_the_others_share_its_turns(replicas):
+    replicas.failed(replicas.replicas[1])
+    assert chosen(replicas, 40) == {"h:0": 20, "h:2": 20}
+
+
+def test_a_resting_one_is_tried_by_one_request_only_until_that_is_answered(replicas, clock):
+    failed = replicas.replicas[1]
+    replicas.failed(failed)
+    clock.now = 10
+    assert chosen(replicas, 30)["h:1"] == 1
+    replicas.answered(failed)
+    assert chosen(replicas, 30) == {"h:0": 10, "h:1": 10, "h:2": 10}
+
+
+def test_a_trial_that_its_caller_cancelled_leaves_it_to_the_next(replicas, clock):
+    failed = replicas.replicas[1]
+    replicas.failed(failed)
+    clock.now = 10
+    assert chosen(replicas, 3)["h:1"] == 1
+    replicas.left_open(failed)
+    assert chosen(replicas, 3)["h:1"] == 1
+
+
+@given(st.integers(1, 40))
+def test_a_failing_one_rests_for_longer_and_longer_but_not_for_more_than_5_s(failures):
+    clock = Clock()
+    replicas = Replicas(addresses(["h:1"]), clock)
+    (replica,) = replicas.replicas
+    rests = []
+    for _ in range(failures):
+        replicas.failed(replica)
+        rests.append(replica.rests_until - clock.now)
+    assert rests == sorted(rests) and rests[0] == 0.5 and rests[-1] <= 5
+
+
+@given(st.lists(st.tuples(st.sampled_from(["failed", "answered"]), st.integers(0, 2))))
+def test_whatever_happened_somebody_is_chosen_and_untried_ones_first(events):
+    replicas = Replicas(addresses([f"h:{i}" for i in range(3)]), Clock())
+    for event, i in events:
+        getattr(replicas, event)(replicas.replicas[i])
+    tried = set()
+    for _ in range(3):
+        replica = replicas.choose(tried)
+        assert replica not in tried
+        tried.add(replica)
+    assert replicas.choose(tried) in tried
+    assert not replicas.another(tried)

@@ -1,0 +1,226 @@
+"""What is sent again and when; over real sockets, with servers that refuse as they are told."""
+
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import Scripted
+from waiting import wait_until
+
+from align_client import (
+    AlignClient,
+    AlignClientError,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelUnavailable,
+    Overloaded,
+    ServerUnavailable,
+    Unauthorized,
+)
+from align_client.call import Call, Deadline
+from align_client.retries import Retries
+from align_client.rules import Again
+
+REFUSALS = [
+    ("RESOURCE_EXHAUSTED", "overloaded: 1000 requests wait", Overloaded),
+    ("UNAVAILABLE", "Exceeds maximum queue size", Overloaded),
+    ("UNAVAILABLE", "server not ready: it is starting", ServerUnavailable),
+    ("UNAVAILABLE", "server is stopping", ServerUnavailable),
+    ("UNAVAILABLE", "Server is stopping", ServerUnavailable),
+    ("NOT_FOUND", "Request for unknown model: 'm' has no available versions", ModelUnavailable),
+]
+
+FINAL = [
+    ("INVALID_ARGUMENT", "the picture is empty (0 bytes)", InvalidInput),
+    ("RESOURCE_EXHAUSTED", "Received message larger than max (9 vs. 8)", InvalidInput),
+    ("UNAUTHENTICATED", "the bearer token is not accepted", Unauthorized),
+    ("PERMISSION_DENIED", "closed: model control", Unauthorized),
+    ("DEADLINE_EXCEEDED", "too late", DeadlineExceeded),
+    ("NOT_FOUND", "Request for unknown model: 'm' is not found", ModelUnavailable),
+    ("INTERNAL", "internal error", ModelUnavailable),
+    ("UNAVAILABLE", "This protocol is restricted, expecting header 'x'", Unauthorized),
+]
+
+DEATHS = [
+    ("ABORTED", "server restarted: the model's process died", ServerUnavailable),
+    ("INTERNAL", "Stub process 'align_image_0_0' is not healthy.", ModelUnavailable),
+    ("UNAVAILABLE", "Socket closed", ServerUnavailable),
+]
+
+
+@pytest.fixture
+def server():
+    with Scripted() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with AlignClient(server.url, timeout=10) as client:
+        yield client
+
+
+def tries(server):
+    """How often the one request of a test came, with one id all the time."""
+    ((_, count),) = server.count().items()
+    return count
+
+
+@pytest.mark.parametrize("code, words, _", REFUSALS)
+def test_a_refused_request_is_sent_again_until_it_is_answered(server, client, code, words, _):
+    server.refuse(code, words, times=3)
+    assert client.embed_image(b"picture").shape == (1, 2)
+    assert tries(server) == 4
+
+
+@pytest.mark.parametrize("code, words, error", REFUSALS)
+def test_at_the_deadline_the_refusal_itself_is_told(server, code, words, error):
+    server.refuse(code, words, times=100)
+    with AlignClient(server.url, timeout=0.5) as client:
+        start = time.monotonic()
+        with pytest.raises(error, match=r"; tried [2-9] times \(request \w+\)$"):
+            client.embed_image(b"picture")
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("code, words, error", FINAL)
+def test_what_would_fail_again_is_sent_once(server, client, code, words, error):
+    server.refuse(code, words)
+    with pytest.raises(error):
+        client.embed_image(b"picture")
+    assert tries(server) == 1
+
+
+@pytest.mark.parametrize("code, words, _", DEATHS)
+def test_a_request_that_a_server_died_with_is_sent_once_more(server, client, code, words, _):
+    server.refuse(code, words)
+    assert client.embed_image(b"picture").shape == (1, 2)
+    assert tries(server) == 2
+
+
+@pytest.mark.parametrize("code, words, error", DEATHS)
+def test_a_picture_that_kills_servers_is_not_sent_a_third_time(server, client, code, words, error):
+    server.refuse(code, words)
+    server.refuse("UNAVAILABLE", "server not ready: it is restarting", times=2)
+    server.refuse(code, words)
+    with pytest.raises(error):
+        client.embed_image(b"deadly")
+    assert tries(server) == 4
+    assert client.embed_image(b"picture").shape == (1, 2)
+
+
+def test_without_retries_the_first_refusal_is_told(server):
+    server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
+    with AlignClient(server.url, retries=False) as client, pytest.raises(Overloaded):
+        client.embed_image(b"picture")
+    assert tries(server) == 1
+
+
+def test_of_a_batch_only_the_refused_are_sent_again(server, client):
+    server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=5)
+    assert client.embed_image([b"picture"] * 20).shape == (20, 2)
+    assert len(server.count()) == 20 and len(server.requests) == 25
+
+
+def away(server, seconds):
+    """A server that was there, goes, and comes again at the same port after some seconds."""
+    server.stop()
+    later = []
+    threading.Timer(seconds, lambda: later.append(Scripted(port=server.port))).start()
+    return later
+
+
+@pytest.mark.parametrize("size", [10, 8_000_000])
+def test_a_server_that_restarts_is_waited_for_however_large_the_picture(server, client, size):
+    client.embed_text("hello")
+    later = away(server, 1)
+    picture = np.random.default_rng(0).bytes(size)
+    assert client.embed_image(picture).shape == (1, 2)
+    wait_until(lambda: later)
+    ((_, _, bytes_sent),) = later[0].requests
+    assert bytes_sent > size
+    later[0].stop()
+
+
+def test_an_address_that_never_answered_fails_at_once(server):
+    server.stop()
+    with AlignClient(server.url, timeout=20) as client:
+        start = time.monotonic()
+        with pytest.raises(ServerUnavailable, match="cannot be reached"):
+            client.embed_image(b"picture")
+    assert time.monotonic() - start < 2
+
+
+def test_a_server_that_went_is_tried_until_the_deadline(server):
+    with AlignClient(server.url, timeout=1) as client:
+        client.embed_text("hello")
+        server.stop()
+        start = time.monotonic()
+        with pytest.raises(ServerUnavailable, match=r"cannot be reached.*; tried \d times"):
+            client.embed_image(b"picture")
+    assert 0.2 < time.monotonic() - start < 1.1
+
+
+def test_closing_ends_the_wait_for_the_next_try(server):
+    server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=1000)
+    client = AlignClient(server.url, timeout=60)
+    threading.Timer(1, client.close).start()
+    start = time.monotonic()
+    with pytest.raises(AlignClientError, match="closed"):
+        client.embed_image([b"picture"] * 3)
+    assert time.monotonic() - start < 5
+
+
+AGAIN = st.sampled_from([a for a in Again if a is not Again.NEVER])
+
+
+@given(st.lists(AGAIN, max_size=30), st.floats(0, 1), st.floats(0.001, 100))
+def test_pauses_grow_within_their_bounds_and_stay_before_the_deadline(agains, jitter, timeout):
+    retries = Retries(Call(Deadline(timeout)), jitter=lambda: jitter)
+    pauses = [retries.pause(a, another=False, answered_before=True) for a in agains]
+    slept = [pause for pause in pauses if pause is not None]
+    for i, pause in enumerate(slept):
+        longest = min(2.0, 0.1 * 2**i)
+        assert longest / 2 <= pause <= longest * (1 + 1e-9)
+        assert pause < timeout
+    assert slept == sorted(slept)
+
+
+@given(st.lists(st.tuples(st.sampled_from(Again), st.booleans(), st.booleans())))
+def test_no_request_that_may_have_killed_a_server_goes_out_more_than_twice(events):
+    retries = Retries(Call(Deadline(1000)))
+    deaths = 0
+    for again, another, before in events:
+        pause = retries.pause(again, another=another, answered_before=before)
+        if again is Again.NEVER:
+            assert pause is None
+        if again is Again.ONCE and pause is not None:
+            deaths += 1
+    assert deaths <= 1
+
+
+@given(AGAIN, st.booleans())
+def test_another_server_is_asked_without_a_pause(again, before):
+    retries = Retries(Call(Deadline(1000)))
+    assert retries.pause(again, another=True, answered_before=before) == 0
+
+
+def test_those_refused_together_do_not_come_back_together():
+    pauses = [
+        Retries(Call(Deadline(9))).pause(Again.ALWAYS, another=False, answered_before=True)
+        for _ in range(100)
+    ]
+    assert np.std(pauses) > 0.01
+
+
+def test_every_code_of_grpc_is_told_as_an_error_of_ours(server):
+    codes = [code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+    with AlignClient(server.url, retries=False) as client:
+        for code in codes:
+            server.refuse(code, "words")
+            with pytest.raises(AlignClientError, match=r"\(request \w{16}\)$"):
+                client.embed_image(b"picture")

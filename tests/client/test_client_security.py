@@ -1,0 +1,208 @@
+"""Who the server is, and who calls: certificates and tokens over real TLS."""
+
+import asyncio
+import datetime
+
+import grpc
+import pytest
+import trustme
+from scripted import Scripted
+
+from align_client import (
+    AlignClient,
+    AsyncAlignClient,
+    InvalidInput,
+    ServerUnavailable,
+    Tls,
+    Unauthorized,
+)
+
+CA, OTHER_CA = trustme.CA(), trustme.CA()
+GOOD = CA.issue_cert("127.0.0.1", "localhost")
+OF_ANOTHER_HOST = CA.issue_cert("elsewhere.example")
+EXPIRED = CA.issue_cert(
+    "127.0.0.1",
+    not_before=datetime.datetime(2020, 1, 1),
+    not_after=datetime.datetime(2021, 1, 1),
+)
+CALLER, STRANGER = CA.issue_cert("me@example.org"), OTHER_CA.issue_cert("me@example.org")
+
+
+def credentials(certificate, *, of_callers=False):
+    pair = certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes()
+    return grpc.ssl_server_credentials(
+        [pair], CA.cert_pem.bytes() if of_callers else None, of_callers
+    )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
+    for name, ca in (("ca", CA), ("other_ca", OTHER_CA)):
+        ca.cert_pem.write_to_path(folder / f"{name}.pem")
+    for name, certificate in (("caller", CALLER), ("stranger", STRANGER)):
+        certificate.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+        certificate.private_key_pem.write_to_path(folder / f"{name}.key")
+    (folder / "empty.pem").touch()
+    return folder
+
+
+def ask(url, **options):
+    with AlignClient(url, timeout=10, **options) as client:
+        return client.embed_image(b"picture")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Scripted(credentials=credentials(GOOD), token="secret") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def strict():
+    """Wants a certificate of its callers."""
+    with Scripted(credentials=credentials(GOOD, of_callers=True)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def plain():
+    with Scripted(token="secret") as server:
+        yield server
+
+
+class TestCertificates:
+    @pytest.mark.parametrize("kind", [str, lambda path: path, lambda path: Tls(ca=path)])
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "dns:///localhost"])
+    def test_a_server_that_the_ca_vouches_for_is_asked(self, server, files, kind, host):
+        url = f"{host}:{server.port}"
+        assert ask(url, tls=kind(files / "ca.pem"), token="secret").shape == (1, 2)
+
+    def test_so_does_the_client_for_asyncio(self, server, files):
+        async def use():
+            async with AsyncAlignClient(server.url, tls=files / "ca.pem", token="secret") as client:
+                return await client.embed_text("a")
+
+        assert asyncio.run(use()).shape == (1, 2)
+
+    @pytest.mark.parametrize("tls", ["other_ca.pem", True])
+    def test_a_server_that_nobody_trusted_vouches_for_is_told(self, server, files, tls):
+        tls = tls if tls is True else files / tls
+        words = rf"certificate of {server.url} is not accepted: .*local issuer"
+        with pytest.raises(ServerUnavailable, match=words):
+            ask(server.url, tls=tls)
+
+    @pytest.mark.parametrize(
+        "certificate, words",
+        [(EXPIRED, "certificate has expired"), (OF_ANOTHER_HOST, "Hostname Verification")],
+        ids=["expired", "wrong host"],
+    )
+    def test_a_certificate_that_does_not_hold_is_told_with_the_reason(
+        self, files, certificate, words
+    ):
+        with (
+            Scripted(credentials=credentials(certificate)) as server,
+            pytest.raises(ServerUnavailable, match=f"is not accepted: .*{words}"),
+        ):
+            ask(server.url, tls=files / "ca.pem")
+
+    def test_an_expired_one_is_skipped_where_another_replica_has_a_good_one(self, files, server):
+        with Scripted(credentials=credentials(EXPIRED)) as expired:
+            urls = [expired.url, server.url]
+            assert ask(urls, tls=files / "ca.pem", token="secret").shape == (1, 2)
+
+    def test_a_caller_with_the_right_certificate_is_let_in(self, strict, files):
+        tls = Tls(files / "ca.pem", files / "caller.pem", files / "caller.key")
+        assert ask(strict.url, tls=tls).shape == (1, 2)
+
+    @pytest.mark.parametrize("name", [None, "stranger"])
+    def test_a_caller_without_one_or_with_another_is_told(self, strict, files, name):
+        own = [files / f"{name}.pem", files / f"{name}.key"] if name else []
+        with pytest.raises(ServerUnavailable, match=r"does not accept this client's certificate"):
+            ask(strict.url, tls=Tls(files / "ca.pem", *own))
+
+    def test_a_server_with_tls_is_told_from_the_wrong_port(self, strict):
+        with pytest.raises(ServerUnavailable, match=r"or one that wants TLS \(tls=...\)"):
+            ask(strict.url)
+
+    def test_and_so_is_one_without(self, plain, files):
+        with pytest.raises(ServerUnavailable, match="speaks no TLS: leave tls out"):
+            ask(plain.url, tls=files / "ca.pem")
+
+    @pytest.mark.parametrize(
+        "tls, words",
+        [
+            (lambda f: f / "nowhere.pem", "ca '.*nowhere.pem' cannot be read"),
+            (lambda f: f, "cannot be read"),
+            (lambda f: f / "empty.pem", "empty.pem' holds no certificates"),
+            (lambda f: f / "caller.key", "holds no certificates"),
+            (lambda f: Tls(cert=f / "caller.pem"), "both cert and key"),
+            (lambda f: Tls(key=f / "caller.key"), "both cert and key"),
+            (lambda f: Tls(None, f / "caller.pem", f / "stranger.key"), "are not a certificate"),
+            (lambda f: Tls(None, f / "caller.key", f / "caller.key"), "are not a certificate"),
+            (lambda f: 3, "tls must be True, False, the path"),
+            (lambda f: None, "tls must be True, False, the path"),
+        ],
+    )
+    def test_files_that_cannot_be_used_are_named_before_any_call(self, files, tls, words):
+        with pytest.raises(InvalidInput, match=words):
+            AlignClient("localhost:1", tls=tls(files))
+
+    def test_an_encrypted_key_is_refused_and_no_password_is_asked_for(self, files, tmp_path):
+        from cryptography.hazmat.primitives import serialization as s
+
+        key = s.load_pem_private_key(CALLER.private_key_pem.bytes(), None)
+        (tmp_path / "locked.key").write_bytes(
+            key.private_bytes(
+                s.Encoding.PEM, s.PrivateFormat.PKCS8, s.BestAvailableEncryption(b"secret")
+            )
+        )
+        with pytest.raises(InvalidInput, match="unencrypted key"):
+            AlignClient("localhost:1", tls=Tls(None, files / "caller.pem", tmp_path / "locked.key"))
+
+
+class TestToken:
+    def test_the_right_one_is_let_in(self, plain):
+        assert ask(plain.url, token="secret").shape == (1, 2)
+
+    def test_it_stands_in_every_request(self, plain):
+        with AlignClient(plain.url, token="secret") as client:
+            assert client.ready(deep=True) is True
+            assert client.embed_text(["a"] * 3).shape == (3, 2)
+
+    @pytest.mark.parametrize(
+        "token, words",
+        [(None, r"a bearer token is needed; give it .*token="), ("wrong", "is not accepted")],
+    )
+    def test_without_one_or_with_a_wrong_one_the_call_is_unauthorized(self, plain, token, words):
+        with pytest.raises(Unauthorized, match=words) as caught:
+            ask(plain.url, token=token)
+        assert "wrong" not in str(caught.value)
+        with AlignClient(plain.url, token=token) as client:
+            assert client.ready() is False
+
+    @pytest.mark.parametrize("token", ["", "two words", "line\n", "ü", b"bytes", 7])
+    def test_what_cannot_be_a_token_is_refused_and_not_shown(self, token):
+        with pytest.raises(InvalidInput, match="token must be a str of printable") as caught:
+            AlignClient("localhost:1", token=token)
+        assert not token or str(token) not in str(caught.value)
+
+    @pytest.mark.parametrize("url", ["example.org:8001", ["localhost:1", "10.0.0.1:8001"]])
+    def test_it_is_not_sent_to_another_machine_in_the_clear(self, url, files):
+        with pytest.raises(InvalidInput, match="can read the token: pass tls="):
+            AlignClient(url, token="secret")
+        AlignClient(url, token="secret", insecure=True).close()
+        AlignClient(url, token="secret", tls=files / "ca.pem").close()
+
+    @pytest.mark.parametrize(
+        "url", ["localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "unix:/run/grpc:1"]
+    )
+    def test_on_this_machine_it_may_be(self, url):
+        AlignClient(url, token="secret").close()
+
+    @pytest.mark.parametrize(
+        "url", ["localhost.example:1", "127.0.0.1.example:1", "localhost:1.example:1"]
+    )
+    def test_a_name_that_only_looks_like_this_machine_is_another(self, url):
+        with pytest.raises(InvalidInput, match="pass tls="):
+            AlignClient(url, token="secret")

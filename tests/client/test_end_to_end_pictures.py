@@ -1,0 +1,164 @@
+"""The client against the real server: bad and unusual pictures, which harm nobody else."""
+
+import io
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from photos import LABELS, TOLERANCE, file, picture, png
+from PIL import Image, ImageOps
+
+from align_client import AlignClient, InvalidInput
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with AlignClient(server.grpc_url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def still_answers(client):
+    """Whatever a test sends, the server answers rightly afterwards."""
+    yield
+    assert client.ready(deep=True)
+
+
+@pytest.fixture(scope="module")
+def expected(client):
+    """A picture's row, asked for alone."""
+    return {c: client.embed_image(picture(c))[0] for c in ("red", "green", "blue")}
+
+
+def bomb(rows):
+    """The first rows of a 30,000 x 30,000 PNG."""
+    return png(30_000, 30_000, itertools.repeat(b"\0" + b"\xf0" * 3750, rows))
+
+
+# What is in the file, made when it is needed, and what the message says.
+BAD_FILES = {
+    "empty": (lambda: b"", "empty"),
+    "text": (lambda: b"these are words\n" * 100, "accepted format"),
+    "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "accepted format"),
+    "truncated JPEG": (lambda: file(picture(), "JPEG")[:-900], "truncated"),
+    "truncated PNG": (lambda: file(picture())[:-900], "truncated"),
+    "20 bytes of a JPEG": (lambda: file(picture(), "JPEG")[:20], "format|damaged"),
+    "0 x 0 PNG": (lambda: png(0, 0, []), "accepted format|damaged"),
+    "0 x 1 PNG": (lambda: png(0, 1, [b"\0"]), "accepted format|damaged"),
+    "30,000 x 30,000 PNG of some bytes": (lambda: bomb(9), "pixels"),
+    "30,000 x 30,000 PNG, complete": (lambda: bomb(30_000), "pixels"),
+}
+
+
+class TestBadPictures:
+    @pytest.mark.parametrize("name", BAD_FILES)
+    def test_bad_bytes_are_bad_input_that_says_why(self, client, name):
+        data, words = BAD_FILES[name][0](), BAD_FILES[name][1]
+        with pytest.raises(InvalidInput, match=words):
+            client.embed_image(data)
+
+    @pytest.mark.parametrize("name", BAD_FILES)
+    def test_a_bad_file_is_bad_input_that_says_why(self, client, tmp_path, name):
+        data, words = BAD_FILES[name][0](), BAD_FILES[name][1]
+        (tmp_path / "bad.jpg").write_bytes(data)
+        with pytest.raises(InvalidInput, match=words):
+            client.classify(tmp_path / "bad.jpg", LABELS)
+
+    @pytest.mark.parametrize(
+        "what, words",
+        [
+            ("nowhere.jpg", "does not exist"),
+            (".", "is a directory"),
+            (np.zeros((0, 0, 3), np.uint8), "no pixels"),
+            (Image.new("RGB", (0, 0)), "no pixels"),
+        ],
+    )
+    def test_what_cannot_be_sent_is_bad_input_that_says_why(self, client, tmp_path, what, words):
+        image = tmp_path / what if isinstance(what, str) else what
+        with pytest.raises(InvalidInput, match=words):
+            client.classify(image, LABELS)
+
+    def test_in_a_batch_the_bad_one_is_named(self, client):
+        batch = [picture("red"), picture("blue"), b"these are words", picture("green")]
+        with pytest.raises(InvalidInput, match=r"^image 2: .*accepted format"):
+            client.embed_image(batch)
+        with pytest.raises(InvalidInput, match=r"^image 2: "):
+            client.classify(batch, LABELS)
+
+    def test_the_others_of_the_same_batch_are_answered_right(self, client, expected):
+        """Single calls made at once: the server batches them, and each has its own outcome."""
+        items = [make() for make, _ in BAD_FILES.values()] + ["red", "green", "blue"] * 4
+        order = np.random.default_rng(0).permutation(len(items))
+
+        def ask(i):
+            item = items[i]
+            if isinstance(item, str):
+                row = client.embed_image(picture(item))[0]
+                return np.abs(row - expected[item]).max() < TOLERANCE
+            with pytest.raises(InvalidInput):
+                client.embed_image(item)
+            return True
+
+        with ThreadPoolExecutor(len(items)) as threads:
+            assert all(threads.map(ask, order))
+
+
+class TestUnusualPictures:
+    """Each is compared with the plain RGB picture that it is."""
+
+    def same(self, client, data, plain):
+        one, other = client.embed_image([data, plain.convert("RGB")])
+        return np.abs(one - other).max() < TOLERANCE
+
+    @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
+    def test_1x1(self, client, mode):
+        image = Image.new("RGB", (1, 1), "red").convert(mode)
+        assert self.same(client, file(image), image)
+        assert self.same(client, image, image)
+
+    def test_cmyk_jpeg(self, client):
+        data = file(picture().convert("CMYK"), "JPEG")
+        assert self.same(client, data, Image.open(io.BytesIO(data)))
+        assert self.same(client, Image.open(io.BytesIO(data)), Image.open(io.BytesIO(data)))
+
+    @pytest.mark.parametrize("transparency", [0, bytes(range(16))])
+    def test_palette_with_transparency(self, client, transparency):
+        image = picture().quantize(16)
+        data = file(image, transparency=transparency)
+        assert Image.open(io.BytesIO(data)).info["transparency"] is not None
+        assert self.same(client, data, image)
+        assert self.same(client, Image.open(io.BytesIO(data)), image)
+
+    def test_alpha_is_dropped(self, client):
+        image = picture().convert("RGBA")
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        for given in (file(image), image, np.asarray(image)):
+            assert self.same(client, given, image)
+
+    def test_16_bit_grey_is_scaled(self, client):
+        grey = picture().convert("L")
+        sixteen = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+        assert self.same(client, file(sixteen), grey)
+        assert self.same(client, sixteen, grey)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_exif_turned_jpeg(self, client, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = file(picture(), "JPEG", exif=exif)
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        assert self.same(client, data, upright)
+        assert self.same(client, Image.open(io.BytesIO(data)), upright)
+        if orientation != 1:
+            assert not self.same(client, data, Image.open(io.BytesIO(file(picture(), "JPEG"))))
+
+    def test_of_an_animated_gif_the_first_frame(self, client):
+        frames = [picture("red").quantize(32), picture("blue").quantize(32)]
+        data = file(frames[0], "GIF", save_all=True, append_images=frames[1:])
+        assert self.same(client, data, Image.open(io.BytesIO(data)))
+
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+    def test_every_accepted_format(self, client, kind):
+        data = file(picture(), kind)
+        assert self.same(client, data, Image.open(io.BytesIO(data)))
