@@ -4,6 +4,7 @@
 # make lint    ruff and mypy
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
+# make chaos   faults, overload and a soak against the service: a table (half an hour; ARGS=...)
 # make constraints   renew constraints.txt with today's versions
 # make clean   remove .venv and what the tools left
 
@@ -20,7 +21,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test lint bench growth constraints clean
+.PHONY: setup demo test lint bench growth chaos constraints clean
 
 setup: $(VENV)/.setup
 
@@ -40,6 +41,9 @@ bench: $(VENV)/.test-tools
 
 growth: $(VENV)/.test-tools
 	@$(BIN)/python -m benchmarks.growth $(ARGS)
+
+chaos: $(VENV)/.test-tools
+	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 $(VENV)/.setup: $(PINS)
 	@test -n "$(PYTHON)" || { echo "align-zoo needs Python 3.11 or 3.12 with venv:" \

@@ -26,6 +26,9 @@ app = typer.Typer(
 )
 
 
+_TOKEN_FILE = "ALIGN_ZOO_TOKEN_FILE"
+
+
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     try:
@@ -59,18 +62,47 @@ def serve(
             help="float32, bfloat16, float16 or auto: float32 on a CPU, half of it on a GPU.",
         ),
     ] = "auto",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    listen: Annotated[
+        str, typer.Option(help="Address of gRPC and HTTP; beyond loopback with TLS or --insecure.")
+    ] = "127.0.0.1",
     grpc_port: Annotated[int, typer.Option(min=1, max=65535)] = 8001,
     http_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    metrics_listen: Annotated[
+        str, typer.Option(help="Address of /metrics and /healthz: without TLS and token.")
+    ] = "127.0.0.1",
     metrics_port: Annotated[int, typer.Option(min=1, max=65535)] = 8002,
+    tls_cert: Annotated[
+        Optional[Path], typer.Option(help="The server's certificate chain, PEM.")
+    ] = None,
+    tls_key: Annotated[Optional[Path], typer.Option(help="Its key, PEM.")] = None,
+    tls_client_ca: Annotated[
+        Optional[Path], typer.Option(help="Callers must show a certificate of these authorities.")
+    ] = None,
+    token_file: Annotated[
+        Optional[Path],
+        typer.Option(envvar=_TOKEN_FILE, help="Bearer tokens, one a line: calls must carry one."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Callers from other machines without TLS.")
+    ] = False,
+    queue_size: Annotated[
+        int, typer.Option(min=0, help="Requests of a model that may wait; more are refused.")
+    ] = 1000,
+    queue_seconds: Annotated[
+        float, typer.Option(min=0.0, help="How long one may wait; what would longer is refused.")
+    ] = 20.0,
+    restart_limit: Annotated[
+        int, typer.Option(min=1, help="Failures without a healthy minute until it gives up.")
+    ] = 5,
     repository: Annotated[
         Optional[Path],
         typer.Option(help="Model repository; ./model_repository or the shipped one by default."),
     ] = None,
 ) -> None:
-    """Run a tritonserver on ALIGN in the foreground; its exit code is ours."""
-    from align_zoo.serving import launcher
+    """Serve ALIGN in the foreground, through faults; SIGTERM ends it when all is answered."""
+    from align_zoo.serving.gateway.options import GatewayOptions
     from align_zoo.serving.options import ServeOptions
+    from align_zoo.serving.service import serve as run
 
     with _one_line_errors():
         options = ServeOptions(
@@ -78,26 +110,68 @@ def serve(
             revision=revision,
             runtime=runtime,
             dtype=dtype,
-            host=host,
-            grpc_port=grpc_port,
-            http_port=http_port,
-            metrics_port=metrics_port,
             repository=repository,
             extra=flags or [],
         )
-        raise typer.Exit(launcher.serve(options))
+        gateway = GatewayOptions(
+            listen=listen,
+            grpc_port=grpc_port,
+            http_port=http_port,
+            metrics_listen=metrics_listen,
+            metrics_port=metrics_port,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_client_ca=tls_client_ca,
+            token_file=token_file,
+            insecure=insecure,
+            queue_size=queue_size,
+            queue_seconds=queue_seconds,
+        )
+        raise typer.Exit(run(options, gateway, limit=restart_limit))
+
+
+@app.command()
+def reload(
+    model: Annotated[
+        Optional[str],
+        typer.Option(help="A hub id, a folder, or align_tiny; else the served one, read again."),
+    ] = None,
+    revision: Annotated[
+        Optional[str], typer.Option(help="Branch, tag or commit of a hub id.")
+    ] = None,
+    grpc_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Of the service on this machine.")
+    ] = 8001,
+) -> None:
+    """Put another checkpoint into a running service: exit 0 once it serves, else 1 and why."""
+    from align_zoo.serving.control import reload as order
+
+    with _one_line_errors():
+        typer.echo(order(grpc_port, model, revision))
 
 
 @app.command()
 def probe(
     url: Annotated[str, typer.Argument(help="The server's gRPC address.")] = "localhost:8001",
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each answer.")] = 10.0,
+    tls_ca: Annotated[
+        Optional[Path], typer.Option(help="The server's authorities, PEM: encrypts.")
+    ] = None,
+    tls_cert: Annotated[
+        Optional[Path], typer.Option(help="One's own certificate, for mutual TLS.")
+    ] = None,
+    tls_key: Annotated[Optional[Path], typer.Option(help="Its key, PEM.")] = None,
+    token_file: Annotated[
+        Optional[Path], typer.Option(envvar=_TOKEN_FILE, help="Its first line is the token.")
+    ] = None,
 ) -> None:
     """Ask both models for one real inference: exit 0 if they answer, else 1 and why."""
     from align_zoo.serving import probe as health
+    from align_zoo.serving.access import Access
 
     with _one_line_errors():
-        well, why = health.explain(health.probe(url, timeout=timeout))
+        access = Access(tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, token_file=token_file)
+        well, why = health.explain(health.probe(url, timeout=timeout, access=access))
         typer.echo(f"{url}: {why}")
         raise typer.Exit(0 if well else 1)
 

@@ -13,7 +13,14 @@ from align_zoo.serving.backend import backend_folder, python_environment
 from align_zoo.serving.settings import DEFAULT_MODEL
 from align_zoo.serving.tritonserver import TritonServer
 
-__all__ = ["ServeOptions", "command", "default_repository", "environment"]
+__all__ = [
+    "ServeOptions",
+    "command",
+    "default_repository",
+    "environment",
+    "tcp_ports",
+    "unix_sockets",
+]
 
 
 def default_repository() -> Path:
@@ -33,7 +40,7 @@ class ServeOptions:
     dtype: str = "auto"
     """"float32", "bfloat16", "float16" or "auto", as ``align_zoo.load_encoder`` takes it."""
     host: str = "127.0.0.1"
-    """Loopback unless asked otherwise: Triton has no access control of its own."""
+    """Of a bare Triton, with the three ports: a service listens where its gateway does."""
     grpc_port: int = 8001
     http_port: int = 8000
     metrics_port: int = 8002
@@ -51,12 +58,34 @@ class ServeOptions:
         return replace(self, grpc_port=grpc, http_port=http, metrics_port=metrics)
 
 
-def command(server: TritonServer, options: ServeOptions, *, shm_prefix: str) -> list[str]:
+def tcp_ports(options: ServeOptions) -> list[str]:
+    """The flags that make tritonserver listen on the options' address and ports."""
+    return [
+        f"--grpc-address={options.host}",
+        f"--grpc-port={options.grpc_port}",
+        f"--http-address={options.host}",
+        f"--http-port={options.http_port}",
+        f"--metrics-address={options.host}",
+        f"--metrics-port={options.metrics_port}",
+    ]
+
+
+def unix_sockets(folder: Path) -> list[str]:
+    """The flags that make it listen on ``grpc:1``, ``http`` and ``metrics`` in a folder."""
+    names = ("grpc", "http", "metrics")
+    # Triton appends the port to the first, and demands one of all.
+    return [f"--{n}-address=unix:{folder / n}" for n in names] + [f"--{n}-port=1" for n in names]
+
+
+def command(
+    server: TritonServer, options: ServeOptions, addresses: Sequence[str], *, shm_prefix: str
+) -> list[str]:
     """The command line that serves ``options``.
 
     Args:
         server: what to start.
-        options: what to serve, and where.
+        options: what to serve.
+        addresses: the flags that say where it listens.
         shm_prefix: how the names of its files in /dev/shm begin.
 
     Raises:
@@ -69,12 +98,7 @@ def command(server: TritonServer, options: ServeOptions, *, shm_prefix: str) -> 
         str(server.binary),
         f"--model-repository={repository.absolute()}",
         "--disable-auto-complete-config",
-        f"--grpc-address={options.host}",
-        f"--grpc-port={options.grpc_port}",
-        f"--http-address={options.host}",
-        f"--http-port={options.http_port}",
-        f"--metrics-address={options.host}",
-        f"--metrics-port={options.metrics_port}",
+        *addresses,
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         "--backend-config=python,shm-default-byte-size=16777216",
     ]

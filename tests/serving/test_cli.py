@@ -3,7 +3,10 @@
 import socket
 
 import pytest
+import trustme
+from serving import begin, events, serving
 from typer.testing import CliRunner
+from waiting import wait_until
 
 from align_zoo.cli import app
 from align_zoo.serving.probe import ModelHealth, explain
@@ -30,6 +33,41 @@ def test_probe_is_1_and_one_line_when_nobody_listens():
     assert not done.stderr
 
 
+def test_probe_shows_certificate_and_token(tmp_path):
+    files = certificates(tmp_path)
+    (tmp_path / "tokens").write_text("the-token\nan-older-one\n")
+    flags = {**files["server"], "--token-file": tmp_path / "tokens"}
+    with serving(tmp_path, *(f"{k}={v}" for k, v in flags.items()), start=False) as service:
+        begin(service)
+        wait_until(lambda: events(service, "started"))
+        mine = {**files["client"], "--token-file": tmp_path / "tokens"}
+        done = align_zoo("probe", service.url, *(f"{k}={v}" for k, v in mine.items()))
+        assert done.exit_code == 0, done.output
+        for missing, why in (
+            ("--tls-ca", "UNAVAILABLE"),
+            ("--token-file", "UNAUTHENTICATED: a bearer token is needed"),
+        ):
+            words = [f"{k}={v}" for k, v in mine.items() if k != missing]
+            done = align_zoo("probe", service.url, "--timeout=5", *words)
+            assert done.exit_code == 1
+            assert why in done.stdout
+
+
+def certificates(folder):
+    """The flags of a server and of a client that demand each other's certificates."""
+    authority = trustme.CA()
+    flags = {}
+    for name in ("server", "client"):
+        certificate = authority.issue_cert("127.0.0.1")
+        cert, key = folder / f"{name}.pem", folder / f"{name}.key"
+        certificate.private_key_pem.write_to_path(key)
+        cert.write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+        flags[name] = {"--tls-cert": cert, "--tls-key": key}
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    flags["server"]["--tls-client-ca"] = flags["client"]["--tls-ca"] = folder / "ca.pem"
+    return flags
+
+
 def test_probe_is_1_when_the_answer_is_late():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -42,6 +80,28 @@ def test_serve_without_repository_is_1_and_one_line(tmp_path):
     done = align_zoo("serve", f"--repository={tmp_path / 'nowhere'}")
     assert done.exit_code == 1
     assert done.stderr == f"align-zoo: there is no model repository at {tmp_path / 'nowhere'}\n"
+
+
+def test_a_server_that_others_can_reach_needs_tls_or_consent():
+    done = align_zoo("serve", "--listen=0.0.0.0")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("align-zoo: --listen 0.0.0.0 ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--token-file={absent}"], "--token-file {absent} cannot be read: "),
+        (["--tls-ca={absent}"], "--tls-ca {absent} cannot be read: "),
+        (["--tls-cert={absent}"], "--tls-cert and --tls-key go together"),
+    ],
+)
+def test_a_probe_names_the_file_it_cannot_use(tmp_path, flags, message):
+    absent = tmp_path / "absent"
+    done = align_zoo("probe", *(flag.format(absent=absent) for flag in flags))
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"align-zoo: {message.format(absent=absent)}")
 
 
 @pytest.mark.parametrize("arguments", [["serve", "--grpc-port=0"], ["prob"], ["serve", "--nope"]])

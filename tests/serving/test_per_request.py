@@ -1,5 +1,7 @@
 """Requests share one call of the tower, and nothing else."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -39,3 +41,15 @@ def test_a_bad_item_fails_its_whole_request_and_no_other():
 def test_a_bad_item_is_named_by_its_place_among_several(request_items, message):
     (answer,) = embed_requests([[b"0"], request_items], embed)[1:]
     assert str(answer) == message
+
+
+@pytest.mark.parametrize("items", [[b"x"], [b"1", b"x"]])
+def test_the_reason_of_a_bad_item_is_that_of_its_request(items):
+    (answer,) = embed_requests([items], lambda _: [InvalidText("long", "too_long")] * len(items))
+    assert type(answer) is InvalidText
+    assert answer.reason == "too_long"
+
+
+def test_an_error_keeps_its_reason_through_a_pickle():
+    again = pickle.loads(pickle.dumps(InvalidText("the text is long", "too_long")))
+    assert (str(again), again.reason) == ("the text is long", "too_long")

@@ -1,0 +1,72 @@
+"""What a caller must show to a server that does not let everybody in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from align_zoo.errors import AlignZooError
+
+__all__ = ["OPEN", "Access"]
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a server demands of its callers."""
+
+    tls_ca: Path | None = None
+    """PEM of the authorities that the server's certificate is checked against. With this or
+    ``tls_cert`` the call is encrypted."""
+    tls_cert: Path | None = None
+    """The caller's own certificate, PEM, for a server that asks for one."""
+    tls_key: Path | None = None
+    token_file: Path | None = None
+    """Its first line is sent as the bearer token."""
+
+    def channel(self, url: str) -> Any:
+        """A gRPC channel to ``url``.
+
+        Raises:
+            AlignZooError: a file cannot be read; a certificate without its key.
+        """
+        import grpc
+
+        # A proxy named in the environment is for other servers than one's own.
+        options = [("grpc.enable_http_proxy", 0)]
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise AlignZooError("--tls-cert and --tls-key go together")
+        if not self.tls_ca and not self.tls_cert:
+            return grpc.insecure_channel(url, options)
+        files = [
+            _read(file, flag)
+            for file, flag in (
+                (self.tls_ca, "--tls-ca"),
+                (self.tls_key, "--tls-key"),
+                (self.tls_cert, "--tls-cert"),
+            )
+        ]
+        return grpc.secure_channel(url, grpc.ssl_channel_credentials(*files), options)
+
+    def metadata(self) -> list[tuple[str, str]]:
+        """What goes with each call.
+
+        Raises:
+            AlignZooError: the token file cannot be read, or there is no token in it.
+        """
+        if not self.token_file:
+            return []
+        from align_zoo.serving.gateway.tokens import read_tokens
+
+        return [("authorization", f"Bearer {read_tokens(self.token_file)[0]}")]
+
+
+OPEN = Access()
+"""For a server without TLS and tokens."""
+
+
+def _read(file: Path | None, flag: str) -> bytes | None:
+    try:
+        return file.read_bytes() if file else None
+    except OSError as error:
+        raise AlignZooError(f"{flag} {file} cannot be read: {error.strerror}") from error

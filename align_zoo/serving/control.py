@@ -1,0 +1,125 @@
+"""The control socket: how the operator's orders reach a running service.
+
+A Unix socket in the service's folder, which only its user may enter, named by the gRPC port. One
+order a connection: a line of JSON there, a line of JSON back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from align_zoo.errors import AlignZooError
+from align_zoo.serving.run_folder import RunFolder, run_folders
+
+__all__ = ["control_socket", "reload"]
+
+_LONGEST_ORDER = 2**16
+
+
+@asynccontextmanager
+async def control_socket(
+    folder: RunFolder, port: int, reload: Callable[..., Awaitable[str]]
+) -> AsyncIterator[None]:
+    """Take orders for the service on gRPC port ``port``, until the block is left.
+
+    Args:
+        folder: the service's.
+        port: names the socket.
+        reload: called with ``model`` and ``revision``; returns the line to print, or raises
+            AlignZooError.
+    """
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            answer = await _answer(reader, reload)
+            with suppress(ConnectionError):  # the caller has gone; what it asked for is done
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except asyncio.CancelledError:
+            pass  # below: the service ends, which the caller sees by the closed connection
+        finally:
+            tasks.discard(task)
+            writer.close()
+
+    server = await asyncio.start_unix_server(
+        on_connection, folder.path / _name(port), limit=_LONGEST_ORDER
+    )
+    try:
+        yield
+    finally:
+        server.close()
+        waiting = list(tasks)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def reload(port: int, model: str | None, revision: str | None) -> str:
+    """Have the service on gRPC port ``port`` serve another checkpoint; the line that it answers.
+
+    Args:
+        port: of a service on this machine, of the same user.
+        model: a hub id, a folder, or "align_tiny"; None for the one that is served.
+        revision: branch, tag or commit of a hub id.
+
+    Raises:
+        AlignZooError: there is no such service of this user, or it could not do it, and why.
+    """
+    from align_zoo.checkpoint import EMBEDDED
+
+    # The service works in another folder.
+    if model and model not in EMBEDDED and (folder := Path(model).expanduser()).is_dir():
+        model = str(folder.absolute())
+    with _connection(port) as caller:
+        order = json.dumps({"model": model, "revision": revision})
+        caller.sendall(order.encode() + b"\n")
+        with caller.makefile("rb") as file:
+            line = file.readline()
+    if not line:
+        raise AlignZooError("the service ended before it had answered; see its log")
+    answer = json.loads(line)
+    if not answer["done"]:
+        raise AlignZooError(answer["message"])
+    return str(answer["message"])
+
+
+def _connection(port: int) -> socket.socket:
+    for folder in run_folders():
+        caller = socket.socket(socket.AF_UNIX)
+        try:
+            caller.connect(str(folder / _name(port)))
+        except OSError:  # another service's folder, or a dead one's
+            caller.close()
+        else:
+            return caller
+    raise AlignZooError(
+        f"no `align-zoo serve` of this user has gRPC port {port}: give its port with --grpc-port, "
+        "and its TMPDIR if it has one of its own"
+    )
+
+
+def _name(port: int) -> str:
+    return f"{port}.sock"
+
+
+async def _answer(
+    reader: asyncio.StreamReader, reload: Callable[..., Awaitable[str]]
+) -> dict[str, Any]:
+    try:
+        order = json.loads(await reader.readline())
+        message = await reload(model=order["model"], revision=order["revision"])
+    except (ValueError, KeyError, TypeError):
+        return {"done": False, "message": "the service does not understand this order"}
+    except AlignZooError as error:
+        return {"done": False, "message": str(error)}
+    return {"done": True, "message": message}

@@ -1,0 +1,117 @@
+"""From a call at the door to a tritonserver for it, and how the door is closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+
+from align_zoo.serving.backends import Backend, Backends, NotServing
+from align_zoo.serving.gateway.gate import Gate
+from align_zoo.serving.gateway.options import GatewayOptions
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+
+__all__ = ["Admission"]
+
+_WATCH_SECONDS = 0.1
+
+
+class Admission:
+    """Calls under way, those that wait, and the backend each goes to. For one event loop.
+
+    Args:
+        backends: where calls go.
+        options: how many requests may wait, and how long.
+    """
+
+    def __init__(self, backends: Backends, options: GatewayOptions) -> None:
+        self.backends = backends
+        self.stopping = False
+        self._options = options
+        self._gates: dict[str, Gate] = {}
+        self._under_way = 0
+        self._changed = asyncio.Event()
+
+    def check(self) -> None:
+        """Return if calls are taken.
+
+        Raises:
+            Refusal: the service stops, or there is no backend.
+        """
+        if self.stopping:
+            raise Refusal(Reason.STOPPING, "server is stopping")
+        if self.backends.current is None:
+            raise _not_ready(self.backends.reason)
+
+    @asynccontextmanager
+    async def call(self, model: str = "", items: int = 1) -> AsyncIterator[Backend]:
+        """The backend for one call, after it has waited its turn.
+
+        Args:
+            model: whose queue it joins; if the backend has no such model, it does not wait.
+            items: of the request.
+
+        Raises:
+            Refusal: the call is not taken.
+        """
+        self.check()
+        self._under_way += 1
+        try:
+            gate = self._gate(model)
+            async with gate.turn(items) if gate else nullcontext():
+                try:
+                    # Now, not before the waiting: another one may have come meanwhile.
+                    with self.backends.use() as backend:
+                        yield backend
+                except NotServing as none:
+                    raise _not_ready(str(none)) from None
+        finally:
+            self._under_way -= 1
+            self._changed.set()
+
+    def knows(self, model: str) -> bool:
+        """Whether it is one of the backend's: only those get a queue, and a label in metrics."""
+        return model in self._gates or self._gate(model) is not None
+
+    def waiting(self, model: str) -> int:
+        """Requests that wait in a model's queue."""
+        return self._gates[model].waiting if model in self._gates else 0
+
+    async def drain(self, seconds: float) -> bool:
+        """Take no more calls; whether all that were taken ended within so many seconds."""
+        self.stopping = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self._under_way:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def watch(self) -> None:
+        """Send away what waits whenever there is no backend: another replica may have one."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self.backends.current is None:
+                for gate in self._gates.values():
+                    gate.refuse_waiting(_not_ready(self.backends.reason))
+
+    def _gate(self, model: str) -> Gate | None:
+        backend = self.backends.current
+        at_once = backend.at_once.get(model) if backend else None
+        if at_once is None:
+            return None
+        if model not in self._gates:
+            self._gates[model] = Gate(
+                at_once,
+                queue_size=self._options.queue_size,
+                queue_seconds=self._options.queue_seconds,
+            )
+        # Another checkpoint's server may have another batch size.
+        self._gates[model].at_once = at_once
+        return self._gates[model]
+
+
+def _not_ready(reason: str) -> Refusal:
+    return Refusal(Reason.NOT_READY, f"server not ready: {reason}")

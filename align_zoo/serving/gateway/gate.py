@@ -1,0 +1,160 @@
+"""A model's queue: how many items are with tritonserver, and who waits in front of it.
+
+It is here because tritonserver 2.51 lets requests lie for half a second as soon as its own queue
+has a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from align_zoo.serving.gateway.pace import Pace
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """Lets requests of one model through in the order they came. For one event loop.
+
+    Args:
+        at_once: items that may be let through together; a single request always is.
+        queue_size: requests that may wait.
+        queue_seconds: how long one may have to wait, as far as can be foreseen, until tritonserver
+            begins with it.
+        clock: seconds, as ``time.monotonic``.
+    """
+
+    def __init__(
+        self,
+        at_once: int,
+        *,
+        queue_size: int,
+        queue_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.at_once = at_once
+        self._queue_size = queue_size
+        self._queue_seconds = queue_seconds
+        self._pace = Pace(clock)
+        self._through = 0
+        self._waiting: dict[asyncio.Future[Refusal | None], int] = {}
+        self._waiting_items = 0
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting)
+
+    @property
+    def through(self) -> int:
+        """Items that were let through and are not finished."""
+        return self._through
+
+    @asynccontextmanager
+    async def turn(self, items: int) -> AsyncIterator[None]:
+        """Wait for the turn of a request of so many items; leaving the block makes room.
+
+        A cancelled one leaves its place in the queue at once.
+
+        Raises:
+            Refusal: too many wait, or it would have to wait too long, both at once, without
+                waiting; later, if the wait turns out to be more than twice as long as it may be,
+                or by :meth:`refuse_waiting`.
+        """
+        items = min(items, self.at_once)
+        await self._enter(items)
+        finished = items
+        try:
+            yield
+        except (asyncio.CancelledError, Refusal):
+            finished = 0  # nobody has worked on them to the end
+            raise
+        finally:
+            self._leave(items, finished)
+
+    def refuse_waiting(self, refusal: Refusal) -> None:
+        """Send away all that wait."""
+        for place in list(self._waiting):
+            self._send_away(place, refusal)
+
+    def foreseen(self) -> float:
+        """Seconds until tritonserver would begin with a request that came now."""
+        return (self._waiting_items + self._through) * self._pace.seconds_per_item()
+
+    async def _enter(self, items: int) -> None:
+        self._refuse_if_too_long()
+        if not self._waiting and self._fits(items):
+            self._let_through(items)
+            return
+        if self.waiting >= self._queue_size:
+            raise Refusal(Reason.QUEUE_FULL, f"overloaded: {self.waiting} requests wait already")
+        place: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+        self._waiting[place] = items
+        self._waiting_items += items
+        try:
+            refusal = await place
+        except asyncio.CancelledError:
+            if place in self._waiting:
+                self._forget(place)
+                self._let_next_through()  # a large request may have held back small ones
+            elif not place.cancelled() and place.result() is None:
+                self._leave(items, 0)  # its turn came at the moment it was cancelled
+            raise
+        if refusal:
+            raise refusal
+
+    def _refuse_if_too_long(self) -> None:
+        seconds = self.foreseen()
+        if seconds > self._queue_seconds:
+            raise self._too_long(seconds)
+
+    def _refuse_hopeless(self) -> None:
+        # They were accepted before anything was known, or the server has become slower: the last
+        # ones go, before they have waited much, rather than all of them late.
+        while self._waiting and (seconds := self.foreseen()) > 2 * self._queue_seconds:
+            self._send_away(next(reversed(self._waiting)), self._too_long(seconds))
+
+    def _too_long(self, seconds: float) -> Refusal:
+        return Refusal(
+            Reason.QUEUE_SECONDS,
+            f"overloaded: the request would wait {seconds:.1f} s, "
+            f"longer than {self._queue_seconds:g} s",
+        )
+
+    def _fits(self, items: int) -> bool:
+        return self._through == 0 or self._through + items <= self.at_once
+
+    def _let_through(self, items: int) -> None:
+        if self._through == 0:
+            self._pace.works(True)
+        self._through += items
+
+    def _leave(self, items: int, finished: int) -> None:
+        self._pace.finished(finished)
+        self._through -= items
+        self._let_next_through()
+        self._refuse_hopeless()
+        if self._through == 0:
+            self._pace.works(False)
+
+    def _let_next_through(self) -> None:
+        while self._waiting:
+            place, items = next(iter(self._waiting.items()))
+            if not place.done():  # done: cancelled, and its task has yet to run
+                if not self._fits(items):
+                    return
+                self._let_through(items)
+                place.set_result(None)
+            self._forget(place)
+
+    def _send_away(self, place: asyncio.Future[Refusal | None], refusal: Refusal) -> None:
+        self._forget(place)
+        if not place.done():
+            place.set_result(refusal)
+
+    def _forget(self, place: asyncio.Future[Refusal | None]) -> None:
+        self._waiting_items -= self._waiting.pop(place)

@@ -1,0 +1,177 @@
+"""KServe's protocol over gRPC: what goes through as bytes, and what the gateway answers."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, NamedTuple
+
+import grpc
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2
+
+from align_zoo.serving.gateway.admission import Admission
+from align_zoo.serving.gateway.border import internal_error
+from align_zoo.serving.gateway.calls import GRPC_INFER, GRPC_OPEN, GRPC_SERVICE
+from align_zoo.serving.gateway.grpc_health import health_handlers
+from align_zoo.serving.gateway.health import Health
+from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.gateway.tokens import Tokens
+from align_zoo.serving.gateway.upstream import Upstream
+
+__all__ = ["GrpcFront"]
+
+_AT_HAND = 0.1
+"""Seconds before its deadline in which a caller that leaves has left because of it: its clock has
+run longer than ours by the time that the call was on its way.
+"""
+
+
+class GrpcFront(grpc.GenericRpcHandler):
+    """All of gRPC's calls.
+
+    Args:
+        admission: gives each its backend.
+        upstream: calls it.
+        tokens: who may come in.
+        health: for the calls that ask for it.
+        journal: what became of the requests.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        upstream: Upstream,
+        tokens: Tokens,
+        health: Health,
+        journal: Journal,
+    ) -> None:
+        self._admission = admission
+        self._upstream = upstream
+        self._tokens = tokens
+        self._health = health
+        self._journal = journal
+        handler = grpc.unary_unary_rpc_method_handler
+        self._free = {
+            **health_handlers(health.ready),
+            f"{GRPC_SERVICE}ServerLive": handler(_live),
+            f"{GRPC_SERVICE}ServerReady": handler(self._ready),
+            f"{GRPC_SERVICE}ModelReady": handler(self._model_ready),
+        }
+        self._open = {path: handler(partial(self._forward, path)) for path in GRPC_OPEN}
+        self._open[GRPC_INFER] = handler(self._infer)
+
+    def service(self, handler_call_details: Any) -> Any:
+        """The handler of a call; None if there is no such service."""
+        path = handler_call_details.method
+        if path in self._free:
+            return self._free[path]
+        if not path.startswith(GRPC_SERVICE):
+            return None
+        try:
+            if path not in self._open:
+                name = path.removeprefix(GRPC_SERVICE)
+                raise Refusal(Reason.CLOSED, f"closed: {shown_id(name)} is not open to callers")
+            self._tokens.check(dict(handler_call_details.invocation_metadata).get("authorization"))
+            self._admission.check()
+        except Refusal as refusal:
+            # As streams, of which neither is used: who is refused need not be listened to,
+            # whatever it sends. Callers cannot tell.
+            return grpc.stream_stream_rpc_method_handler(partial(self._refuse, refusal))
+        return self._open[path]
+
+    async def _infer(self, request: bytes, context: Any) -> bytes:
+        entry = Entry()
+        try:
+            asked = _read(request)
+            entry.id = shown_id(asked.id) or fresh_id()
+            entry.items = asked.items
+            entry.model = asked.model if self._admission.knows(asked.model) else ""
+            async with self._admission.call(entry.model, entry.items) as backend:
+                entry.its_turn()
+                sent = request if asked.id else _with_id(request, entry.id)
+                answer = await self._upstream.call_grpc(
+                    backend, GRPC_INFER, sent, context.time_remaining()
+                )
+                self._admission.backends.on_answer(backend, entry.model)
+        except Refusal as refusal:
+            self._journal.refused(entry, refusal.reason)
+            return _end(context, refusal.reason.code, refusal.message, entry.id)
+        except grpc.aio.AioRpcError as error:
+            self._journal.failed(entry, error.code().name)
+            return _end(context, error.code(), error.details(), entry.id)
+        except asyncio.CancelledError:
+            left = context.time_remaining()
+            if entry.turn is None and left is not None and left < _AT_HAND:
+                self._journal.refused(entry, Reason.EXPIRED)
+            else:
+                self._journal.left(entry)
+            raise
+        except Exception as error:
+            mishap = internal_error(error, entry.id)
+            self._journal.refused(entry, mishap.reason)
+            return _end(context, mishap.reason.code, mishap.message, entry.id)
+        self._journal.answered(entry)
+        return answer
+
+    async def _forward(self, path: str, request: bytes, context: Any) -> bytes:
+        try:
+            async with self._admission.call() as backend:
+                return await self._upstream.call_grpc(
+                    backend, path, request, context.time_remaining()
+                )
+        except Refusal as refusal:
+            self._journal.refused(Entry(), refusal.reason)
+            return _end(context, refusal.reason.code, refusal.message)
+        except grpc.aio.AioRpcError as error:
+            return _end(context, error.code(), error.details())
+
+    async def _refuse(self, refusal: Refusal, _: Any, context: Any) -> None:
+        self._journal.refused(Entry(), refusal.reason)
+        _end(context, refusal.reason.code, refusal.message)
+
+    async def _ready(self, _: bytes, context: Any) -> bytes:
+        return service_pb2.ServerReadyResponse(ready=self._health.ready()).SerializeToString()
+
+    async def _model_ready(self, request: bytes, context: Any) -> bytes:
+        if not self._health.ready():
+            return service_pb2.ModelReadyResponse(ready=False).SerializeToString()
+        return await self._forward(f"{GRPC_SERVICE}ModelReady", request, context)
+
+
+class _Asked(NamedTuple):
+    model: str
+    id: str
+    items: int
+
+
+def _read(request: bytes) -> _Asked:
+    try:
+        message = service_pb2.ModelInferRequest.FromString(request)
+    except DecodeError:
+        raise Refusal(Reason.MALFORMED, "the request is no ModelInferRequest") from None
+    shapes = [tensor.shape for tensor in message.inputs]
+    # tritonserver 2.51 answers an empty batch, and takes one of 2**32 for one.
+    if any(not 1 <= size < 2**31 for shape in shapes for size in shape):
+        raise Refusal(Reason.MALFORMED, "an input's shape has a size that is 0, negative or huge")
+    items = shapes[0][0] if shapes and shapes[0] else 1
+    return _Asked(message.model_name, message.id, items)
+
+
+def _with_id(request: bytes, id: str) -> bytes:
+    # Protobuf: fields may follow in any order. Field 3, of bytes, and their number: this saves
+    # writing a picture's message anew.
+    return request + bytes([3 << 3 | 2, len(id)]) + id.encode()
+
+
+def _end(context: Any, code: grpc.StatusCode, details: str | None, id: str = "") -> bytes:
+    context.set_code(code)
+    context.set_details(details or "")
+    if id:
+        context.set_trailing_metadata((("align-request-id", id),))
+    return b""  # gRPC leaves it out beside an error
+
+
+async def _live(_: bytes, context: Any) -> bytes:
+    return service_pb2.ServerLiveResponse(live=True).SerializeToString()

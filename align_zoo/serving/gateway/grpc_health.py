@@ -1,0 +1,54 @@
+"""gRPC's own health protocol, which load balancers and Kubernetes speak.
+
+Its messages are written by hand: the package that has them wants another protobuf than
+tritonclient. A HealthCheckRequest is one string, a HealthCheckResponse one small number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+__all__ = ["health_handlers"]
+
+_SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
+_SERVICE = b"inference.GRPCInferenceService"
+# Field 1, of bytes, and their number.
+_KNOWN = (b"", b"\x0a\x00", b"\x0a" + bytes([len(_SERVICE)]) + _SERVICE)
+_WATCH_SECONDS = 1.0
+
+
+def health_handlers(ready: Callable[[], bool]) -> dict[str, Any]:
+    """By path, the handlers of Check and Watch.
+
+    Args:
+        ready: whether the service can answer now.
+    """
+
+    def status(request: bytes) -> bytes:
+        if request not in _KNOWN:
+            return _SERVICE_UNKNOWN
+        return _SERVING if ready() else _NOT_SERVING
+
+    async def check(request: bytes, context: Any) -> bytes:
+        if request not in _KNOWN:
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            context.set_details("there is no such service here")
+        return status(request)
+
+    async def watch(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        told = b""
+        while True:
+            now = status(request)
+            if now != told:
+                yield now
+                told = now
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    return {
+        "/grpc.health.v1.Health/Check": grpc.unary_unary_rpc_method_handler(check),
+        "/grpc.health.v1.Health/Watch": grpc.unary_stream_rpc_method_handler(watch),
+    }

@@ -1,0 +1,146 @@
+"""KServe's protocol over HTTP, and /healthz."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+from aiohttp import web
+
+from align_zoo.serving.gateway.admission import Admission
+from align_zoo.serving.gateway.border import internal_error
+from align_zoo.serving.gateway.calls import HttpCall, find_http_call
+from align_zoo.serving.gateway.health import Health
+from align_zoo.serving.gateway.http_body import read_body
+from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.gateway.tokens import Tokens
+from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream
+
+__all__ = ["HttpFront", "healthz"]
+
+_ID = "Align-Request-Id"
+# Where in a body JSON ends and tensors begin.
+_HEADERS = ("Content-Type", "Inference-Header-Content-Length")
+# So that one metric counts both protocols.
+_CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    404: grpc.StatusCode.NOT_FOUND,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+def healthz(health: Health) -> web.Response:
+    """200 or 503, and why."""
+    ready, about = health.report()
+    return web.json_response(about, status=200 if ready else 503)
+
+
+class HttpFront:
+    """All of HTTP's calls.
+
+    Args:
+        admission: gives each its backend.
+        upstream: calls it.
+        tokens: who may come in.
+        health: for the calls that ask for it.
+        journal: what became of the requests.
+        max_bytes: of a body.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        upstream: Upstream,
+        tokens: Tokens,
+        health: Health,
+        journal: Journal,
+        *,
+        max_bytes: int,
+    ) -> None:
+        self._admission = admission
+        self._upstream = upstream
+        self._tokens = tokens
+        self._health = health
+        self._journal = journal
+        self._max_bytes = max_bytes
+
+    def app(self) -> web.Application:
+        """To be served."""
+        app = web.Application(client_max_size=self._max_bytes)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        entry = Entry(id=shown_id(request.headers.get(_ID, "")) or fresh_id())
+        try:
+            response = await self._answer(request, entry)
+        except Refusal as refusal:
+            response = self._refused(refusal, entry)
+        except asyncio.CancelledError:
+            self._journal.left(entry)
+            raise
+        except Exception as error:
+            response = self._refused(internal_error(error, entry.id), entry)
+        response.headers[_ID] = entry.id
+        return response
+
+    async def _answer(self, request: web.Request, entry: Entry) -> web.Response:
+        path = request.rel_url.raw_path
+        if path == "/healthz":
+            return healthz(self._health)
+        call = find_http_call(path)
+        if call is None:
+            if not path.startswith("/v2/"):
+                return _error(404, "there is nothing here")
+            raise Refusal(Reason.CLOSED, "closed: this is not open to callers")
+        if call.method != request.method:
+            return _error(405, f"this wants {call.method}")
+        if call.kind in ("live", "ready", "model_ready") and not self._health.ready():
+            # Alive is who answers at all.
+            return web.Response(status=200 if call.kind == "live" else 503)
+        if call.kind in ("live", "ready"):
+            return web.Response()
+        if call.kind != "model_ready":
+            self._tokens.check(request.headers.get("Authorization"))
+        self._admission.check()
+        if call.kind == "infer":
+            return _response(await self._infer(request, path, call, entry))
+        async with self._admission.call() as backend:
+            return _response(await self._upstream.call_http(backend, "GET", path, {}, None))
+
+    async def _infer(
+        self, request: web.Request, path: str, call: HttpCall, entry: Entry
+    ) -> HttpAnswer:
+        entry.model = call.model if self._admission.knows(call.model) else ""
+        body = await read_body(request, self._max_bytes)
+        headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
+        async with self._admission.call(entry.model) as backend:
+            entry.its_turn()
+            answer = await self._upstream.call_http(backend, "POST", path, headers, body)
+            if answer.status == 200:
+                self._admission.backends.on_answer(backend, entry.model)
+        if answer.status == 200:
+            self._journal.answered(entry)
+        else:
+            self._journal.failed(entry, _CODES.get(answer.status, grpc.StatusCode.UNKNOWN).name)
+        return answer
+
+    def _refused(self, refusal: Refusal, entry: Entry) -> web.Response:
+        self._journal.refused(entry, refusal.reason)
+        response = _error(refusal.reason.http, refusal.message)
+        if refusal.reason is Reason.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        if refusal.reason in (Reason.TOO_LARGE, Reason.TOO_SLOW):
+            response.force_close()  # nobody reads the rest of the body
+        return response
+
+
+def _response(answer: HttpAnswer) -> web.Response:
+    kept = {name: answer.headers[name] for name in _HEADERS if name in answer.headers}
+    return web.Response(status=answer.status, headers=kept, body=answer.body)
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)

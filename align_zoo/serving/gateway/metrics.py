@@ -1,0 +1,107 @@
+"""The gateway's numbers for Prometheus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["Metrics"]
+
+_MODELS = ("align_image", "align_text")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ITEMS = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """What is counted, in a registry of its own.
+
+    The label ``model`` is a model that the server knows, or empty: a caller cannot make new ones.
+    """
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "align_zoo_requests",
+            "Inference requests that ended, and calls refused at the door, by gRPC's code",
+            ["model", "code"],
+            registry=registry,
+        )
+        self.items = Counter(
+            "align_zoo_items", "Pictures or texts answered", ["model"], registry=registry
+        )
+        self.request_items = Histogram(
+            "align_zoo_request_items",
+            "Pictures or texts of an answered request",
+            ["model"],
+            registry=registry,
+            buckets=_ITEMS,
+        )
+        self.request_seconds = Histogram(
+            "align_zoo_request_seconds",
+            "From an answered request's arrival to its answer",
+            ["model"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.queue_seconds = Histogram(
+            "align_zoo_queue_seconds",
+            "What a request waited for its turn",
+            ["model"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.rejected = Counter(
+            "align_zoo_rejected",
+            "Calls that never reached tritonserver, by reason",
+            ["model", "reason"],
+            registry=registry,
+        )
+        self.restarts = Counter(
+            "align_zoo_restarts", "Restarts of tritonserver, by cause", ["cause"], registry=registry
+        )
+        self.probe_age: Callable[[str], float] = lambda model: math.inf
+        """Seconds since a model answered."""
+        self.waiting: Callable[[str], int] = lambda model: 0
+        """Requests that wait for a model."""
+        self.ready: Callable[[], bool] = lambda: False
+        """Whether the service can answer."""
+        self._read_when_asked()
+
+    def restarted(self, cause: str) -> None:
+        """Count a restart of tritonserver."""
+        self.restarts.labels(cause).inc()
+
+    def text(self) -> str:
+        """All of them in Prometheus' text format."""
+        return generate_latest(self.registry).decode()
+
+    def _read_when_asked(self) -> None:
+        age = Gauge(
+            "align_zoo_probe_age_seconds",
+            "Since a model answered",
+            ["model"],
+            registry=self.registry,
+        )
+        waiting = Gauge(
+            "align_zoo_waiting",
+            "Requests that wait for their turn",
+            ["model"],
+            registry=self.registry,
+        )
+        for model in _MODELS:
+            age.labels(model).set_function(partial(self._age, model))
+            waiting.labels(model).set_function(partial(self._waits, model))
+        Gauge(
+            "align_zoo_ready", "1 if the service can answer, else 0", registry=self.registry
+        ).set_function(lambda: float(self.ready()))
+
+    # The callables are read anew each time: they are set after the gauges are made.
+
+    def _age(self, model: str) -> float:
+        return self.probe_age(model)
+
+    def _waits(self, model: str) -> float:
+        return self.waiting(model)

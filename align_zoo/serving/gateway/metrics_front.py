@@ -1,0 +1,37 @@
+"""What Prometheus reads: our numbers and tritonserver's."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from align_zoo.serving.backends import Backends, NotServing
+from align_zoo.serving.gateway.health import Health
+from align_zoo.serving.gateway.http_front import healthz
+from align_zoo.serving.gateway.metrics import Metrics
+from align_zoo.serving.gateway.upstream import Upstream
+
+__all__ = ["metrics_app"]
+
+
+def metrics_app(
+    backends: Backends, upstream: Upstream, metrics: Metrics, health: Health
+) -> web.Application:
+    """/metrics and /healthz, to be served where only the operator's machines reach it."""
+
+    async def show_metrics(_: web.Request) -> web.Response:
+        try:
+            with backends.use() as backend:
+                theirs = await upstream.read_metrics(backend)
+        except NotServing:
+            theirs = ""
+        return web.Response(
+            text=metrics.text() + theirs,
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+    async def show_health(_: web.Request) -> web.Response:
+        return healthz(health)
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", show_metrics), web.get("/healthz", show_health)])
+    return app

@@ -1,0 +1,42 @@
+"""Why the gateway answers in tritonserver's place, and how each protocol says so."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import grpc
+
+__all__ = ["Reason", "Refusal"]
+
+_Code = grpc.StatusCode
+
+
+class Reason(Enum):
+    """Each with its label in metrics and logs, gRPC's code and HTTP's status."""
+
+    QUEUE_FULL = "queue_full", _Code.RESOURCE_EXHAUSTED, 429
+    QUEUE_SECONDS = "queue_seconds", _Code.RESOURCE_EXHAUSTED, 429
+    NOT_READY = "not_ready", _Code.UNAVAILABLE, 503
+    STOPPING = "stopping", _Code.UNAVAILABLE, 503
+    UNAUTHORIZED = "unauthorized", _Code.UNAUTHENTICATED, 401
+    CLOSED = "closed", _Code.PERMISSION_DENIED, 403
+    EXPIRED = "expired", _Code.DEADLINE_EXCEEDED, 504
+    MALFORMED = "malformed", _Code.INVALID_ARGUMENT, 400
+    TOO_LARGE = "too_large", _Code.RESOURCE_EXHAUSTED, 413
+    TOO_SLOW = "too_slow", _Code.DEADLINE_EXCEEDED, 408
+    DIED = "died", _Code.ABORTED, 503
+    INTERNAL = "internal", _Code.INTERNAL, 500
+
+    def __init__(self, label: str, code: grpc.StatusCode, http: int) -> None:
+        self.label = label
+        self.code = code
+        self.http = http
+
+
+class Refusal(Exception):
+    """The answer to a call that gets none from tritonserver."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message

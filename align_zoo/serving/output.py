@@ -1,0 +1,53 @@
+"""What a tritonserver prints: passed on, and read for what went wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+
+__all__ = ["Relay", "last_words", "why_not_loaded"]
+
+_STDERR = 2
+
+
+class Relay:
+    """Passes a process's output on to our stderr, and remembers its last lines."""
+
+    def __init__(self) -> None:
+        self.lines: deque[str] = deque(maxlen=500)
+        read, self.writer = os.pipe()
+        """``writer`` is the end for the process; close ours once it has its own."""
+        # A thread: the process must not stand still when the event loop is busy.
+        self._thread = threading.Thread(target=self._pass_on, args=(read,), daemon=True)
+        self._thread.start()
+
+    def finish(self, timeout: float) -> None:
+        """Wait until all has been passed on, after the process has ended."""
+        self._thread.join(timeout)
+
+    def _pass_on(self, read: int) -> None:
+        with os.fdopen(read, "rb") as output:
+            for line in output:
+                self.lines.append(line.decode("utf-8", errors="replace").rstrip("\n"))
+                with suppress(OSError):  # nobody reads our stderr any more
+                    os.write(_STDERR, line)
+
+
+def last_words(lines: Sequence[str]) -> list[str]:
+    """The lines that tell why it ended: at most 15."""
+    # Triton ends with tables of its options; what went wrong stands before them.
+    telling = [line for line in lines if line and line[0] not in "I+|"]
+    return (telling or list(lines))[-15:]
+
+
+_NOT_LOADED = re.compile(r"failed to load '(\w+)' version \d+: (?:\w+: )*(.+?)(?:\\n|\"|$)")
+
+
+def why_not_loaded(lines: Sequence[str]) -> str:
+    """In one line, why the models could not be loaded; empty if the lines do not say so."""
+    found = (_NOT_LOADED.search(line) for line in lines)
+    return "; ".join(dict.fromkeys(match[2].strip() for match in found if match))

@@ -1,0 +1,44 @@
+"""Processes of Triton as /proc shows them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["cpu_seconds", "is_alive", "triton_processes"]
+
+_PROC = Path("/proc")
+_NAMES = ("tritonserver", "triton_python_backend_stub")
+
+
+def triton_processes(*words: str) -> list[int]:
+    """The servers and models' processes in whose command lines all the words occur."""
+    found = []
+    for folder in _PROC.glob("[0-9]*"):
+        try:
+            line = os.fsdecode((folder / "cmdline").read_bytes())
+        except OSError:  # it has ended meanwhile
+            continue
+        name = Path(line.partition("\0")[0]).name
+        if name in _NAMES and all(word in line for word in words):
+            found.append(int(folder.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it has not ended, be it that nobody has asked for its exit code."""
+    return _status(pid)[0] not in "ZX"
+
+
+def cpu_seconds(pid: int) -> float:
+    """How long a process has computed so far; 0 if it is gone."""
+    user, system = _status(pid)[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _status(pid: int) -> list[str]:
+    """What follows the name in /proc/PID/stat, state first."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["X", *["0"] * 12]

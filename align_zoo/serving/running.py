@@ -1,0 +1,166 @@
+"""One tritonserver behind the gateway: on Unix sockets of its own, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from contextlib import suppress
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from align_zoo.errors import AlignZooError
+from align_zoo.serving.backends import Backend
+from align_zoo.serving.options import ServeOptions, unix_sockets
+from align_zoo.serving.output import Relay, last_words, why_not_loaded
+from align_zoo.serving.probe import MODELS, ask, explain
+from align_zoo.serving.processes import triton_processes
+from align_zoo.serving.pulse import Pulse
+from align_zoo.serving.run_folder import RunFolder
+from align_zoo.serving.triton_process import TritonProcess
+
+__all__ = ["POLL_SECONDS", "Running", "start"]
+
+POLL_SECONDS = 0.05
+"""How often to look whether a process has ended."""
+
+_START_SECONDS = 1800.0
+"""To load both models; the first time that may mean to fetch and to export a checkpoint."""
+_FIRST_ANSWER_SECONDS = 60.0
+_OTHERS_SECONDS = 2.0
+_LAST_LINES_SECONDS = 1.0
+_CHANNEL = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+class Running:
+    """A tritonserver that was started; :func:`start` returns those that answer.
+
+    Args:
+        options: what it serves.
+        number: its own, counted from 1.
+        folder: where its sockets and its names in /dev/shm are.
+
+    Raises:
+        AlignZooError: there is no tritonserver, no model repository, or it cannot run here.
+    """
+
+    def __init__(self, options: ServeOptions, number: int, folder: RunFolder) -> None:
+        self.number = number
+        self._sockets = folder.path / str(number)
+        addresses = unix_sockets(self._sockets)
+        self.process = TritonProcess(options, addresses, folder.shm_prefix(number))
+        self.backend: Backend
+        self.checkpoint: str
+        """Fingerprint of what it serves."""
+        self.pulses: dict[str, Pulse]
+        """By model."""
+        self.model_processes: dict[str, list[int]]
+        """The processes that compute for a model: one for each GPU, or one."""
+        self.death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """What an answer said of a model's dead process."""
+        self.since: float
+        """When it first answered, in ``time.monotonic``'s seconds."""
+
+    async def kill(self) -> None:
+        """End it with all that belongs to it, in whatever state it is.
+
+        Calls on it fail. There is no gentler way: who ends a healthy one has waited for its calls,
+        and Triton's own goodbye takes seconds, with a dead model thirty.
+        """
+        await asyncio.to_thread(self.process.kill)
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    async def begin(self) -> None:
+        """Start it and return when both models have answered.
+
+        Raises:
+            AlignZooError: it ended, or what it answers is not sound; the message says why.
+        """
+        self._sockets.mkdir()
+        relay = Relay()
+        try:
+            self.process.launch(relay.writer)
+        finally:
+            os.close(relay.writer)
+        # Not by dialling: gRPC would try again only after a second.
+        while not (self._sockets / "grpc:1").exists():
+            code = self.process.ended()
+            if code is not None:
+                relay.finish(_LAST_LINES_SECONDS)
+                lines = list(relay.lines)
+                why = why_not_loaded(lines) or " ".join(last_words(lines)[-3:])
+                raise AlignZooError(f"tritonserver ended with exit code {code}: {why}")
+            await asyncio.sleep(POLL_SECONDS)
+        channel = grpc.aio.insecure_channel(f"unix:{self._sockets / 'grpc:1'}", _CHANNEL)
+        try:
+            await self._meet(channel)
+        except BaseException:
+            await channel.close()
+            raise
+
+    async def _meet(self, channel: grpc.aio.Channel) -> None:
+        health = await asyncio.gather(*(ask(channel, m, _FIRST_ANSWER_SECONDS) for m in MODELS))
+        well, why = explain(health)
+        if not well:
+            raise AlignZooError(f"tritonserver does not answer as it should: {why}")
+        http, metrics = self._sockets / "http", self._sockets / "metrics"
+        # They listen a moment later, or not at all if the user's flags say so.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OTHERS_SECONDS):
+                while not (http.exists() and metrics.exists()):
+                    await asyncio.sleep(POLL_SECONDS)
+        self.checkpoint = health[0].checkpoint
+        prefix = self.process.shm_prefix
+        self.model_processes = {m: triton_processes(prefix, f"/{m}/") for m in MODELS}
+        self.pulses = {each.model: Pulse(each.seconds) for each in health}
+        self.since = time.monotonic()
+        self.backend = Backend(
+            number=self.number,
+            channel=channel,
+            http=http,
+            metrics=metrics,
+            at_once={model: 2 * await _max_batch_size(channel, model) for model in MODELS},
+        )
+
+
+async def start(options: ServeOptions, number: int, folder: RunFolder) -> Running:
+    """A tritonserver whose models have both answered, from one checkpoint.
+
+    Nothing of it is left if it fails or is cancelled.
+
+    Raises:
+        AlignZooError: it cannot start, or does not answer as it should.
+    """
+    running = Running(options, number, folder)
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            await running.begin()
+    except BaseException as error:
+        await running.kill()
+        if isinstance(error, TimeoutError):
+            raise AlignZooError(
+                f"tritonserver has not loaded the models within {_START_SECONDS:g} s"
+            ) from None
+        if isinstance(error, OSError):
+            raise AlignZooError(f"tritonserver cannot be started: {error}") from error
+        raise
+    return running
+
+
+async def _max_batch_size(channel: grpc.aio.Channel, model: str) -> int:
+    config = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelConfig
+    try:
+        answer = await config(
+            service_pb2.ModelConfigRequest(name=model), timeout=_FIRST_ANSWER_SECONDS
+        )
+    except grpc.aio.AioRpcError as error:
+        raise AlignZooError(
+            f"tritonserver does not tell {model}'s batch size: {error.details()}"
+        ) from error
+    return max(1, answer.config.max_batch_size)

@@ -1,0 +1,211 @@
+"""Keeps a tritonserver answering: starts it, watches over it, replaces it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from align_zoo.errors import AlignZooError
+from align_zoo.serving import logs
+from align_zoo.serving.attempts import Attempts
+from align_zoo.serving.backends import Backend, Backends
+from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.probe import MODELS
+from align_zoo.serving.run_folder import RunFolder
+from align_zoo.serving.running import Running
+from align_zoo.serving.servers import Servers
+from align_zoo.serving.watch import Cause, Fault, watch
+
+__all__ = ["Supervisor"]
+
+_T = TypeVar("_T")
+
+_DRAIN_SECONDS = 60.0
+
+
+class Supervisor:
+    """Tells ``backends`` which tritonserver answers. For one event loop.
+
+    Args:
+        options: what to serve.
+        backends: where calls go.
+        folder: where the servers' sockets and their names in /dev/shm are.
+        restarted: told the cause of each restart: exited, model_died, no_answer.
+        limit: with so many failures without a healthy minute between them it gives up.
+    """
+
+    def __init__(
+        self,
+        options: ServeOptions,
+        backends: Backends,
+        folder: RunFolder,
+        *,
+        restarted: Callable[[str], None] = lambda cause: None,
+        limit: int = 5,
+    ) -> None:
+        self._options = options
+        self._backends = backends
+        self._servers = Servers(backends, folder)
+        self._restarted = restarted
+        self._attempts = Attempts(limit)
+        self._restarts = 0
+        self._current: Running | None = None
+        """The last one that answered; it may have failed since."""
+        self._replaced = asyncio.Event()
+        self._reloading = False
+        backends.on_answer = self._on_answer
+        backends.on_death = self._on_death
+
+    async def run(self) -> None:
+        """Start a server, and another one whenever it fails. Returns never.
+
+        Raises:
+            AlignZooError: the first does not start, or there were too many failures.
+        """
+        begin = time.monotonic()
+        current = await self._servers.start(self._options)
+        self._install(current)
+        logs.event("started", seconds=_since(begin), **_about(current))
+        while True:
+            assert self._current is not None
+            current = self._current
+            self._replaced.clear()
+            fault = await self._until_replaced(watch(current))
+            if fault:
+                await self._until_replaced(self._restart(current, fault))
+
+    async def reload(self, model: str | None = None, revision: str | None = None) -> str:
+        """Replace the server by one with another checkpoint, or with the same, read again.
+
+        Args:
+            model: None for the one that is served.
+            revision: of ``model``; with neither, the one that is served.
+
+        Returns:
+            What has been done, in a line.
+
+        Raises:
+            AlignZooError: the new one cannot be served, and the old one still is; or now is not
+                the time.
+        """
+        if self._current is None:
+            raise AlignZooError("the service is still starting: reload when it is ready")
+        if self._reloading:
+            raise AlignZooError("another reload is under way: wait until it has ended")
+        self._reloading, begin = True, time.monotonic()
+        try:
+            options = self._options
+            if model or revision:
+                options = replace(options, model=model or options.model, revision=revision)
+            new = await self._servers.start(options)
+            before, self._options = self._current, options
+            self._install(new)
+            self._attempts.forget()
+            logs.event("reload", model=options.model, seconds=_since(begin), **_about(new))
+            await self._servers.end(before, after=_DRAIN_SECONDS)
+            return (
+                f"{options.model} is served now: checkpoint {new.checkpoint} instead of "
+                f"{before.checkpoint}, after {_since(begin):g} s"
+            )
+        except AlignZooError as error:
+            logs.event("reload_failed", level=logging.ERROR, reason=str(error))
+            raise
+        finally:
+            self._reloading = False
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether both models have answered lately, and what to tell an operator."""
+        running = self._current if self._backends.current else None
+        about: dict[str, Any] = {"restarts": self._restarts}
+        if running is None:
+            return False, {"ready": False, "reason": self._backends.reason, **about}
+        late = [model for model, pulse in running.pulses.items() if pulse.age > pulse.patience]
+        if late:
+            about["reason"] = f"no answer lately of {' and '.join(late)}"
+        ages = {model: {"seconds_since_answer": round(self.age(model), 3)} for model in MODELS}
+        about |= {
+            "backend": running.number,
+            "checkpoint": running.checkpoint,
+            "models": ages,
+        }
+        return not late, {"ready": not late, **about}
+
+    def age(self, model: str) -> float:
+        """Seconds since the model answered; infinite before it ever did."""
+        return self._current.pulses[model].age if self._current else math.inf
+
+    async def close(self) -> None:
+        """End the servers, at once."""
+        self._backends.unset("it is stopping")
+        await self._servers.close()
+
+    def _install(self, running: Running) -> None:
+        self._current = running
+        self._backends.set(running.backend)
+        self._replaced.set()
+
+    async def _until_replaced(self, work: Coroutine[Any, Any, _T]) -> _T | None:
+        """What the work gives; None, and an end to it, when a reload has made it needless."""
+        tasks = [asyncio.create_task(work), asyncio.create_task(self._replaced.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return tasks[0].result() if tasks[0].done() else None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _restart(self, failed: Running, fault: Fault) -> None:
+        begin, cause = time.monotonic(), fault.cause.name.lower()
+        self._backends.unset(f"it restarts: {fault.cause.value}")
+        self._restarts += 1
+        self._restarted(cause)
+        logs.event("fault", level=logging.ERROR, cause=cause, reason=fault.reason, **_about(failed))
+        pause = self._attempts.failed(fault.reason, after=begin - failed.since)
+        await failed.kill()
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                new = await self._servers.start(self._options)
+                break
+            except AlignZooError as error:
+                pause = self._attempts.failed(str(error))
+                logs.event(
+                    "restart_failed",
+                    level=logging.ERROR,
+                    cause=cause,
+                    reason=str(error),
+                    again_in=round(pause, 1),
+                )
+        if self._current is not failed:  # a reload was faster
+            await self._servers.end(new)
+            return
+        self._install(new)
+        logs.event("restart", cause=cause, seconds=_since(begin), **_about(new))
+        await self._servers.end(failed)
+
+    def _on_answer(self, backend: Backend, model: str) -> None:
+        running = self._current
+        # A repository may have more models than ours.
+        if running and running.backend is backend and model in running.pulses:
+            running.pulses[model].answered()
+
+    def _on_death(self, backend: Backend, reason: str) -> None:
+        running = self._current
+        if running and running.backend is backend and not running.death.done():
+            # Now, not when the watch looks: a caller who tries again must not meet it again.
+            self._backends.unset(f"it restarts: {Cause.MODEL_DIED.value}")
+            running.death.set_result(reason)
+
+
+def _about(running: Running) -> dict[str, Any]:
+    return {"number": running.number, "checkpoint": running.checkpoint}
+
+
+def _since(begin: float) -> float:
+    return round(time.monotonic() - begin, 2)

@@ -1,0 +1,122 @@
+"""Watching one tritonserver: what makes it useless, and nothing else, is a fault."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from enum import Enum
+from typing import NamedTuple
+
+from align_zoo.serving.probe import MODELS, ask
+from align_zoo.serving.processes import cpu_seconds, is_alive
+from align_zoo.serving.pulse import LONGEST_SILENCE
+from align_zoo.serving.running import POLL_SECONDS, Running
+
+__all__ = ["Cause", "Fault", "watch"]
+
+_TICK = 0.5
+_COMPUTES = 0.04
+"""Share of a core: a starved process gets more, an idle one takes a thousandth of it."""
+_ASK_AGAIN_SECONDS = 1.0
+_UNHEALTHY = re.compile("stub process .*not healthy", re.IGNORECASE)
+
+
+class Cause(Enum):
+    """Why a server must be restarted, and what is said of it to callers."""
+
+    EXITED = "tritonserver has ended"
+    MODEL_DIED = "a model's process has died"
+    NO_ANSWER = "a model has stopped answering"
+
+
+class Fault(NamedTuple):
+    """What is wrong with a server."""
+
+    cause: Cause
+    reason: str
+    """In detail, for the operator."""
+
+
+async def watch(running: Running) -> Fault:
+    """Return when it cannot answer any more.
+
+    A process has ended, or tritonserver says so; or a model was asked and has given no right
+    answer for longer than its patience, nor does it compute one. Slow answers, of a busy machine
+    or to large batches, are no fault.
+    """
+    watches = [_end(running), _death(running)]
+    for model in MODELS:
+        watches += [_probes(running, model), _silence(running, model)]
+    tasks = [asyncio.create_task(each) for each in watches]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        # The first in their order: the end of a process says more than what follows from it.
+        return next(task for task in tasks if task in done).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _end(running: Running) -> Fault:
+    while True:
+        code = running.process.ended()
+        if code is not None:
+            return Fault(Cause.EXITED, f"tritonserver ended with exit code {code}")
+        for model, processes in running.model_processes.items():
+            if not all(map(is_alive, processes)):
+                return Fault(Cause.MODEL_DIED, f"a process of {model} has ended")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _death(running: Running) -> Fault:
+    reason = await running.death
+    # If the server itself has ended, the other watch says so.
+    await asyncio.sleep(2 * POLL_SECONDS)
+    return Fault(Cause.MODEL_DIED, reason)
+
+
+async def _probes(running: Running, model: str) -> Fault:
+    """Ask the model when nobody else has had an answer lately."""
+    pulse = running.pulses[model]
+    while True:
+        await asyncio.sleep(max(0.0, pulse.pause - pulse.age))
+        if pulse.age < pulse.pause:
+            continue
+        pulse.asked = True
+        health = await ask(running.backend.channel, model)
+        if health.error is None:
+            pulse.asked = False
+            pulse.answered(health.seconds)
+        elif _UNHEALTHY.search(health.error):
+            # Even if the process goes on later: the server's memory is not to be trusted any more.
+            return Fault(Cause.MODEL_DIED, f"{model}: {health.error}")
+        else:  # no right answer: the silence goes on
+            pulse.error = health.error
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+
+async def _silence(running: Running, model: str) -> Fault:
+    """Count how long the model owes an answer."""
+    pulse, processes = running.pulses[model], running.model_processes[model]
+    silence = 0.0
+    while True:
+        answers, begin = pulse.answers, time.monotonic()
+        computed = sum(map(cpu_seconds, processes))
+        await asyncio.sleep(_TICK)
+        seconds = time.monotonic() - begin
+        if pulse.answers != answers or not pulse.asked:
+            silence = 0.0
+            continue
+        # At most two ticks: when this very process has stood still, nobody else is to blame.
+        silence += min(seconds, 2 * _TICK)
+        if silence <= pulse.patience:
+            continue
+        computed = sum(map(cpu_seconds, processes)) - computed
+        works = computed > _COMPUTES * seconds and not pulse.error
+        if not works or silence > LONGEST_SILENCE:
+            words = f": {pulse.error}" if pulse.error else ""
+            reason = f"{model} has given no right answer for {silence:.1f} s{words}"
+            return Fault(Cause.NO_ANSWER, reason)
+        pulse.slow(silence)

@@ -1,0 +1,105 @@
+"""Ten times more requests than the service can answer: who waits, who is refused, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from align_client import AlignClient, AlignClientError, AsyncAlignClient, Overloaded
+from align_zoo.serving.load import closed_loop
+from benchmarks.chaos.known import Known, is_right
+from benchmarks.chaos.rows import ChaosRow
+from benchmarks.chaos.service import running_service
+
+__all__ = ["overload"]
+
+QUEUE_SECONDS = 1.0
+TIMES = 10
+
+
+@dataclass
+class Outcome:
+    """What became of all requests; times in seconds."""
+
+    answered: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    wrong: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
+
+
+def overload(requests: Sequence[Known], seconds: float) -> ChaosRow:
+    """Requests at ten times the capacity, each at its own time, whatever became of the others.
+
+    Demanded: the accepted ones' p99 below twice the queue's bound, the others refused within
+    100 ms, memory flat, and at full speed 2 s after the end.
+
+    Args:
+        requests: pictures that take long to compute and are small to send.
+        seconds: how long.
+    """
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        running_service(
+            "align_tiny", Path(scratch) / "log", f"--queue-seconds={QUEUE_SECONDS:g}"
+        ) as service,
+        AlignClient(service.url, timeout=30, retries=False) as client,
+    ):
+        capacity = _capacity(client, requests)
+        asyncio.run(_flood(service.url, requests, capacity * TIMES, seconds / 4))  # warms up
+        before = service.resident()
+        outcome = asyncio.run(_flood(service.url, requests, capacity * TIMES, seconds))
+        after = service.resident()
+        time.sleep(2)  # by then it has to be itself again
+        again = _capacity(client, requests)
+    growth = max(after[name] / size - 1 for name, size in before.items())
+    accepted = float(np.percentile(outcome.answered, 99))
+    refused = float(np.percentile(outcome.refused, 99)) if outcome.refused else 0.0
+    demands = {
+        f"accepted p99 {accepted:.2f} s": accepted < 2 * QUEUE_SECONDS,
+        f"refused p99 {refused * 1000:.0f} ms": refused < 0.1,
+        f"memory grew by {growth:.1%}": growth < 0.02,
+        f"{again / capacity:.0%} of full speed after 2 s": again > 0.9 * capacity,
+    }
+    return ChaosRow(
+        what=f"{TIMES} times the capacity of {capacity:.0f}/s for {seconds:g} s",
+        sent=len(outcome.answered) + len(outcome.refused) + sum(outcome.lost.values()),
+        wrong=outcome.wrong,
+        lost=sum(outcome.lost.values()),
+        missed=", ".join(what for what, met in demands.items() if not met),
+        note="; ".join([f"{len(outcome.refused):,} refused", *demands, *outcome.lost]),
+    )
+
+
+def _capacity(client: AlignClient, requests: Sequence[Known]) -> float:
+    return closed_loop(lambda i: requests[i % len(requests)].ask(client), 8, 4.0).per_second
+
+
+async def _flood(url: str, requests: Sequence[Known], per_second: float, seconds: float) -> Outcome:
+    outcome = Outcome()
+    async with AsyncAlignClient(url, timeout=30, retries=False, max_in_flight=10_000) as client:
+
+        async def one(request: Known) -> None:
+            start = time.perf_counter()
+            try:
+                (vector,) = await client.embed_image(request.item)
+            except Overloaded:
+                outcome.refused.append(time.perf_counter() - start)
+            except AlignClientError as error:
+                words = f"{type(error).__name__}: {error}"
+                outcome.lost[words] = outcome.lost.get(words, 0) + 1
+            else:
+                outcome.answered.append(time.perf_counter() - start)
+                outcome.wrong += not is_right(vector, request.vector)
+
+        start, tasks = time.perf_counter(), []
+        for number in range(int(per_second * seconds)):
+            await asyncio.sleep(max(0.0, start + number / per_second - time.perf_counter()))
+            tasks.append(asyncio.create_task(one(requests[number % len(requests)])))
+        await asyncio.gather(*tasks)
+    return outcome

@@ -1,0 +1,65 @@
+"""The short form of `make chaos`: a fault, a drain, an overload and a soak, each answer compared.
+
+All other faults are in tests/serving/test_supervisor.py, without load.
+"""
+
+import numpy as np
+import pytest
+
+from align_client import AlignClient, DeadlineExceeded
+from align_zoo import load_encoder
+from benchmarks.chaos.drain import drain
+from benchmarks.chaos.faults import FAULTS, suffer
+from benchmarks.chaos.known import Known, heavy_pictures, known_requests, mixed
+from benchmarks.chaos.overload import overload
+from benchmarks.chaos.soak import soak
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder("align_tiny")
+
+
+@pytest.fixture(scope="module")
+def requests(encoder):
+    return known_requests(encoder)
+
+
+def test_clients_that_try_again_lose_nothing_when_a_model_dies(requests):
+    (fault,) = (each for each in FAULTS if each.name == "text model's process killed")
+    row = suffer(fault, requests)
+    assert (row.verdict, row.wrong, row.lost) == ("pass", 0, 0), row.line()
+
+
+def test_sigterm_under_load_leaves_no_caller_without_a_word(requests):
+    row = drain(requests)
+    assert row.verdict == "pass", row.line()
+
+
+def test_a_short_soak_has_no_wrong_answer(requests):
+    row = soak(requests, 1500)
+    assert (row.wrong, row.lost) == (0, 0), row.line()
+
+
+def test_ten_times_the_capacity_is_refused_at_once_and_what_is_accepted_is_right(encoder):
+    row = overload(heavy_pictures(encoder), seconds=5)
+    assert (row.wrong, row.lost) == (0, 0), row.line()
+    assert "accepted p99" not in row.missed, row.line()
+
+
+def test_what_is_compared_can_be_wrong(server, requests):
+    """Else the tests above could not fail."""
+    good = next(each for each in requests if each.vector is not None)
+    with AlignClient(server.grpc_url, timeout=60) as client:
+        assert good.ask(client)
+        assert not Known(good.item, np.roll(good.vector, 1)).ask(client)
+        assert not Known(good.item, None).ask(client)
+    with AlignClient(server.grpc_url, timeout=1e-6) as hurried, pytest.raises(DeadlineExceeded):
+        good.ask(hurried)
+
+
+def test_one_request_in_ten_is_rubbish_and_every_order_has_all(requests):
+    bad = [each for each in requests if each.vector is None]
+    assert len(bad) == 10
+    some = mixed(requests, seed=1)
+    assert {id(next(some)) for _ in requests} == {id(each) for each in requests}

@@ -1,0 +1,258 @@
+"""The queue of a model: how many are let through, in which order, and who is refused."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from align_zoo.serving.gateway.gate import Gate
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Visitors:
+    """Requests at a gate, each a task that stays inside until it is told to go."""
+
+    def __init__(self, gate):
+        self.gate = gate
+        self.inside = {}
+        self.tasks = {}
+        self.refused = {}
+        self.entered = []
+
+    async def arrive(self, name, items=1):
+        self.tasks[name] = asyncio.create_task(self._visit(name, items))
+        await settled()
+
+    async def _visit(self, name, items):
+        try:
+            async with self.gate.turn(items):
+                self.inside[name] = asyncio.Event()
+                self.entered.append(name)
+                try:
+                    await self.inside[name].wait()
+                finally:
+                    del self.inside[name]
+        except Refusal as refusal:
+            self.refused[name] = refusal
+
+    async def go(self, *names):
+        for name in names:
+            self.inside[name].set()
+        await settled()
+
+    async def cancel(self, name):
+        self.tasks[name].cancel()
+        await settled()
+
+    async def everybody_out(self):
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+
+
+async def settled():
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def at_a_gate(visit, at_once=4, queue_size=1000, queue_seconds=10.0):
+    """Run ``visit(visitors, clock)``; then nobody may be left inside."""
+
+    async def run():
+        clock = Clock()
+        gate = Gate(at_once, queue_size=queue_size, queue_seconds=queue_seconds, clock=clock)
+        visitors = Visitors(gate)
+        await visit(visitors, clock)
+        await visitors.everybody_out()
+        assert (gate.through, gate.waiting) == (0, 0)
+
+    asyncio.run(run())
+
+
+async def seconds_an_item(visitors, clock, seconds):
+    """Let the gate learn how long an item takes."""
+    for i in range(20):
+        await visitors.arrive(f"measured {i}")
+        clock.now += seconds
+        await visitors.go(f"measured {i}")
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["arrive", "arrive", "go", "cancel"]), st.integers(1, 12)),
+    max_size=40,
+)
+
+
+@given(steps=STEPS, at_once=st.integers(1, 8))
+def test_never_more_than_may_are_let_through_and_in_order(steps, at_once):
+    async def visit(visitors, _):
+        items, waiting = {}, []
+        for number, (what, size) in enumerate(steps):
+            if what == "arrive":
+                items[number] = min(size, at_once)
+                waiting.append(number)
+                await visitors.arrive(number, size)
+            elif what == "go" and visitors.inside:
+                await visitors.go(sorted(visitors.inside)[size % len(visitors.inside)])
+            elif what == "cancel" and waiting:
+                gone = waiting.pop(size % len(waiting))
+                await visitors.cancel(gone)
+            waiting = [each for each in waiting if each not in visitors.entered]
+            through = sum(items[each] for each in visitors.inside)
+            assert visitors.gate.through == through <= at_once
+            assert visitors.gate.waiting == len(waiting)
+            assert not waiting or through + items[waiting[0]] > at_once, "it could go"
+        assert visitors.entered == sorted(visitors.entered)
+
+    at_a_gate(visit, at_once)
+
+
+@given(
+    seconds=st.sampled_from([0.01, 0.125, 1.0]),
+    bound=st.sampled_from([0.5, 1.0, 3.0]),
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=30),
+)
+def test_who_would_wait_longer_than_the_bound_is_refused_and_nobody_else(seconds, bound, sizes):
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, seconds)
+        inside = waiting = 0
+        for name, size in enumerate(sizes):
+            await visitors.arrive(name, size)
+            ahead = inside + waiting
+            at_once = not waiting and ahead + size <= 4
+            too_long = ahead * seconds > bound * 1.000001
+            assert (name in visitors.refused) == too_long, (ahead, seconds, bound)
+            if name in visitors.refused:
+                assert visitors.refused[name].reason is Reason.QUEUE_SECONDS
+                assert visitors.refused[name].message.startswith("overloaded: ")
+            elif at_once:
+                inside += size
+            else:
+                waiting += size
+
+    at_a_gate(visit, at_once=4, queue_seconds=bound)
+
+
+def test_nobody_is_refused_while_nothing_is_known():
+    async def visit(visitors, _):
+        for name in range(50):
+            await visitors.arrive(name)
+        assert not visitors.refused
+
+    at_a_gate(visit, at_once=1, queue_seconds=0.001)
+
+
+def test_a_full_queue_refuses_at_once():
+    async def visit(visitors, _):
+        for name in "abcd":
+            await visitors.arrive(name)
+        assert set(visitors.refused) == {"d"}
+        assert visitors.refused["d"].reason is Reason.QUEUE_FULL
+        await visitors.go("a")
+        await visitors.arrive("e")  # "b" has made room
+        assert set(visitors.refused) == {"d"}
+
+    at_a_gate(visit, at_once=1, queue_size=2)
+
+
+def test_who_is_cancelled_while_waiting_leaves_the_queue_at_once():
+    async def visit(visitors, _):
+        for name in "abc":
+            await visitors.arrive(name)
+        await visitors.cancel("b")
+        assert visitors.gate.waiting == 1
+        await visitors.go("a")
+        assert visitors.entered == ["a", "c"]
+
+    at_a_gate(visit, at_once=1)
+
+
+def test_a_cancelled_large_request_holds_up_nobody_behind_it():
+    async def visit(visitors, _):
+        await visitors.arrive("small")
+        await visitors.arrive("large", 4)
+        await visitors.arrive("next")
+        assert list(visitors.inside) == ["small"]
+        await visitors.cancel("large")
+        assert list(visitors.inside) == ["small", "next"]
+
+    at_a_gate(visit, at_once=4)
+
+
+def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_turn_on():
+    async def visit(visitors, _):
+        for name in "abc":
+            await visitors.arrive(name)
+        visitors.inside["a"].set()
+        await asyncio.sleep(0)  # "a" leaves, and "b" has its turn but has not run yet
+        visitors.tasks["b"].cancel()
+        await settled()
+        assert visitors.entered == ["a", "c"]
+
+    at_a_gate(visit, at_once=1)
+
+
+def test_a_request_larger_than_what_may_be_let_through_goes_alone():
+    async def visit(visitors, _):
+        await visitors.arrive("a")
+        await visitors.arrive("huge", 10**9)
+        assert list(visitors.inside) == ["a"]
+        await visitors.go("a")
+        assert list(visitors.inside) == ["huge"]
+
+    at_a_gate(visit, at_once=4)
+
+
+def test_a_huge_claim_counts_as_no_more_than_what_may_be_let_through():
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, 0.1)
+        await visitors.arrive("liar", 10**9)
+        assert visitors.gate.foreseen() == pytest.approx(0.4, rel=0.05)
+
+    at_a_gate(visit, at_once=4)
+
+
+def test_all_that_wait_can_be_sent_away():
+    async def visit(visitors, _):
+        for name in "abc":
+            await visitors.arrive(name)
+        away = Refusal(Reason.NOT_READY, "server not ready: it is restarting")
+        visitors.gate.refuse_waiting(away)
+        await settled()
+        assert visitors.refused == {"b": away, "c": away}
+        assert list(visitors.inside) == ["a"]
+
+    at_a_gate(visit, at_once=1)
+
+
+def test_who_was_accepted_in_ignorance_is_sent_away_as_soon_as_the_wait_is_known():
+    async def visit(visitors, clock):
+        for name in range(50):
+            await visitors.arrive(name)
+        clock.now += 0.1
+        await visitors.go(0)  # it took 0.1 s: 2 s, twice the bound, are enough for 20 before one
+        stay = 1 + 1 + 19
+        assert sorted(visitors.refused) == list(range(stay, 50))
+        assert {each.reason for each in visitors.refused.values()} == {Reason.QUEUE_SECONDS}
+
+    at_a_gate(visit, at_once=1, queue_seconds=1.0)
+
+
+def test_the_bound_follows_a_server_that_becomes_slow():
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, 0.01)
+        await visitors.arrive("a")
+        fast = visitors.gate.foreseen()
+        clock.now += 5  # it hangs
+        assert visitors.gate.foreseen() > 20 * fast
+
+    at_a_gate(visit, at_once=1)

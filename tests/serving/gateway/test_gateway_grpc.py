@@ -1,0 +1,162 @@
+"""gRPC through the gateway: what goes through, what is closed, and how it says that it is well."""
+
+import re
+
+import grpc
+import numpy as np
+import pytest
+from calls import ask
+from doors import stub_at
+from messages import embeddings, heavy_picture, message, refused
+from tritonclient import grpc as tritonclient
+from tritonclient.grpc import service_pb2
+
+OPEN = {"ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "ModelInfer"}
+HEALTH = {"ServerLive", "ServerReady", "ModelReady"}
+SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+METHODS = {method.name: method for method in SERVICE.methods}
+
+
+def call(stub_or_url, name, request=None):
+    """One call by its name; the response, the first one of a stream."""
+    request = request or service_pb2.__dict__[METHODS[name].input_type.name]()
+    method = getattr(stub_or_url, name)
+    if METHODS[name].client_streaming:
+        return next(method(iter([request]), timeout=10))
+    return method(request, timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("model", "items"),
+    [
+        ("align_text", [b"a red circle"]),
+        ("align_text", [b"a", b"blue", b"ring"]),
+        ("align_image", [heavy_picture(60)]),
+    ],
+)
+def test_an_answer_is_tritonservers(bare, stub, model, items):
+    asked = message(model, items, id="my own")
+    expected, answer = bare.ModelInfer(asked), stub.ModelInfer(asked)
+    np.testing.assert_allclose(embeddings(answer), embeddings(expected), atol=1e-6)
+    for each in (expected, answer):
+        del each.raw_output_contents[:]
+    assert answer == expected
+
+
+@pytest.mark.parametrize("name", sorted(OPEN - {"ModelInfer", "ModelStatistics"}))
+def test_what_tritonserver_tells_of_itself_goes_through(bare, stub, name):
+    kind = service_pb2.__dict__[METHODS[name].input_type.name]
+    request = kind(name="align_text") if "name" in kind.DESCRIPTOR.fields_by_name else kind()
+    assert call(stub, name, request) == call(bare, name, request)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - OPEN - HEALTH))
+def test_every_other_call_is_closed(stub, name):
+    assert len(METHODS) > 15
+    with refused("PERMISSION_DENIED", f"closed: {name} "):
+        call(stub, name)
+
+
+def test_a_call_that_nobody_knows_is_closed_too(doors):
+    with grpc.insecure_channel(doors.grpc_url) as channel:
+        unknown = channel.unary_unary("/inference.GRPCInferenceService/SomethingNew")
+        with refused("PERMISSION_DENIED", "closed: SomethingNew"):
+            unknown(b"", timeout=10)
+        other = channel.unary_unary("/other.Service/Method")
+        with refused("UNIMPLEMENTED", ""):
+            other(b"", timeout=10)
+
+
+def test_tritonservers_errors_go_through_unchanged(bare, stub):
+    for asked in (
+        message("align_text", [b"\xff"], id="abc"),
+        message("align_text", [b"a"] * 65, id="abc"),
+        message("align_image", [b"no picture"], id="abc"),
+        service_pb2.ModelInferRequest(model_name="nobody", id="abc"),
+        service_pb2.ModelInferRequest(model_name="align_text", model_version="7", id="abc"),
+    ):
+        errors = []
+        for each in (bare, stub):
+            with pytest.raises(grpc.RpcError) as caught:
+                each.ModelInfer(asked)
+            errors.append((caught.value.code(), caught.value.details()))
+        assert errors[0] == errors[1]
+
+
+def test_an_id_comes_back_and_a_request_without_one_is_given_one(stub):
+    assert stub.ModelInfer(message("align_text", [b"a"], id="0123abcd")).id == "0123abcd"
+    assert re.fullmatch("[0-9a-f]{16}", stub.ModelInfer(message("align_text", [b"a"])).id)
+
+
+@pytest.mark.parametrize(("sent", "shown"), [("0123abcd", "0123abcd"), ("a\u00e9\n", "a??")])
+def test_an_error_carries_the_id(stub, sent, shown):
+    with refused("INVALID_ARGUMENT", "") as caught:
+        stub.ModelInfer(message("align_text", [b""], id=sent))
+    assert dict(caught.value.trailing_metadata())["align-request-id"] == shown
+
+
+def test_the_gateway_is_live_and_ready(stub, doors):
+    assert stub.ServerLive(service_pb2.ServerLiveRequest()).live
+    assert stub.ServerReady(service_pb2.ServerReadyRequest()).ready
+    for name, ready in (("align_image", True), ("nobody", False)):
+        assert stub.ModelReady(service_pb2.ModelReadyRequest(name=name)).ready is ready
+    assert health(doors.grpc_url) == b"\x08\x01"
+
+
+def test_not_ready_is_what_whoever_watches_says(own_doors):
+    doors = own_doors()
+    doors.well = False  # tritonserver itself goes on saying that it is ready
+    with stub_at(doors.grpc_url) as stub:
+        assert stub.ServerLive(service_pb2.ServerLiveRequest()).live
+        assert not stub.ServerReady(service_pb2.ServerReadyRequest()).ready
+        assert not stub.ModelReady(service_pb2.ModelReadyRequest(name="align_text")).ready
+    assert health(doors.grpc_url) == b"\x08\x02"
+
+
+def health(url, service=b""):
+    request = b"\x0a" + bytes([len(service)]) + service if service else b""
+    with grpc.insecure_channel(url) as channel:
+        return channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=10)
+
+
+def test_health_is_asked_for_the_service_by_name(doors):
+    assert health(doors.grpc_url, b"inference.GRPCInferenceService") == b"\x08\x01"
+    with refused("NOT_FOUND", ""):
+        health(doors.grpc_url, b"nobody")
+
+
+def test_health_can_be_watched(own_doors):
+    doors = own_doors()
+    with grpc.insecure_channel(doors.grpc_url) as channel:
+        told = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=30)
+        assert next(told) == b"\x08\x01"
+        doors.well = False
+        assert next(told) == b"\x08\x02"
+        doors.well = True
+        assert next(told) == b"\x08\x01"
+        told.cancel()
+
+
+def test_no_backend_is_said_at_once_and_why(own_doors):
+    doors = own_doors()
+    doors.unset("it is loading the models")
+    with stub_at(doors.grpc_url) as stub:
+        for name in OPEN:
+            with refused("UNAVAILABLE", "server not ready: it is loading the models"):
+                call(stub, name)
+
+
+def test_good_answers_are_reported(own_doors):
+    doors = own_doors()
+    with stub_at(doors.grpc_url) as stub:
+        stub.ModelInfer(message("align_text", [b"a"]))
+        with refused("INVALID_ARGUMENT", ""):
+            stub.ModelInfer(message("align_image", [b"a"]))
+    assert doors.answers == ["align_text"]
+    assert doors.deaths == []
+
+
+def test_tritonclient_works_as_with_tritonserver(doors):
+    with tritonclient.InferenceServerClient(doors.grpc_url) as client:
+        assert client.is_server_ready()
+        assert ask(client, "align_text", [b"a"]).as_numpy("EMBEDDING").shape == (1, 128)

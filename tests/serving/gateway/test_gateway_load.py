@@ -1,0 +1,243 @@
+"""More calls than can be answered: who waits, who is refused, and who is never computed."""
+
+import io
+import json
+import socket
+import statistics
+import time
+
+import grpc
+import pytest
+from doors import stub_at
+from messages import http, json_request, message, refused
+from PIL import Image
+from tritonclient.grpc import service_pb2
+from waiting import wait_until
+
+BOUND = 0.5
+
+
+@pytest.fixture(scope="module")
+def slow_picture():
+    """Few bytes, and many milliseconds of work."""
+    file = io.BytesIO()
+    Image.new("RGB", (1500, 1500), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def asked(slow_picture):
+    return message("align_image", [slow_picture])
+
+
+@pytest.fixture
+def work(slow_picture):
+    """A request that keeps the image tower busy for a while."""
+    return message("align_image", [slow_picture] * 16)
+
+
+def computed(bare, model="align_image"):
+    """Items that the model was given to compute, by its own count."""
+    (stats,) = bare.ModelStatistics(service_pb2.ModelStatisticsRequest(name=model)).model_stats
+    return stats.inference_count
+
+
+def computed_so_far(bare):
+    """The same when it stands still: the count comes a little after the answers."""
+    seen = []
+
+    def stands_still():
+        seen.append(computed(bare))
+        return seen[-1:] * 4 == seen[-4:]
+
+    wait_until(stands_still)
+    return seen[-1]
+
+
+def occupied(doors, stub, work):
+    """A call that the server is working on."""
+    call = stub.ModelInfer.future(work)
+    wait_until(lambda: doors.at_work == 1)
+    return call
+
+
+def timed(call, request):
+    """A call under way; its duration is in the list when it is done."""
+    begin, seconds = time.perf_counter(), []
+    future = call.future(request, timeout=60)
+    future.add_done_callback(lambda _: seconds.append(time.perf_counter() - begin))
+    return future, seconds
+
+
+def test_beyond_the_bound_calls_are_refused_at_once_and_the_others_wait_about_that_long(
+    own_doors, asked
+):
+    doors = own_doors(queue_seconds=BOUND, at_once=2)
+    with stub_at(doors.grpc_url) as stub:
+        alone = []
+        for _ in range(10):
+            begin = time.perf_counter()
+            stub.ModelInfer(asked)
+            alone.append(time.perf_counter() - begin)
+        pause = statistics.median(alone) / 10  # ten times what can be answered
+        calls = []
+        end = time.perf_counter() + 3
+        while time.perf_counter() < end:
+            calls.append(timed(stub.ModelInfer, asked))
+            time.sleep(pause)
+        codes = [future.code().name for future, _ in calls]
+    assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
+    took = {
+        code: sorted(s for (_, (s,)), each in zip(calls, codes, strict=True) if each == code)
+        for code in set(codes)
+    }
+    # The time of the calls themselves comes on top of the waiting.
+    assert took["OK"][-1] < 2 * BOUND + 10 * max(alone)
+    assert took["RESOURCE_EXHAUSTED"][len(took["RESOURCE_EXHAUSTED"]) * 9 // 10] < 0.1
+    assert len(took["RESOURCE_EXHAUSTED"]) > len(took["OK"])
+    waited = doors.count("align_zoo_queue_seconds_bucket", model="align_image", le="1.0")
+    assert waited == codes.count("OK") + len(alone), "one waited longer than twice the bound"
+    rejected = doors.count("align_zoo_rejected_total", model="align_image", reason="queue_seconds")
+    assert rejected == codes.count("RESOURCE_EXHAUSTED")
+
+
+def test_afterwards_the_server_is_at_once_as_fast_as_before(own_doors, asked):
+    doors = own_doors(queue_seconds=BOUND, at_once=2)
+    with stub_at(doors.grpc_url) as stub:
+        flood = [stub.ModelInfer.future(asked) for _ in range(40)]
+        for each in flood:
+            each.exception()
+        for _ in range(5):
+            stub.ModelInfer(asked)  # none is refused
+    assert doors.metrics.waiting("align_image") == 0
+
+
+def test_a_full_queue_is_overloaded_on_both_protocols(own_doors, work, asked):
+    doors = own_doors(queue_size=1, at_once=1)
+    with stub_at(doors.grpc_url) as stub:
+        under_way = [occupied(doors, stub, work), stub.ModelInfer.future(asked)]
+        wait_until(lambda: doors.metrics.waiting("align_image") == 1)
+        with refused("RESOURCE_EXHAUSTED", "overloaded: 1 requests wait already") as caught:
+            stub.ModelInfer(message("align_image", [b"a"], id="mine"))
+        assert dict(caught.value.trailing_metadata())["align-request-id"] == "mine"
+        reply = http(doors.gateway.http_port, "/v2/models/align_image/infer", b"{}")
+        assert (reply.status, reply.error) == (429, "overloaded: 1 requests wait already")
+        # The other model has a queue of its own.
+        assert http(doors.gateway.http_port, "/v2/models/align_text/infer", json_request("a"))
+        for each in under_way:
+            each.result()
+    labels = {"model": "align_image", "reason": "queue_full"}
+    assert doors.count("align_zoo_rejected_total", **labels) == 2
+
+
+def test_cancelled_calls_that_wait_are_not_computed(own_doors, bare, work, asked):
+    doors = own_doors(at_once=1)
+    before = computed_so_far(bare)
+    with stub_at(doors.grpc_url) as stub:
+        busy = occupied(doors, stub, work)
+        waiting = [stub.ModelInfer.future(asked) for _ in range(10)]
+        wait_until(lambda: doors.metrics.waiting("align_image") == 10)
+        for each in waiting[:9]:
+            each.cancel()
+        wait_until(lambda: doors.metrics.waiting("align_image") == 1)
+        assert not busy.done(), "they left at once"
+        busy.result()
+        waiting[9].result()
+    # In order: had one of the others been computed, then before the last.
+    wait_until(lambda: computed(bare) - before == 16 + 1)
+
+
+def test_who_hangs_up_on_http_leaves_the_queue(own_doors, work):
+    doors = own_doors(at_once=1)
+    with stub_at(doors.grpc_url) as stub:
+        busy = occupied(doors, stub, work)
+        with socket.create_connection(("127.0.0.1", doors.gateway.http_port), 10) as connection:
+            connection.sendall(
+                b"POST /v2/models/align_image/infer HTTP/1.1\r\n"
+                b"Host: a\r\nContent-Length: 2\r\n\r\n{}"
+            )
+            wait_until(lambda: doors.metrics.waiting("align_image") == 1)
+        wait_until(lambda: doors.metrics.waiting("align_image") == 0)
+        assert not busy.done()
+        busy.result()
+
+
+def test_calls_whose_deadline_passes_while_they_wait_are_not_computed(own_doors, bare, work, asked):
+    doors = own_doors(at_once=1)
+    before = computed_so_far(bare)
+    with stub_at(doors.grpc_url) as stub:
+        busy = occupied(doors, stub, work)
+        waiting = [stub.ModelInfer.future(asked, timeout=0.1) for _ in range(5)]
+        for each in waiting:
+            assert each.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        busy.result()
+        stub.ModelInfer(asked)
+    wait_until(lambda: computed(bare) - before == 16 + 1)
+    labels = {"model": "align_image", "reason": "expired"}
+    wait_until(lambda: doors.count("align_zoo_rejected_total", **labels) == 5)
+
+
+def test_a_deadline_is_honoured_in_tritonserver_too(own_doors, bare, work, asked):
+    doors = own_doors(at_once=1000)
+    before = computed_so_far(bare)
+    with stub_at(doors.grpc_url) as stub:
+        busy = [occupied(doors, stub, work), *(stub.ModelInfer.future(work) for _ in range(2))]
+        wait_until(lambda: pending(doors) == 2)
+        begin = time.perf_counter()
+        with refused("DEADLINE_EXCEEDED", ""):
+            stub.ModelInfer(asked, timeout=0.1)
+        assert time.perf_counter() - begin < 5
+        for each in busy:
+            each.result()
+        stub.ModelInfer(asked)
+    wait_until(lambda: computed(bare) - before == 3 * 16 + 1)
+
+
+def pending(doors):
+    """Requests for pictures that lie in tritonserver's own queue."""
+    text = http(doors.gateway.metrics_port, "/metrics").body.decode()
+    (line,) = (
+        line
+        for line in text.splitlines()
+        if line.startswith("nv_inference_pending_request_count") and "align_image" in line
+    )
+    return float(line.split()[-1])
+
+
+def test_what_waits_is_sent_away_when_there_is_no_backend_any_more(own_doors, work, asked):
+    doors = own_doors(at_once=1)
+    with stub_at(doors.grpc_url) as stub:
+        busy = occupied(doors, stub, work)
+        waiting = [stub.ModelInfer.future(asked) for _ in range(5)]
+        wait_until(lambda: doors.metrics.waiting("align_image") == 5)
+        doors.unset("it is being restarted")
+        for each in waiting:
+            with refused("UNAVAILABLE", "server not ready: it is being restarted"):
+                each.result()
+        assert not busy.done()
+        busy.result()
+
+
+def test_draining_answers_what_was_taken_and_refuses_the_new(own_doors, work, asked):
+    doors = own_doors(at_once=1)
+    with stub_at(doors.grpc_url) as stub:
+        taken = [occupied(doors, stub, work)]
+        taken += [stub.ModelInfer.future(asked) for _ in range(2)]
+        wait_until(lambda: doors.metrics.waiting("align_image") == 2)
+        assert doors.drain(0) is False
+        with refused("UNAVAILABLE", "server is stopping"):
+            stub.ModelInfer(asked)
+        reply = http(doors.gateway.http_port, "/v2/models/align_text/infer", json_request("a"))
+        assert (reply.status, reply.error) == (503, "server is stopping")
+        reply = http(doors.gateway.http_port, "/healthz")
+        assert (reply.status, json.loads(reply.body)["stopping"]) == (503, True)
+        assert not stub.ServerReady(service_pb2.ServerReadyRequest()).ready
+        assert doors.drain(60) is True
+        doors.loop.run(doors.gateway.stop())
+        for each in taken:
+            assert each.result().raw_output_contents
+
+
+def test_an_idle_gateway_is_drained_at_once(own_doors):
+    doors = own_doors()
+    assert doors.drain(0) is True

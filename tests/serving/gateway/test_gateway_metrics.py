@@ -1,0 +1,136 @@
+"""What can be seen from outside: metrics, and lines of the log."""
+
+import json
+
+import pytest
+from doors import stub_at
+from messages import http, message, refused
+from prometheus_client.parser import text_string_to_metric_families
+from tritonclient.grpc import service_pb2
+from waiting import wait_until
+
+
+def read(doors):
+    reply = http(doors.gateway.metrics_port, "/metrics")
+    assert reply.status == 200
+    return {each.name: each for each in text_string_to_metric_families(reply.body.decode())}
+
+
+def value(family, suffix="", **labels):
+    (sample,) = (
+        each
+        for each in family.samples
+        if each.name == family.name + suffix and each.labels == labels
+    )
+    return sample.value
+
+
+def test_ours_and_tritonservers_are_read_together(own_doors):
+    doors = own_doors()
+    with stub_at(doors.grpc_url) as stub:
+        stub.ModelInfer(message("align_text", [b"a", b"b", b"c"]))
+    families = read(doors)
+    assert value(families["align_zoo_requests"], "_total", model="align_text", code="OK") == 1
+    assert value(families["align_zoo_items"], "_total", model="align_text") == 3
+    assert value(families["align_zoo_request_items"], "_sum", model="align_text") == 3
+    for name in ("align_zoo_request_seconds", "align_zoo_queue_seconds"):
+        assert value(families[name], "_count", model="align_text") == 1
+    assert value(families["align_zoo_waiting"], model="align_text") == 0
+    assert families["nv_inference_request_success"].samples
+
+
+def test_what_the_supervisor_knows_is_read_when_asked(own_doors):
+    doors = own_doors()
+    assert value(read(doors)["align_zoo_probe_age_seconds"], model="align_image") == float("inf")
+    doors.metrics.probe_age = {"align_image": 1.5, "align_text": 2.5}.get
+    doors.metrics.restarted("the process of align_image died")
+    doors.metrics.restarted("the process of align_image died")
+    families = read(doors)
+    assert value(families["align_zoo_probe_age_seconds"], model="align_text") == 2.5
+    cause = {"cause": "the process of align_image died"}
+    assert value(families["align_zoo_restarts"], "_total", **cause) == 2
+
+
+def test_ready_is_0_when_it_is_not(own_doors):
+    doors = own_doors()
+    assert value(read(doors)["align_zoo_ready"]) == 1
+    doors.well = False
+    assert value(read(doors)["align_zoo_ready"]) == 0
+    doors.well = True
+    doors.drain(0)
+    assert value(read(doors)["align_zoo_ready"]) == 0
+
+
+def test_without_a_backend_ours_are_there(own_doors):
+    doors = own_doors()
+    doors.unset("it is starting")
+    families = read(doors)
+    assert "align_zoo_ready" in families
+    assert not any(name.startswith("nv_") for name in families)
+
+
+@pytest.mark.parametrize("port", ["http_port", "grpc_port"])
+def test_metrics_are_at_their_own_port_only(doors, port):
+    if port == "http_port":
+        assert http(doors.gateway.http_port, "/metrics").status == 404
+    assert http(doors.gateway.metrics_port, "/v2").status == 404
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_a_failed_request_is_a_line_without_what_was_in_it(own_doors, capfd):
+    doors = own_doors()
+    with stub_at(doors.grpc_url) as stub, refused("INVALID_ARGUMENT", ""):
+        stub.ModelInfer(message("align_text", [b"secret", b"\xffsecret"], id="0123abcd"))
+    text = capfd.readouterr().err
+    (line,) = lines(text)
+    assert line["queue_ms"] <= line["ms"]
+    assert {name: line[name] for name in line.keys() - {"time", "queue_ms", "ms"}} == {
+        "level": "info",
+        "event": "request",
+        "id": "0123abcd",
+        "model": "align_text",
+        "items": 2,
+        "code": "INVALID_ARGUMENT",
+        "reason": "answer",
+    }
+    assert "secret" not in text
+
+
+def test_a_good_request_is_a_line_only_when_asked_for(own_doors, capfd, monkeypatch):
+    doors = own_doors()
+    with stub_at(doors.grpc_url) as stub:
+        stub.ModelInfer(message("align_text", [b"a"]))
+        assert lines(capfd.readouterr().err) == []
+        monkeypatch.setenv("ALIGN_ZOO_LOG", "debug")
+        stub.ModelInfer(message("align_text", [b"a"], id="0123abcd"))
+    (line,) = lines(capfd.readouterr().err)
+    assert (line["level"], line["code"], line["id"]) == ("debug", "OK", "0123abcd")
+
+
+def test_a_flood_of_refusals_shares_a_line_a_second(own_doors, capfd):
+    doors = own_doors()
+    with stub_at(doors.grpc_url) as stub:
+        for _ in range(100):
+            with refused("PERMISSION_DENIED", ""):
+                stub.RepositoryIndex(service_pb2.RepositoryIndexRequest())
+    seen = []
+
+    def all_are_counted():
+        # Other gateways may have something to say of their own.
+        seen.extend(each for each in lines(capfd.readouterr().err) if each["reason"] == "closed")
+        return sum(each.get("count", 1) for each in seen) == 100
+
+    wait_until(all_are_counted, seconds=10)
+    assert len(seen) <= 10
+    assert {each["code"] for each in seen} == {"PERMISSION_DENIED"}
+
+
+def test_what_a_caller_sends_as_its_id_makes_no_line_of_its_own(own_doors, capfd):
+    doors = own_doors()
+    with stub_at(doors.grpc_url) as stub, refused("INVALID_ARGUMENT", ""):
+        stub.ModelInfer(message("align_text", [b""], id='a"\n{"event": "forged"}' + "x" * 1000))
+    (line,) = lines(capfd.readouterr().err)
+    assert len(line["id"]) == 64

@@ -1,0 +1,65 @@
+"""Measuring how long an item takes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from align_zoo.serving.gateway.pace import Pace
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def work(pace, clock, seconds, items):
+    pace.works(True)
+    clock.now += seconds
+    pace.finished(items)
+    pace.works(False)
+
+
+@given(
+    seconds=st.floats(0.0005, 0.2),
+    items=st.integers(1, 64),
+    idle=st.floats(0, 2),
+)
+def test_a_steady_pace_is_measured_and_time_without_work_does_not_count(seconds, items, idle):
+    clock = Clock()
+    pace = Pace(clock)
+    for _ in range(100):
+        work(pace, clock, seconds, items)
+        clock.now += idle
+    # The time within one request has faded a little more than its end.
+    assert pace.seconds_per_item() == pytest.approx(seconds / items, rel=seconds / 3)
+
+
+def test_nothing_is_known_before_the_first_item():
+    clock = Clock()
+    pace = Pace(clock)
+    pace.works(True)
+    clock.now += 1
+    assert pace.seconds_per_item() == 0
+
+
+def test_what_was_long_ago_is_forgotten():
+    clock = Clock()
+    pace = Pace(clock)
+    for _ in range(100):
+        work(pace, clock, 0.1, 1)
+    for _ in range(1000):
+        work(pace, clock, 0.01, 1)
+    assert pace.seconds_per_item() == pytest.approx(0.01, rel=0.5)
+
+
+def test_a_second_start_does_not_count_time_twice():
+    clock = Clock()
+    pace = Pace(clock)
+    pace.works(True)
+    clock.now += 0.05
+    pace.works(True)
+    clock.now += 0.05
+    pace.finished(1)
+    assert pace.seconds_per_item() == pytest.approx(0.1, rel=0.05)

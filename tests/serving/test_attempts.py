@@ -1,0 +1,89 @@
+"""How often a supervisor tries again, how patient it is, and what it reads from Triton's log."""
+
+import pytest
+
+from align_zoo import AlignZooError
+from align_zoo.serving.attempts import Attempts
+from align_zoo.serving.output import why_not_loaded
+from align_zoo.serving.pulse import Pulse
+
+
+def test_the_first_attempt_comes_at_once_and_later_ones_ever_later():
+    attempts = Attempts(limit=20)
+    pauses = [attempts.failed("x") for _ in range(12)]
+    assert pauses[0] == 0
+    for i, pause in enumerate(pauses[1:]):
+        assert min(30, 2**i) / 2 <= pause <= min(30, 2**i)
+
+
+def test_pauses_are_not_the_same_for_all():
+    def second():
+        attempts = Attempts(limit=5)
+        attempts.failed("x")
+        return attempts.failed("x")
+
+    assert len({second() for _ in range(10)}) > 1
+
+
+def test_it_gives_up_with_the_last_reason():
+    attempts = Attempts(limit=3)
+    attempts.failed("first")
+    attempts.failed("second")
+    with pytest.raises(AlignZooError, match=r"given up after 3 failures .* the last: third"):
+        attempts.failed("third")
+
+
+@pytest.mark.parametrize("healthy", [60, 3600])
+def test_after_a_healthy_minute_it_counts_anew(healthy):
+    attempts = Attempts(limit=3)
+    for _ in range(10):
+        attempts.failed("x")
+        assert attempts.failed("x", after=healthy) == 0
+
+
+def test_a_short_recovery_does_not_count():
+    attempts = Attempts(limit=3)
+    attempts.failed("x")
+    assert attempts.failed("x", after=59) > 0
+
+
+@pytest.mark.parametrize(
+    ("waits", "patience"), [([0.01], 5), ([1.25], 5), ([3], 12), ([3, 0.1, 0.2], 12), ([60], 120)]
+)
+def test_patience_is_four_times_the_slowest_answer_within_bounds(waits, patience):
+    pulse = Pulse(waits[0])
+    for seconds in waits[1:]:
+        pulse.answered(seconds)
+    assert pulse.patience == patience
+
+
+def test_slow_answers_are_forgotten():
+    pulse = Pulse(10)
+    for _ in range(20):
+        pulse.answered(0.1)
+    assert pulse.patience == 5
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(0.001, 1), (0.1, 2), (1, 2.5), (5, 10)])
+def test_probes_take_a_small_share_and_never_wait_as_long_as_patience(seconds, pause):
+    assert Pulse(seconds).pause == pause
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (
+            "E1121 x.cc:642] \"failed to load 'align_text' version 1: "
+            'Internal: TritonModelException: /x/bad does not exist\\n\\nAt:\\n  /y(57)\\n"',
+            "/x/bad does not exist",
+        ),
+        (
+            "E1121 model_lifecycle.cc:642] failed to load 'align_text' version 1: Unavailable: "
+            "no memory",
+            "no memory",
+        ),
+        ("I1121 17:17:49.635295 27 model_lifecycle.cc:777] \"failed to load 'align_text'\"", ""),
+    ],
+)
+def test_the_reason_is_found_in_tritons_log(line, why):
+    assert why_not_loaded(["I1121 something", line, line]) == why
