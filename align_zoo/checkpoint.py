@@ -1,4 +1,8 @@
-"""A checkpoint on disk: an ALIGN folder in Hugging Face's format, wherever it comes from."""
+"""A checkpoint on disk: an ALIGN folder in Hugging Face's format, wherever it comes from.
+
+No name inside of a checkpoint leads out of its folder. Links do, on purpose: the hub's cache is
+made of them, and who can write a link into a folder can write its files, too.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,7 @@ EMBEDDED = {"align_tiny": Path(__file__).parent / "assets" / "align_tiny"}
 
 _SMALL_FILES = ("*.json", "vocab.txt")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_REVISION = re.compile(r"[\w][^\0/]*(/[\w][^\0/]*)*")
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,9 @@ def open_checkpoint(
         raise CheckpointError(f"{folder} is a file; a checkpoint is a folder with a config.json")
     if isinstance(name_or_folder, Path) or not _HUB_ID.fullmatch(name):
         raise CheckpointError(f"{name} does not exist")
+    # It becomes part of a path in the hub's cache, which it must not lead out of.
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise CheckpointError(f"{revision!r} is no branch, tag or commit of {name}")
     return Checkpoint(name, _download(name, revision, cache_dir))
 
 

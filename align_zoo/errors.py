@@ -20,10 +20,22 @@ class CheckpointError(AlignZooError, ValueError):
 class InvalidInput(AlignZooError, ValueError):
     """One input (a picture, a string) cannot be used; the others are unaffected."""
 
+    def __init__(self, message: str, reason: str = "invalid") -> None:
+        super().__init__(message)
+        self.reason = reason
+        """One of a few fixed words, for counting; the message is for people."""
+
 
 class InvalidImage(InvalidInput):
-    """The bytes are not a picture that align-zoo accepts."""
+    """The bytes are not a picture that align-zoo accepts.
+
+    Reasons of ``decode_image``: "empty", "too_many_bytes", "too_many_pixels", "too_many_parts"
+    (chunks, segments, strips, scans), "format", "damaged".
+    """
 
 
 class InvalidText(InvalidInput):
-    """The text cannot be embedded."""
+    """The text cannot be embedded.
+
+    Reasons of a served text: "empty", "blank", "not_utf8", "too_long".
+    """

@@ -47,11 +47,18 @@ def shards(path: Path) -> tuple[Path, ...]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{path} names no shards: weight_map is {weight_map!r}")
     for name in weight_map.values():
-        if not isinstance(name, str) or name != Path(name).name:
+        if not _is_file_name(name):
             raise CheckpointError(f"{path}: {name!r} is no file of its folder")
         if not (path.parent / name).is_file():
             raise CheckpointError(f"{path.parent / name} is missing, which {path.name} names")
     return tuple(path.parent / name for name in sorted(set(weight_map.values())))
+
+
+def _is_file_name(name: object) -> bool:
+    """Of a file in the folder itself: no path, and nothing that leads elsewhere."""
+    if not isinstance(name, str) or name in ("", "..") or "\0" in name:
+        return False
+    return name == Path(name).name
 
 
 def read_weights(path: Path, *prefixes: str) -> dict[str, torch.Tensor]:

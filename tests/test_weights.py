@@ -100,6 +100,12 @@ def test_a_damaged_shard_is_named(sharded):
         {"weight_map": {"temperature": 3}},
         {"weight_map": {"temperature": "../elsewhere.safetensors"}},
         {"weight_map": {"temperature": "/elsewhere.safetensors"}},
+        {"weight_map": {"temperature": "inside/../../elsewhere.safetensors"}},
+        {"weight_map": {"temperature": "inside/shard.safetensors"}},
+        {"weight_map": {"temperature": ".."}},
+        {"weight_map": {"temperature": "."}},
+        {"weight_map": {"temperature": ""}},
+        {"weight_map": {"temperature": "a\0.safetensors"}},
     ],
     ids=str,
 )
@@ -107,6 +113,40 @@ def test_an_index_that_names_no_shards_of_its_folder_is_refused(sharded, content
     (index,) = sharded.glob("*.index.json")
     index.write_text(content if isinstance(content, str) else json.dumps(content))
     refused(sharded, str(index))
+
+
+def test_a_shard_outside_is_not_even_looked_at(sharded, whole):
+    """Sound weights that an index reaches by a path are refused as any other name is."""
+    outside = sharded.parent / "outside.safetensors"
+    save_file(whole, outside)
+    (index,) = sharded.glob("*.index.json")
+    for name in ("../outside.safetensors", str(outside)):
+        index.write_text(json.dumps({"weight_map": dict.fromkeys(whole, name)}))
+        refused(sharded, str(index), repr(name), "no file of its folder")
+
+
+def test_a_pickle_that_an_index_of_safetensors_names_cannot_run_code(sharded, tmp_path):
+    ran = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (ran,))
+
+    torch.save({"temperature": Evil()}, sharded / "shard.bin")
+    (index,) = sharded.glob("*.index.json")
+    index.write_text(json.dumps({"weight_map": {"temperature": "shard.bin"}}))
+    refused(sharded, str(sharded / "shard.bin"))
+    assert not ran.exists()
+
+
+def test_links_are_followed_as_the_hubs_cache_needs_it(sharded, whole, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for path in sharded.iterdir():
+        (linked / path.name).symlink_to(path)
+    weights = open_checkpoint(linked).weights("vision_model.", "text_", "temperature")
+    assert weights.keys() == whole.keys()
+    assert open_checkpoint(linked).fingerprint == open_checkpoint(sharded).fingerprint
 
 
 def test_a_weight_that_no_shard_holds_is_named(sharded):

@@ -27,6 +27,15 @@ class ImageService:
     """
 
     input_name = "IMAGE"
+    reasons: tuple[str, ...] = (
+        "empty",
+        "too_many_bytes",
+        "too_many_pixels",
+        "too_many_parts",
+        "format",
+        "damaged",
+    )
+    """Why a picture may be refused."""
 
     def __init__(
         self, encoder: Encoder, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
@@ -38,6 +47,8 @@ class ImageService:
             max_bytes=max_bytes,
             max_pixels=max_pixels,
         )
+        self.counts: dict[str, int] = {}
+        """Nothing to count beside the pictures themselves."""
         self.constants = {
             "CHECKPOINT": np.array([encoder.fingerprint.encode()], dtype=np.object_),
             "RUNTIME": np.array([encoder.explanation.encode()], dtype=np.object_),

@@ -31,6 +31,8 @@ def _join(answers: Sequence[np.ndarray | InvalidInput]) -> np.ndarray | InvalidI
     vectors: list[np.ndarray] = []
     for i, answer in enumerate(answers):
         if isinstance(answer, InvalidInput):
-            return type(answer)(f"item {i}: {answer}") if len(answers) > 1 else answer
+            if len(answers) == 1:
+                return answer
+            return type(answer)(f"item {i}: {answer}", answer.reason)
         vectors.append(answer)
     return np.stack(vectors)

@@ -15,10 +15,12 @@ class Recent:
 
     Args:
         size: how many.
+        longest: characters of a key, at most; entries with longer ones are not kept, so that
+            what is kept has a bound in bytes, too.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, *, longest: int) -> None:
+        self._size, self._longest = size, longest
         self._entries: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def find(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
@@ -30,6 +32,6 @@ class Recent:
 
     def keep(self, entries: Mapping[str, np.ndarray]) -> None:
         """Add entries; the least recently used go."""
-        self._entries.update(entries)
+        self._entries.update({k: v for k, v in entries.items() if len(k) <= self._longest})
         while len(self._entries) > self._size:
             self._entries.popitem(last=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ import triton_python_backend_utils as pb_utils
 from align_zoo.errors import AlignZooError, InvalidInput
 from align_zoo.runtime.load import load_encoder
 from align_zoo.serving.image_service import ImageService
+from align_zoo.serving.model_metrics import ModelMetrics
 from align_zoo.serving.per_request import embed_requests
 from align_zoo.serving.settings import ServingSettings
 from align_zoo.serving.text_service import TextService
@@ -27,6 +29,8 @@ class Service(Protocol):
     """What the adapter needs of a tower."""
 
     input_name: str
+    reasons: tuple[str, ...]
+    counts: dict[str, int]
     constants: dict[str, np.ndarray]
 
     def embed(self, items: Sequence[bytes]) -> list[np.ndarray | InvalidInput]:
@@ -45,16 +49,20 @@ class TritonAdapter:
     """
 
     def __init__(self, tower: str, args: Mapping[str, str]) -> None:
+        # Pillow warns of hostile files in words of theirs, and Python keeps all different words.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
             self._service = _service(tower, args)
         except AlignZooError as error:
             raise pb_utils.TritonModelException(str(error)) from None
+        counts = self._service.counts
+        self._metrics = ModelMetrics(args["model_name"], self._service.reasons, counts)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response for each request, in order."""
         responses = [_cancelled() if request.is_cancelled() else None for request in requests]
         waiting = [i for i, response in enumerate(responses) if response is None]
-        answers = self._answer([self._items(requests[i]) for i in waiting])
+        answers = self._answer([requests[i] for i in waiting])
         for i, answer in zip(waiting, answers, strict=True):
             responses[i] = answer
         return responses
@@ -63,20 +71,27 @@ class TritonAdapter:
         tensor = pb_utils.get_input_tensor_by_name(request, self._service.input_name)
         return list(tensor.as_numpy().ravel())  # [N, 1] -> N
 
-    def _answer(self, requests: list[list[bytes]]) -> list[Any]:
+    def _answer(self, requests: list[Any]) -> list[Any]:
         if not requests:
             return []
         try:
-            answers = embed_requests(requests, self._service.embed)
+            answers = embed_requests([self._items(request) for request in requests], self._embed)
         # The border of the server: whatever goes wrong behind it (a bug, no memory left), every
         # request gets an answer, and only the one that causes it an error.
         except Exception as error:
             if len(requests) > 1:
                 return [self._answer([request])[0] for request in requests]
-            pb_utils.Logger.log_error(traceback.format_exc())
             reason = f"internal error ({type(error).__name__})"
+            # The id is the caller's: escaped and short, it cannot forge a line.
+            name = ascii(requests[0].request_id()[:64])
+            pb_utils.Logger.log_error(f"request {name}: {reason}\n{_where(error)}")
             return [_error(reason, pb_utils.TritonError.INTERNAL)]
         return [self._response(answer) for answer in answers]
+
+    def _embed(self, items: Sequence[bytes]) -> list[np.ndarray | InvalidInput]:
+        answers = self._service.embed(items)
+        self._metrics.add(answers, self._service.counts)
+        return answers
 
     def _response(self, answer: np.ndarray | InvalidInput) -> Any:
         if isinstance(answer, InvalidInput):
@@ -121,6 +136,18 @@ def _device(args: Mapping[str, str], runtime: str) -> str:
     import torch  # here: a server on the CPU does without
 
     return f"cuda:{args['model_instance_device_id']}" if torch.cuda.is_available() else "cpu"
+
+
+def _where(error: BaseException | None) -> str:
+    """Kinds of error and their ways through the code.
+
+    Without their messages: those may quote what the caller has sent.
+    """
+    parts = []
+    while error:
+        parts.append(f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}")
+        error = error.__cause__ or error.__context__
+    return "caused by ".join(parts)
 
 
 def _cancelled() -> Any:

@@ -100,11 +100,24 @@ def test_a_text_is_computed_once_however_often_it_is_asked_for(encoder):
 
 
 def test_the_least_recently_asked_for_is_forgotten():
-    recent = Recent(2)
+    recent = Recent(2, longest=9)
     recent.keep({"a": np.zeros(1), "b": np.ones(1)})
     assert set(recent.find(["a"])) == {"a"}
     recent.keep({"c": np.ones(1)})
     assert set(recent.find(["a", "b", "c"])) == {"a", "c"}
+
+
+def test_what_has_a_long_key_is_not_kept_so_that_memory_has_a_bound():
+    recent = Recent(2, longest=3)
+    recent.keep({"abc": np.zeros(1), "abcd": np.ones(1)})
+    assert set(recent.find(["abc", "abcd"])) == {"abc"}
+
+
+def test_different_texts_are_counted_as_remembered_or_computed(text_service):
+    text_service.embed([b"cat", b"dog", b"cat", b""])
+    assert text_service.counts == {"text_cache_hits": 0, "text_cache_misses": 2}
+    text_service.embed([b"cat", b"cat", b"bird"])
+    assert text_service.counts == {"text_cache_hits": 1, "text_cache_misses": 3}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,246 @@
+"""deploy/ speaks of what there is: metrics, labels, flags, ports and paths."""
+
+import configparser
+import json
+import re
+from pathlib import Path
+from urllib.request import urlopen
+
+import grpc
+import pytest
+import typer
+import yaml
+from calls import ask, ask_at_once
+from serving import serving
+from tritonclient import grpc as triton_grpc
+from tritonclient.utils import InferenceServerException
+
+from align_zoo.cli import app
+from align_zoo.serving.gateway.metrics import Metrics
+from align_zoo.serving.gateway.refusal import Reason
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+DRAIN_SECONDS = 30
+FUNCTIONS = {"rate", "increase", "sum", "by", "histogram_quantile", "label_values", "bool"}
+FROM_PROMETHEUS = {"up": {"instance", "job"}}
+
+
+def alerts():
+    (group,) = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
+    return group["rules"]
+
+
+def panels():
+    return json.loads((DEPLOY / "grafana.json").read_text())["panels"]
+
+
+QUERIES = [rule["expr"] for rule in alerts()]
+QUERIES += [target["expr"] for panel in panels() for target in panel["targets"]]
+
+
+def metrics_of(query):
+    """The metrics that a query names, each with the labels it asks of them."""
+    grouped = {
+        label for labels in re.findall(r"by \(([^)]*)\)", query) for label in labels.split(", ")
+    }
+    without = re.sub(r"by \([^)]*\)", " ", query)
+    found = {}
+    for name, matchers in re.findall(r"([a-zA-Z_:][\w:]*)\s*(?:\{([^}]*)\})?", drop_rest(without)):
+        if name not in FUNCTIONS:
+            asked = set(re.findall(r"(\w+)\s*[=!]~?", matchers))
+            found[name] = found.get(name, set()) | asked | grouped
+    return found
+
+
+def drop_rest(query):
+    """Without durations and numbers, which may have letters in them."""
+    return re.sub(r"\[[^]]*\]|\b\d[\w.]*", " ", query)
+
+
+@pytest.fixture(scope="module")
+def exposed(tmp_path_factory, pictures):
+    """Name of each sample of a running service to its labels, after calls of every kind."""
+    with serving(tmp_path_factory.mktemp("deployed")) as service:
+        with triton_grpc.InferenceServerClient(service.url) as client:
+            ask(client, "align_image", pictures[:2])
+            ask(client, "align_text", [b"a cat"])
+            ask_at_once(client, "align_text", [[b""], [b"\xff"]])
+            with pytest.raises(InferenceServerException, match="closed"):
+                client.unload_model("align_text")
+        with urlopen(service.metrics, timeout=10) as answer:
+            text = answer.read().decode()
+    never_happened = Metrics()
+    never_happened.restarted("no_answer")
+    told = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    library = [line for line in never_happened.text().splitlines() if line.split("{")[0] in told]
+    labels = dict(FROM_PROMETHEUS)
+    # Read as Prometheus does: prometheus_client's parser gives counters another name.
+    for line in [*text.splitlines(), *library]:
+        if not line.startswith("#"):
+            name, asked = re.match(r"([\w:]+)(?:{(.*)})? ", line).groups()
+            known = labels.setdefault(name, {"instance", "job"})
+            labels[name] = known | set(re.findall(r'(\w+)="', asked or ""))
+    return labels
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_asks_for_what_the_service_exposes(exposed, query):
+    asked = metrics_of(query)
+    assert asked
+    for name, labels in asked.items():
+        assert name in exposed
+        assert labels <= exposed[name], name
+
+
+def test_a_metric_that_is_not_there_would_be_found():
+    assert metrics_of('sum by (model) (rate(align_zoo_reqests_total{code!="OK"}[5m])) / 1e6') == {
+        "align_zoo_reqests_total": {"code", "model"}
+    }
+
+
+def test_every_metric_of_ours_is_on_the_dashboard(exposed):
+    shown = {name for panel in panels() for t in panel["targets"] for name in metrics_of(t["expr"])}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
+    ours = {name for name in exposed if name.startswith("align_zoo")}
+    ours = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in ours}
+    assert {name.removesuffix("_total") for name in ours} == {
+        name.removesuffix("_total") for name in families if name.startswith("align_zoo")
+    }
+
+
+@pytest.mark.parametrize(
+    ("label", "known"),
+    [("code", {code.name for code in grpc.StatusCode}), ("reason", {r.label for r in Reason})],
+)
+def test_values_that_alerts_look_for_exist(label, known):
+    found = [
+        value
+        for rule in alerts()
+        for values in re.findall(rf'{label}=~"([^"]*)"', rule["expr"])
+        if "decode_failures" not in rule["expr"]
+        for value in values.split("|")
+    ]
+    assert found
+    assert set(found) <= known
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_an_alert_says_what_is_wrong_and_what_to_do(rule):
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    assert rule["annotations"]["summary"] and rule["annotations"]["do"]
+    for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
+        aggregated = re.findall(r"sum by \(([^)]*)\)", rule["expr"])
+        assert label == "instance" or not aggregated or label in aggregated[0]
+
+
+def test_panels_have_places_and_numbers_of_their_own():
+    places = {(p["gridPos"]["x"], p["gridPos"]["y"]) for p in panels()}
+    assert len(places) == len({p["id"] for p in panels()}) == len(panels())
+
+
+def options(command):
+    """All flags that a command of align-zoo has."""
+    parameters = typer.main.get_command(app).commands[command].params
+    return {flag for parameter in parameters for flag in parameter.opts}
+
+
+def flags_in(text):
+    return {word.partition("=")[0] for word in re.findall(r"--[a-z][\w=./-]*", text)}
+
+
+def unit():
+    # Environment occurs several times.
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str
+    parser.read(DEPLOY / "align-zoo.service")
+    return parser["Service"]
+
+
+def kubernetes():
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
+    return {document["kind"]: document for document in documents}
+
+
+def compose():
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+
+
+def pod():
+    return kubernetes()["Deployment"]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        unit()["ExecStart"],
+        " ".join(pod()["containers"][0]["args"]),
+        " ".join(compose()["align-zoo"]["command"]),
+    ],
+    ids=["systemd", "Kubernetes", "Compose"],
+)
+def test_flags_of_serve_are_its_own(words):
+    assert flags_in(words)
+    assert flags_in(words) <= options("serve")
+
+
+def test_systemd_lets_the_service_finish_and_calls_its_commands():
+    assert unit()["ExecStart"].split()[:2] == ["/opt/align-zoo/bin/align-zoo", "serve"]
+    assert unit()["ExecReload"].split()[1:] == ["reload"]
+    assert unit()["KillMode"] == "mixed"
+    assert int(unit()["TimeoutStopSec"]) > DRAIN_SECONDS
+
+
+def test_kubernetes_asks_for_health_where_it_is_told():
+    container, ports = pod()["containers"][0], {"grpc": 8001, "http": 8000, "metrics": 8002}
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == ports
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[kind]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    liveness = container["livenessProbe"]
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 120  # a restart fits in
+    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod()["terminationGracePeriodSeconds"] > DRAIN_SECONDS + pause
+
+
+def test_kubernetes_gives_shared_memory_and_little_else():
+    container = pod()["containers"][0]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod()["volumes"]}
+    assert set(mounts.values()) == set(volumes)
+    assert volumes[mounts["/dev/shm"]]["emptyDir"]["medium"] == "Memory"
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert pod()["securityContext"]["runAsNonRoot"] is True
+    for argument in container["args"]:
+        path = argument.partition("=")[2]
+        assert not path.startswith("/") or any(path.startswith(place) for place in mounts)
+
+
+def test_compose_publishes_on_loopback_only():
+    ports = [port for service in compose().values() for port in service["ports"]]
+    assert ports and all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_prometheus_reads_the_metrics_port_and_the_rules_beside_it():
+    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
+    assert [(DEPLOY / name).is_file() for name in config["rule_files"]] == [True]
+    (job,) = config["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["align-zoo:8002"]}]
+    assert f'job="{job["job_name"]}"' in (DEPLOY / "alerts.yml").read_text()
+
+
+def test_the_image_copies_what_is_there_and_needs_no_wheel_of_triton():
+    text = (DEPLOY / "Dockerfile").read_text()
+    copied = [word for line in re.findall(r"^COPY (.*) \S+$", text, re.M) for word in line.split()]
+    assert copied and all((DEPLOY.parent / name).exists() for name in copied)
+    assert "server]" not in text and "pytriton" not in text
+    command = json.loads(re.search(r'CMD (\["align-zoo".*\])', text)[1])
+    assert command[:2] == ["align-zoo", "probe"]
+    start = json.loads(re.search(r"ENTRYPOINT (.*)", text)[1])
+    assert start == ["align-zoo", "serve"]
+
+
+def test_the_readme_names_every_file():
+    text = (DEPLOY / "README.md").read_text()
+    assert {path.name for path in DEPLOY.iterdir()} - {"README.md"} <= set(
+        re.findall(r"\]\(([\w.-]+)\)", text)
+    )

@@ -1,0 +1,97 @@
+"""What the models' processes count, at the real server's /metrics."""
+
+import re
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from calls import ask, ask_at_once
+from prometheus_client.parser import text_string_to_metric_families
+
+from align_zoo.serving.image_service import ImageService
+from align_zoo.serving.text_service import TextService
+
+
+@pytest.fixture(scope="module")
+def metrics(server):
+    """A function: all samples now, by their name and labels."""
+    flags = Path(f"/proc/{server.pid}/cmdline").read_text().split("\0")
+    (port,) = (flag.partition("=")[2] for flag in flags if flag.startswith("--metrics-port="))
+
+    def read():
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        return {
+            (sample.name, *sorted(sample.labels.values())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name.startswith("align_zoo")
+        }
+
+    return read
+
+
+@pytest.fixture
+def grown(metrics):
+    """A function: what has grown since the test began, and by how much."""
+    before = metrics()
+    return lambda: {
+        key: value - before.get(key, 0)
+        for key, value in metrics().items()
+        if value != before.get(key, 0) and "_bucket" not in key[0]
+    }
+
+
+def test_every_reason_is_there_before_it_is_met(metrics):
+    known = {key[1] for key in metrics() if key[0] == "align_zoo_decode_failures_total"}
+    assert known >= {*ImageService.reasons, *TextService.reasons}
+
+
+def test_a_batch_is_counted_with_its_items(triton, grown, pictures):
+    ask(triton, "align_image", pictures[:5])
+    assert grown() == {
+        ("align_zoo_batch_items_count", "align_image"): 1,
+        ("align_zoo_batch_items_sum", "align_image"): 5,
+    }
+
+
+def test_a_batchs_size_has_its_bucket(triton, metrics, pictures):
+    def buckets():
+        return {
+            key[1]: value
+            for key, value in metrics().items()
+            if key[0] == "align_zoo_batch_items_bucket" and key[2] == "align_image"
+        }
+
+    before = buckets()
+    ask(triton, "align_image", pictures[:3])
+    more = {bound: count - before[bound] for bound, count in buckets().items()}
+    assert {bound for bound, count in more.items() if count} == {"4", "8", "16", "32", "64", "+Inf"}
+
+
+def test_requests_that_share_a_batch_are_one_batch(triton, grown):
+    ask_at_once(triton, "align_text", [[b"shared %d" % i] for i in range(40)])
+    counts = grown()
+    assert counts["align_zoo_batch_items_sum", "align_text"] == 40
+    assert counts["align_zoo_batch_items_count", "align_text"] <= 40
+
+
+def test_failures_are_counted_by_reason_each_item_of_a_request(triton, grown, pictures):
+    (error,) = ask_at_once(triton, "align_image", [[b"", b"<svg/>", pictures[0], b"", b"text"]])
+    assert "item 0: the picture is empty" in str(error)
+    (error,) = ask_at_once(triton, "align_text", [[b"\xff", b"a cat", b" "]])
+    assert "item 0: the text is not UTF-8" in str(error)
+    failures = {key[1]: n for key, n in grown().items() if "decode_failures" in key[0]}
+    assert failures == {"empty": 2, "format": 2, "not_utf8": 1, "blank": 1}
+
+
+def test_a_remembered_text_is_a_hit_and_a_new_one_a_miss(triton, grown):
+    ask(triton, "align_text", [b"never asked for before", b"nor this one"])
+    ask(triton, "align_text", [b"never asked for before"] * 3)
+    counts = {key[0]: value for key, value in grown().items() if "cache" in key[0]}
+    assert counts == {"align_zoo_text_cache_misses_total": 2, "align_zoo_text_cache_hits_total": 1}
+
+
+def test_no_label_holds_what_a_caller_has_sent(triton, metrics):
+    ask_at_once(triton, "align_image", [[b"secret words of a caller"]])
+    assert not any(re.search("secret|caller", str(key)) for key in metrics())
