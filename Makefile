@@ -5,6 +5,7 @@
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
 # make chaos   faults, overload and a soak against the service: a table (half an hour; ARGS=...)
+# make fuzz    mutated pictures and odd strings by the hundred thousand (20 minutes; ARGS=...)
 # make constraints   renew constraints.txt with today's versions
 # make clean   remove .venv and what the tools left
 
@@ -21,7 +22,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test lint bench growth chaos constraints clean
+.PHONY: setup demo test lint bench growth chaos fuzz constraints clean
 
 setup: $(VENV)/.setup
 
@@ -44,6 +45,9 @@ growth: $(VENV)/.test-tools
 
 chaos: $(VENV)/.test-tools
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+fuzz: $(VENV)/.test-tools
+	@$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 $(VENV)/.setup: $(PINS)
 	@test -n "$(PYTHON)" || { echo "align-zoo needs Python 3.11 or 3.12 with venv:" \

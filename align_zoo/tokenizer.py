@@ -53,7 +53,9 @@ class AlignTokenizer:
                 f"{folder} holds no tokenizer: neither tokenizer.json nor vocab.txt"
             )
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
         except Exception as error:  # transformers raises whatever its parsers meet
             raise CheckpointError(f"{folder}: its tokenizer cannot be read: {error}") from error
         if len(tokenizer) > config.vocab_size:

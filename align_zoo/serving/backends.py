@@ -49,6 +49,8 @@ class Backends:
         """A model has answered."""
         self.on_death: Callable[[Backend, str], None] = lambda backend, reason: None
         """A backend cannot answer any more, and why."""
+        self.on_unset: Callable[[], None] = lambda: None
+        """There is none now."""
         self._users: Counter[Backend] = Counter()
         self._changed = asyncio.Event()
 
@@ -59,6 +61,7 @@ class Backends:
     def unset(self, reason: str) -> None:
         """From now on there is none, because "it ..."."""
         self.current, self.reason = None, reason
+        self.on_unset()
 
     @contextmanager
     def use(self) -> Iterator[Backend]:

@@ -83,7 +83,7 @@ _RULES = (
     _Rule("INVALID_ARGUMENT", "", InvalidInput, "{reason}"),
     _Rule(
         "RESOURCE_EXHAUSTED",
-        r"(Sent|Received) message larger than max",
+        r"(Sent|Received|Decompressed) message larger than max",
         InvalidInput,
         "the request is too large to be sent ({reason})",
     ),

@@ -13,8 +13,6 @@ from align_zoo.serving.gateway.refusal import Reason, Refusal
 
 __all__ = ["Admission"]
 
-_WATCH_SECONDS = 0.1
-
 
 class Admission:
     """Calls under way, those that wait, and the backend each goes to. For one event loop.
@@ -26,6 +24,7 @@ class Admission:
 
     def __init__(self, backends: Backends, options: GatewayOptions) -> None:
         self.backends = backends
+        backends.on_unset = self._send_away
         self.stopping = False
         self._options = options
         self._gates: dict[str, Gate] = {}
@@ -44,12 +43,13 @@ class Admission:
             raise _not_ready(self.backends.reason)
 
     @asynccontextmanager
-    async def call(self, model: str = "", items: int = 1) -> AsyncIterator[Backend]:
+    async def call(self, model: str = "", items: int = 1, size: int = 0) -> AsyncIterator[Backend]:
         """The backend for one call, after it has waited its turn.
 
         Args:
             model: whose queue it joins; if the backend has no such model, it does not wait.
             items: of the request.
+            size: of the request, in bytes.
 
         Raises:
             Refusal: the call is not taken.
@@ -58,7 +58,7 @@ class Admission:
         self._under_way += 1
         try:
             gate = self._gate(model)
-            async with gate.turn(items) if gate else nullcontext():
+            async with gate.turn(items, size) if gate else nullcontext():
                 try:
                     # Now, not before the waiting: another one may have come meanwhile.
                     with self.backends.use() as backend:
@@ -89,13 +89,10 @@ class Admission:
             return False
         return True
 
-    async def watch(self) -> None:
-        """Send away what waits whenever there is no backend: another replica may have one."""
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            if self.backends.current is None:
-                for gate in self._gates.values():
-                    gate.refuse_waiting(_not_ready(self.backends.reason))
+    def _send_away(self) -> None:
+        """What waits goes when there is no backend: another replica may have one."""
+        for gate in self._gates.values():
+            gate.refuse_waiting(_not_ready(self.backends.reason))
 
     def _gate(self, model: str) -> Gate | None:
         backend = self.backends.current
@@ -106,6 +103,7 @@ class Admission:
             self._gates[model] = Gate(
                 at_once,
                 queue_size=self._options.queue_size,
+                queue_bytes=self._options.queue_bytes,
                 queue_seconds=self._options.queue_seconds,
             )
         # Another checkpoint's server may have another batch size.

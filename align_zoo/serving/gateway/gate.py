@@ -10,11 +10,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from align_zoo.serving.gateway.pace import Pace
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 
 __all__ = ["Gate"]
+
+
+class _Size(NamedTuple):
+    """Of a request."""
+
+    items: int
+    bytes: int
 
 
 class Gate:
@@ -23,6 +31,7 @@ class Gate:
     Args:
         at_once: items that may be let through together; a single request always is.
         queue_size: requests that may wait.
+        queue_bytes: of all that wait together.
         queue_seconds: how long one may have to wait, as far as can be foreseen, until tritonserver
             begins with it.
         clock: seconds, as ``time.monotonic``.
@@ -33,16 +42,19 @@ class Gate:
         at_once: int,
         *,
         queue_size: int,
+        queue_bytes: int,
         queue_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.at_once = at_once
         self._queue_size = queue_size
+        self._queue_bytes = queue_bytes
         self._queue_seconds = queue_seconds
         self._pace = Pace(clock)
         self._through = 0
-        self._waiting: dict[asyncio.Future[Refusal | None], int] = {}
+        self._waiting: dict[asyncio.Future[Refusal | None], _Size] = {}
         self._waiting_items = 0
+        self._waiting_bytes = 0
 
     @property
     def waiting(self) -> int:
@@ -55,8 +67,8 @@ class Gate:
         return self._through
 
     @asynccontextmanager
-    async def turn(self, items: int) -> AsyncIterator[None]:
-        """Wait for the turn of a request of so many items; leaving the block makes room.
+    async def turn(self, items: int, size: int = 0) -> AsyncIterator[None]:
+        """Wait for the turn of a request of so many items and bytes; leaving the block makes room.
 
         A cancelled one leaves its place in the queue at once.
 
@@ -66,7 +78,7 @@ class Gate:
                 or by :meth:`refuse_waiting`.
         """
         items = min(items, self.at_once)
-        await self._enter(items)
+        await self._enter(_Size(items, size))
         finished = items
         try:
             yield
@@ -85,16 +97,16 @@ class Gate:
         """Seconds until tritonserver would begin with a request that came now."""
         return (self._waiting_items + self._through) * self._pace.seconds_per_item()
 
-    async def _enter(self, items: int) -> None:
+    async def _enter(self, size: _Size) -> None:
         self._refuse_if_too_long()
-        if not self._waiting and self._fits(items):
-            self._let_through(items)
+        if not self._waiting and self._fits(size.items):
+            self._let_through(size.items)
             return
-        if self.waiting >= self._queue_size:
-            raise Refusal(Reason.QUEUE_FULL, f"overloaded: {self.waiting} requests wait already")
+        self._refuse_if_full(size)
         place: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
-        self._waiting[place] = items
-        self._waiting_items += items
+        self._waiting[place] = size
+        self._waiting_items += size.items
+        self._waiting_bytes += size.bytes
         try:
             refusal = await place
         except asyncio.CancelledError:
@@ -102,10 +114,19 @@ class Gate:
                 self._forget(place)
                 self._let_next_through()  # a large request may have held back small ones
             elif not place.cancelled() and place.result() is None:
-                self._leave(items, 0)  # its turn came at the moment it was cancelled
+                self._leave(size.items, 0)  # its turn came at the moment it was cancelled
             raise
         if refusal:
             raise refusal
+
+    def _refuse_if_full(self, size: _Size) -> None:
+        if self.waiting >= self._queue_size:
+            raise Refusal(Reason.QUEUE_FULL, f"overloaded: {self.waiting} requests wait already")
+        if self._waiting and self._waiting_bytes + size.bytes > self._queue_bytes:
+            megabytes = self._waiting_bytes / 1e6
+            raise Refusal(
+                Reason.QUEUE_FULL, f"overloaded: requests of {megabytes:.0f} MB wait already"
+            )
 
     def _refuse_if_too_long(self) -> None:
         seconds = self.foreseen()
@@ -143,11 +164,11 @@ class Gate:
 
     def _let_next_through(self) -> None:
         while self._waiting:
-            place, items = next(iter(self._waiting.items()))
+            place, size = next(iter(self._waiting.items()))
             if not place.done():  # done: cancelled, and its task has yet to run
-                if not self._fits(items):
+                if not self._fits(size.items):
                     return
-                self._let_through(items)
+                self._let_through(size.items)
                 place.set_result(None)
             self._forget(place)
 
@@ -157,4 +178,6 @@ class Gate:
             place.set_result(refusal)
 
     def _forget(self, place: asyncio.Future[Refusal | None]) -> None:
-        self._waiting_items -= self._waiting.pop(place)
+        size = self._waiting.pop(place)
+        self._waiting_items -= size.items
+        self._waiting_bytes -= size.bytes

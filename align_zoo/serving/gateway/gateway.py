@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -71,7 +70,6 @@ class Gateway:
         self._http = _runner(http.app())
         self._metrics = _runner(metrics_app(backends, upstream, metrics, asked))
         self._grpc: grpc.aio.Server | None = None
-        self._watch: asyncio.Task[None] | None = None
         self.grpc_port = options.grpc_port
         """The one that is listened on, as the other two: known after ``start`` if it was 0."""
         self.http_port = options.http_port
@@ -106,7 +104,6 @@ class Gateway:
         except AlignZooError:
             await self.stop()
             raise
-        self._watch = asyncio.create_task(self._admission.watch())
 
     async def drain(self, seconds: float) -> bool:
         """Refuse new calls from now on; whether all that were taken ended within ``seconds``."""
@@ -114,8 +111,6 @@ class Gateway:
 
     async def stop(self) -> None:
         """Close the doors; calls under way end with an error."""
-        if self._watch:
-            self._watch.cancel()
         if self._grpc:
             await self._grpc.stop(_LAST_WORDS_SECONDS)
         await self._http.cleanup()

@@ -88,7 +88,7 @@ class GrpcFront(grpc.GenericRpcHandler):
             entry.id = shown_id(asked.id) or fresh_id()
             entry.items = asked.items
             entry.model = asked.model if self._admission.knows(asked.model) else ""
-            async with self._admission.call(entry.model, entry.items) as backend:
+            async with self._admission.call(entry.model, entry.items, len(request)) as backend:
                 entry.its_turn()
                 sent = request if asked.id else _with_id(request, entry.id)
                 answer = await self._upstream.call_grpc(

@@ -116,7 +116,7 @@ class HttpFront:
         entry.model = call.model if self._admission.knows(call.model) else ""
         body = await read_body(request, self._max_bytes)
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
-        async with self._admission.call(entry.model) as backend:
+        async with self._admission.call(entry.model, size=len(body)) as backend:
             entry.its_turn()
             answer = await self._upstream.call_http(backend, "POST", path, headers, body)
             if answer.status == 200:

@@ -37,6 +37,8 @@ class GatewayOptions:
     """Callers from other machines without TLS: only behind something that encrypts."""
     queue_size: int = 1000
     """Requests of a model that may wait."""
+    queue_bytes: int = 512 * 2**20
+    """Of all the requests of a model that wait together."""
     queue_seconds: float = 20.0
     """How long one may have to wait, as far as can be foreseen, until its computing begins."""
     max_message_bytes: int = 64 * 2**20

@@ -78,7 +78,6 @@ class Upstream:
         except aiohttp.ClientConnectorError as error:
             if not isinstance(error.os_error, (ConnectionRefusedError, FileNotFoundError)):
                 raise  # too many open files, or the like, is no fault of the backend
-            self._backends.on_death(backend, "its HTTP cannot be reached")
             raise _gone() from error
         except aiohttp.ClientError as error:
             # Not reported: a request that its parser cannot bear must not end the server.
@@ -104,7 +103,7 @@ class Upstream:
             return _died()
         if code is not grpc.StatusCode.UNAVAILABLE or _answered(backend, words):
             return None
-        self._backends.on_death(backend, "its gRPC connection broke")
+        # Not reported: a server's end is seen by its owner, and a connection's proves nothing.
         return _gone() if _NEVER_SENT.search(words) else _died()
 
 

@@ -1,5 +1,6 @@
 """One tritonserver on Unix sockets, and gateways in front of it."""
 
+import signal
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 from calls import INPUTS
-from doors import Loop, open_doors, stub_at
+from doors import Loop, open_doors, stop, stub_at
 from messages import message
 from waiting import wait_until
 
@@ -32,10 +33,32 @@ def running(log):
 
 
 @pytest.fixture(scope="package")
-def sockets(tmp_path_factory):
+def shared(tmp_path_factory):
+    """A tritonserver for all tests, and the folder of its sockets."""
+    with running(tmp_path_factory.mktemp("triton") / "triton.log") as server_and_folder:
+        yield server_and_folder
+
+
+@pytest.fixture(scope="package")
+def sockets(shared):
     """The folder of the sockets on which a tritonserver answers for align_tiny."""
-    with running(tmp_path_factory.mktemp("triton") / "triton.log") as (_, folder):
-        yield folder
+    return shared[1]
+
+
+@pytest.fixture
+def held(shared):
+    """As a context: the shared tritonserver stands still, with all that it was given."""
+    server, _ = shared
+
+    @contextmanager
+    def hold():
+        stop(server)
+        try:
+            yield
+        finally:
+            server.send_signal(signal.SIGCONT)
+
+    return hold
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,3 +117,9 @@ def stub_at(url, credentials=None, options=()):
         channel = grpc.insecure_channel(url, options)
     with channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+def stop(server):
+    """Stop a tritonserver where it is; when this returns, none of its threads runs any more."""
+    server.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)

@@ -28,13 +28,13 @@ class Visitors:
         self.refused = {}
         self.entered = []
 
-    async def arrive(self, name, items=1):
-        self.tasks[name] = asyncio.create_task(self._visit(name, items))
+    async def arrive(self, name, items=1, size=0):
+        self.tasks[name] = asyncio.create_task(self._visit(name, items, size))
         await settled()
 
-    async def _visit(self, name, items):
+    async def _visit(self, name, items, size):
         try:
-            async with self.gate.turn(items):
+            async with self.gate.turn(items, size):
                 self.inside[name] = asyncio.Event()
                 self.entered.append(name)
                 try:
@@ -64,12 +64,18 @@ async def settled():
         await asyncio.sleep(0)
 
 
-def at_a_gate(visit, at_once=4, queue_size=1000, queue_seconds=10.0):
+def at_a_gate(visit, at_once=4, queue_size=1000, queue_seconds=10.0, queue_bytes=10**9):
     """Run ``visit(visitors, clock)``; then nobody may be left inside."""
 
     async def run():
         clock = Clock()
-        gate = Gate(at_once, queue_size=queue_size, queue_seconds=queue_seconds, clock=clock)
+        gate = Gate(
+            at_once,
+            queue_size=queue_size,
+            queue_bytes=queue_bytes,
+            queue_seconds=queue_seconds,
+            clock=clock,
+        )
         visitors = Visitors(gate)
         await visit(visitors, clock)
         await visitors.everybody_out()
@@ -162,6 +168,21 @@ def test_a_full_queue_refuses_at_once():
         assert set(visitors.refused) == {"d"}
 
     at_a_gate(visit, at_once=1, queue_size=2)
+
+
+def test_a_queue_of_large_requests_is_full_sooner():
+    async def visit(visitors, _):
+        await visitors.arrive("inside", size=10**6)
+        for name in "abc":
+            await visitors.arrive(name, size=4 * 10**6)
+        assert set(visitors.refused) == {"c"}
+        assert visitors.refused["c"].reason is Reason.QUEUE_FULL
+        assert "requests of 8 MB wait already" in visitors.refused["c"].message
+        await visitors.cancel("a")
+        await visitors.arrive("d", size=4 * 10**6)  # "a" has made room
+        assert set(visitors.refused) == {"c"}
+
+    at_a_gate(visit, at_once=1, queue_bytes=10**7)
 
 
 def test_who_is_cancelled_while_waiting_leaves_the_queue_at_once():

@@ -9,7 +9,7 @@ import time
 import grpc
 import pytest
 from doors import stub_at
-from messages import http, json_request, message, refused
+from messages import http, message, refused
 from PIL import Image
 from tritonclient.grpc import service_pb2
 from waiting import wait_until
@@ -54,9 +54,9 @@ def computed_so_far(bare):
     return seen[-1]
 
 
-def occupied(doors, stub, work):
-    """A call that the server is working on."""
-    call = stub.ModelInfer.future(work)
+def occupied(doors, stub, asked):
+    """A call that has its turn, in front of a tritonserver that is held."""
+    call = stub.ModelInfer.future(asked)
     wait_until(lambda: doors.at_work == 1)
     return call
 
@@ -112,45 +112,47 @@ def test_afterwards_the_server_is_at_once_as_fast_as_before(own_doors, asked):
     assert doors.metrics.waiting("align_image") == 0
 
 
-def test_a_full_queue_is_overloaded_on_both_protocols(own_doors, work, asked):
+def test_a_full_queue_is_overloaded_on_both_protocols(own_doors, held, asked):
     doors = own_doors(queue_size=1, at_once=1)
     with stub_at(doors.grpc_url) as stub:
-        under_way = [occupied(doors, stub, work), stub.ModelInfer.future(asked)]
-        wait_until(lambda: doors.metrics.waiting("align_image") == 1)
-        with refused("RESOURCE_EXHAUSTED", "overloaded: 1 requests wait already") as caught:
-            stub.ModelInfer(message("align_image", [b"a"], id="mine"))
-        assert dict(caught.value.trailing_metadata())["align-request-id"] == "mine"
-        reply = http(doors.gateway.http_port, "/v2/models/align_image/infer", b"{}")
-        assert (reply.status, reply.error) == (429, "overloaded: 1 requests wait already")
-        # The other model has a queue of its own.
-        assert http(doors.gateway.http_port, "/v2/models/align_text/infer", json_request("a"))
-        for each in under_way:
+        with held():
+            under_way = [occupied(doors, stub, asked), stub.ModelInfer.future(asked)]
+            wait_until(lambda: doors.metrics.waiting("align_image") == 1)
+            with refused("RESOURCE_EXHAUSTED", "overloaded: 1 requests wait already") as caught:
+                stub.ModelInfer(message("align_image", [b"a"], id="mine"))
+            assert dict(caught.value.trailing_metadata())["align-request-id"] == "mine"
+            reply = http(doors.gateway.http_port, "/v2/models/align_image/infer", b"{}")
+            assert (reply.status, reply.error) == (429, "overloaded: 1 requests wait already")
+            other = stub.ModelInfer.future(message("align_text", [b"a"]))
+            wait_until(lambda: doors.at_work == 2)  # it has a queue of its own
+        for each in (*under_way, other):
             each.result()
     labels = {"model": "align_image", "reason": "queue_full"}
     assert doors.count("align_zoo_rejected_total", **labels) == 2
 
 
-def test_cancelled_calls_that_wait_are_not_computed(own_doors, bare, work, asked):
+def test_cancelled_calls_that_wait_are_not_computed(own_doors, bare, held, asked):
     doors = own_doors(at_once=1)
     before = computed_so_far(bare)
     with stub_at(doors.grpc_url) as stub:
-        busy = occupied(doors, stub, work)
-        waiting = [stub.ModelInfer.future(asked) for _ in range(10)]
-        wait_until(lambda: doors.metrics.waiting("align_image") == 10)
-        for each in waiting[:9]:
-            each.cancel()
-        wait_until(lambda: doors.metrics.waiting("align_image") == 1)
-        assert not busy.done(), "they left at once"
-        busy.result()
-        waiting[9].result()
+        with held():
+            busy = occupied(doors, stub, asked)
+            waiting = [stub.ModelInfer.future(asked) for _ in range(10)]
+            wait_until(lambda: doors.metrics.waiting("align_image") == 10)
+            for each in waiting[:9]:
+                each.cancel()
+            wait_until(lambda: doors.metrics.waiting("align_image") == 1)
+            assert not busy.done(), "they left at once"
+        for each in (busy, waiting[9]):
+            each.result()
     # In order: had one of the others been computed, then before the last.
-    wait_until(lambda: computed(bare) - before == 16 + 1)
+    wait_until(lambda: computed(bare) - before == 2)
 
 
-def test_who_hangs_up_on_http_leaves_the_queue(own_doors, work):
+def test_who_hangs_up_on_http_leaves_the_queue(own_doors, held, asked):
     doors = own_doors(at_once=1)
-    with stub_at(doors.grpc_url) as stub:
-        busy = occupied(doors, stub, work)
+    with stub_at(doors.grpc_url) as stub, held():
+        busy = occupied(doors, stub, asked)
         with socket.create_connection(("127.0.0.1", doors.gateway.http_port), 10) as connection:
             connection.sendall(
                 b"POST /v2/models/align_image/infer HTTP/1.1\r\n"
@@ -159,20 +161,20 @@ def test_who_hangs_up_on_http_leaves_the_queue(own_doors, work):
             wait_until(lambda: doors.metrics.waiting("align_image") == 1)
         wait_until(lambda: doors.metrics.waiting("align_image") == 0)
         assert not busy.done()
-        busy.result()
 
 
-def test_calls_whose_deadline_passes_while_they_wait_are_not_computed(own_doors, bare, work, asked):
+def test_calls_whose_deadline_passes_while_they_wait_are_not_computed(own_doors, bare, held, asked):
     doors = own_doors(at_once=1)
     before = computed_so_far(bare)
     with stub_at(doors.grpc_url) as stub:
-        busy = occupied(doors, stub, work)
-        waiting = [stub.ModelInfer.future(asked, timeout=0.1) for _ in range(5)]
-        for each in waiting:
-            assert each.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        with held():
+            busy = occupied(doors, stub, asked)
+            waiting = [stub.ModelInfer.future(asked, timeout=0.1) for _ in range(5)]
+            for each in waiting:
+                assert each.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         busy.result()
         stub.ModelInfer(asked)
-    wait_until(lambda: computed(bare) - before == 16 + 1)
+    wait_until(lambda: computed(bare) - before == 2)
     labels = {"model": "align_image", "reason": "expired"}
     wait_until(lambda: doors.count("align_zoo_rejected_total", **labels) == 5)
 
@@ -204,34 +206,35 @@ def pending(doors):
     return float(line.split()[-1])
 
 
-def test_what_waits_is_sent_away_when_there_is_no_backend_any_more(own_doors, work, asked):
+def test_what_waits_is_sent_away_when_there_is_no_backend_any_more(own_doors, held, asked):
     doors = own_doors(at_once=1)
     with stub_at(doors.grpc_url) as stub:
-        busy = occupied(doors, stub, work)
-        waiting = [stub.ModelInfer.future(asked) for _ in range(5)]
-        wait_until(lambda: doors.metrics.waiting("align_image") == 5)
-        doors.unset("it is being restarted")
-        for each in waiting:
-            with refused("UNAVAILABLE", "server not ready: it is being restarted"):
-                each.result()
-        assert not busy.done()
+        with held():
+            busy = occupied(doors, stub, asked)
+            waiting = [stub.ModelInfer.future(asked) for _ in range(5)]
+            wait_until(lambda: doors.metrics.waiting("align_image") == 5)
+            doors.unset("it is being restarted")
+            for each in waiting:
+                with refused("UNAVAILABLE", "server not ready: it is being restarted"):
+                    each.result()
         busy.result()
 
 
-def test_draining_answers_what_was_taken_and_refuses_the_new(own_doors, work, asked):
+def test_draining_answers_what_was_taken_and_refuses_the_new(own_doors, held, asked):
     doors = own_doors(at_once=1)
     with stub_at(doors.grpc_url) as stub:
-        taken = [occupied(doors, stub, work)]
-        taken += [stub.ModelInfer.future(asked) for _ in range(2)]
-        wait_until(lambda: doors.metrics.waiting("align_image") == 2)
-        assert doors.drain(0) is False
-        with refused("UNAVAILABLE", "server is stopping"):
-            stub.ModelInfer(asked)
-        reply = http(doors.gateway.http_port, "/v2/models/align_text/infer", json_request("a"))
-        assert (reply.status, reply.error) == (503, "server is stopping")
-        reply = http(doors.gateway.http_port, "/healthz")
-        assert (reply.status, json.loads(reply.body)["stopping"]) == (503, True)
-        assert not stub.ServerReady(service_pb2.ServerReadyRequest()).ready
+        with held():
+            taken = [occupied(doors, stub, asked)]
+            taken += [stub.ModelInfer.future(asked) for _ in range(2)]
+            wait_until(lambda: doors.metrics.waiting("align_image") == 2)
+            assert doors.drain(0) is False
+            with refused("UNAVAILABLE", "server is stopping"):
+                stub.ModelInfer(asked)
+            reply = http(doors.gateway.http_port, "/v2/models/align_text/infer", b"{}")
+            assert (reply.status, reply.error) == (503, "server is stopping")
+            reply = http(doors.gateway.http_port, "/healthz")
+            assert (reply.status, json.loads(reply.body)["stopping"]) == (503, True)
+            assert not stub.ServerReady(service_pb2.ServerReadyRequest()).ready
         assert doors.drain(60) is True
         doors.loop.run(doors.gateway.stop())
         for each in taken:
