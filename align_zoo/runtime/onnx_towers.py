@@ -64,6 +64,9 @@ def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.add_session_config_entry("session.use_env_allocators", "1")
+    # Its threads spin while they wait for work within a run, which is fast; after it, they would
+    # only keep the cores from those who carry the answer away.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=_CPU)
     except Exception as error:  # onnxruntime has a class of its own for each failure

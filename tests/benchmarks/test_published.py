@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from benchmarks.chaos.rows import ChaosRow, chaos_table
 from benchmarks.results import read_rows, table
 
 ROOT = Path(__file__).parents[2]
@@ -13,3 +15,9 @@ def test_the_readme_shows_the_table_of_the_results():
     _, parts = read_rows(ROOT / "benchmarks/results/cpu.json")
     rows = [row for rows in parts.values() for row in rows]
     assert table(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_shows_what_the_faults_did():
+    content = json.loads((ROOT / "benchmarks/results/chaos.json").read_text(encoding="utf-8"))
+    rows = [ChaosRow(**{k: v for k, v in row.items() if k != "verdict"}) for row in content["rows"]]
+    assert chaos_table(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
