@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from align_zoo.serving import die_with_parent
+from align_zoo.serving import die_together
 from align_zoo.serving.options import ServeOptions, command, environment
 from align_zoo.serving.tritonserver import find_tritonserver
 
@@ -21,7 +21,7 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 
 class TritonProcess:
-    """A tritonserver that is killed when the process that started it dies.
+    """A tritonserver that is killed when the process that started it dies, with its models.
 
     Args:
         options: what to serve.
@@ -50,7 +50,7 @@ class TritonProcess:
         Args:
             output: where all that it prints goes; None for this process's own.
         """
-        own = [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid())]
+        own = [sys.executable, "-I", "-S", die_together.__file__, str(os.getpid())]
         self._process = subprocess.Popen(
             [*own, *self._command],
             env=self._env,
@@ -99,8 +99,8 @@ class TritonProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        # The models' processes become ours where we are the reaper of orphans (`service.serve`, or
-        # the first process of a container): nobody else would end their being zombies.
+        # The others of its group become ours where we are the reaper of orphans (`service.serve`,
+        # or the first process of a container): nobody else would end their being zombies.
         with suppress(ChildProcessError):
             while True:
                 os.waitpid(-self._process.pid, 0)

@@ -65,10 +65,8 @@ def test_a_taken_port_is_named_before_a_model_is_loaded(name):
     assert "loading" not in done.stdout + done.stderr
 
 
-def test_tritonserver_dies_with_the_process_that_started_it(tmp_path):
-    """Its models' processes are to notice by themselves; some hang, and wait for the next start of
-    `align-zoo serve`: test_supervisor.py.
-    """
+@pytest.mark.parametrize("deaf", [False, True], ids=["", "models that do not notice"])
+def test_a_server_dies_with_the_process_that_started_it(tmp_path, deaf):
     script = textwrap.dedent(f"""
         import os
         from pathlib import Path
@@ -88,8 +86,11 @@ def test_tritonserver_dies_with_the_process_that_started_it(tmp_path):
         try:
             wait_until(lambda: len(children(int(pid))) == 2)
             models = children(int(pid))
+            if deaf:
+                for process in models:
+                    os.kill(process, signal.SIGSTOP)
             owner.kill()
-            wait_until(lambda: not is_alive(int(pid)))
+            wait_until(lambda: not any(map(is_alive, (int(pid), *models))))
         finally:
             for process in models:
                 with suppress(ProcessLookupError):
