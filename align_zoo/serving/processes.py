@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "is_alive", "triton_processes"]
+__all__ = ["cpu_seconds", "is_alive", "triton_processes", "until_ended"]
 
 _PROC = Path("/proc")
 _NAMES = ("tritonserver", "triton_python_backend_stub")
+_POLL_SECONDS = 0.5
 
 
 def triton_processes(*words: str) -> list[int]:
@@ -28,6 +30,25 @@ def triton_processes(*words: str) -> list[int]:
 def is_alive(pid: int) -> bool:
     """Whether it has not ended, be it that nobody has asked for its exit code."""
     return _status(pid)[0] not in "ZX"
+
+
+async def until_ended(pid: int) -> None:
+    """Return when it has ended, be it that nobody has asked for its exit code."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    except OSError:  # Linux before 5.3, or a sandbox
+        while is_alive(pid):
+            await asyncio.sleep(_POLL_SECONDS)
+        return
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -14,9 +14,9 @@ _REMEMBERED = 20
 _LEAST_PATIENCE = 5.0
 _SLOWER = 4.0
 """How much slower than lately an answer may be."""
-_PAUSE = 1.0
-_SHARE = 0.05
-"""Of a model's time that may go into probes."""
+_LEAST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0
+_SHARE = 0.02
+"""Of a model's time that may go into probes: it is the time of the other model's callers."""
 
 
 class Pulse:
@@ -61,5 +61,9 @@ class Pulse:
     @property
     def pause(self) -> float:
         """Seconds without an answer after which to probe it."""
-        # Less than its patience: who only waits for the next probe is not late.
-        return min(max(_PAUSE, self._waits[-1] / _SHARE), self.patience / 2)
+        return min(_LONGEST_PAUSE, max(_LEAST_PAUSE, self._waits[-1] / _SHARE))
+
+    @property
+    def late(self) -> bool:
+        """Whether it should have answered by now, be it only a probe."""
+        return self.age > self.pause + self.patience

@@ -21,10 +21,10 @@ from align_zoo.serving.pulse import Pulse
 from align_zoo.serving.run_folder import RunFolder
 from align_zoo.serving.triton_process import TritonProcess
 
-__all__ = ["POLL_SECONDS", "Running", "start"]
+__all__ = ["Running", "start"]
 
-POLL_SECONDS = 0.05
-"""How often to look whether a process has ended."""
+_POLL_SECONDS = 0.05
+"""How often to look whether it has begun."""
 
 _START_SECONDS = 1800.0
 """To load both models; the first time that may mean to fetch and to export a checkpoint."""
@@ -96,7 +96,7 @@ class Running:
                 lines = list(relay.lines)
                 why = why_not_loaded(lines) or " ".join(last_words(lines)[-3:])
                 raise AlignZooError(f"tritonserver ended with exit code {code}: {why}")
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
         channel = grpc.aio.insecure_channel(f"unix:{self._sockets / 'grpc:1'}", _CHANNEL)
         try:
             await self._meet(channel)
@@ -114,7 +114,7 @@ class Running:
         with suppress(TimeoutError):
             async with asyncio.timeout(_OTHERS_SECONDS):
                 while not (http.exists() and metrics.exists()):
-                    await asyncio.sleep(POLL_SECONDS)
+                    await asyncio.sleep(_POLL_SECONDS)
         self.checkpoint = health[0].checkpoint
         prefix = self.process.shm_prefix
         self.model_processes = {m: triton_processes(prefix, f"/{m}/") for m in MODELS}

@@ -124,7 +124,7 @@ class Supervisor:
         about: dict[str, Any] = {"restarts": self._restarts}
         if running is None:
             return False, {"ready": False, "reason": self._backends.reason, **about}
-        late = [model for model, pulse in running.pulses.items() if pulse.age > pulse.patience]
+        late = [model for model, pulse in running.pulses.items() if pulse.late]
         if late:
             about["reason"] = f"no answer lately of {' and '.join(late)}"
         ages = {model: {"seconds_since_answer": round(self.age(model), 3)} for model in MODELS}

@@ -9,13 +9,15 @@ from enum import Enum
 from typing import NamedTuple
 
 from align_zoo.serving.probe import MODELS, ask
-from align_zoo.serving.processes import cpu_seconds, is_alive
+from align_zoo.serving.processes import cpu_seconds, until_ended
 from align_zoo.serving.pulse import LONGEST_SILENCE
-from align_zoo.serving.running import POLL_SECONDS, Running
+from align_zoo.serving.running import Running
 
 __all__ = ["Cause", "Fault", "watch"]
 
 _TICK = 0.5
+_SERVERS_END_SECONDS = 0.1
+"""How much later than by its broken calls a server's own end may be seen."""
 _COMPUTES = 0.04
 """Share of a core: a starved process gets more, an idle one takes a thousandth of it."""
 _ASK_AGAIN_SECONDS = 1.0
@@ -47,6 +49,7 @@ async def watch(running: Running) -> Fault:
     """
     watches = [_end(running), _death(running)]
     for model in MODELS:
+        watches += [_model_end(model, process) for process in running.model_processes[model]]
         watches += [_probes(running, model), _silence(running, model)]
     tasks = [asyncio.create_task(each) for each in watches]
     try:
@@ -60,20 +63,23 @@ async def watch(running: Running) -> Fault:
 
 
 async def _end(running: Running) -> Fault:
-    while True:
-        code = running.process.ended()
-        if code is not None:
-            return Fault(Cause.EXITED, f"tritonserver ended with exit code {code}")
-        for model, processes in running.model_processes.items():
-            if not all(map(is_alive, processes)):
-                return Fault(Cause.MODEL_DIED, f"a process of {model} has ended")
-        await asyncio.sleep(POLL_SECONDS)
+    assert running.process.pid
+    await until_ended(running.process.pid)
+    code = running.process.ended()
+    return Fault(Cause.EXITED, f"tritonserver ended with exit code {code}")
+
+
+async def _model_end(model: str, process: int) -> Fault:
+    await until_ended(process)
+    # If the server itself has ended, the other watch says so.
+    await asyncio.sleep(_SERVERS_END_SECONDS)
+    return Fault(Cause.MODEL_DIED, f"a process of {model} has ended")
 
 
 async def _death(running: Running) -> Fault:
     reason = await running.death
     # If the server itself has ended, the other watch says so.
-    await asyncio.sleep(2 * POLL_SECONDS)
+    await asyncio.sleep(_SERVERS_END_SECONDS)
     return Fault(Cause.MODEL_DIED, reason)
 
 

@@ -43,7 +43,7 @@ def judged_texts(texts: Iterable[str], noun: str) -> List[Union[str, InvalidInpu
     """
     if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
         raise InvalidInput(f"{noun}s must be a sequence of str, not {_kind(texts)}")
-    judged = [_judged(text, f"{noun} {i}") for i, text in enumerate(texts)]
+    judged = [_judged(text, noun, i) for i, text in enumerate(texts)]
     if not judged:
         raise InvalidInput(f"no {noun}s: at least one is needed")
     return judged
@@ -94,9 +94,10 @@ class LabelCache:
         found: Dict[str, Row] = {}
         with self._lock:
             for text in texts:
-                row = self._rows.get((checkpoint, text))
+                key = checkpoint, text
+                row = self._rows.get(key)
                 if row is not None:
-                    self._rows.move_to_end((checkpoint, text))
+                    self._rows.move_to_end(key)
                     found[text] = row
         return found
 
@@ -104,21 +105,20 @@ class LabelCache:
         """Keep these answers, if need be in the place of those not used for longest."""
         with self._lock:
             for text, row in rows.items():
-                if (row.checkpoint, text) not in self._rows:
-                    # A copy: the vector is a view that would keep its whole response alive.
-                    self._rows[row.checkpoint, text] = row._replace(vector=row.vector.copy())
+                # A copy: the vector is a view that would keep its whole response alive.
+                self._rows[row.checkpoint, text] = row._replace(vector=row.vector.copy())
                 self._rows.move_to_end((row.checkpoint, text))
             while len(self._rows) > self._size:
                 self._rows.popitem(last=False)
 
 
-def _judged(text: object, what: str) -> Union[str, InvalidInput]:
+def _judged(text: object, noun: str, i: int) -> Union[str, InvalidInput]:
     if not isinstance(text, str):
-        return InvalidInput(f"{what} must be a str, not {_kind(text)}")
+        return InvalidInput(f"{noun} {i} must be a str, not {_kind(text)}")
     if not text.strip():
-        return InvalidInput(f"{what} is {'blank' if text else 'empty'}")
+        return InvalidInput(f"{noun} {i} is {'blank' if text else 'empty'}")
     problem = _unencodable(text)
-    return InvalidInput(f"{what} {problem}") if problem else text
+    return InvalidInput(f"{noun} {i} {problem}") if problem else text
 
 
 def _unencodable(text: str) -> Optional[str]:

@@ -36,4 +36,5 @@ def ranked(
         top_k: None for all.
     """
     order = np.argsort(-scores, kind="stable")[:top_k]
-    return [Prediction(labels[i], float(scores[i])) for i in order]
+    best = map(labels.__getitem__, order.tolist())
+    return list(map(Prediction, best, scores[order].tolist()))

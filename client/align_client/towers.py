@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Awaitable, Callable, Dict, Iterable, List, Sequence, Tuple
+from typing import Awaitable, Callable, Container, Dict, Iterable, List, Sequence, Tuple
 
 from align_client.answers import Row
 from align_client.call import Call
@@ -84,13 +84,12 @@ class Towers:
             if len(checkpoints) != 1:
                 return pictures
             (checkpoint,) = checkpoints
-            known: Dict[str, Outcome[Row]] = {}
-            if not fresh:
-                known.update(self._cache.find(checkpoint, texts))
-            known.update(await self._text_rows(texts, noun, call, False, known))
-            sound = {text: row for text, row in known.items() if isinstance(row, Row)}
+            known = {} if fresh else self._cache.find(checkpoint, texts)
+            new = await self._text_rows(texts, noun, call, False, known)
+            sound = {text: row for text, row in new.items() if isinstance(row, Row)}
             self._cache.keep(sound)
-            return [*pictures, *(sound[text] for text in texts)]
+            known.update(sound)
+            return [*pictures, *map(known.__getitem__, texts)]
 
         rows = await self._of_one_checkpoint(ask, call)
         return rows[: len(images)], _sound(rows[len(images) :])
@@ -145,11 +144,11 @@ class Towers:
         noun: str,
         call: Call,
         keep: bool,
-        known: Iterable[str] = (),
+        known: Container[str] = (),
     ) -> Dict[str, Outcome[Row]]:
         """Each different text that is not yet known, and its answer."""
         # Texts of like length together: the server pads a batch to its longest.
-        new = {text for text in texts if isinstance(text, str)} - set(known)
+        new = {text for text in texts if isinstance(text, str) and text not in known}
         missing = sorted(new, key=lambda t: (len(t), t))
         if not missing:
             return {}

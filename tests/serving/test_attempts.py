@@ -1,5 +1,7 @@
 """How often a supervisor tries again, how patient it is, and what it reads from Triton's log."""
 
+import time
+
 import pytest
 
 from align_zoo import AlignZooError
@@ -64,9 +66,18 @@ def test_slow_answers_are_forgotten():
     assert pulse.patience == 5
 
 
-@pytest.mark.parametrize(("seconds", "pause"), [(0.001, 1), (0.1, 2), (1, 2.5), (5, 10)])
-def test_probes_take_a_small_share_and_never_wait_as_long_as_patience(seconds, pause):
+@pytest.mark.parametrize(("seconds", "pause"), [(0.001, 1), (0.1, 5), (0.2, 10), (5, 10)])
+def test_probes_take_a_small_share_of_a_model_and_come_every_ten_seconds(seconds, pause):
     assert Pulse(seconds).pause == pause
+
+
+def test_who_only_waits_for_the_next_probe_is_not_late(monkeypatch):
+    pulse, now = Pulse(0.1), time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 9)
+    assert pulse.pause < pulse.age
+    assert not pulse.late
+    monkeypatch.setattr(time, "monotonic", lambda: now + 11)
+    assert pulse.late
 
 
 @pytest.mark.parametrize(
