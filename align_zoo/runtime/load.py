@@ -106,7 +106,7 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
                 "runtime='torch'"
             )
         return _torch(checkpoint, "cpu", "float32", threads, "onnxruntime is not installed")
-    from align_zoo.runtime.onnx_towers import IMAGES_AT_ONCE, OnnxImage, OnnxText
+    from align_zoo.runtime.onnx_towers import IMAGES_AT_ONCE, TOKENS_A_CALL, OnnxImage, OnnxText
 
     folder = export_folder(checkpoint.fingerprint)
     make = partial(_export, checkpoint, folder)
@@ -131,7 +131,9 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
         load_image=load_image,
         load_text=load_text,
         transform=AlignTransform.from_dict(manifest.preprocessor, source=str(folder)),
-        texts=TextBatcher(tokenizer, manifest.max_length, manifest.pad_token_id),
+        texts=TextBatcher(
+            tokenizer, manifest.max_length, manifest.pad_token_id, tokens_a_call=TOKENS_A_CALL
+        ),
         temperature=manifest.temperature,
         fingerprint=manifest.fingerprint,
         images_at_once=IMAGES_AT_ONCE,

@@ -11,11 +11,13 @@ import onnxruntime
 from align_zoo.errors import CheckpointError
 from align_zoo.runtime.allocator import give_back
 
-__all__ = ["IMAGES_AT_ONCE", "OnnxImage", "OnnxText"]
+__all__ = ["IMAGES_AT_ONCE", "TOKENS_A_CALL", "OnnxImage", "OnnxText"]
 
 _CPU = ["CPUExecutionProvider"]
 IMAGES_AT_ONCE = 1
 """Batching gains nothing on a CPU, and each further picture takes 100 MB of activations."""
+TOKENS_A_CALL = 8
+"""Of align-base: 11 ms a call and 1.3 ms a token on two cores."""
 _AS_REQUESTED = 1
 """ONNX Runtime's ArenaExtendStrategy: grow by what is needed, not to the next power of two."""
 

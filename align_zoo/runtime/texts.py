@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tokenizers import Tokenizer
+
+from align_zoo.runtime.lengths import cheapest_chunks
 
 __all__ = ["TextBatcher"]
 
@@ -19,12 +21,16 @@ class TextBatcher:
         tokenizer: the checkpoint's; it is changed to cut and not to pad.
         max_length: tokens of a text, at most.
         pad_token_id: what shorter texts are filled up with.
+        tokens_a_call: what a call of the tower costs besides its tokens, as so many more.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int, pad_token_id: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, max_length: int, pad_token_id: int, *, tokens_a_call: int
+    ) -> None:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
         self._tokenizer, self._pad = tokenizer, pad_token_id
+        self._tokens_a_call = tokens_a_call
 
     def embed(
         self, texts: Sequence[str], tower: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -33,7 +39,9 @@ class TextBatcher:
         unique = list(dict.fromkeys(texts))
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(unique)]
         rows: dict[str, np.ndarray] = {}
-        for chunk in _chunks(tokens):
+        for chunk in cheapest_chunks(
+            [*map(len, tokens)], at_once=_AT_ONCE, tokens_a_call=self._tokens_a_call
+        ):
             embeds = tower(*self._pad_to_longest([tokens[i] for i in chunk]))
             rows.update(zip((unique[i] for i in chunk), embeds, strict=True))
         return np.stack([rows[text] for text in texts])
@@ -47,19 +55,3 @@ class TextBatcher:
             ids[row, : len(each)] = each
             mask[row, : len(each)] = 1
         return ids, mask
-
-
-def _chunks(tokens: list[list[int]]) -> Iterator[list[int]]:
-    """Indices by rising length, at most 64 together, none padded to twice its length.
-
-    Below 16 tokens a text's own length hardly matters to the time it takes.
-    """
-    chunk: list[int] = []
-    for i in sorted(range(len(tokens)), key=lambda i: len(tokens[i])):
-        shortest = len(tokens[chunk[0]]) if chunk else 0
-        if chunk and (len(chunk) == _AT_ONCE or len(tokens[i]) > max(16, 2 * shortest)):
-            yield chunk
-            chunk = []
-        chunk.append(i)
-    if chunk:
-        yield chunk

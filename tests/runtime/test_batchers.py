@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from align_zoo.errors import InvalidImage
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.images import ImageBatcher
+from align_zoo.runtime.lengths import cheapest_chunks
 from align_zoo.runtime.texts import TextBatcher
 
 
@@ -21,7 +22,7 @@ def batcher(max_length: int = 64) -> TextBatcher:
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 202), ("[CLS]", 201))
-    return TextBatcher(tokenizer, max_length, pad_token_id=0)
+    return TextBatcher(tokenizer, max_length, pad_token_id=0, tokens_a_call=8)
 
 
 class Tower:
@@ -58,6 +59,28 @@ def test_one_long_text_is_not_padded_to_by_short_ones():
     tower = Tower()
     batcher().embed([f"1 {i}" for i in range(60)] + ["7 " * 60], tower)
     assert sorted(tower.shapes) == [(1, 62), (60, 4)]
+
+
+@given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=10), call=st.integers(0, 40))
+def test_no_other_way_to_put_texts_together_costs_less(lengths, call):
+    chunks = cheapest_chunks(lengths, at_once=64, tokens_a_call=call)
+    assert sorted(sum(chunks, [])) == list(range(len(lengths)))
+    ordered = sorted(lengths)
+
+    def ways(rest):
+        for end in range(1, len(rest) + 1):
+            own = call + end * rest[end - 1]
+            yield from (own + others for others in (ways(rest[end:]) if rest[end:] else [0]))
+
+    cost = sum(call + len(chunk) * max(lengths[i] for i in chunk) for chunk in chunks)
+    assert cost == min(ways(ordered))
+
+
+@given(lengths=lengths, at_once=st.integers(1, 64))
+def test_no_chunk_is_larger_than_the_tower_may_have(lengths, at_once):
+    chunks = cheapest_chunks(lengths, at_once=at_once, tokens_a_call=8)
+    assert sorted(sum(chunks, [])) == list(range(len(lengths)))
+    assert all(len(chunk) <= at_once for chunk in chunks)
 
 
 def test_equal_texts_are_computed_once():

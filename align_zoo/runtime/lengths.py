@@ -1,0 +1,45 @@
+"""Which texts to pad to one length: those whose padding costs less than a call of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+__all__ = ["cheapest_chunks"]
+
+
+def cheapest_chunks(
+    lengths: Sequence[int], *, at_once: int, tokens_a_call: int
+) -> list[list[int]]:
+    """Indices of texts, by rising length, in the chunks that take the least time in all.
+
+    Args:
+        lengths: tokens of each text.
+        at_once: texts in a chunk, at most.
+        tokens_a_call: a chunk costs its tokens with the padding, and as much as so many more.
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    ends = [0]  # of each length among the ordered
+    for _, group in groupby(order, key=lengths.__getitem__):
+        ends.append(ends[-1] + len(list(group)))
+    # The cheapest way to the end of each length, and where its last piece begins: a piece is
+    # padded to one length, and cut into chunks.
+    costs, begins = [0], [0]
+    for last in range(1, len(ends)):
+        longest = lengths[order[ends[last] - 1]]
+
+        def cost(first: int, last: int = last, longest: int = longest) -> int:
+            count = ends[last] - ends[first]
+            return costs[first] + tokens_a_call * -(-count // at_once) + count * longest
+
+        best = min(range(last), key=cost)
+        costs.append(cost(best))
+        begins.append(best)
+    pieces = []
+    last = len(ends) - 1
+    while last:
+        pieces.append(order[ends[begins[last]] : ends[last]])
+        last = begins[last]
+    return [
+        piece[i : i + at_once] for piece in reversed(pieces) for i in range(0, len(piece), at_once)
+    ]
