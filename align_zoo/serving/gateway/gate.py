@@ -95,7 +95,8 @@ class Gate:
 
     def foreseen(self) -> float:
         """Seconds until tritonserver would begin with a request that came now."""
-        return (self._waiting_items + self._through) * self._pace.seconds_per_item()
+        pace = self._pace.seconds_per_item(self._through)
+        return (self._waiting_items + self._through) * pace
 
     async def _enter(self, size: _Size) -> None:
         self._refuse_if_too_long()

@@ -268,6 +268,20 @@ def test_who_was_accepted_in_ignorance_is_sent_away_as_soon_as_the_wait_is_known
     at_a_gate(visit, at_once=1, queue_seconds=1.0)
 
 
+@pytest.mark.parametrize("idle", [1, 60, 1e5])
+def test_after_an_idle_time_many_at_once_are_let_in_as_before(idle):
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, 0.2)
+        clock.now += idle
+        for name in range(16):
+            await visitors.arrive(name)
+            clock.now += 0.01  # the first is at work
+        assert not visitors.refused
+        assert visitors.gate.foreseen() == pytest.approx(16 * 0.2, rel=0.05)
+
+    at_a_gate(visit, at_once=2)
+
+
 def test_the_bound_follows_a_server_that_becomes_slow():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.01)

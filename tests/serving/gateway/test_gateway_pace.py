@@ -24,7 +24,7 @@ def work(pace, clock, seconds, items):
 @given(
     seconds=st.floats(0.0005, 0.2),
     items=st.integers(1, 64),
-    idle=st.floats(0, 2),
+    idle=st.floats(0, 1e6),
 )
 def test_a_steady_pace_is_measured_and_time_without_work_does_not_count(seconds, items, idle):
     clock = Clock()
@@ -33,15 +33,34 @@ def test_a_steady_pace_is_measured_and_time_without_work_does_not_count(seconds,
         work(pace, clock, seconds, items)
         clock.now += idle
     # The time within one request has faded a little more than its end.
-    assert pace.seconds_per_item() == pytest.approx(seconds / items, rel=seconds / 3)
+    assert pace.seconds_per_item(1) == pytest.approx(seconds / items, rel=seconds / 3)
 
 
 def test_nothing_is_known_before_the_first_item():
+    pace = Pace(Clock())
+    pace.works(True)
+    assert pace.seconds_per_item(1) == 0
+
+
+@given(idle=st.floats(0, 1e9), at_work=st.integers(1, 64), seconds=st.floats(0, 1e4))
+def test_what_is_not_finished_takes_as_long_as_it_was_worked_on_at_least(idle, at_work, seconds):
     clock = Clock()
     pace = Pace(clock)
+    work(pace, clock, 0.1, 1)
+    clock.now += idle
     pace.works(True)
-    clock.now += 1
-    assert pace.seconds_per_item() == 0
+    clock.now += seconds
+    assert pace.seconds_per_item(at_work) == pytest.approx(max(0.1, seconds / at_work), rel=0.05)
+
+
+def test_what_nobody_waited_for_does_not_count_when_there_is_work_again():
+    clock = Clock()
+    pace = Pace(clock)
+    work(pace, clock, 0.1, 1)
+    work(pace, clock, 60, 0)
+    pace.works(True)
+    clock.now += 0.01
+    assert pace.seconds_per_item(1) == pytest.approx(0.1, rel=0.05)
 
 
 def test_what_was_long_ago_is_forgotten():
@@ -51,7 +70,7 @@ def test_what_was_long_ago_is_forgotten():
         work(pace, clock, 0.1, 1)
     for _ in range(1000):
         work(pace, clock, 0.01, 1)
-    assert pace.seconds_per_item() == pytest.approx(0.01, rel=0.5)
+    assert pace.seconds_per_item(1) == pytest.approx(0.01, rel=0.5)
 
 
 def test_a_second_start_does_not_count_time_twice():
@@ -62,4 +81,4 @@ def test_a_second_start_does_not_count_time_twice():
     pace.works(True)
     clock.now += 0.05
     pace.finished(1)
-    assert pace.seconds_per_item() == pytest.approx(0.1, rel=0.05)
+    assert pace.seconds_per_item(1) == pytest.approx(0.1, rel=0.05)
