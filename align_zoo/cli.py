@@ -144,7 +144,7 @@ def reload(
     ] = 8001,
 ) -> None:
     """Put another checkpoint into a running service: exit 0 once it serves, else 1 and why."""
-    from align_zoo.serving.control import reload as order
+    from align_zoo.serving.supervision.control import reload as order
 
     with _one_line_errors():
         typer.echo(order(grpc_port, model, revision))

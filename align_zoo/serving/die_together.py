@@ -1,7 +1,7 @@
 """Run as a script: become a server that dies with its starter, and takes its group along.
 
-``python die_together.py PARENT PROGRAM ARGUMENTS...``, where PARENT is the starter's process id, and
-this process leads a group. A script, not code between fork and exec: the starter has threads.
+``python die_together.py PARENT PROGRAM ARGUMENTS...``, where PARENT is the starter's process id,
+and this process leads a group. A script, not code between fork and exec: the starter has threads.
 
 Triton's models' processes are to notice by themselves that their server is gone, and some hang
 instead; so a guardian in the same group waits for the server's end, and then kills the group.

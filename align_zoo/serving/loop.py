@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack
 
 from align_zoo.serving import logs
 from align_zoo.serving.backends import Backends
-from align_zoo.serving.control import control_socket
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.options import ServeOptions
-from align_zoo.serving.run_folder import RunFolder
-from align_zoo.serving.supervisor import Supervisor
+from align_zoo.serving.supervision.control import control_socket
+from align_zoo.serving.supervision.run_folder import RunFolder
+from align_zoo.serving.supervision.supervisor import Supervisor
 
 __all__ = ["run"]
 

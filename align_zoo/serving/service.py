@@ -10,7 +10,7 @@ from align_zoo.errors import AlignZooError
 from align_zoo.serving import logs
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.options import ServeOptions
-from align_zoo.serving.run_folder import remove_dead
+from align_zoo.serving.supervision.run_folder import remove_dead
 from align_zoo.serving.triton_process import TritonProcess
 
 __all__ = ["serve"]

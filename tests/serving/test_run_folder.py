@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from align_zoo import AlignZooError
-from align_zoo.serving.run_folder import RunFolder, remove_dead, run_folders
+from align_zoo.serving.supervision.run_folder import RunFolder, remove_dead, run_folders
 
 SHARED_MEMORY = Path("/dev/shm")
 KILLED = """
 import os, sys
 from pathlib import Path
-from align_zoo.serving.run_folder import RunFolder
+from align_zoo.serving.supervision.run_folder import RunFolder
 folder = RunFolder()
 (folder.path / "1").mkdir()
 Path("/dev/shm", folder.shm_prefix(1) + "left").touch()

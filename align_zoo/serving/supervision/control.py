@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.run_folder import RunFolder, run_folders
+from align_zoo.serving.supervision.run_folder import RunFolder, run_folders
 
 __all__ = ["control_socket", "reload"]
 

@@ -17,8 +17,8 @@ from align_zoo.serving.options import ServeOptions, unix_sockets
 from align_zoo.serving.output import Relay, last_words, why_not_loaded
 from align_zoo.serving.probe import MODELS, ask, explain
 from align_zoo.serving.processes import triton_processes
-from align_zoo.serving.pulse import Pulse
-from align_zoo.serving.run_folder import RunFolder
+from align_zoo.serving.supervision.pulse import Pulse
+from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.triton_process import TritonProcess
 
 __all__ = ["Running", "start"]

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from align_zoo.serving.backends import Backends
 from align_zoo.serving.options import ServeOptions
-from align_zoo.serving.run_folder import RunFolder
-from align_zoo.serving.running import Running, start
+from align_zoo.serving.supervision.run_folder import RunFolder
+from align_zoo.serving.supervision.running import Running, start
 
 __all__ = ["Servers"]
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from align_zoo.serving.probe import MODELS, ask
 from align_zoo.serving.processes import cpu_seconds, until_ended
-from align_zoo.serving.pulse import LONGEST_SILENCE
-from align_zoo.serving.running import Running
+from align_zoo.serving.supervision.pulse import LONGEST_SILENCE
+from align_zoo.serving.supervision.running import Running
 
 __all__ = ["Cause", "Fault", "watch"]
 

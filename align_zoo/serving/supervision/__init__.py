@@ -1,0 +1,1 @@
+"""Keeping a tritonserver answering: starting, watching, replacing and ending it."""
