@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import grpc
-from aiohttp import web
 
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.backends import Backends
 from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.grpc_front import GrpcFront
 from align_zoo.serving.gateway.health import Health
+from align_zoo.serving.gateway.http_door import HttpDoor
 from align_zoo.serving.gateway.http_front import HttpFront
 from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.metrics_front import metrics_app
 from align_zoo.serving.gateway.options import GatewayOptions
+from align_zoo.serving.gateway.ports import address, taken
+from align_zoo.serving.gateway.renewal import renewal
+from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import Upstream
 
 __all__ = ["Gateway"]
@@ -64,12 +68,19 @@ class Gateway:
         metrics.ready = asked.ready
         metrics.waiting = self._admission.waiting
         upstream = Upstream(backends)
-        doors = self._admission, upstream, options.tokens(), asked, Journal(metrics)
+        self._tokens = Tokens(options.tokens())
+        doors = self._admission, upstream, self._tokens, asked, Journal(metrics)
         self._grpc_front = GrpcFront(*doors)
         http = HttpFront(*doors, max_bytes=options.max_message_bytes)
-        self._http = _runner(http.app())
-        self._metrics = _runner(metrics_app(backends, upstream, metrics, asked))
+        self._http = HttpDoor(http.app(), "http", last_words=_LAST_WORDS_SECONDS)
+        self._metrics = HttpDoor(
+            metrics_app(backends, upstream, metrics, asked),
+            "metrics",
+            last_words=_LAST_WORDS_SECONDS,
+        )
         self._grpc: grpc.aio.Server | None = None
+        self._new_certificates: grpc.ServerCertificateConfiguration | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self.grpc_port = options.grpc_port
         """The one that is listened on, as the other two: known after ``start`` if it was 0."""
         self.http_port = options.http_port
@@ -82,13 +93,11 @@ class Gateway:
             AlignZooError: one of them is taken; then on none.
         """
         options = self._options
-        tls = options.tls
         try:
-            self.http_port = await _listen(
-                self._http, options.listen, options.http_port, "http", tls and tls.for_http()
-            )
-            self.metrics_port = await _listen(
-                self._metrics, options.metrics_listen, options.metrics_port, "metrics", None
+            tls = options.tls and options.tls.for_http()
+            self.http_port = await self._http.open(options.listen, options.http_port, tls)
+            self.metrics_port = await self._metrics.open(
+                options.metrics_listen, options.metrics_port
             )
             self._grpc = grpc.aio.server(
                 handlers=[self._grpc_front],
@@ -104,6 +113,8 @@ class Gateway:
         except AlignZooError:
             await self.stop()
             raise
+        if options.secrets:
+            self._renewal = asyncio.create_task(renewal(options.secrets, self._renew))
 
     async def drain(self, seconds: float) -> bool:
         """Refuse new calls from now on; whether all that were taken ended within ``seconds``."""
@@ -111,48 +122,37 @@ class Gateway:
 
     async def stop(self) -> None:
         """Close the doors; calls under way end with an error."""
+        if self._renewal:
+            self._renewal.cancel()
         if self._grpc:
             await self._grpc.stop(_LAST_WORDS_SECONDS)
-        await self._http.cleanup()
-        await self._metrics.cleanup()
+        await self._http.close()
+        await self._metrics.close()
 
     def _bind(self, server: grpc.aio.Server) -> int:
-        host, port = _address(self._options.listen), self._options.grpc_port
+        host, port = address(self._options.listen), self._options.grpc_port
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        tls = self._options.tls
         try:
-            if self._options.tls:
-                return server.add_secure_port(where, self._options.tls.for_grpc())
-            return server.add_insecure_port(where)
+            if not tls:
+                return server.add_insecure_port(where)
+            credentials = grpc.dynamic_ssl_server_credentials(
+                tls.for_grpc(), self._newer_certificates, tls.client_ca is not None
+            )
+            return server.add_secure_port(where, credentials)
         except RuntimeError as error:
-            raise _taken(self._options.listen, port, "grpc") from error
+            raise taken(self._options.listen, port, "grpc") from error
 
+    def _newer_certificates(self) -> grpc.ServerCertificateConfiguration | None:
+        """Asked by gRPC at each new connection, in a thread of its own; None: as before."""
+        newer, self._new_certificates = self._new_certificates, None
+        return newer
 
-def _runner(app: web.Application) -> web.AppRunner:
-    return web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,  # who has gone needs no answer
-        keepalive_timeout=75,
-        shutdown_timeout=_LAST_WORDS_SECONDS,
-    )
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int, name: str, tls: Any) -> int:
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, _address(host), port, ssl_context=tls).start()
-    except OSError as error:
-        raise _taken(host, port, name) from error
-    return runner.addresses[0][1]
-
-
-def _address(host: str) -> str:
-    # One address: of a name's two, gRPC is content with the one that is not taken.
-    return "127.0.0.1" if host == "localhost" else host
-
-
-def _taken(host: str, port: int, name: str) -> AlignZooError:
-    return AlignZooError(
-        f"cannot listen on {host}:{port}: the port is taken, or the address is not this machine's; "
-        f"end what listens there or choose another --{name}-port"
-    )
+    async def _renew(self) -> None:
+        """Use the files as they are now; all of them, or none if one is no good."""
+        self._options.check()
+        tokens, tls = self._options.tokens(), self._options.tls
+        if tls:
+            http, self._new_certificates = tls.for_http(), tls.for_grpc()
+            await self._http.renew(http)
+        self._tokens.replace(tokens)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.gateway.tls import Tls
-from align_zoo.serving.gateway.tokens import Tokens, read_tokens
+from align_zoo.serving.gateway.tokens import read_tokens
 
 __all__ = ["GatewayOptions"]
 
@@ -73,13 +73,19 @@ class GatewayOptions:
             return None
         return Tls(self.tls_cert, self.tls_key, self.tls_client_ca)
 
-    def tokens(self) -> Tokens:
-        """The tokens of the file, as they are now.
+    @property
+    def secrets(self) -> list[Path]:
+        """The files of TLS and of the tokens, as far as there are."""
+        files = self.tls_cert, self.tls_key, self.tls_client_ca, self.token_file
+        return [file for file in files if file]
+
+    def tokens(self) -> list[str]:
+        """The tokens of the file, as they are now; none without a file.
 
         Raises:
             AlignZooError: there is none in it that can be read.
         """
-        return Tokens(read_tokens(self.token_file) if self.token_file else [])
+        return read_tokens(self.token_file) if self.token_file else []
 
 
 def _is_loopback(host: str) -> bool:

@@ -51,12 +51,11 @@ class Tls:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
-    def for_grpc(self) -> grpc.ServerCredentials:
-        """What gRPC's servers need."""
-        return grpc.ssl_server_credentials(
+    def for_grpc(self) -> grpc.ServerCertificateConfiguration:
+        """What gRPC's servers need, for the connections from now on."""
+        return grpc.ssl_server_certificate_configuration(
             [(_read(self.key, "--tls-key"), _read(self.cert, "--tls-cert"))],
             root_certificates=_read(self.client_ca, "--tls-client-ca") if self.client_ca else None,
-            require_client_auth=self.client_ca is not None,
         )
 
 

@@ -21,6 +21,10 @@ class Tokens:
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
+        self.replace(tokens)
+
+    def replace(self, tokens: Sequence[str]) -> None:
+        """Accept these from now on, and no others."""
         self._digests = [_digest(token) for token in tokens]
 
     def check(self, header: str | bytes | None) -> None:

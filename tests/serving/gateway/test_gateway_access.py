@@ -1,18 +1,12 @@
 """Who may come in: bearer tokens and certificates, on gRPC and HTTP alike."""
 
 import datetime
-import ssl
-import urllib.error
 
-import grpc
 import pytest
-import trustme
+from authorities import INFER, NO_CONNECTION, TEXT, Authority, over_grpc, over_http
 from doors import open_doors, stub_at
-from messages import http, json_request, message, refused
+from messages import http, json_request, refused
 from tritonclient.grpc import service_pb2
-
-TEXT = message("align_text", [b"a"])
-INFER = "/v2/models/align_text/infer"
 
 
 @pytest.fixture(scope="module")
@@ -90,23 +84,6 @@ def test_who_is_refused_at_the_door_is_counted(own_doors, tmp_path):
     assert doors.count("align_zoo_rejected_total", model="", reason="unauthorized") == 2
 
 
-class Authority:
-    """Makes certificates, and files of them."""
-
-    def __init__(self, folder):
-        self.ca = trustme.CA()
-        self.folder = folder
-        self.ca_file = folder / f"ca-{id(self)}.pem"
-        self.ca.cert_pem.write_to_path(self.ca_file)
-
-    def issue(self, *names, **options):
-        certificate = self.ca.issue_cert(*names, **options)
-        cert, key = (self.folder / f"{id(certificate)}.{kind}" for kind in ("cert", "key"))
-        certificate.cert_chain_pems[0].write_to_path(cert)
-        certificate.private_key_pem.write_to_path(key)
-        return {"tls_cert": cert, "tls_key": key}
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"))
@@ -118,29 +95,9 @@ def stranger(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("stranger"))
 
 
-def over_grpc(doors, ca, own=None):
-    files = [file.read_bytes() for file in (own["tls_key"], own["tls_cert"])] if own else []
-    credentials = grpc.ssl_channel_credentials(ca.ca_file.read_bytes(), *files)
-    url = doors.grpc_url.replace("127.0.0.1", "localhost")
-    with stub_at(url, credentials) as stub:
-        return stub.ModelInfer(TEXT, timeout=10)
-
-
-def over_http(doors, ca, own=None):
-    context = ssl.create_default_context(cafile=ca.ca_file)
-    if own:
-        context.load_cert_chain(own["tls_cert"], own["tls_key"])
-    reply = http(doors.gateway.http_port, INFER, json_request("a"), tls=context, host="localhost")
-    assert reply.status == 200
-
-
 @pytest.fixture(params=[over_grpc, over_http])
 def over(request):
     return request.param
-
-
-# What a client meets when the server or its own certificate is not accepted.
-NO_CONNECTION = (grpc.RpcError, ssl.SSLError, urllib.error.URLError, ConnectionError)
 
 
 def test_with_tls_the_right_authority_connects(own_doors, authority, over):

@@ -1,0 +1,62 @@
+"""An HTTP application on a port of its own."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from aiohttp import web
+
+from align_zoo.serving.gateway.ports import bound
+
+__all__ = ["HttpDoor"]
+
+
+class HttpDoor:
+    """Opened once; its certificate can be another later.
+
+    Args:
+        app: what answers.
+        name: of the port's flag.
+        last_words: seconds for answers that are ready when it closes.
+    """
+
+    def __init__(self, app: web.Application, name: str, *, last_words: float) -> None:
+        self._name = name
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,  # who has gone needs no answer
+            keepalive_timeout=75,
+            shutdown_timeout=last_words,
+        )
+        self._socket: socket.socket | None = None
+        self._site: web.SockSite | None = None
+
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen, and return the port.
+
+        Raises:
+            AlignZooError: it is taken.
+        """
+        await self._runner.setup()
+        self._socket = bound(host, port, self._name)
+        await self.renew(tls)
+        own: int = self._socket.getsockname()[1]
+        return own
+
+    async def renew(self, tls: ssl.SSLContext | None) -> None:
+        """Meet new connections with this; those that there are go on."""
+        assert self._socket is not None, "it is not open"
+        before = self._site
+        # Both listen for a moment: no connection finds nobody.
+        self._site = web.SockSite(self._runner, self._socket.dup(), ssl_context=tls)
+        await self._site.start()
+        if before:
+            await before.stop()
+
+    async def close(self) -> None:
+        """Calls under way end."""
+        await self._runner.cleanup()
+        if self._socket:
+            self._socket.close()

@@ -1,0 +1,38 @@
+"""Ports to listen on, and one that cannot be."""
+
+from __future__ import annotations
+
+import socket
+
+from align_zoo.errors import AlignZooError
+
+__all__ = ["address", "bound", "taken"]
+
+
+def address(host: str) -> str:
+    """What to bind for ``--listen host``."""
+    # One address: of a name's two, gRPC is content with the one that is not taken.
+    return "127.0.0.1" if host == "localhost" else host
+
+
+def bound(host: str, port: int, name: str) -> socket.socket:
+    """A socket that listens; ``name`` is that of the port's flag.
+
+    Raises:
+        AlignZooError: it cannot.
+    """
+    try:
+        family, _, _, _, where = socket.getaddrinfo(
+            address(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(where[:2], family=family)
+    except OSError as error:
+        raise taken(host, port, name) from error
+
+
+def taken(host: str, port: int, name: str) -> AlignZooError:
+    """What to say of a port that cannot be listened on."""
+    return AlignZooError(
+        f"cannot listen on {host}:{port}: the port is taken, or the address is not this machine's; "
+        f"end what listens there or choose another --{name}-port"
+    )

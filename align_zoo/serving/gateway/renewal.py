@@ -1,0 +1,50 @@
+"""Files that change while the service runs: certificates are renewed, tokens replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from align_zoo.errors import AlignZooError
+from align_zoo.serving import logs
+
+__all__ = ["renewal"]
+
+_LOOK_SECONDS = 2.0
+
+
+async def renewal(files: Sequence[Path], renew: Callable[[], Awaitable[None]]) -> None:
+    """Call ``renew`` when one of the files has changed; returns never.
+
+    What ``renew`` refuses with an AlignZooError is logged, and what was before stays; so does a
+    certificate whose key has not been written yet, until the key is.
+    """
+    before = _states(files)
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        now = _states(files)
+        if now == before:
+            continue
+        before = now
+        names = [str(file) for file in files]
+        try:
+            await renew()
+        except AlignZooError as error:
+            logs.event("not_renewed", level=logging.ERROR, files=names, reason=str(error))
+        else:
+            logs.event("renewed", files=names)
+
+
+def _states(files: Sequence[Path]) -> list[tuple[int, ...] | None]:
+    # Of what a link points to: Kubernetes replaces the folder behind it.
+    return [_state(file) for file in files]
+
+
+def _state(file: Path) -> tuple[int, ...] | None:
+    with suppress(OSError):
+        state = file.stat()
+        return state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size
+    return None
