@@ -10,9 +10,11 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 import typer
@@ -20,12 +22,12 @@ import typer
 from align_client import AlignClient
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.bench import served
-from align_zoo.serving.bench_inputs import drawn_photo, new_labels
+from align_zoo.serving.bench_inputs import drawn_photo
 from align_zoo.serving.launcher import run_server
 from align_zoo.serving.load import Load, closed_loop
 from align_zoo.serving.options import ServeOptions
 from benchmarks.growth_chart import draw_growth
-from benchmarks.inputs import photos
+from benchmarks.inputs import all_labels, photos
 from benchmarks.machine import machine
 from benchmarks.peers.memory import memory_of_tree
 
@@ -54,6 +56,9 @@ class Growth:
     sizes: Sequence[float] = (0.1, 0.3, 1, 3, 6, 12, 24)
     """Megapixels."""
     caller_counts: Sequence[int] = (1, 2, 4, 8, 16, 32, 64)
+    unused: Iterator[str] = field(default_factory=all_labels)
+    """Labels that this server has not been asked for yet."""
+    _taking: Lock = field(default_factory=Lock)
 
     def labels(self) -> Iterator[Point]:
         """A photo among n labels: new to the server, and then the same ones again."""
@@ -61,7 +66,7 @@ class Growth:
             new, seen = [], []
             # Few labels are quick, and their times vary: the median of several.
             for _ in range(1 if count > 100 else 5):
-                made = new_labels(count)
+                made = self._new(count)
                 with self._client() as client:
                     client.temperature()  # connects
                     classify = partial(client.classify, PHOTO, made)
@@ -103,14 +108,14 @@ class Growth:
 
     def minutes_of_load(self) -> Iterator[Point]:
         """Four callers who classify a photo among five labels, one of which is always new."""
-        known = new_labels(4)
+        known = self._new(4)
         each = min(SAMPLE_SECONDS, self.minutes * 60)
         with self._client() as client:
             start = time.perf_counter()
             for _ in range(max(1, round(self.minutes * 60 / each))):
                 load = _sound(
                     closed_loop(
-                        lambda _: client.classify(PHOTO, [*known, *new_labels(1)]),
+                        lambda _: client.classify(PHOTO, [*known, *self._new(1)]),
                         4,
                         each,
                         warm_up=0,
@@ -122,6 +127,10 @@ class Growth:
                     "p50_ms": load.p50,
                     "memory_mb": self._memory(),
                 }
+
+    def _new(self, count: int) -> list[str]:
+        with self._taking:
+            return list(islice(self.unused, count))
 
     def _load(self, file: bytes, callers: int) -> Load:
         with self._client() as client:

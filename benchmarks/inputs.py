@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-__all__ = ["WORDS", "jpeg", "labels", "photos", "write_photos"]
+__all__ = ["WORDS", "all_labels", "jpeg", "labels", "photos", "write_photos"]
 
 WORDS = (
     "a photo of red blue green yellow white black brown grey small big old new round wooden "
@@ -25,16 +27,22 @@ _ADJECTIVES, _NOUNS = WORDS[3:27], WORDS[27:]
 
 def labels(count: int, *, seed: int = 0) -> list[str]:
     """Different labels of 5 to 12 tokens; of two seeds they overlap little."""
+    return list(islice(all_labels(seed), count))
+
+
+def all_labels(seed: int = 0) -> Iterator[str]:
+    """As ``labels``, without an end that anybody reaches."""
     rng = np.random.default_rng(seed)
-    made: dict[str, None] = {}
-    while len(made) < count:
+    made = set()
+    while True:
         adjectives = rng.choice(_ADJECTIVES, rng.integers(0, 4), replace=False)
         nouns = rng.choice(_NOUNS, rng.integers(1, 3), replace=False)
         start = [] if rng.random() < 0.3 else ["a", "photo", "of", "a"]
         words = [*start, *adjectives, *nouns]
-        if 3 <= len(words) <= 10:  # [CLS] and [SEP] are two more
-            made[" ".join(words)] = None
-    return list(made)
+        label = " ".join(words)
+        if 3 <= len(words) <= 10 and label not in made:  # [CLS] and [SEP] are two more
+            made.add(label)
+            yield label
 
 
 def photos(count: int, *, width: int = 640, height: int = 480, seed: int = 0) -> list[bytes]:

@@ -8,9 +8,7 @@ from itertools import groupby
 __all__ = ["cheapest_chunks"]
 
 
-def cheapest_chunks(
-    lengths: Sequence[int], *, at_once: int, tokens_a_call: int
-) -> list[list[int]]:
+def cheapest_chunks(lengths: Sequence[int], *, at_once: int, tokens_a_call: int) -> list[list[int]]:
     """Indices of texts, by rising length, in the chunks that take the least time in all.
 
     Args:
