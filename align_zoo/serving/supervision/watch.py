@@ -108,11 +108,11 @@ async def _silence(running: Running, model: str) -> Fault:
     pulse, processes = running.pulses[model], running.model_processes[model]
     silence = 0.0
     while True:
-        answers, begin = pulse.answers, time.monotonic()
-        computed = sum(map(cpu_seconds, processes))
+        answers, begin, asked = pulse.answers, time.monotonic(), pulse.asked
+        computed = sum(map(cpu_seconds, processes)) if asked else 0.0
         await asyncio.sleep(_TICK)
         seconds = time.monotonic() - begin
-        if pulse.answers != answers or not pulse.asked:
+        if not asked or not pulse.asked or pulse.answers != answers:
             silence = 0.0
             continue
         # At most two ticks: when this very process has stood still, nobody else is to blame.
