@@ -54,7 +54,11 @@ class ImageBatcher:
     ) -> list[Answer]:
         """A unit vector [D] for each picture, or what is wrong with it."""
         answers: list[Answer] = []
-        for chunk in self._chunks(self._pool.map(self._pixels, items)):
+        # One alone need not wait for a thread to wake up.
+        decoded = (
+            map(self._pixels, items) if len(items) == 1 else self._pool.map(self._pixels, items)
+        )
+        for chunk in self._chunks(decoded):
             rows = iter(tower(np.stack(sound)) if (sound := _sound(chunk)) else ())
             answers += [each if isinstance(each, InvalidImage) else next(rows) for each in chunk]
         return answers
