@@ -6,6 +6,7 @@
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
 # make chaos   faults, overload and a soak against the service: a table (half an hour; ARGS=...)
 # make fuzz    mutated pictures and odd strings by the hundred thousand (20 minutes; ARGS=...)
+# make audit   known vulnerabilities of what is installed (asks PyPI)
 # make constraints   renew constraints.txt with today's versions
 # make clean   remove .venv and what the tools left
 
@@ -22,7 +23,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test lint bench growth chaos fuzz constraints clean
+.PHONY: setup demo test lint bench growth chaos fuzz audit constraints clean
 
 setup: $(VENV)/.setup
 
@@ -61,6 +62,12 @@ $(VENV)/.test-tools: $(VENV)/.setup
 	@echo "installing the test tools into $(VENV) ..."
 	@$(PIP_INSTALL) --editable ".[server,test]" --editable ./client
 	@touch $@
+
+# In an environment of its own, so that its packages are not among those that it looks at.
+audit: setup
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
+		build/audit/bin/python -m pip install --quiet pip-audit; }
+	build/audit/bin/pip-audit --skip-editable --path $$(echo $(VENV)/lib/python3.*/site-packages) $(ARGS)
 
 constraints:
 	rm -rf build/constraints

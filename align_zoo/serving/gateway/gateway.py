@@ -94,7 +94,7 @@ class Gateway:
         """
         options = self._options
         try:
-            tls = options.tls and options.tls.for_http()
+            tls = options.tls.for_http() if options.tls else None
             self.http_port = await self._http.open(options.listen, options.http_port, tls)
             self.metrics_port = await self._metrics.open(
                 options.metrics_listen, options.metrics_port
