@@ -40,11 +40,9 @@ def _leave_guardian(server: int) -> None:
     if os.fork():
         os._exit(0)
     # The server's output is complete when the server has ended, whatever the guardian does.
-    os.dup2(server, 3)
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     os.closerange(0, 3)
     watch = select.poll()
-    watch.register(3, select.POLLIN)
+    watch.register(server, select.POLLIN)
     watch.poll()
     # It is a member itself: the number cannot have become another group's.
     os.killpg(0, signal.SIGKILL)

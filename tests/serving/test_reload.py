@@ -153,7 +153,7 @@ def test_of_two_reloads_at_once_the_second_is_refused(service, checkpoint):
     with subprocess.Popen(
         reload_command(service, f"--model={checkpoint}"), env=service.env
     ) as first:
-        wait_until(lambda: len(service.pids()) > 5)  # a second tritonserver
+        wait_until(lambda: len(service.pids()) > 6)  # a second tritonserver
         second = reload(service)
         assert first.wait(60) == 0
     assert second.returncode == 1
@@ -167,7 +167,7 @@ def test_a_fault_during_a_reload_is_mended_and_the_reload_goes_on(service, check
         all_right(callers)
         command = reload_command(service, f"--model={other}")
         with subprocess.Popen(command, env=service.env) as order:
-            wait_until(lambda: len(service.pids()) > 5)
+            wait_until(lambda: len(service.pids()) > 6)
             os.kill(old, signal.SIGKILL)
             assert order.wait(60) == 0
         all_right(callers)
@@ -175,7 +175,7 @@ def test_a_fault_during_a_reload_is_mended_and_the_reload_goes_on(service, check
     with Steady(service.url, answers(other)) as callers:
         all_right(callers)
     assert not callers.wrong
-    wait_until(lambda: len(service.pids()) == 4)  # itself, tritonserver, two models
+    wait_until(lambda: len(service.pids()) == 5)  # itself, tritonserver, its guardian, two models
 
 
 def test_a_later_restart_serves_the_new_checkpoint(service, other):
@@ -193,7 +193,7 @@ def test_sigterm_during_a_reload_ends_both_servers(tmp_path):
         with subprocess.Popen(
             reload_command(service), env=service.env, stderr=subprocess.PIPE, text=True
         ) as order:
-            wait_until(lambda: len(service.pids()) > 5)
+            wait_until(lambda: len(service.pids()) > 6)
             children = service.pids()[1:]
             service.process.terminate()
             assert service.process.wait(60) == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -79,7 +81,7 @@ class Gateway:
             last_words=_LAST_WORDS_SECONDS,
         )
         self._grpc: grpc.aio.Server | None = None
-        self._new_certificates: grpc.ServerCertificateConfiguration | None = None
+        self._new_certificates: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
         self._renewal: asyncio.Task[None] | None = None
         self.grpc_port = options.grpc_port
         """The one that is listened on, as the other two: known after ``start`` if it was 0."""
@@ -145,14 +147,16 @@ class Gateway:
 
     def _newer_certificates(self) -> grpc.ServerCertificateConfiguration | None:
         """Asked by gRPC at each new connection, in a thread of its own; None: as before."""
-        newer, self._new_certificates = self._new_certificates, None
-        return newer
+        with suppress(IndexError):
+            return self._new_certificates.pop()
+        return None
 
     async def _renew(self) -> None:
         """Use the files as they are now; all of them, or none if one is no good."""
         self._options.check()
         tokens, tls = self._options.tokens(), self._options.tls
         if tls:
-            http, self._new_certificates = tls.for_http(), tls.for_grpc()
+            http, newest = tls.for_http(), tls.for_grpc()
+            self._new_certificates.append(newest)
             await self._http.renew(http)
         self._tokens.replace(tokens)
