@@ -6,7 +6,7 @@
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
 # make chaos   faults, overload and a soak against the service: a table (half an hour; ARGS=...)
 # make fuzz    mutated pictures and odd strings by the hundred thousand (20 minutes; ARGS=...)
-# make audit   known vulnerabilities of what is installed (asks PyPI)
+# make audit   known vulnerabilities of the versions in constraints.txt (asks PyPI)
 # make constraints   renew constraints.txt with today's versions
 # make clean   remove .venv and what the tools left
 
@@ -63,11 +63,11 @@ $(VENV)/.test-tools: $(VENV)/.setup
 	@$(PIP_INSTALL) --editable ".[server,test]" --editable ./client
 	@touch $@
 
-# In an environment of its own, so that its packages are not among those that it looks at.
-audit: setup
+# Of exactly the versions in constraints.txt; one that could not be asked about is a failure.
+audit:
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
 		build/audit/bin/python -m pip install --quiet pip-audit; }
-	build/audit/bin/pip-audit --skip-editable --path $$(echo $(VENV)/lib/python3.*/site-packages) $(ARGS)
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
 
 constraints:
 	rm -rf build/constraints
