@@ -24,15 +24,14 @@ def cheapest_chunks(lengths: Sequence[int], *, at_once: int, tokens_a_call: int)
     # padded to one length, and cut into chunks.
     costs, begins = [0], [0]
     for last in range(1, len(ends)):
-        longest = lengths[order[ends[last] - 1]]
-
-        def cost(first: int, last: int = last, longest: int = longest) -> int:
+        longest, ways = lengths[order[ends[last] - 1]], []
+        for first in range(last):
             count = ends[last] - ends[first]
-            return costs[first] + tokens_a_call * -(-count // at_once) + count * longest
-
-        best = min(range(last), key=cost)
-        costs.append(cost(best))
-        begins.append(best)
+            calls = -(-count // at_once)
+            ways.append((costs[first] + calls * tokens_a_call + count * longest, first))
+        cost, begin = min(ways)
+        costs.append(cost)
+        begins.append(begin)
     pieces = []
     last = len(ends) - 1
     while last:

@@ -34,11 +34,18 @@ def _leave_guardian(server: int) -> None:
     if child:
         os.waitpid(child, 0)
         return
+    try:
+        _guard(server)
+    finally:  # whatever goes wrong, this one must not become a second server
+        os._exit(1)
+
+
+def _guard(server: int) -> None:
     # Systemd and terminals signal whole groups; this one ends when the server has.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if os.fork():
-        os._exit(0)
+        return
     # The server's output is complete when the server has ended, whatever the guardian does.
     os.closerange(0, 3)
     watch = select.poll()

@@ -153,7 +153,6 @@ class Gateway:
 
     async def _renew(self) -> None:
         """Use the files as they are now; all of them, or none if one is no good."""
-        self._options.check()
         tokens, tls = self._options.tokens(), self._options.tls
         if tls:
             http, newest = tls.for_http(), tls.for_grpc()

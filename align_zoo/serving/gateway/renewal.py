@@ -19,8 +19,8 @@ _LOOK_SECONDS = 2.0
 async def renewal(files: Sequence[Path], renew: Callable[[], Awaitable[None]]) -> None:
     """Call ``renew`` when one of the files has changed; returns never.
 
-    What ``renew`` refuses with an AlignZooError is logged, and what was before stays; so does a
-    certificate whose key has not been written yet, until the key is.
+    What ``renew`` refuses with an AlignZooError or an OSError is logged, and what was before stays:
+    a certificate whose key has not been written yet, until the key is.
     """
     before = _states(files)
     while True:
@@ -32,7 +32,7 @@ async def renewal(files: Sequence[Path], renew: Callable[[], Awaitable[None]]) -
         names = [str(file) for file in files]
         try:
             await renew()
-        except AlignZooError as error:
+        except (AlignZooError, OSError) as error:  # a file may go while it is read
             logs.event("not_renewed", level=logging.ERROR, files=names, reason=str(error))
         else:
             logs.event("renewed", files=names)

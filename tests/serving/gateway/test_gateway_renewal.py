@@ -1,5 +1,6 @@
 """Certificates and tokens are replaced while the service runs."""
 
+import asyncio
 import json
 import shutil
 
@@ -119,3 +120,23 @@ def test_what_is_no_good_changes_nothing_and_is_told(own_doors, old, new, capsys
     assert "cannot be read" in seen[-1]["reason"]
     with refused("UNAUTHENTICATED", "a bearer token is needed"):
         over_grpc(doors, new)
+
+
+def test_a_file_that_goes_while_it_is_read_does_not_end_the_looking(tmp_path):
+    file, tries = tmp_path / "tokens", []
+
+    async def renew():
+        tries.append(file.read_text())
+        raise FileNotFoundError(file)
+
+    async def look():
+        looking = asyncio.create_task(renewal.renewal([file], renew))
+        for content in ("a", "bb", "ccc"):
+            await asyncio.sleep(0)  # it has seen what was before
+            file.write_text(content)
+            while content not in tries:
+                assert not looking.done()
+                await asyncio.sleep(0.01)
+        looking.cancel()
+
+    asyncio.run(asyncio.wait_for(look(), 30))
