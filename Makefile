@@ -30,8 +30,12 @@ setup: $(VENV)/.setup
 demo: setup
 	@$(BIN)/align-zoo demo
 
+# A server is held to seconds, so its tests have the machine to themselves.
+SERVED := tests/benchmarks tests/chaos tests/client tests/serving
+
 test: $(VENV)/.test-tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(SERVED))
+	$(BIN)/python -m pytest $(SERVED)
 
 lint: $(VENV)/.test-tools
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 
 from benchmarks.results import Row
 
-__all__ = ["Contender", "Timing", "compare", "interleaved", "timed"]
+__all__ = ["Contender", "Difference", "Timing", "compare", "difference", "interleaved", "timed"]
 
 Contender = Callable[[int], "tuple[float, Any]"]
 """Does its work so many times; the seconds for one, and its last answer."""
@@ -69,6 +70,33 @@ def interleaved(
         for name, run in contenders.items():
             measured[name].append(run(repeats[name])[0])
     return {name: Timing(times) for name, times in measured.items()}, answers
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How many seconds longer one contender takes than another."""
+
+    median: float
+    uncertainty: float
+    """Half of the interval in which the true median lies with 95 % probability."""
+
+
+def difference(one: Contender, other: Contender, *, pairs: int) -> tuple[Difference, Any, Any]:
+    """The median difference of single runs that follow each other, and both answers.
+
+    What a noisy machine does to a run it mostly does to its neighbour; who goes first changes.
+    The interval is that of the order statistics, which asks nothing of the distribution.
+    """
+    answers = one(1)[1], other(1)[1]
+    found = []
+    for pair in range(pairs):
+        order = (one, other) if pair % 2 else (other, one)
+        seconds = {run: run(1)[0] for run in order}
+        found.append(seconds[one] - seconds[other])
+    found.sort()
+    reach = math.ceil(1.96 * math.sqrt(pairs) / 2)
+    low, high = found[max(0, pairs // 2 - reach)], found[min(pairs - 1, pairs // 2 + reach)]
+    return Difference(statistics.median(found), (high - low) / 2), *answers
 
 
 def compare(

@@ -15,7 +15,7 @@ from align_zoo.runtime.load import load_encoder
 from benchmarks import perf_analyzer
 from benchmarks.contenders import fresh_labels, latency, share, throughput
 from benchmarks.inputs import labels, photos
-from benchmarks.measure import Contender, compare, interleaved
+from benchmarks.measure import Contender, compare, difference, timed
 from benchmarks.peers import PeerUnavailable
 from benchmarks.peers.worker import Worker
 from benchmarks.results import Row
@@ -25,6 +25,8 @@ __all__ = ["analyzer_rows", "bare_rows", "classify_rows", "peer_rows"]
 SECONDS = 6.0
 """Of load, each turn."""
 SAME_PIXELS = 1e-4
+PAIRS = 60
+"""Of calls that are compared, each turn."""
 OTHER_PIXELS = 5e-2
 """Where the other's processor resizes by another library: unit vectors differ by this much."""
 
@@ -156,34 +158,24 @@ def bare_rows(client: AlignClient, ours: Worker, folder: Path, *, rounds: int) -
 def _added_latency(
     client: AlignClient, ours: Worker, to_array: Callable[..., np.ndarray], rounds: int
 ) -> Row:
-    """In short turns: what a noisy machine does to the one, it does to the other."""
+    """Call by call, theirs beside ours: a tower's time moves by more than what is looked for."""
     small = photos(1, width=96, height=64)[0]
     pixels = to_array(decode_image(small))[None]
-    timings, answers = interleaved(
-        {
-            "served": latency(
-                lambda _: client.embed_image(small), lambda: client.embed_image(small), 0.4
-            ),
-            "bare": partial(ours.images, pixels),
-        },
-        rounds=12 * rounds,
-        seconds=0.4,
+    added, served, bare = difference(
+        timed(lambda: client.embed_image(small)), partial(ours.images, pixels), pairs=PAIRS * rounds
     )
-    error = float(np.abs(answers["served"] - answers["bare"]).max())
+    error = float(np.abs(served - bare).max())
     assert error <= SAME_PIXELS, f"served and bare answers differ by {error:.1e}"
-    pairs = zip(timings["served"].rounds, timings["bare"].rounds, strict=True)
-    low, added, high = np.percentile([served - bare for served, bare in pairs], [25, 50, 75])
     row = Row(
         group="serving",
         what="added latency of one small image, p50",
         against="our bare tower",
         unit="ms",
-        ours=1000 * float(added),
-        theirs=1000 * timings["bare"].median,
-        spread=float((high - low) / 2 / abs(added)),
+        ours=1000 * added.median,
+        spread=added.uncertainty / abs(added.median),
         target=6.0,
         at_most=True,
-        note="median of the differences of neighbouring turns",
+        note=f"{PAIRS * rounds} pairs of calls; its spread is the 95 % interval of the median",
     )
     print(row.line(), flush=True)
     return row

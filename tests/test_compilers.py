@@ -113,7 +113,9 @@ def run_onnx(path, **inputs) -> np.ndarray:
 
 @pytest.mark.parametrize("name", IMAGE_NAMES)
 def test_onnx_takes_any_batch(name, tmp_path):
-    tower = image_tower(name)
+    """A block a stage is enough: every kernel, stride and width is there."""
+    shape = {} if name == "align_tiny_image" else {"depth_coefficient": 0.1}
+    tower = image_tower(name, config=shape)
     path = tmp_path / "image.onnx"
     torch.onnx.export(
         tower,

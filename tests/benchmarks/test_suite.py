@@ -21,6 +21,8 @@ TINY = open_checkpoint("align_tiny").folder
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served, "SECONDS", 0.3)
+    monkeypatch.setattr(served, "PAIRS", 20)
+    monkeypatch.setattr(towers, "PRODUCTS", 2)
     monkeypatch.setattr(towers, "IMAGES", {1: 1.9, 4: 2.8})
     monkeypatch.setattr(towers, "LABELS", {1: 5.0, 8: 5.0})
 
