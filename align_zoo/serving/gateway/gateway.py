@@ -34,9 +34,6 @@ _LAST_WORDS_SECONDS = 1.0
 _GRPC_OPTIONS = [
     # A second server on the same port would get half of the calls, and nobody would know.
     ("grpc.so_reuseport", 0),
-    # Callers that have gone without a word: asked after a minute, dropped 20 seconds later.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # Callers may ask as well, more often than gRPC allows by itself.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
@@ -74,12 +71,9 @@ class Gateway:
         doors = self._admission, upstream, self._tokens, asked, Journal(metrics)
         self._grpc_front = GrpcFront(*doors)
         http = HttpFront(*doors, max_bytes=options.max_message_bytes)
-        self._http = HttpDoor(http.app(), "http", last_words=_LAST_WORDS_SECONDS)
-        self._metrics = HttpDoor(
-            metrics_app(backends, upstream, metrics, asked),
-            "metrics",
-            last_words=_LAST_WORDS_SECONDS,
-        )
+        both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
+        self._http = HttpDoor(http.app(), "http", **both)
+        self._metrics = HttpDoor(metrics_app(backends, upstream, metrics, asked), "metrics", **both)
         self._grpc: grpc.aio.Server | None = None
         self._new_certificates: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
         self._renewal: asyncio.Task[None] | None = None
@@ -105,6 +99,8 @@ class Gateway:
                 handlers=[self._grpc_front],
                 options=[
                     *_GRPC_OPTIONS,
+                    ("grpc.keepalive_time_ms", int(1000 * options.silence_seconds)),
+                    ("grpc.keepalive_timeout_ms", int(1000 * options.silence_seconds / 3)),
                     ("grpc.max_receive_message_length", options.max_message_bytes),
                     # More than both queues hold: beyond it calls wait in the caller, unrefused.
                     ("grpc.max_concurrent_streams", 2 * options.queue_size + 1000),

@@ -7,7 +7,7 @@ import ssl
 
 from aiohttp import web
 
-from align_zoo.serving.gateway.ports import bound
+from align_zoo.serving.gateway.ports import bound, drop_the_dead
 
 __all__ = ["HttpDoor"]
 
@@ -19,10 +19,14 @@ class HttpDoor:
         app: what answers.
         name: of the port's flag.
         last_words: seconds for answers that are ready when it closes.
+        silence: seconds after which the other side is asked whether it is still there.
     """
 
-    def __init__(self, app: web.Application, name: str, *, last_words: float) -> None:
+    def __init__(
+        self, app: web.Application, name: str, *, last_words: float, silence: float
+    ) -> None:
         self._name = name
+        self._silence = silence
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -41,6 +45,7 @@ class HttpDoor:
         """
         await self._runner.setup()
         self._socket = bound(host, port, self._name)
+        drop_the_dead(self._socket, self._silence)
         await self.renew(tls)
         own: int = self._socket.getsockname()[1]
         return own

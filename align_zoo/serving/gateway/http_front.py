@@ -12,6 +12,7 @@ from align_zoo.serving.gateway.border import internal_error
 from align_zoo.serving.gateway.calls import HttpCall, find_http_call
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import read_body
+from align_zoo.serving.gateway.http_deadline import deadline
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 from align_zoo.serving.gateway.tokens import Tokens
@@ -75,7 +76,8 @@ class HttpFront:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         entry = Entry(id=shown_id(request.headers.get(_ID, "")) or fresh_id())
         try:
-            response = await self._answer(request, entry)
+            async with deadline(request.headers):
+                response = await self._answer(request, entry)
         except Refusal as refusal:
             response = self._refused(refusal, entry)
         except asyncio.CancelledError:

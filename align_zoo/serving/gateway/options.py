@@ -43,6 +43,10 @@ class GatewayOptions:
     """How long one may have to wait, as far as can be foreseen, until its computing begins."""
     max_message_bytes: int = 64 * 2**20
     """Of one request."""
+    silence_seconds: float = 60.0
+    """After so long a connection that says nothing is asked whether there is still anybody; if
+    nobody answers, it is dropped a third of that later.
+    """
 
     def check(self) -> None:
         """Return if the service can be opened like this.

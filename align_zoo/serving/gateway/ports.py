@@ -6,7 +6,7 @@ import socket
 
 from align_zoo.errors import AlignZooError
 
-__all__ = ["address", "bound", "taken"]
+__all__ = ["address", "bound", "drop_the_dead", "taken"]
 
 
 def address(host: str) -> str:
@@ -28,6 +28,24 @@ def bound(host: str, port: int, name: str) -> socket.socket:
         return socket.create_server(where[:2], family=family)
     except OSError as error:
         raise taken(host, port, name) from error
+
+
+def drop_the_dead(listening: socket.socket, silence: float) -> None:
+    """Let the kernel close connections whose other side is silent and then does not answer it.
+
+    Args:
+        listening: what it accepts inherits this.
+        silence: seconds until the kernel asks; it asks four times in a third of that.
+    """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, seconds in (
+        (socket.TCP_KEEPIDLE, silence),
+        (socket.TCP_KEEPINTVL, silence / 12),
+    ):
+        listening.setsockopt(socket.IPPROTO_TCP, option, max(1, round(seconds)))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+    # An answer that nobody takes: the kernel asks after nothing while it waits for that.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * silence * 4 / 3))
 
 
 def taken(host: str, port: int, name: str) -> AlignZooError:

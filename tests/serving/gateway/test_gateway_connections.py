@@ -15,12 +15,14 @@ from align_zoo.serving.backends import Backends
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
+from align_zoo.serving.gateway.ports import drop_the_dead
 
 TEXT = message("align_text", [b"a"])
 INFER = "/v2/models/align_text/infer"
 # HTTP/2's preface, and headers of a call whose message never comes.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+PING = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00"
 POST = f"POST {INFER}".encode()
 STALLED = [
     ("grpc_port", PREFACE[:10]),
@@ -78,6 +80,37 @@ def test_stalled_connections_disturb_nobody(own_doors):
         with connections(ports, [words for _, words in stalled]):
             assert milliseconds(stub, port) < 3 * alone + 20
         assert doors.drain(10)
+
+
+def test_a_grpc_caller_that_is_gone_without_a_word_is_dropped(own_doors):
+    doors = own_doors(silence_seconds=1.5)
+    begin = time.perf_counter()
+    with (
+        stub_at(doors.grpc_url) as stub,
+        socket.create_connection(("127.0.0.1", doors.gateway.grpc_port), 10) as gone,
+    ):
+        stub.ModelInfer(TEXT, timeout=30)
+        gone.sendall(PREFACE + SETTINGS)
+        said = b"".join(iter(lambda: gone.recv(1000), b""))
+        assert 1.5 < time.perf_counter() - begin < 8
+        assert PING in said, "it was not asked"
+        stub.ModelInfer(TEXT, timeout=30)  # this one was as silent, but answers pings
+
+
+def test_an_http_caller_that_is_gone_without_a_word_is_dropped_by_the_kernel():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        drop_the_dead(listening, 60)
+        with (
+            socket.create_connection(listening.getsockname()),
+            listening.accept()[0] as accepted,
+        ):
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            asked = [
+                accepted.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            ]
+            assert asked == [60, 5, 4]
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 80_000
 
 
 def test_a_stalled_body_holds_no_place_in_the_queue(own_doors):

@@ -9,7 +9,7 @@ import time
 import grpc
 import pytest
 from doors import stub_at
-from messages import http, message, refused
+from messages import http, json_request, message, refused
 from PIL import Image
 from tritonclient.grpc import service_pb2
 from waiting import wait_until
@@ -177,6 +177,41 @@ def test_calls_whose_deadline_passes_while_they_wait_are_not_computed(own_doors,
     wait_until(lambda: computed(bare) - before == 2)
     labels = {"model": "align_image", "reason": "expired"}
     wait_until(lambda: doors.count("align_zoo_rejected_total", **labels) == 5)
+
+
+def test_an_http_callers_deadline_is_kept_too(own_doors, bare, held, asked):
+    """By a header, for the protocol has none."""
+    doors = own_doors(at_once=1)
+    before = computed_so_far(bare)
+    with stub_at(doors.grpc_url) as stub:
+        with held():
+            busy = occupied(doors, stub, asked)
+            begin = time.perf_counter()
+            reply = text_over_http(doors, "0.2", model="align_image")
+            assert 0.2 <= time.perf_counter() - begin < 5
+            assert reply.status == 504
+            assert reply.error == "no answer within Align-Timeout's 0.2 s"
+            assert doors.metrics.waiting("align_image") == 0
+            # With tritonserver already, which is held.
+            assert text_over_http(doors, "0.2").status == 504
+        busy.result()
+        assert text_over_http(doors, "60").status == 200
+    wait_until(lambda: computed(bare) - before == 1)
+    for model in ("align_image", "align_text"):
+        assert doors.count("align_zoo_rejected_total", model=model, reason="expired") == 1
+
+
+@pytest.mark.parametrize("seconds", ["soon", "", "0", "-1", "nan", "inf", "2.5s", "1e999"])
+def test_a_deadline_that_is_no_number_of_seconds_is_refused(doors, seconds):
+    reply = text_over_http(doors, seconds)
+    assert reply.status == 400
+    assert reply.error.startswith(f"Align-Timeout {seconds!r} is no number of seconds above 0")
+
+
+def text_over_http(doors, seconds, model="align_text"):
+    path = f"/v2/models/{model}/infer"
+    headers = {"Align-Timeout": seconds}
+    return http(doors.gateway.http_port, path, json_request("a"), headers=headers)
 
 
 def test_a_deadline_is_honoured_in_tritonserver_too(own_doors, bare, work, asked):
