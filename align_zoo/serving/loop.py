@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from align_zoo.serving import logs
 from align_zoo.serving.backends import Backends
+from align_zoo.serving.garbage import spare_what_stays
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
@@ -40,6 +41,7 @@ async def run(options: ServeOptions, gateway_options: GatewayOptions, limit: int
             await stack.enter_async_context(
                 control_socket(folder, gateway.grpc_port, supervisor.reload)
             )
+            spare_what_stays()
             return await _until_signal(supervisor, gateway, signals)
 
 

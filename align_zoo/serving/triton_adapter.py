@@ -16,6 +16,7 @@ import triton_python_backend_utils as pb_utils
 
 from align_zoo.errors import AlignZooError, InvalidInput
 from align_zoo.runtime.load import load_encoder
+from align_zoo.serving.garbage import spare_what_stays
 from align_zoo.serving.image_service import ImageService
 from align_zoo.serving.model_metrics import ModelMetrics
 from align_zoo.serving.per_request import embed_requests
@@ -57,6 +58,7 @@ class TritonAdapter:
             raise pb_utils.TritonModelException(str(error)) from None
         counts = self._service.counts
         self._metrics = ModelMetrics(args["model_name"], self._service.reasons, counts)
+        spare_what_stays()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response for each request, in order."""

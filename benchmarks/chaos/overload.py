@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from align_client import AlignClient, AlignClientError, AsyncAlignClient, Overloaded
+from align_zoo.serving.garbage import spare_what_stays
 from align_zoo.serving.load import closed_loop
 from benchmarks.chaos.known import Known, is_right
 from benchmarks.chaos.rows import ChaosRow
@@ -63,7 +64,7 @@ def overload(requests: Sequence[Known], seconds: float) -> ChaosRow:
     slowest = max(outcome.refused, default=0.0)
     demands = {
         f"accepted p99 {accepted:.2f} s": accepted < 2 * QUEUE_SECONDS,
-        f"refused p99 {refused * 1000:.0f} ms, at most {slowest * 1000:.0f} ms": refused < 0.1,
+        f"refused p99 {refused * 1000:.0f} ms, at most {slowest * 1000:.0f} ms": slowest < 0.1,
         f"memory grew by {growth:.1%}": growth < 0.02,
         f"{again / capacity:.0%} of full speed after 2 s": again > 0.9 * capacity,
     }
@@ -98,9 +99,10 @@ async def _flood(url: str, requests: Sequence[Known], per_second: float, seconds
                 outcome.answered.append(time.perf_counter() - start)
                 outcome.wrong += not is_right(vector, request.vector)
 
-        start, tasks = time.perf_counter(), []
-        for number in range(int(per_second * seconds)):
-            await asyncio.sleep(max(0.0, start + number / per_second - time.perf_counter()))
-            tasks.append(asyncio.create_task(one(requests[number % len(requests)])))
-        await asyncio.gather(*tasks)
+        spare_what_stays()  # nor may the caller's own pauses count as the service's
+        start = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(int(per_second * seconds)):
+                await asyncio.sleep(max(0.0, start + number / per_second - time.perf_counter()))
+                tasks.create_task(one(requests[number % len(requests)]))
     return outcome

@@ -25,6 +25,12 @@ _CHANNEL = [
     ("grpc.min_reconnect_backoff_ms", 5000),
     # and half a minute before it asks again which addresses a name has.
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
+    # What a server does not even acknowledge for so long, the kernel gives up (TCP_USER_TIMEOUT):
+    # a machine without power, a cut line. Else calls go there until their deadlines, for a quarter
+    # of an hour.
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # gRPC sets it only if pings are on. An hour: Triton ends connections that ping more often.
+    ("grpc.keepalive_time_ms", 3_600_000),
 ]
 _IN_TURNS = ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}')
 

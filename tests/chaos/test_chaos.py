@@ -45,6 +45,7 @@ def test_ten_times_the_capacity_is_refused_at_once_and_what_is_accepted_is_right
     row = overload(heavy_pictures(encoder), seconds=5)
     assert (row.wrong, row.lost) == (0, 0), row.line()
     assert "accepted p99" not in row.missed, row.line()
+    assert "refused p99" not in row.missed, row.line()
 
 
 def test_what_is_compared_can_be_wrong(server, requests):

@@ -101,6 +101,8 @@ class Gateway:
                     *_GRPC_OPTIONS,
                     ("grpc.keepalive_time_ms", int(1000 * options.silence_seconds)),
                     ("grpc.keepalive_timeout_ms", int(1000 * options.silence_seconds / 3)),
+                    # What gRPC 1.85 waits for the answer, whatever the line above says.
+                    ("grpc.http2.ping_timeout_ms", int(1000 * options.silence_seconds / 3)),
                     ("grpc.max_receive_message_length", options.max_message_bytes),
                     # More than both queues hold: beyond it calls wait in the caller, unrefused.
                     ("grpc.max_concurrent_streams", 2 * options.queue_size + 1000),

@@ -1,0 +1,67 @@
+"""A server that is gone without a word, as a machine without power: its line is cut.
+
+In a network of its own, whose one interface goes down and comes up again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+from scripted import Scripted
+
+from align_client import AlignClient, AlignClientError
+
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
+
+
+def loopback(up: bool) -> None:
+    with socket.socket() as any_socket:
+        change = struct.pack("16sh", b"lo", _IFF_UP if up else 0)
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, change)
+
+
+def cut_and_mend(timeout: float) -> dict[str, object]:
+    """What a call is told while the line is cut, after how many seconds, and the next one's."""
+    loopback(True)
+    server = Scripted()
+    with AlignClient(server.url, timeout=timeout, retries=False) as client:
+        client.embed_text("a")
+        loopback(False)
+        begin = time.perf_counter()
+        try:
+            client.embed_text("b")
+        except AlignClientError as error:
+            told = {"error": type(error).__name__, "words": str(error)}
+        told["seconds"] = time.perf_counter() - begin
+        loopback(True)
+        told["afterwards"] = client.embed_text("c").tolist()
+    server.stop()
+    return told
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, object]:
+    command = ["unshare", "--net", "--map-root-user", sys.executable, __file__, "60"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_call_is_not_kept_until_its_deadline(told: dict[str, object]) -> None:
+    assert told["error"] == "ServerUnavailable", told
+    assert 9 < told["seconds"] < 30
+
+
+def test_the_next_call_finds_the_server_again(told: dict[str, object]) -> None:
+    assert len(told["afterwards"]) == 1
+
+
+if __name__ == "__main__":
+    print(json.dumps(cut_and_mend(float(sys.argv[1]))))

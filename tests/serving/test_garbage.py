@@ -1,0 +1,42 @@
+"""What a service was made of is not looked through again; what comes later is collected."""
+
+import gc
+import weakref
+
+import pytest
+
+from align_zoo.serving.garbage import spare_what_stays
+
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+
+@pytest.fixture
+def spared():
+    spare_what_stays()
+    yield
+    gc.unfreeze()
+
+
+def test_what_there_is_is_not_looked_through(spared):
+    assert gc.get_freeze_count() > 10_000
+    assert len(gc.get_objects()) < gc.get_freeze_count() / 10
+
+
+def test_what_comes_later_is_collected(spared):
+    later = weakref.ref(Cycle())
+    gc.collect()
+    assert later() is None
+
+
+def test_what_is_garbage_already_does_not_stay():
+    gc.disable()
+    try:
+        before = weakref.ref(Cycle())
+        spare_what_stays()
+        assert before() is None
+    finally:
+        gc.unfreeze()
+        gc.enable()
