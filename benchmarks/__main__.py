@@ -25,7 +25,9 @@ def main(
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("benchmarks/results"),
     rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 7,
     only: Annotated[list[str] | None, typer.Option(help=f"Of {_NAMES}; again for more.")] = None,
-    resume: Annotated[bool, typer.Option(help="Keep the parts that were finished.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Keep the parts that were finished, but for those of --only.")
+    ] = False,
 ) -> None:
     """Compare with the peers, print the table, write JSON and a chart."""
     for name in set(only or ()) - PARTS.keys():
@@ -35,7 +37,7 @@ def main(
     size = _input_size(folder)
     print(HEAD)
     for name in only or PARTS:
-        if name not in done:
+        if name not in done or only:
             done[name] = PARTS[name](folder, size, rounds)
             write_rows(file, about, done)
     draw(file, out / "cpu.png")
