@@ -38,14 +38,15 @@ def drop_the_dead(listening: socket.socket, silence: float) -> None:
         silence: seconds until the kernel asks; it asks four times in a third of that.
     """
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, seconds in (
-        (socket.TCP_KEEPIDLE, silence),
-        (socket.TCP_KEEPINTVL, silence / 12),
-    ):
-        listening.setsockopt(socket.IPPROTO_TCP, option, max(1, round(seconds)))
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
-    # An answer that nobody takes: the kernel asks after nothing while it waits for that.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * silence * 4 / 3))
+    settings = {
+        socket.TCP_KEEPIDLE: max(1, round(silence)),
+        socket.TCP_KEEPINTVL: max(1, round(silence / 12)),
+        socket.TCP_KEEPCNT: 4,
+        # An answer that nobody takes: the kernel asks after nothing while it waits for that.
+        socket.TCP_USER_TIMEOUT: round(1000 * silence * 4 / 3),
+    }
+    for option, value in settings.items():
+        listening.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def taken(host: str, port: int, name: str) -> AlignZooError:
