@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
+from onnxscript.rewriter.ort_fusions import optimize_for_ort
 from torch.export import Dim
 
 from align_zoo.checkpoint import Checkpoint
@@ -101,7 +103,9 @@ def _write_text(model: Align, tokenizer: AlignTokenizer, path: Path) -> None:
         {"input_ids": ids, "attention_mask": mask},
         {"input_ids": axes, "attention_mask": axes},
     )
-    program.save(path, external_data=False)
+    # Attention as one operator, and what lies between the products merged.
+    fused, _ = optimize_for_ort(program.model)
+    ir.save(fused, path)
     tower = OnnxText(path)
     for rows, length in ((1, tokenizer.max_length), (3, 7), (1, 2)):
         ids, mask = some(rows, length)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from align_zoo.errors import CheckpointError
 
-__all__ = ["EXPORT_VERSION", "IMAGE", "MANIFEST", "TEXT", "TOKENIZER", "Manifest", "open_exported"]
+__all__ = [
+    "EXPORT_VERSION",
+    "IMAGE",
+    "MANIFEST",
+    "TEXT",
+    "TOKENIZER",
+    "Manifest",
+    "check_whole",
+    "digest",
+    "open_exported",
+]
 
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 """Raised when an older export must not be used any more."""
 
 MANIFEST, IMAGE, TEXT, TOKENIZER = "export.json", "image.onnx", "text.onnx", "tokenizer.json"
@@ -37,7 +48,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Add the manifest to a folder that holds the other files."""
-        content = {**asdict(self), "sha256": {n: _digest(folder / n) for n in _FILES}}
+        content = {**asdict(self), "sha256": {n: digest(folder / n) for n in _FILES}}
         (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
@@ -59,16 +70,26 @@ def open_exported(folder: Path, *files: str) -> Manifest:
         raise CheckpointError(
             f"{folder} is an export of version {manifest.version}, not {EXPORT_VERSION}"
         )
-    for name in files:
+    check_whole(folder, {name: manifest.sha256.get(name) for name in files})
+    return manifest
+
+
+def check_whole(folder: Path, sha256: Mapping[str, str | None]) -> None:
+    """Whether files are what was once written.
+
+    Raises:
+        CheckpointError: one is missing or another; the message names it.
+    """
+    for name, expected in sha256.items():
         try:
-            whole = _digest(folder / name) == manifest.sha256.get(name)
+            whole = digest(folder / name) == expected
         except OSError as error:
             raise CheckpointError(f"{folder / name} cannot be read: {error}") from error
         if not whole:
             raise CheckpointError(f"{folder / name} is damaged: it is not what was exported")
-    return manifest
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

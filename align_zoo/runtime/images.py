@@ -14,6 +14,7 @@ from PIL import Image
 
 from align_zoo.errors import InvalidImage
 from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, decode_image, read_rgb
+from align_zoo.runtime.cores import cores
 
 __all__ = ["ImageBatcher", "ImageLike"]
 
@@ -47,7 +48,7 @@ class ImageBatcher:
     ) -> None:
         self._transform, self._at_once = transform, at_once
         self._limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
-        self._pool = ThreadPoolExecutor(_cores(), thread_name_prefix="decode")
+        self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
 
     def embed(
         self, items: Sequence[ImageLike], tower: Callable[[np.ndarray], np.ndarray]
@@ -99,7 +100,3 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise InvalidImage(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,7 +14,8 @@ from align_zoo.checkpoint import Checkpoint, open_checkpoint
 from align_zoo.errors import CheckpointError, InvalidInput
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.cache import export_folder, find_or_export
-from align_zoo.runtime.encoder import Encoder
+from align_zoo.runtime.cores import cores
+from align_zoo.runtime.encoder import Encoder, ImageTower
 from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER
 from align_zoo.runtime.texts import TextBatcher
 
@@ -92,9 +93,13 @@ def export_checkpoint(name_or_folder: str | Path, *, revision: str | None = None
     Raises:
         CheckpointError: the checkpoint or the export is no good, or cannot be written.
     """
+    from align_zoo.runtime.onnx_image import open_image
+
     checkpoint = open_checkpoint(name_or_folder, revision=revision)
     folder = export_folder(checkpoint.fingerprint)
-    find_or_export(folder, (IMAGE, TEXT, TOKENIZER), partial(_export, checkpoint, folder))
+    make = partial(_export, checkpoint, folder)
+    manifest = find_or_export(folder, (IMAGE, TEXT, TOKENIZER), make)
+    open_image(folder, manifest.num_channels, None, make)  # lays it out for this processor
     return folder
 
 
@@ -106,7 +111,8 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
                 "runtime='torch'"
             )
         return _torch(checkpoint, "cpu", "float32", threads, "onnxruntime is not installed")
-    from align_zoo.runtime.onnx_towers import IMAGES_AT_ONCE, TOKENS_A_CALL, OnnxImage, OnnxText
+    from align_zoo.runtime.onnx_image import open_image
+    from align_zoo.runtime.onnx_towers import TOKENS_A_CALL, OnnxText
 
     folder = export_folder(checkpoint.fingerprint)
     make = partial(_export, checkpoint, folder)
@@ -118,9 +124,8 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
             raise
         return _torch(checkpoint, "cpu", "float32", threads, f"the export failed: {error}")
 
-    def load_image() -> OnnxImage:
-        find_or_export(folder, (IMAGE,), make)
-        return OnnxImage(folder / IMAGE, threads)
+    def load_image() -> ImageTower:
+        return open_image(folder, manifest.num_channels, threads, make)
 
     def load_text() -> OnnxText:
         find_or_export(folder, (TEXT,), make)
@@ -136,7 +141,7 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
         ),
         temperature=manifest.temperature,
         fingerprint=manifest.fingerprint,
-        images_at_once=IMAGES_AT_ONCE,
+        images_at_once=threads or cores(),
         num_channels=manifest.num_channels,
         runtime="onnx",
         reason=reason,

@@ -11,11 +11,9 @@ import onnxruntime
 from align_zoo.errors import CheckpointError
 from align_zoo.runtime.allocator import give_back
 
-__all__ = ["IMAGES_AT_ONCE", "TOKENS_A_CALL", "OnnxImage", "OnnxText"]
+__all__ = ["CPU", "TOKENS_A_CALL", "OnnxImage", "OnnxText", "open_session", "unit"]
 
-_CPU = ["CPUExecutionProvider"]
-IMAGES_AT_ONCE = 1
-"""Batching gains nothing on a CPU, and each further picture takes 100 MB of activations."""
+CPU = ["CPUExecutionProvider"]
 TOKENS_A_CALL = 8
 """Of align-base: 11 ms a call and 1.3 ms a token on two cores."""
 _AS_REQUESTED = 1
@@ -34,11 +32,11 @@ class OnnxImage:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        self._session = _session(path, threads)
+        self._session = open_session(path, threads)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Any batch of one picture size; see ``IMAGES_AT_ONCE``."""
-        return _unit(self._session.run(None, {"pixels": pixels})[0])
+        """Any batch of one picture size, which takes 100 MB of activations a picture."""
+        return unit(self._session.run(None, {"pixels": pixels})[0])
 
 
 class OnnxText:
@@ -53,24 +51,38 @@ class OnnxText:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        self._session = _session(path, threads)
+        self._session = open_session(path, threads)
 
     def __call__(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """Any batch, padded to one length."""
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        return _unit(self._session.run(None, inputs)[0])
+        return unit(self._session.run(None, inputs)[0])
 
 
-def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+def open_session(
+    path: Path, threads: int | None, *, optimize: bool = True
+) -> onnxruntime.InferenceSession:
+    """A graph in ONNX Runtime, on the CPU.
+
+    Args:
+        path: the graph.
+        threads: CPU threads; all cores by default.
+        optimize: whether its optimizer shall work on the graph first.
+
+    Raises:
+        CheckpointError: the file cannot be loaded.
+    """
     _register_arena()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Its threads spin while they wait for work within a run, which is fast; after it, they would
     # only keep the cores from those who carry the answer away.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=_CPU)
+        session = onnxruntime.InferenceSession(str(path), options, providers=CPU)
     except Exception as error:  # onnxruntime has a class of its own for each failure
         raise CheckpointError(f"{path} cannot be loaded: {error}") from error
     give_back()  # its optimizer frees a second copy of the weights
@@ -91,6 +103,7 @@ def _register_arena() -> None:
     onnxruntime.create_and_register_allocator(memory, arena)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows [N, D] of length 1."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(norms, 1e-12), dtype=np.float32)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from checkpoints import lively_model, save_checkpoint, small_config
 
 import align_zoo
+from align_zoo.checkpoint import open_checkpoint
+from align_zoo.runtime.blocked import layouts
+from align_zoo.runtime.cache import export_folder
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +31,30 @@ def checkpoint(tmp_path_factory) -> Path:
     return save_checkpoint(lively_model(config, seed=21), tmp_path_factory.mktemp("runtime"))
 
 
+@pytest.fixture
+def without_layout(folder) -> Path:
+    """An export as another machine may have made it."""
+    for each in layouts(folder):
+        shutil.rmtree(each)
+    return folder
+
+
 @pytest.fixture(params=["onnx", "torch"])
 def encoder(request, checkpoint) -> align_zoo.Encoder:
     """The checkpoint in each runtime, on the CPU."""
     return align_zoo.load_encoder(checkpoint, runtime=request.param, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint) -> Path:
+    """The checkpoint's export, which no test may change."""
+    return align_zoo.runtime.load.export_checkpoint(checkpoint)
+
+
+@pytest.fixture
+def folder(checkpoint, exported, tmp_path, monkeypatch) -> Path:
+    """An export in a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own = export_folder(open_checkpoint(checkpoint).fingerprint)
+    shutil.copytree(exported, own)
+    return own

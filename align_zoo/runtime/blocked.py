@@ -1,0 +1,118 @@
+"""The image tower laid out for one kind of processor, as ``blocking`` writes it.
+
+Such a graph is in ONNX Runtime's own dialect, good for one version of it and for processors of
+one vector width. The folder's name has the version; a picture whose embedding is known tells
+whether it is right for the processor. The weights are mapped into memory as they are, so any
+number of sessions and processes shares one copy.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from align_zoo.errors import CheckpointError
+from align_zoo.runtime.cores import cores
+from align_zoo.runtime.exported import check_whole, digest
+from align_zoo.runtime.onnx_towers import open_session, unit
+
+__all__ = [
+    "GRAPH",
+    "TOLERANCE",
+    "WEIGHTS",
+    "BlockedImage",
+    "known_picture",
+    "layout_folder",
+    "layouts",
+    "write_check",
+]
+
+GRAPH, WEIGHTS, _CHECK = "image.onnx", "image.weights", "check.json"
+
+TOLERANCE = 1e-5
+"""The greatest difference of unit embeddings between the laid out graph and the portable one."""
+
+
+def layout_folder(export: Path, block: int | str) -> Path:
+    """Where an export's layout in blocks of so many channels is, for this ONNX Runtime."""
+    return export / f"blocked-{onnxruntime.__version__}-{block}"
+
+
+def layouts(export: Path) -> list[Path]:
+    """An export's layouts for this ONNX Runtime, of whatever processors."""
+    return sorted(export.glob(layout_folder(export, "*").name))
+
+
+def known_picture(channels: int) -> np.ndarray:
+    """The picture [1, C, H, W] that a layout is tried with; odd, so that strides leave a rest."""
+    return np.random.default_rng(0).standard_normal((1, channels, 65, 75), dtype=np.float32)
+
+
+class BlockedImage:
+    """Pixels [N, C, H, W] to unit embeddings [N, D].
+
+    One picture is computed by all threads together. Of several each has a thread of its own,
+    which is faster: nobody waits for the others after every operator.
+
+    Args:
+        folder: the layout's.
+        threads: CPU threads; all cores by default.
+
+    Raises:
+        CheckpointError: the folder is incomplete, damaged, or not for this processor.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        known = _read_check(folder)
+        threads, graph = threads or cores(), folder / GRAPH
+        self._together = open_session(graph, threads, optimize=False)
+        self._apart = open_session(graph, 1, optimize=False) if threads > 1 else self._together
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tower")
+        try:
+            off = np.abs(self(known_picture(known["channels"])) - known["embedding"]).max()
+        except Exception as error:  # onnxruntime has a class of its own for each failure
+            raise CheckpointError(f"{folder} is not for this processor: {error}") from error
+        if not off <= TOLERANCE:  # so that NaN fails, too
+            raise CheckpointError(
+                f"{folder} is not for this processor: a known picture's embedding is off by "
+                f"{off:.1e}"
+            )
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Any batch of one picture size; fastest with as many as there are threads."""
+        if len(pixels) == 1:
+            return unit(_run(self._together, pixels))
+        each = np.split(pixels, len(pixels))
+        return unit(np.concatenate([*self._pool.map(lambda one: _run(self._apart, one), each)]))
+
+
+def write_check(folder: Path, channels: int, embedding: np.ndarray) -> None:
+    """Finish a folder: what its files are, and the embedding [1, D] of ``known_picture``."""
+    content = {
+        "channels": channels,
+        "embedding": embedding.tolist(),
+        "sha256": {name: digest(folder / name) for name in (GRAPH, WEIGHTS)},
+    }
+    (folder / _CHECK).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_check(folder: Path) -> dict[str, Any]:
+    path = folder / _CHECK
+    try:
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        check_whole(folder, {name: known["sha256"][name] for name in (GRAPH, WEIGHTS)})
+        known["embedding"] = np.array(known["embedding"], np.float32)
+        known["channels"] = int(known["channels"])
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    return known
+
+
+def _run(session: onnxruntime.InferenceSession, one: np.ndarray) -> np.ndarray:
+    rows: np.ndarray = session.run(None, {"pixels": one})[0]
+    return rows

@@ -1,0 +1,146 @@
+"""Laying the image tower's graph out for this processor, squeeze-and-excitation included.
+
+On x86 ONNX Runtime convolves maps in blocks of 8 or 16 channels (NCHWc). Its optimizer knows no
+product of a map and a gate in that layout, so each squeeze-and-excitation leaves it and comes back
+to it with the widest maps there are: in B7 a sixth of the time. But such a product is a depthwise
+convolution by 1 x 1 whose weights are the gate, and convolutions it knows.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from align_zoo.errors import CheckpointError
+from align_zoo.runtime.blocked import (
+    GRAPH,
+    TOLERANCE,
+    WEIGHTS,
+    BlockedImage,
+    known_picture,
+    layout_folder,
+    write_check,
+)
+from align_zoo.runtime.onnx_towers import CPU, OnnxImage
+
+__all__ = ["lay_out"]
+
+_NCHWC = "com.microsoft.nchwc"
+"""The domain of ONNX Runtime's operators in that layout."""
+
+
+def lay_out(image: Path, channels: int) -> Path:
+    """Write the portable graph ``image``, laid out for this processor, beside it.
+
+    Args:
+        image: the exported graph.
+        channels: of its pictures.
+
+    Returns:
+        The new folder, which appears whole or not at all.
+
+    Raises:
+        CheckpointError: ONNX Runtime has no such layout here or its graph is not what is known,
+            the answers differ, or the folder cannot be written.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        raise CheckpointError(f"no layout in blocks is known for {platform.machine()}")
+    export, block = image.parent, _block()
+    try:
+        draft = Path(tempfile.mkdtemp(dir=export, prefix=".draft-"))
+        try:
+            model = _optimized(image, draft)
+            _gate_by_convolutions(model, block)
+            ir.save(model, draft / GRAPH, external_data=WEIGHTS)
+            _compare(image, draft, channels)
+            draft.chmod(0o755)  # mkdtemp's folders are the owner's alone
+            folder = layout_folder(export, block)
+            if folder.exists():  # damaged, or another process was faster
+                shutil.rmtree(folder)
+            return draft.rename(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise CheckpointError(f"{export} cannot be written: {error}") from error
+
+
+def _block() -> int:
+    """The channels of a block here: what ONNX Runtime makes of a picture with 4."""
+    inputs = ir.val("x", dtype=ir.DataType.FLOAT, shape=[1, 4, 1, 1])
+    reorder = ir.node("ReorderInput", [inputs], domain=_NCHWC)
+    (output,) = reorder.outputs
+    output.name, output.dtype = "y", ir.DataType.FLOAT
+    imports = {"": 20, _NCHWC: 1}
+    graph = ir.Graph([inputs], [output], nodes=[reorder], opset_imports=imports, name="block")
+    content = ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=CPU)
+    return int(session.run(None, {"x": np.zeros((1, 4, 1, 1), np.float32)})[0].shape[1])
+
+
+def _optimized(image: Path, scratch: Path) -> ir.Model:
+    """The graph for one picture at a time, as ONNX Runtime's optimizer leaves it."""
+    model = ir.load(image)
+    (pixels,) = model.graph.inputs
+    pixels.shape = ir.Shape([1, *(pixels.shape or ())[1:]])
+    for node in list(model.graph):
+        if node.op_type == "ReduceMean":  # which has no such layout, but under another name
+            mean = ir.node("GlobalAveragePool", node.inputs[:1])
+            ir.convenience.replace_nodes_and_values(
+                model.graph, node, [node], [mean], node.outputs, mean.outputs
+            )
+    one, optimized = scratch / "one.onnx", scratch / "optimized.onnx"
+    ir.save(model, one)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(optimized)
+    options.log_severity_level = 3  # or it warns that the file will be for this processor alone
+    onnxruntime.InferenceSession(str(one), options, providers=CPU)
+    model = ir.load(optimized)
+    one.unlink()
+    optimized.unlink()
+    return model
+
+
+def _gate_by_convolutions(model: ir.Model, block: int) -> None:
+    """Let no squeeze-and-excitation leave the layout."""
+    graph = model.graph
+    if not any(node.domain == _NCHWC for node in graph):
+        raise CheckpointError("ONNX Runtime lays nothing out in blocks here")
+    shape = ir.Value(name="weights_of_a_gate", const_value=ir.tensor([-1, 1, 1, 1]))
+    graph.register_initializer(shape)
+    for product in list(graph):
+        around = [*product.predecessors(), *product.successors()]
+        kinds = [product.op_type, *(node.op_type for node in around)]
+        if kinds != ["Mul", "ReorderOutput", "ReorderOutput", "ReorderInput"]:
+            continue
+        map_out, gate_out, way_in = around
+        channels = map_out.attributes["channels"].as_int()
+        weights = ir.node("Reshape", [gate_out.inputs[0], shape])
+        conv = ir.node(
+            "Conv",
+            [map_out.inputs[0], weights.outputs[0]],
+            domain=_NCHWC,
+            attributes={"group": -(-channels // block) * block, "kernel_shape": [1, 1]},
+        )
+        ir.convenience.replace_nodes_and_values(
+            graph, product, [way_in], [weights, conv], way_in.outputs, conv.outputs
+        )
+    RemoveUnusedNodesPass()(model)
+
+
+def _compare(image: Path, draft: Path, channels: int) -> None:
+    """Finish ``draft``, if it answers as the portable graph does."""
+    portable, generator = OnnxImage(image), np.random.default_rng(1)
+    write_check(draft, channels, portable(known_picture(channels)))
+    laid_out = BlockedImage(draft)
+    for count, side in ((1, 289), (2, 96), (3, 131)):
+        x = generator.standard_normal((count, channels, side, side + 5), dtype=np.float32)
+        off = float(np.abs(laid_out(x) - portable(x)).max())
+        if not off <= TOLERANCE:  # so that NaN fails, too
+            raise CheckpointError(f"laid out in blocks, the embeddings are off by {off:.1e}")

@@ -1,0 +1,190 @@
+"""The image tower laid out for the processor answers as the portable graph does, or is not used."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from checkpoints import lively_model, save_checkpoint, small_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import align_zoo
+from align_zoo.runtime.blocked import BlockedImage, layouts
+from align_zoo.runtime.load import export_checkpoint
+from align_zoo.runtime.onnx_towers import OnnxImage
+
+PIXELS = np.random.default_rng(5).standard_normal((3, 3, 75, 75), dtype=np.float32)
+
+
+def portable(folder: Path, pixels: np.ndarray = PIXELS) -> np.ndarray:
+    return OnnxImage(folder / "image.onnx")(pixels)
+
+
+def embedded(checkpoint: Path) -> np.ndarray:
+    return align_zoo.load_encoder(checkpoint, runtime="onnx").embed_pixels(PIXELS)
+
+
+@pytest.fixture
+def layout(checkpoint, folder) -> Path:
+    """The layout of an export that is the test's own."""
+    embedded(checkpoint)
+    (made,) = layouts(folder)
+    return made
+
+
+FEW_BLOCKS = {
+    "in_channels": [32, 16, 24],
+    "out_channels": [16, 24, 320],
+    "kernel_sizes": [3, 5, 3],
+    "strides": [1, 2, 2],
+    "num_block_repeats": [1, 1, 1],
+    "expand_ratios": [1, 6, 4],
+    "depthwise_padding": [1],
+}
+SHAPES = {
+    "other activations": {"hidden_act": "gelu_new"},
+    "widths that fill no block": {
+        "depth_divisor": 4,
+        "in_channels": [32, 12, 20],
+        "out_channels": [12, 20, 316],
+    },
+    "no gates": {"squeeze_expansion_ratio": 0.0},
+}
+
+
+@pytest.fixture(scope="module", params=SHAPES.values(), ids=SHAPES.keys())
+def shape(request, tmp_path_factory) -> Path:
+    """The export of an image tower of another shape."""
+    model = lively_model(small_config({**FEW_BLOCKS, **request.param}), seed=4)
+    return export_checkpoint(save_checkpoint(model, tmp_path_factory.mktemp("shape")))
+
+
+def test_of_every_shape(shape):
+    (layout,) = layouts(shape)
+    np.testing.assert_allclose(BlockedImage(layout)(PIXELS), portable(shape), atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    count=st.integers(1, 5),
+    height=st.integers(33, 160),
+    width=st.integers(33, 160),
+    threads=st.sampled_from([None, 1, 2, 3]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_batch_of_any_size_on_any_number_of_threads(
+    exported, count, height, width, threads, seed
+):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((count, 3, height, width), dtype=np.float32)
+    (layout,) = layouts(exported)
+    got = BlockedImage(layout, threads)(x)
+    np.testing.assert_allclose(got, portable(exported, x), atol=1e-5)
+
+
+def test_no_gate_leaves_the_layout(layout):
+    operators = [node.op_type for node in onnx.load(layout / "image.onnx").graph.node]
+    assert "Mul" not in operators
+    assert "ReorderInput" not in operators
+
+
+def test_the_next_start_needs_nothing_but_the_layout(checkpoint, folder, layout):
+    expected = portable(folder)
+    (folder / "image.onnx").unlink()
+    code = (
+        "import sys, numpy, align_zoo\n"
+        "encoder = align_zoo.load_encoder(sys.argv[1], runtime='onnx')\n"
+        "numpy.save(sys.argv[3], encoder.embed_pixels(numpy.load(sys.argv[2])))\n"
+        "assert not {'onnx', 'onnx_ir', 'torch'} & set(sys.modules)"
+    )
+    given, answered = folder / "pixels.npy", folder / "answers.npy"
+    np.save(given, PIXELS)
+    subprocess.run([sys.executable, "-c", code, checkpoint, given, answered], check=True)
+    np.testing.assert_allclose(np.load(answered), expected, atol=1e-5)
+
+
+def tamper(layout: Path) -> None:
+    known = json.loads((layout / "check.json").read_text())
+    known["embedding"][0] = known["embedding"][0][::-1]
+    (layout / "check.json").write_text(json.dumps(known))
+
+
+def flip_a_bit(layout: Path) -> None:
+    content = bytearray((layout / "image.weights").read_bytes())
+    content[len(content) // 2] ^= 1
+    (layout / "image.weights").write_bytes(content)
+
+
+DAMAGES = {
+    "one bit of the weights": flip_a_bit,
+    "no weights": lambda layout: (layout / "image.weights").unlink(),
+    "another graph": lambda layout: (layout / "image.onnx").write_bytes(b"rubbish"),
+    "no check": lambda layout: (layout / "check.json").unlink(),
+    "half a check": lambda layout: (layout / "check.json").write_text('{"channels": 3}'),
+    "for a processor that answers otherwise": tamper,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_one_that_is_no_good_is_made_again(checkpoint, folder, layout, damage):
+    damage(layout)
+    with pytest.raises(align_zoo.CheckpointError, match=layout.name):
+        BlockedImage(layout)
+    np.testing.assert_allclose(embedded(checkpoint), portable(folder), atol=1e-5)
+    assert layouts(folder) == [layout]
+    BlockedImage(layout)
+
+
+def test_of_another_onnxruntime_is_left_alone(checkpoint, folder, layout):
+    version = onnxruntime.__version__
+    other = layout.rename(layout.with_name(layout.name.replace(version, "1.2.3")))
+    embedded(checkpoint)
+    assert other.exists()
+    assert layouts(folder) == [layout]
+
+
+def test_of_another_processor_is_left_alone(checkpoint, folder, layout):
+    other = layout.with_name(layout.name + "0")
+    shutil.copytree(layout, other)
+    tamper(other)
+    shutil.rmtree(layout)
+    np.testing.assert_allclose(embedded(checkpoint), portable(folder), atol=1e-5)
+    assert layouts(folder) == [layout, other]
+
+
+def test_where_there_is_none_for_the_processor_it_runs_as_exported(
+    checkpoint, without_layout, monkeypatch, caplog
+):
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
+    assert layouts(without_layout) == []
+    assert "no layout in blocks is known for riscv64" in caplog.text
+
+
+def test_where_it_answers_otherwise_it_runs_as_exported(
+    checkpoint, without_layout, monkeypatch, caplog
+):
+    monkeypatch.setattr("align_zoo.runtime.blocking.TOLERANCE", -1.0)
+    np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
+    assert [each.name for each in without_layout.iterdir() if each.is_dir()] == []
+    assert "embeddings are off by" in caplog.text
+
+
+def test_where_it_cannot_be_written_it_runs_as_exported(
+    checkpoint, without_layout, monkeypatch, caplog
+):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("align_zoo.runtime.blocking.tempfile.mkdtemp", refuse)
+    np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
+    assert f"{without_layout} cannot be written" in caplog.text
