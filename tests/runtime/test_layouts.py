@@ -91,10 +91,11 @@ def test_any_batch_of_any_size_on_any_number_of_threads(
     np.testing.assert_allclose(got, portable(exported, x), atol=1e-5)
 
 
-def test_no_gate_leaves_the_layout(layout):
+def test_no_gate_leaves_the_layout_and_no_residual_is_a_sum_of_its_own(layout):
     operators = [node.op_type for node in onnx.load(layout / "image.onnx").graph.node]
     assert "Mul" not in operators
     assert "ReorderInput" not in operators
+    assert "Add" not in operators
 
 
 def test_the_next_start_needs_nothing_but_the_layout(checkpoint, folder, layout):
