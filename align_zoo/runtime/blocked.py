@@ -29,6 +29,7 @@ __all__ = [
     "known_picture",
     "layout_folder",
     "layouts",
+    "pictures_at_once",
     "write_check",
 ]
 
@@ -36,6 +37,8 @@ GRAPH, WEIGHTS, _CHECK = "image.onnx", "image.weights", "check.json"
 
 TOLERANCE = 1e-5
 """The greatest difference of unit embeddings between the laid out graph and the portable one."""
+
+_MOST_AT_ONCE = 4  # each takes 100 MB of activations
 
 
 def layout_folder(export: Path, block: int | str) -> Path:
@@ -53,11 +56,16 @@ def known_picture(channels: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((1, channels, 65, 75), dtype=np.float32)
 
 
+def pictures_at_once(threads: int) -> int:
+    """How many pictures are computed side by side on so many threads."""
+    return min(threads, _MOST_AT_ONCE)
+
+
 class BlockedImage:
     """Pixels [N, C, H, W] to unit embeddings [N, D].
 
-    One picture is computed by all threads together. Of several each has a thread of its own,
-    which is faster: nobody waits for the others after every operator.
+    One picture is computed by all threads together. ``pictures_at_once`` share them out, which is
+    faster: nobody waits for all the others after every operator.
 
     Args:
         folder: the layout's.
@@ -70,9 +78,10 @@ class BlockedImage:
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         known = _read_check(folder)
         threads, graph = threads or cores(), folder / GRAPH
+        count = pictures_at_once(threads)
         self._together = open_session(graph, threads, optimize=False)
-        self._apart = open_session(graph, 1, optimize=False) if threads > 1 else self._together
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tower")
+        self._apart = [open_session(graph, threads // count, optimize=False) for _ in range(count)]
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="tower")
         try:
             off = np.abs(self(known_picture(known["channels"])) - known["embedding"]).max()
         except Exception as error:  # onnxruntime has a class of its own for each failure
@@ -84,11 +93,14 @@ class BlockedImage:
             )
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Any batch of one picture size; fastest with as many as there are threads."""
-        if len(pixels) == 1:
-            return unit(_run(self._together, pixels))
-        each = np.split(pixels, len(pixels))
-        return unit(np.concatenate([*self._pool.map(lambda one: _run(self._apart, one), each)]))
+        """Any batch of one picture size; fastest with multiples of ``pictures_at_once``."""
+        ones = np.split(pixels, len(pixels))
+        rows: list[np.ndarray] = []
+        while len(ones) >= len(self._apart) > 1:
+            some, ones = ones[: len(self._apart)], ones[len(self._apart) :]
+            rows += self._pool.map(_run, self._apart, some)
+        rows += [_run(self._together, one) for one in ones]
+        return unit(np.concatenate(rows))
 
 
 def write_check(folder: Path, channels: int, embedding: np.ndarray) -> None:

@@ -34,10 +34,13 @@ __all__ = ["lay_out"]
 
 _NCHWC = "com.microsoft.nchwc"
 """The domain of ONNX Runtime's operators in that layout."""
+_DRAFT = ".draft-"
 
 
 def lay_out(image: Path, channels: int) -> Path:
     """Write the portable graph ``image``, laid out for this processor, beside it.
+
+    One process at a time may do so.
 
     Args:
         image: the exported graph.
@@ -54,7 +57,9 @@ def lay_out(image: Path, channels: int) -> Path:
         raise CheckpointError(f"no layout in blocks is known for {platform.machine()}")
     export, block = image.parent, _block()
     try:
-        draft = Path(tempfile.mkdtemp(dir=export, prefix=".draft-"))
+        for left in export.glob(f"{_DRAFT}*"):  # by a process that was killed over it
+            shutil.rmtree(left)
+        draft = Path(tempfile.mkdtemp(dir=export, prefix=_DRAFT))
         try:
             model = _optimized(image, draft)
             _gate_by_convolutions(model, block)

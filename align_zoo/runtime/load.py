@@ -111,6 +111,7 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
                 "runtime='torch'"
             )
         return _torch(checkpoint, "cpu", "float32", threads, "onnxruntime is not installed")
+    from align_zoo.runtime.blocked import pictures_at_once
     from align_zoo.runtime.onnx_image import open_image
     from align_zoo.runtime.onnx_towers import TOKENS_A_CALL, OnnxText
 
@@ -141,7 +142,7 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
         ),
         temperature=manifest.temperature,
         fingerprint=manifest.fingerprint,
-        images_at_once=threads or cores(),
+        images_at_once=pictures_at_once(threads or cores()),
         num_channels=manifest.num_channels,
         runtime="onnx",
         reason=reason,

@@ -75,10 +75,10 @@ def test_of_every_shape(shape):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    count=st.integers(1, 5),
+    count=st.integers(1, 9),
     height=st.integers(33, 160),
     width=st.integers(33, 160),
-    threads=st.sampled_from([None, 1, 2, 3]),
+    threads=st.sampled_from([None, 1, 2, 3, 8]),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_any_batch_of_any_size_on_any_number_of_threads(
@@ -178,6 +178,15 @@ def test_where_it_answers_otherwise_it_runs_as_exported(
     np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
     assert [each.name for each in without_layout.iterdir() if each.is_dir()] == []
     assert "embeddings are off by" in caplog.text
+
+
+def test_what_a_killed_process_left_is_removed(checkpoint, without_layout):
+    left = without_layout / ".draft-killed"
+    left.mkdir()
+    (left / "one.onnx").write_bytes(b"half")
+    embedded(checkpoint)
+    assert not left.exists()
+    assert len(layouts(without_layout)) == 1
 
 
 def test_where_it_cannot_be_written_it_runs_as_exported(
