@@ -12,6 +12,8 @@ __all__ = ["Retries"]
 
 _FIRST = 0.1
 _LONGEST = 2.0
+_SHORTEST = 0.1
+"""A try has so long at least: one that the deadline cuts off would hide the refusals before it."""
 
 
 class Retries:
@@ -32,7 +34,7 @@ class Retries:
         self._died = False
 
     def pause(self, again: Again, *, another: bool, answered_before: bool) -> Optional[float]:
-        """Seconds until the next try, within the deadline; None if there is to be none.
+        """Seconds until the next try, 0.1 s before the deadline; None if there is to be none.
 
         Half to whole of 0.1 s, of 0.2 s, and so on, up to 2 s; none before another server is
         asked.
@@ -55,4 +57,4 @@ class Retries:
         longest = min(_LONGEST, _FIRST * 2 ** min(self._rounds, 10))
         self._rounds += 1
         seconds = longest * (1 + self._jitter()) / 2
-        return seconds if seconds < self._call.deadline.left() else None
+        return seconds if seconds + _SHORTEST < self._call.deadline.left() else None

@@ -186,7 +186,7 @@ def test_pauses_grow_within_their_bounds_and_stay_before_the_deadline(agains, ji
     for i, pause in enumerate(slept):
         longest = min(2.0, 0.1 * 2**i)
         assert longest / 2 <= pause <= longest * (1 + 1e-9)
-        assert pause < timeout
+        assert pause + 0.1 < timeout, "a try that has no time would hide the refusals before it"
     assert slept == sorted(slept)
 
 
