@@ -50,8 +50,8 @@ def lay_out(image: Path, channels: int) -> Path:
         The new folder, which appears whole or not at all.
 
     Raises:
-        CheckpointError: ONNX Runtime has no such layout here or its graph is not what is known,
-            the answers differ, or the folder cannot be written.
+        CheckpointError: ONNX Runtime has no such layout here, the answers differ, or the folder
+            cannot be written.
     """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         raise CheckpointError(f"no layout in blocks is known for {platform.machine()}")
@@ -67,7 +67,7 @@ def lay_out(image: Path, channels: int) -> Path:
             _compare(image, draft, channels)
             draft.chmod(0o755)  # mkdtemp's folders are the owner's alone
             folder = layout_folder(export, block)
-            if folder.exists():  # damaged, or another process was faster
+            if folder.exists():  # damaged
                 shutil.rmtree(folder)
             return draft.rename(folder)
         finally:

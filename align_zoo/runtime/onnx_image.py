@@ -42,7 +42,7 @@ def open_image(
         with FileLock(folder.with_suffix(".lock")):
             # Another process may have made it while this one waited.
             return _laid_out(folder, threads) or _lay_out(folder, channels, threads)
-    except (CheckpointError, OSError) as error:
+    except Exception as error:  # whatever hinders an optimization must not hinder the service
         _log.warning("the image tower runs as exported, more slowly: %s", error)
     tower = OnnxImage(folder / IMAGE, threads)
     # A batch gains nothing on a CPU, and each further picture takes 100 MB of activations.

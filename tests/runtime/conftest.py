@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checkpoints import lively_model, save_checkpoint, small_config
+from checkpoints import FEW_BLOCKS, lively_model, save_checkpoint, small_config
 
 import align_zoo
 from align_zoo.checkpoint import open_checkpoint
@@ -17,16 +17,7 @@ from align_zoo.runtime.cache import export_folder
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     """A small ALIGN folder with lively weights."""
-    shape = {  # few blocks, which export fast
-        "depth_coefficient": 0.5,
-        "in_channels": [32, 16, 24],
-        "out_channels": [16, 24, 320],
-        "kernel_sizes": [3, 5, 3],
-        "strides": [1, 2, 2],
-        "num_block_repeats": [1, 2, 3],
-        "expand_ratios": [1, 6, 4],
-        "depthwise_padding": [1],
-    }
+    shape = {**FEW_BLOCKS, "depth_coefficient": 0.5, "num_block_repeats": [1, 2, 3]}
     config = small_config(shape, {"hidden_act": "relu"})
     return save_checkpoint(lively_model(config, seed=21), tmp_path_factory.mktemp("runtime"))
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from checkpoints import lively_model, save_checkpoint, small_config
+from checkpoints import FEW_BLOCKS, lively_model, save_checkpoint, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,15 +41,6 @@ def layout(checkpoint, folder) -> Path:
     return made
 
 
-FEW_BLOCKS = {
-    "in_channels": [32, 16, 24],
-    "out_channels": [16, 24, 320],
-    "kernel_sizes": [3, 5, 3],
-    "strides": [1, 2, 2],
-    "num_block_repeats": [1, 1, 1],
-    "expand_ratios": [1, 6, 4],
-    "depthwise_padding": [1],
-}
 SHAPES = {
     "other activations": {"hidden_act": "gelu_new"},
     "widths that fill no block": {
@@ -178,6 +169,26 @@ def test_where_it_answers_otherwise_it_runs_as_exported(
     np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
     assert [each.name for each in without_layout.iterdir() if each.is_dir()] == []
     assert "embeddings are off by" in caplog.text
+
+
+def test_where_onnxruntime_breaks_over_it_it_runs_as_exported(
+    checkpoint, without_layout, monkeypatch, caplog
+):
+    def unknown(*args, **kwargs):
+        raise RuntimeError("ReorderInput is not a registered operator")
+
+    monkeypatch.setattr("align_zoo.runtime.blocking._block", unknown)
+    np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
+    assert "ReorderInput is not a registered operator" in caplog.text
+
+
+def test_where_the_exporters_packages_are_missing_it_runs_as_exported(
+    checkpoint, without_layout, monkeypatch, caplog
+):
+    monkeypatch.delitem(sys.modules, "align_zoo.runtime.blocking", raising=False)
+    monkeypatch.setitem(sys.modules, "onnx_ir", None)
+    np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
+    assert "onnx_ir" in caplog.text
 
 
 def test_what_a_killed_process_left_is_removed(checkpoint, without_layout):
