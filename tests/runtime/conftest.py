@@ -12,6 +12,7 @@ import align_zoo
 from align_zoo.checkpoint import open_checkpoint
 from align_zoo.runtime.blocked import layouts
 from align_zoo.runtime.cache import export_folder
+from align_zoo.runtime.load import export_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,7 @@ def encoder(request, checkpoint) -> align_zoo.Encoder:
 @pytest.fixture(scope="session")
 def exported(checkpoint) -> Path:
     """The checkpoint's export, which no test may change."""
-    return align_zoo.runtime.load.export_checkpoint(checkpoint)
+    return export_checkpoint(checkpoint)
 
 
 @pytest.fixture
