@@ -63,9 +63,7 @@ def kind(event: dict[str, Any]) -> tuple[str, float]:
         what = "pointwise convolution" if weight[2:] == (1, 1) else "stem convolution"
         return what, flop / 1e9
     if name in ("MatMul", "Gemm", "FusedMatMul"):
-        flop = 2 * math.prod(out) * shapes[0][-1]
-        inner = len(shapes[0]) == 4  # [N, heads, L, ...]
-        return ("attention's products" if inner else "linear layers"), flop / 1e9
+        return "linear layers", 2 * math.prod(out) * shapes[0][-1] / 1e9
     return name, 0.0
 
 

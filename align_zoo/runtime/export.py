@@ -12,7 +12,6 @@ import onnx
 import onnx_ir as ir
 import torch
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
-from onnxscript.rewriter.ort_fusions import optimize_for_ort
 from torch.export import Dim
 
 from align_zoo.checkpoint import Checkpoint
@@ -21,6 +20,7 @@ from align_zoo.factory import create_align
 from align_zoo.model import Align
 from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER, Manifest
 from align_zoo.runtime.onnx_towers import OnnxImage, OnnxText
+from align_zoo.runtime.text_graph import text_graph
 from align_zoo.tokenizer import AlignTokenizer
 
 __all__ = ["TOLERANCE", "export"]
@@ -73,8 +73,18 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
 def _write_image(model: Align, size: tuple[int, int], path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randn(2, model.image.in_chans, *size, generator=generator)
-    axes = {0: Dim("batch", min=1, max=_BATCH)}
-    program = _export(model.image, {"pixels": pixels}, {"x": axes})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of axis names that the exporter unites
+        program = torch.onnx.export(
+            model.image,
+            (pixels,),
+            input_names=["pixels"],
+            output_names=["embeds"],
+            dynamic_shapes={"x": {0: Dim("batch", min=1, max=_BATCH)}},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # so it is with dynamo=True
     # Convolutions and means know no size; with sizes as symbols the same graph takes twice as long.
     onnx.save(_of_any_size(program), path)
     tower = OnnxImage(path)
@@ -94,45 +104,13 @@ def _write_text(model: Align, tokenizer: AlignTokenizer, path: Path) -> None:
         mask[0, length // 2 + 1 :] = 0
         return ids, mask
 
-    ids, mask = some(2, 6)
-    axes = {
-        0: Dim("batch", min=1, max=_BATCH),
-        1: Dim("length", min=1, max=model.text.config.max_position_embeddings),
-    }
-    program = _export(
-        model.text,
-        {"input_ids": ids, "attention_mask": mask},
-        {"input_ids": axes, "attention_mask": axes},
-    )
-    # Attention as one operator, and what lies between the products merged.
-    fused, _ = optimize_for_ort(program.model)
-    ir.save(fused, path)
+    ir.save(text_graph(model.text), path)
     tower = OnnxText(path)
     for rows, length in ((1, tokenizer.max_length), (3, 7), (1, 2)):
         ids, mask = some(rows, length)
         with torch.inference_mode():
             expected = model.encode_text({"input_ids": ids, "attention_mask": mask}, normalize=True)
         _compare(tower(ids.numpy(), mask.numpy()), expected, path)
-
-
-def _export(
-    tower: torch.nn.Module,
-    inputs: dict[str, torch.Tensor],
-    axes: dict[str, dict[int, Dim]],
-) -> torch.onnx.ONNXProgram:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of axis names that the exporter unites
-        program = torch.onnx.export(
-            tower,
-            tuple(inputs.values()),
-            input_names=list(inputs),
-            output_names=["embeds"],
-            dynamic_shapes=axes,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None  # so it is with dynamo=True
-    return program
 
 
 def _of_any_size(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:

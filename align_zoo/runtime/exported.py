@@ -23,7 +23,7 @@ __all__ = [
     "open_exported",
 ]
 
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 """Raised when an older export must not be used any more."""
 
 MANIFEST, IMAGE, TEXT, TOKENIZER = "export.json", "image.onnx", "text.onnx", "tokenizer.json"

@@ -8,13 +8,15 @@ from itertools import groupby
 __all__ = ["cheapest_chunks"]
 
 
-def cheapest_chunks(lengths: Sequence[int], *, at_once: int, tokens_a_call: int) -> list[list[int]]:
+def cheapest_chunks(
+    lengths: Sequence[int], *, at_once: int, padding_a_call: int
+) -> list[list[int]]:
     """Indices of texts, by rising length, in the chunks that take the least time in all.
 
     Args:
         lengths: tokens of each text.
         at_once: texts in a chunk, at most.
-        tokens_a_call: a chunk costs its tokens with the padding, and as much as so many more.
+        padding_a_call: a call of its own costs as much as so many tokens of padding.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     ends = [0]  # of each length among the ordered
@@ -28,7 +30,7 @@ def cheapest_chunks(lengths: Sequence[int], *, at_once: int, tokens_a_call: int)
         for first in range(last):
             count = ends[last] - ends[first]
             calls = -(-count // at_once)
-            ways.append((costs[first] + calls * tokens_a_call + count * longest, first))
+            ways.append((costs[first] + calls * padding_a_call + count * longest, first))
         cost, begin = min(ways)
         costs.append(cost)
         begins.append(begin)

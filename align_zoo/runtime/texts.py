@@ -21,16 +21,16 @@ class TextBatcher:
         tokenizer: the checkpoint's; it is changed to cut and not to pad.
         max_length: tokens of a text, at most.
         pad_token_id: what shorter texts are filled up with.
-        tokens_a_call: what a call of the tower costs besides its tokens, as so many more.
+        padding_a_call: a call of the tower costs as much as so many tokens of padding.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, max_length: int, pad_token_id: int, *, tokens_a_call: int
+        self, tokenizer: Tokenizer, max_length: int, pad_token_id: int, *, padding_a_call: int
     ) -> None:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
         self._tokenizer, self._pad = tokenizer, pad_token_id
-        self._tokens_a_call = tokens_a_call
+        self._padding_a_call = padding_a_call
 
     def embed(
         self, texts: Sequence[str], tower: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -40,7 +40,7 @@ class TextBatcher:
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(unique)]
         rows: dict[str, np.ndarray] = {}
         for chunk in cheapest_chunks(
-            [*map(len, tokens)], at_once=_AT_ONCE, tokens_a_call=self._tokens_a_call
+            [*map(len, tokens)], at_once=_AT_ONCE, padding_a_call=self._padding_a_call
         ):
             embeds = tower(*self._pad_to_longest([tokens[i] for i in chunk]))
             rows.update(zip((unique[i] for i in chunk), embeds, strict=True))

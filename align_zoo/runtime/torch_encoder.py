@@ -20,7 +20,7 @@ __all__ = ["TorchEncoder", "torch_encoder"]
 # On a GPU a batch is what fills it; on a CPU batching gains nothing.
 _IMAGES_AT_ONCE = {"cpu": 4, "cuda": 64}
 # Of align-base: 65 ms a call and 1.4 ms a token on two cores. On a GPU launching is most of it.
-_TOKENS_A_CALL = {"cpu": 45, "cuda": 1024}
+_PADDING_A_CALL = {"cpu": 45, "cuda": 1024}
 # What is captured: on a CPU launching costs nothing, so nothing.
 _SIZES: dict[str, tuple[int, ...]] = {"cpu": (), "cuda": (1, 4, 16, 64)}
 _LENGTHS = (8, 16, 32, 64)
@@ -82,7 +82,7 @@ def torch_encoder(
             Tokenizer.from_str(fast),
             longest,
             tokenizer.hf.pad_token_id,
-            tokens_a_call=_TOKENS_A_CALL[kind],
+            padding_a_call=_PADDING_A_CALL[kind],
         ),
         temperature=model.temperature.item(),
         fingerprint=checkpoint.fingerprint,

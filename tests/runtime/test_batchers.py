@@ -24,7 +24,7 @@ def batcher(max_length: int = 64) -> TextBatcher:
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 202), ("[CLS]", 201))
-    return TextBatcher(tokenizer, max_length, pad_token_id=0, tokens_a_call=8)
+    return TextBatcher(tokenizer, max_length, pad_token_id=0, padding_a_call=8)
 
 
 class Tower:
@@ -65,7 +65,7 @@ def test_one_long_text_is_not_padded_to_by_short_ones():
 
 @given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=10), call=st.integers(0, 40))
 def test_no_other_way_to_put_texts_together_costs_less(lengths, call):
-    chunks = cheapest_chunks(lengths, at_once=64, tokens_a_call=call)
+    chunks = cheapest_chunks(lengths, at_once=64, padding_a_call=call)
     assert sorted(chain(*chunks)) == list(range(len(lengths)))
     ordered = sorted(lengths)
 
@@ -80,7 +80,7 @@ def test_no_other_way_to_put_texts_together_costs_less(lengths, call):
 
 @given(lengths=lengths, at_once=st.integers(1, 64))
 def test_no_chunk_is_larger_than_the_tower_may_have(lengths, at_once):
-    chunks = cheapest_chunks(lengths, at_once=at_once, tokens_a_call=8)
+    chunks = cheapest_chunks(lengths, at_once=at_once, padding_a_call=8)
     assert sorted(chain(*chunks)) == list(range(len(lengths)))
     assert all(len(chunk) <= at_once for chunk in chunks)
 

@@ -1,0 +1,98 @@
+"""The exported text tower: PyTorch's answers, and no work for what nobody reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+import pytest
+import torch
+from checkpoints import SMALL_TEXT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from align_zoo.config import TextConfig
+from align_zoo.runtime.text_graph import text_graph
+from align_zoo.text_tower import AlignText
+
+ACTIVATIONS = ["gelu", "gelu_new", "gelu_pytorch_tanh", "mish", "relu", "relu6", "sigmoid"]
+ACTIVATIONS += ["silu", "swish", "tanh"]
+
+
+def lively(**changes) -> AlignText:
+    """A text tower whose weights are far from what they are initialised to."""
+    torch.manual_seed(0)
+    tower = AlignText(config=TextConfig(**{**SMALL_TEXT, **changes}), num_classes=24).eval()
+    with torch.no_grad():
+        for weight in tower.parameters():
+            weight.add_(torch.randn_like(weight) * 0.3)
+    return tower
+
+
+def session_of(model: ir.Model) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString())
+
+
+def padded(lengths: list[int], vocab: int, seed: int = 0) -> dict[str, np.ndarray]:
+    ids = np.random.default_rng(seed).integers(0, vocab, (len(lengths), max(lengths)))
+    mask = (np.arange(ids.shape[1]) < np.array(lengths)[:, None]).astype(np.int64)
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def reference(tower: AlignText, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    with torch.inference_mode():
+        return tower(*map(torch.from_numpy, inputs.values())).numpy()
+
+
+SHAPES = {
+    "as align_tiny's": {},
+    "one layer": {"num_hidden_layers": 1},
+    "no layer": {"num_hidden_layers": 0},
+    "one head": {"num_attention_heads": 1},
+    "one token type, another epsilon": {"type_vocab_size": 1, "layer_norm_eps": 1e-3},
+    **{f"activation {name}": {"hidden_act": name} for name in ACTIVATIONS},
+}
+
+
+@pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES.keys())
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_it_answers_as_pytorch_does_whatever_lengths_come_together(changes, data):
+    tower, session = _made(changes)
+    longest = st.integers(1, tower.config.max_position_embeddings)
+    lengths = data.draw(st.lists(longest, min_size=1, max_size=9))
+    inputs = padded(lengths, tower.config.vocab_size, data.draw(st.integers(0, 100)))
+    expected = reference(tower, inputs)
+    (got,) = session.run(None, inputs)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+_kept: dict[str, tuple[AlignText, onnxruntime.InferenceSession]] = {}
+
+
+def _made(changes):
+    if (key := str(changes)) not in _kept:
+        tower = lively(**changes)
+        _kept[key] = tower, session_of(text_graph(tower))
+    return _kept[key]
+
+
+def test_what_stands_in_the_padding_does_not_matter():
+    tower, session = _made({})
+    inputs = padded([3, 9, 1, 6], tower.config.vocab_size)
+    (expected,) = session.run(None, inputs)
+    inputs["input_ids"][inputs["attention_mask"] == 0] = 10**9  # not even in the vocabulary
+    np.testing.assert_array_equal(session.run(None, inputs)[0], expected)
+
+
+def test_padding_is_not_computed_and_of_the_last_layer_only_the_first_tokens():
+    tower = lively(num_hidden_layers=3)
+    model = text_graph(tower)
+    for node in model.graph:
+        if node.op_type == "Gelu":
+            (wide,) = node.outputs
+            wide.dtype = ir.DataType.FLOAT
+            model.graph.outputs.append(wide)
+    _, *wide = session_of(model).run(None, padded([3, 9, 1, 6], tower.config.vocab_size))
+    size = tower.config.intermediate_size
+    assert [each.shape for each in wide] == [(19, size), (19, size), (4, size)]
