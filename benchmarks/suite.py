@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from align_client import AlignClient
+from align_zoo.runtime.allocator import with_huge_pages
 from benchmarks.inputs import photos, write_photos
 from benchmarks.peers import PeerUnavailable, infinity, triton_transformers
 from benchmarks.peers.worker import Worker
@@ -90,7 +92,12 @@ def serving_itself(folder: Path, _: int, rounds: int) -> list[Row]:
     ):
         with Worker("transformers", folder) as theirs:
             memory = memory_row(folder, process.pid, url, theirs)
-        with Worker("align_zoo", folder) as ours, AlignClient(url, timeout=_PATIENCE) as client:
+        # Huge pages as the server's models have them: the towers shall be the same.
+        env = with_huge_pages(os.environ)
+        with (
+            Worker("align_zoo", folder, env=env) as ours,
+            AlignClient(url, timeout=_PATIENCE) as client,
+        ):
             return [memory, *bare_rows(client, ours, folder, rounds=rounds)]
 
 

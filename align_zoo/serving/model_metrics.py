@@ -5,15 +5,19 @@ Imported only inside Triton's Python backend, which brings ``triton_python_backe
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
 import triton_python_backend_utils as pb_utils
 
 from align_zoo.errors import InvalidInput
 
 __all__ = ["ModelMetrics"]
+
+_LAST_WORDS_SECONDS = 1.0
 
 _BATCHES = [1, 2, 4, 8, 16, 32, 64]
 _COUNTS = {
@@ -22,8 +26,17 @@ _COUNTS = {
 }
 
 
+class _Batch(NamedTuple):
+    items: int
+    failures: Counter[str]
+    counts: dict[str, int]
+
+
 class ModelMetrics:
     """Counts the batches of one model.
+
+    Triton is told by a thread: its process answers each word, half a millisecond in which the
+    callers of the batch would wait.
 
     Args:
         model: its name.
@@ -49,19 +62,38 @@ class ModelMetrics:
         self._failures = {reason: self._failure(reason) for reason in reasons}
         self._counts = {name: self._families[name].Metric(labels={}) for name in counts}
         self._counted = dict(counts)
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._teller = threading.Thread(target=self._tell_all, name="metrics", daemon=True)
+        self._teller.start()
 
     def add(self, answers: Sequence[object], counts: Mapping[str, int]) -> None:
         """Add a batch: the answer to each item, and the service's counts after it."""
-        self._batch.observe(len(answers))
         failures = Counter(each.reason for each in answers if isinstance(each, InvalidInput))
-        for reason, count in failures.items():
+        self._batches.put(_Batch(len(answers), failures, dict(counts)))
+
+    def close(self) -> None:
+        """Tell what has been added; nothing may be added afterwards."""
+        self._batches.put(None)
+        self._teller.join(_LAST_WORDS_SECONDS)
+
+    def _tell_all(self) -> None:
+        while batch := self._batches.get():
+            try:
+                self._tell(batch)
+            # The border of the thread: a metric that cannot be told is no reason to tell no other.
+            except Exception as error:
+                pb_utils.Logger.log_error(f"metrics cannot be told ({type(error).__name__})")
+
+    def _tell(self, batch: _Batch) -> None:
+        self._batch.observe(batch.items)
+        for reason, count in batch.failures.items():
             if reason not in self._failures:
                 self._failures[reason] = self._failure(reason)
             self._failures[reason].increment(count)
-        for name, count in counts.items():
+        for name, count in batch.counts.items():
             if grown := count - self._counted[name]:
                 self._counts[name].increment(grown)
-        self._counted = dict(counts)
+        self._counted = batch.counts
 
     def _failure(self, reason: str) -> Any:
         return self._families["failure"].Metric(labels={"reason": reason})

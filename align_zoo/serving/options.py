@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from align_zoo.errors import AlignZooError
+from align_zoo.runtime.allocator import with_huge_pages
 from align_zoo.serving.backend import backend_folder, python_environment
 from align_zoo.serving.settings import DEFAULT_MODEL
 from align_zoo.serving.tritonserver import TritonServer
@@ -115,7 +116,7 @@ def environment(
     Raises:
         AlignZooError: this Python cannot be served.
     """
-    changed = python_environment(env) if server.wheel else dict(env)
+    changed = with_huge_pages(python_environment(env) if server.wheel else env)
     changed["ALIGN_ZOO_MODEL"] = options.model
     # Empty: a revision in our own environment belongs to another model.
     changed["ALIGN_ZOO_REVISION"] = options.revision or ""

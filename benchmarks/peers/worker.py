@@ -41,6 +41,7 @@ class Worker:
         kind: transformers' AlignModel and pipeline, or our encoder without a server.
         folder: a checkpoint in Hugging Face's ALIGN format.
         python: what runs it; transformers' own environment, or this Python for ours.
+        env: its process's; ``as_installed`` of it.
 
     Raises:
         WorkerError: it cannot load the folder, or later, cannot answer.
@@ -52,6 +53,8 @@ class Worker:
         kind: Literal["transformers", "align_zoo"],
         folder: Path,
         python: Path | None = None,
+        *,
+        env: Mapping[str, str] = os.environ,
     ) -> None:
         self.name = kind
         own = environment("transformers") if kind == "transformers" else Path(sys.executable)
@@ -62,7 +65,7 @@ class Worker:
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [python or own, _CHILDREN / f"{kind}_child.py", folder.absolute(), self._files],
-                env=as_installed(),
+                env=as_installed(env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
