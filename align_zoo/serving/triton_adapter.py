@@ -63,6 +63,7 @@ class TritonAdapter:
         counts = self._service.counts
         self._metrics = ModelMetrics(args["model_name"], self._service.reasons, counts)
         self._ended = 0.0
+        self._repeated: dict[int, dict[str, np.ndarray]] = {}
         spare_what_stays()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -113,13 +114,17 @@ class TritonAdapter:
     def _response(self, answer: np.ndarray | InvalidInput) -> Any:
         if isinstance(answer, InvalidInput):
             return _error(str(answer), pb_utils.TritonError.INVALID_ARG)
-        outputs = {
-            "EMBEDDING": answer,
-            **{name: np.tile(v, (len(answer), 1)) for name, v in self._service.constants.items()},
-        }
+        outputs = {"EMBEDDING": answer, **self._constants(len(answer))}
         return pb_utils.InferenceResponse(
             output_tensors=[pb_utils.Tensor(name, array) for name, array in outputs.items()]
         )
+
+    def _constants(self, count: int) -> dict[str, np.ndarray]:
+        """What is the same for every item, of so many."""
+        if count not in self._repeated:
+            constants = self._service.constants.items()
+            self._repeated[count] = {name: np.tile(v, (count, 1)) for name, v in constants}
+        return self._repeated[count]
 
 
 def _service(tower: str, args: Mapping[str, str]) -> Service:

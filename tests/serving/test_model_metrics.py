@@ -1,4 +1,4 @@
-"""What the models' processes count, at the real server's /metrics."""
+"""What the models' processes count, at the real server's /metrics, soon after the answer."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ from urllib.request import urlopen
 import pytest
 from calls import ask, ask_at_once
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import wait_until
 
 from align_zoo.serving.image_service import ImageService
 from align_zoo.serving.text_service import TextService
@@ -49,10 +50,11 @@ def test_every_reason_is_there_before_it_is_met(metrics):
 
 def test_a_batch_is_counted_with_its_items(triton, grown, pictures):
     ask(triton, "align_image", pictures[:5])
-    assert grown() == {
+    batch = {
         ("align_zoo_batch_items_count", "align_image"): 1,
         ("align_zoo_batch_items_sum", "align_image"): 5,
     }
+    wait_until(lambda: grown() == batch)
 
 
 def test_a_batchs_size_has_its_bucket(triton, metrics, pictures):
@@ -65,15 +67,17 @@ def test_a_batchs_size_has_its_bucket(triton, metrics, pictures):
 
     before = buckets()
     ask(triton, "align_image", pictures[:3])
-    more = {bound: count - before[bound] for bound, count in buckets().items()}
-    assert {bound for bound, count in more.items() if count} == {"4", "8", "16", "32", "64", "+Inf"}
+
+    def more():
+        return {bound for bound, count in buckets().items() if count - before[bound]}
+
+    wait_until(lambda: more() == {"4", "8", "16", "32", "64", "+Inf"})
 
 
 def test_requests_that_share_a_batch_are_one_batch(triton, grown):
     ask_at_once(triton, "align_text", [[b"shared %d" % i] for i in range(40)])
-    counts = grown()
-    assert counts["align_zoo_batch_items_sum", "align_text"] == 40
-    assert counts["align_zoo_batch_items_count", "align_text"] <= 40
+    wait_until(lambda: grown().get(("align_zoo_batch_items_sum", "align_text")) == 40)
+    assert grown()["align_zoo_batch_items_count", "align_text"] <= 40
 
 
 def test_failures_are_counted_by_reason_each_item_of_a_request(triton, grown, pictures):
@@ -81,15 +85,25 @@ def test_failures_are_counted_by_reason_each_item_of_a_request(triton, grown, pi
     assert "item 0: the picture is empty" in str(error)
     (error,) = ask_at_once(triton, "align_text", [[b"\xff", b"a cat", b" "]])
     assert "item 0: the text is not UTF-8" in str(error)
-    failures = {key[1]: n for key, n in grown().items() if "decode_failures" in key[0]}
-    assert failures == {"empty": 2, "format": 2, "not_utf8": 1, "blank": 1}
+
+    def failures():
+        return {key[1]: n for key, n in grown().items() if "decode_failures" in key[0]}
+
+    wait_until(lambda: failures() == {"empty": 2, "format": 2, "not_utf8": 1, "blank": 1})
 
 
 def test_a_remembered_text_is_a_hit_and_a_new_one_a_miss(triton, grown):
     ask(triton, "align_text", [b"never asked for before", b"nor this one"])
     ask(triton, "align_text", [b"never asked for before"] * 3)
-    counts = {key[0]: value for key, value in grown().items() if "cache" in key[0]}
-    assert counts == {"align_zoo_text_cache_misses_total": 2, "align_zoo_text_cache_hits_total": 1}
+    expected = {
+        "align_zoo_text_cache_misses_total": 2,
+        "align_zoo_text_cache_hits_total": 1,
+    }
+
+    def counts():
+        return {key[0]: value for key, value in grown().items() if "cache" in key[0]}
+
+    wait_until(lambda: counts() == expected)
 
 
 def test_no_label_holds_what_a_caller_has_sent(triton, metrics):

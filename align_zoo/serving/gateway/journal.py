@@ -61,13 +61,16 @@ class Journal:
         self._unwritten: dict[tuple[str, str, str], int] = {}
 
     def answered(self, entry: Entry) -> None:
-        """It got what it asked for."""
-        now = time.perf_counter()
+        """It got what it asked for; counted when the answer is on its way."""
+        seconds = time.perf_counter() - entry.begin
+        asyncio.get_running_loop().call_soon(self._count, entry, seconds)
+
+    def _count(self, entry: Entry, seconds: float) -> None:
         metrics, model = self._metrics, entry.model
         metrics.requests.labels(model, "OK").inc()
         metrics.items.labels(model).inc(entry.items)
         metrics.request_items.labels(model).observe(entry.items)
-        metrics.request_seconds.labels(model).observe(now - entry.begin)
+        metrics.request_seconds.labels(model).observe(seconds)
         metrics.queue_seconds.labels(model).observe(entry.queue_seconds)
         if is_shown(logging.DEBUG):
             event("request", level=logging.DEBUG, **_fields(entry, "OK", None))
