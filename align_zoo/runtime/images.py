@@ -60,7 +60,7 @@ class ImageBatcher:
             map(self._pixels, items) if len(items) == 1 else self._pool.map(self._pixels, items)
         )
         for chunk in self._chunks(decoded):
-            rows = iter(tower(np.stack(sound)) if (sound := _sound(chunk)) else ())
+            rows = iter(tower(_batch(sound)) if (sound := _sound(chunk)) else ())
             answers += [each if isinstance(each, InvalidImage) else next(rows) for each in chunk]
         return answers
 
@@ -93,6 +93,11 @@ class ImageBatcher:
 
 def _sound(chunk: list[Answer]) -> list[np.ndarray]:
     return [each for each in chunk if isinstance(each, np.ndarray)]
+
+
+def _batch(pictures: list[np.ndarray]) -> np.ndarray:
+    """[N, 3, H, W]; of one picture without a copy."""
+    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
