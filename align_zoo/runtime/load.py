@@ -113,7 +113,7 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
         return _torch(checkpoint, "cpu", "float32", threads, "onnxruntime is not installed")
     from align_zoo.runtime.blocked import pictures_at_once
     from align_zoo.runtime.onnx_image import open_image
-    from align_zoo.runtime.onnx_towers import PADDING_A_CALL, OnnxText
+    from align_zoo.runtime.onnx_towers import PADDING_A_CALL, TEXTS_AT_ONCE, OnnxText
 
     folder = export_folder(checkpoint.fingerprint)
     make = partial(_export, checkpoint, folder)
@@ -138,7 +138,11 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
         load_text=load_text,
         transform=AlignTransform.from_dict(manifest.preprocessor, source=str(folder)),
         texts=TextBatcher(
-            tokenizer, manifest.max_length, manifest.pad_token_id, padding_a_call=PADDING_A_CALL
+            tokenizer,
+            manifest.max_length,
+            manifest.pad_token_id,
+            at_once=TEXTS_AT_ONCE,
+            padding_a_call=PADDING_A_CALL,
         ),
         temperature=manifest.temperature,
         fingerprint=manifest.fingerprint,

@@ -11,8 +11,6 @@ from align_zoo.runtime.lengths import cheapest_chunks
 
 __all__ = ["TextBatcher"]
 
-_AT_ONCE = 64
-
 
 class TextBatcher:
     """Embeds strings in chunks that are worth padding to one length.
@@ -21,16 +19,23 @@ class TextBatcher:
         tokenizer: the checkpoint's; it is changed to cut and not to pad.
         max_length: tokens of a text, at most.
         pad_token_id: what shorter texts are filled up with.
+        at_once: texts through the tower at a time.
         padding_a_call: a call of the tower costs as much as so many tokens of padding.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, max_length: int, pad_token_id: int, *, padding_a_call: int
+        self,
+        tokenizer: Tokenizer,
+        max_length: int,
+        pad_token_id: int,
+        *,
+        at_once: int,
+        padding_a_call: int,
     ) -> None:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
         self._tokenizer, self._pad = tokenizer, pad_token_id
-        self._padding_a_call = padding_a_call
+        self._at_once, self._padding_a_call = at_once, padding_a_call
 
     def embed(
         self, texts: Sequence[str], tower: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -39,9 +44,10 @@ class TextBatcher:
         unique = list(dict.fromkeys(texts))
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(unique)]
         rows: dict[str, np.ndarray] = {}
-        for chunk in cheapest_chunks(
-            [*map(len, tokens)], at_once=_AT_ONCE, padding_a_call=self._padding_a_call
-        ):
+        chunks = cheapest_chunks(
+            [*map(len, tokens)], at_once=self._at_once, padding_a_call=self._padding_a_call
+        )
+        for chunk in reversed(chunks):  # the largest first: the others fit into its memory
             embeds = tower(*self._pad_to_longest([tokens[i] for i in chunk]))
             rows.update(zip((unique[i] for i in chunk), embeds, strict=True))
         return np.stack([rows[text] for text in texts])

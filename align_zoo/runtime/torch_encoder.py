@@ -19,6 +19,7 @@ __all__ = ["TorchEncoder", "torch_encoder"]
 
 # On a GPU a batch is what fills it; on a CPU batching gains nothing.
 _IMAGES_AT_ONCE = {"cpu": 4, "cuda": 64}
+_TEXTS_AT_ONCE = 64
 # Of align-base: 65 ms a call and 1.4 ms a token on two cores. On a GPU launching is most of it.
 _PADDING_A_CALL = {"cpu": 45, "cuda": 1024}
 # What is captured: on a CPU launching costs nothing, so nothing.
@@ -82,6 +83,7 @@ def torch_encoder(
             Tokenizer.from_str(fast),
             longest,
             tokenizer.hf.pad_token_id,
+            at_once=_TEXTS_AT_ONCE,
             padding_a_call=_PADDING_A_CALL[kind],
         ),
         temperature=model.temperature.item(),

@@ -24,7 +24,7 @@ def batcher(max_length: int = 64) -> TextBatcher:
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 202), ("[CLS]", 201))
-    return TextBatcher(tokenizer, max_length, pad_token_id=0, padding_a_call=8)
+    return TextBatcher(tokenizer, max_length, pad_token_id=0, at_once=64, padding_a_call=8)
 
 
 class Tower:
