@@ -1,6 +1,9 @@
-"""The exported text tower: PyTorch's answers, and no work for what nobody reads."""
+"""The exported text tower: PyTorch's answers, no work for what nobody reads, nothing kept."""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align_zoo.config import TextConfig
+from align_zoo.runtime.onnx_towers import OnnxText
 from align_zoo.runtime.text_graph import text_graph
 from align_zoo.text_tower import AlignText
 
@@ -96,3 +100,24 @@ def test_padding_is_not_computed_and_of_the_last_layer_only_the_first_tokens():
     _, *wide = session_of(model).run(None, padded([3, 9, 1, 6], tower.config.vocab_size))
     size = tower.config.intermediate_size
     assert [each.shape for each in wide] == [(19, size), (19, size), (4, size)]
+
+
+def resident() -> int:
+    """Megabytes of this process that are in memory."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) // 1024
+
+
+def test_what_many_texts_take_is_given_back(tmp_path):
+    wide = lively(intermediate_size=4096)
+    ir.save(text_graph(wide), tmp_path / "text.onnx")
+    tower = OnnxText(tmp_path / "text.onnx")
+
+    def embed(*lengths):
+        tower(*padded([*lengths], wide.config.vocab_size).values())
+
+    embed(5)
+    before = resident()
+    for count in (60, 80, 100):  # each takes more: the last 100 x 64 x 4096 floats, 105 MB
+        embed(*[64] * count)
+    assert resident() - before < 40
