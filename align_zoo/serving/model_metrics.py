@@ -17,8 +17,6 @@ from align_zoo.errors import InvalidInput
 
 __all__ = ["ModelMetrics"]
 
-_LAST_WORDS_SECONDS = 1.0
-
 _BATCHES = [1, 2, 4, 8, 16, 32, 64]
 _COUNTS = {
     "text_cache_hits": "Texts whose embedding was remembered",
@@ -62,22 +60,18 @@ class ModelMetrics:
         self._failures = {reason: self._failure(reason) for reason in reasons}
         self._counts = {name: self._families[name].Metric(labels={}) for name in counts}
         self._counted = dict(counts)
-        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
-        self._teller = threading.Thread(target=self._tell_all, name="metrics", daemon=True)
-        self._teller.start()
+        self._batches: SimpleQueue[_Batch] = SimpleQueue()
+        # Until the process ends, and the metrics with it.
+        threading.Thread(target=self._tell_all, name="metrics", daemon=True).start()
 
     def add(self, answers: Sequence[object], counts: Mapping[str, int]) -> None:
         """Add a batch: the answer to each item, and the service's counts after it."""
         failures = Counter(each.reason for each in answers if isinstance(each, InvalidInput))
         self._batches.put(_Batch(len(answers), failures, dict(counts)))
 
-    def close(self) -> None:
-        """Tell what has been added; nothing may be added afterwards."""
-        self._batches.put(None)
-        self._teller.join(_LAST_WORDS_SECONDS)
-
     def _tell_all(self) -> None:
-        while batch := self._batches.get():
+        while True:
+            batch = self._batches.get()
             try:
                 self._tell(batch)
             # The border of the thread: a metric that cannot be told is no reason to tell no other.

@@ -81,10 +81,6 @@ class TritonAdapter:
         self._ended = time.monotonic()
         return responses
 
-    def close(self) -> None:
-        """Tell the last metrics; nothing may be executed afterwards."""
-        self._metrics.close()
-
     def _items(self, request: Any) -> list[bytes]:
         tensor = pb_utils.get_input_tensor_by_name(request, self._service.input_name)
         return list(tensor.as_numpy().ravel())  # [N, 1] -> N

@@ -20,7 +20,3 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a batch of requests, each on its own."""
         return self.adapter.execute(requests)
-
-    def finalize(self) -> None:
-        """End it, before Triton ends this process."""
-        self.adapter.close()
