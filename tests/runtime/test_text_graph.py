@@ -14,13 +14,10 @@ from checkpoints import SMALL_TEXT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from align_zoo.config import TextConfig
+from align_zoo.config import _ACTIVATIONS, TextConfig
 from align_zoo.runtime.onnx_towers import OnnxText
 from align_zoo.runtime.text_graph import text_graph
 from align_zoo.text_tower import AlignText
-
-ACTIVATIONS = ["gelu", "gelu_new", "gelu_pytorch_tanh", "mish", "relu", "relu6", "sigmoid"]
-ACTIVATIONS += ["silu", "swish", "tanh"]
 
 
 def lively(**changes) -> AlignText:
@@ -49,12 +46,12 @@ def reference(tower: AlignText, inputs: dict[str, np.ndarray]) -> np.ndarray:
 
 
 SHAPES = {
-    "as align_tiny's": {},
+    "two layers, four heads": {},
     "one layer": {"num_hidden_layers": 1},
     "no layer": {"num_hidden_layers": 0},
     "one head": {"num_attention_heads": 1},
     "one token type, another epsilon": {"type_vocab_size": 1, "layer_norm_eps": 1e-3},
-    **{f"activation {name}": {"hidden_act": name} for name in ACTIVATIONS},
+    **{f"activation {name}": {"hidden_act": name} for name in _ACTIVATIONS},
 }
 
 
