@@ -54,15 +54,23 @@ class ImageBatcher:
         self, items: Sequence[ImageLike], tower: Callable[[np.ndarray], np.ndarray]
     ) -> list[Answer]:
         """A unit vector [D] for each picture, or what is wrong with it."""
-        answers: list[Answer] = []
+        return [answer for portion in self.portions(items, tower) for answer in portion]
+
+    def portions(
+        self, items: Sequence[ImageLike], tower: Callable[[np.ndarray], np.ndarray]
+    ) -> Iterator[list[Answer]]:
+        """The same answers in the same order, as many together as go through the tower at a time.
+
+        What is left over when the pictures are divided comes first, so that those who get their
+        answers early, and ask again, meet a tower that has full portions to do.
+        """
         # One alone need not wait for a thread to wake up.
         decoded = (
             map(self._pixels, items) if len(items) == 1 else self._pool.map(self._pixels, items)
         )
-        for chunk in self._chunks(decoded):
+        for chunk in self._chunks(decoded, first=len(items) % self._at_once or self._at_once):
             rows = iter(tower(_batch(sound)) if (sound := _sound(chunk)) else ())
-            answers += [each if isinstance(each, InvalidImage) else next(rows) for each in chunk]
-        return answers
+            yield [each if isinstance(each, InvalidImage) else next(rows) for each in chunk]
 
     def _pixels(self, item: ImageLike) -> Answer:
         """[3, H, W] at the tower's size at once: 16 pictures of 50 MP would be 2.4 GB."""
@@ -76,15 +84,16 @@ class ImageBatcher:
         except InvalidImage as error:
             return error
 
-    def _chunks(self, decoded: Iterable[Answer]) -> Iterator[list[Answer]]:
+    def _chunks(self, decoded: Iterable[Answer], first: int) -> Iterator[list[Answer]]:
         """In order, of one shape each: a checkpoint that neither resizes nor crops has many."""
         shape: tuple[int, ...] = ()
         chunk: list[Answer] = []
+        most = first
         for each in decoded:
             if isinstance(each, np.ndarray):
-                if len(_sound(chunk)) == self._at_once or (_sound(chunk) and each.shape != shape):
+                if len(_sound(chunk)) == most or (_sound(chunk) and each.shape != shape):
                     yield chunk
-                    chunk = []
+                    chunk, most = [], self._at_once
                 shape = each.shape
             chunk.append(each)
         if chunk:

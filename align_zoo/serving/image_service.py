@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from align_zoo.errors import InvalidInput
 from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.images import ImageBatcher
+from align_zoo.serving.per_request import Answer
 
 __all__ = ["ImageService"]
 
@@ -56,9 +56,13 @@ class ImageService:
         }
         """Outputs [1], RESIZE [3], that are the same for every item."""
 
-    def embed(self, items: Sequence[bytes]) -> list[np.ndarray | InvalidInput]:
+    def embed(self, items: Sequence[bytes]) -> list[Answer]:
         """One unit vector [D] for each encoded picture, or what is wrong with it."""
-        return list(self._batcher.embed(items, self._tower))
+        return [answer for portion in self.portions(items) for answer in portion]
+
+    def portions(self, items: Sequence[bytes]) -> Iterator[Sequence[Answer]]:
+        """The same, in portions: each as soon as it is computed."""
+        return self._batcher.portions(items, self._tower)
 
 
 def _resize(transform: AlignTransform) -> np.ndarray:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from align_zoo.errors import InvalidInput
 
-__all__ = ["Embed", "embed_requests"]
+__all__ = ["Answer", "Embed", "embed_requests"]
 
-Embed = Callable[[Sequence[bytes]], "list[np.ndarray | InvalidInput]"]
-"""Items to unit vectors [D]; in place of an item that cannot be used, the reason."""
+Answer = np.ndarray | InvalidInput
+"""A unit vector [D], or of a request its vectors [items, D]; else why it cannot be used."""
+Embed = Callable[[Sequence[bytes]], Iterable[Sequence[Answer]]]
+"""Items to their answers in the same order, in portions: each as soon as it is computed."""
 
 
-def embed_requests(
-    requests: Sequence[Sequence[bytes]], embed: Embed
-) -> list[np.ndarray | InvalidInput]:
+def embed_requests(requests: Sequence[Sequence[bytes]], embed: Embed) -> Iterator[list[Answer]]:
     """Embed the items of all requests in one call of ``embed``.
 
-    Returns:
-        For each request its embeddings [items, D]; or what is wrong with its first bad item,
+    Yields:
+        The answers to the requests, in order, in portions: each as soon as it is complete. An
+        answer is the request's embeddings [items, D]; or what is wrong with its first bad item,
         named "item 3: ..." (counted from 0) if the request has several.
     """
-    answers = iter(embed([item for items in requests for item in items]))
-    return [_join([next(answers) for _ in items]) for items in requests]
+    computed: list[Answer] = []
+    answered = 0
+    for portion in embed([item for items in requests for item in items]):
+        computed += portion
+        complete = []
+        while answered < len(requests) and len(computed) >= (count := len(requests[answered])):
+            complete.append(_join(computed[:count]))
+            del computed[:count]
+            answered += 1
+        if complete:
+            yield complete
 
 
-def _join(answers: Sequence[np.ndarray | InvalidInput]) -> np.ndarray | InvalidInput:
+def _join(answers: Sequence[Answer]) -> Answer:
     vectors: list[np.ndarray] = []
     for i, answer in enumerate(answers):
         if isinstance(answer, InvalidInput):

@@ -10,6 +10,7 @@ import numpy as np
 
 from align_zoo.errors import InvalidInput, InvalidText
 from align_zoo.runtime.encoder import Encoder
+from align_zoo.serving.per_request import Answer
 from align_zoo.serving.recent import Recent
 
 __all__ = ["MAX_CHARACTERS", "TextService", "decode_text"]
@@ -55,7 +56,7 @@ class TextService:
         }
         """Outputs [1] that are the same for every item."""
 
-    def embed(self, items: Sequence[bytes]) -> list[np.ndarray | InvalidInput]:
+    def embed(self, items: Sequence[bytes]) -> list[Answer]:
         """One unit vector [D] for each text, or what is wrong with it."""
         texts = [_decoded_or_error(data) for data in items]
         sound = {text for text in texts if isinstance(text, str)}
@@ -67,6 +68,10 @@ class TextService:
             self._known.keep(computed)
             vectors |= computed
         return [vectors[text] if isinstance(text, str) else text for text in texts]
+
+    def portions(self, items: Sequence[bytes]) -> list[list[Answer]]:
+        """The same in one portion: texts of all lengths are computed together."""
+        return [self.embed(items)]
 
 
 def decode_text(data: bytes) -> str:

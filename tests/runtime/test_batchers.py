@@ -121,3 +121,26 @@ def test_every_picture_gets_its_own_answer(resizes, kinds):
             np.testing.assert_allclose(answer, expected, atol=1e-6)
     assert all(1 <= size <= 4 for size in sizes)
     assert sum(sizes) == sum(kind != "broken" for kind in kinds)
+
+
+@settings(max_examples=30, deadline=None)
+@given(count=st.integers(1, 20), at_once=st.integers(1, 5))
+def test_what_is_left_over_goes_first_and_every_portion_is_there_when_it_is_computed(
+    count, at_once
+):
+    batcher = ImageBatcher(AlignTransform.from_dict({"size": 32}), at_once=at_once)
+    items = [Image.new("RGB", (32, 32), (i, 0, 0)) for i in range(count)]
+    computed = 0
+
+    def tower(pixels: np.ndarray) -> np.ndarray:
+        nonlocal computed
+        computed += len(pixels)
+        return means(pixels)
+
+    sizes, answered = [], 0
+    for portion in batcher.portions(items, tower):
+        sizes.append(len(portion))
+        answered += len(portion)
+        assert answered == computed
+    rest = count % at_once
+    assert sizes == [rest] * bool(rest) + [at_once] * (count // at_once)

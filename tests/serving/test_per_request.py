@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from align_zoo.errors import InvalidInput, InvalidText
 from align_zoo.serving.per_request import embed_requests
@@ -11,25 +13,54 @@ from align_zoo.serving.per_request import embed_requests
 
 def embed(items):
     """The item's number as its vector; what is no number is refused."""
-    return [
+    yield [
         np.array([float(item)], dtype=np.float32) if item.isdigit() else InvalidText("no number")
         for item in items
     ]
 
 
+def all_answers(requests, embed=embed):
+    return [answer for portion in embed_requests(requests, embed) for answer in portion]
+
+
 def test_requests_of_different_sizes_get_their_own_items_back():
-    answers = embed_requests([[b"1"], [b"2", b"3", b"4"], [b"5", b"6"]], embed)
+    answers = all_answers([[b"1"], [b"2", b"3", b"4"], [b"5", b"6"]])
     assert [answer.ravel().tolist() for answer in answers] == [[1], [2, 3, 4], [5, 6]]
 
 
 def test_the_tower_is_called_once_for_all_requests():
     calls = []
-    embed_requests([[b"1"], [b"2", b"3"]], lambda items: calls.append(list(items)) or embed(items))
+    all_answers([[b"1"], [b"2", b"3"]], lambda items: calls.append(list(items)) or embed(items))
     assert calls == [[b"1", b"2", b"3"]]
 
 
+@given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=8), data=st.data())
+def test_each_is_answered_with_the_portion_that_completes_it(sizes, data):
+    ends = np.cumsum(sizes).tolist()
+    cuts = sorted(data.draw(st.sets(st.integers(1, ends[-1]))) | {ends[-1]})
+    requests = [
+        [b"%d" % i for i in range(end - size, end)] for size, end in zip(sizes, ends, strict=True)
+    ]
+    computed = 0
+
+    def portions(items):
+        nonlocal computed
+        (whole,) = embed(items)
+        for cut in cuts:
+            begin, computed = computed, cut
+            yield whole[begin:cut]
+
+    answered = []
+    for portion in embed_requests(requests, portions):
+        answered += portion
+        assert ends[len(answered) - 1] <= computed  # not before it is complete,
+        assert len(answered) == len(ends) or computed < ends[len(answered)]  # and not after it
+    expected = [[int(item) for item in items] for items in requests]
+    assert [answer.ravel().tolist() for answer in answered] == expected
+
+
 def test_a_bad_item_fails_its_whole_request_and_no_other():
-    good, bad = embed_requests([[b"1", b"2"], [b"3", b"x", b"y"]], embed)
+    good, bad = all_answers([[b"1", b"2"], [b"3", b"x", b"y"]])
     assert good.tolist() == [[1], [2]]
     assert isinstance(bad, InvalidInput)
 
@@ -39,13 +70,13 @@ def test_a_bad_item_fails_its_whole_request_and_no_other():
     [([b"x"], "no number"), ([b"1", b"2", b"x"], "item 2: no number")],
 )
 def test_a_bad_item_is_named_by_its_place_among_several(request_items, message):
-    (answer,) = embed_requests([[b"0"], request_items], embed)[1:]
+    (answer,) = all_answers([[b"0"], request_items])[1:]
     assert str(answer) == message
 
 
 @pytest.mark.parametrize("items", [[b"x"], [b"1", b"x"]])
 def test_the_reason_of_a_bad_item_is_that_of_its_request(items):
-    (answer,) = embed_requests([items], lambda _: [InvalidText("long", "too_long")] * len(items))
+    (answer,) = all_answers([items], lambda _: [[InvalidText("long", "too_long")] * len(items)])
     assert type(answer) is InvalidText
     assert answer.reason == "too_long"
 
