@@ -51,7 +51,9 @@ class ImageService:
         """Nothing to count beside the pictures themselves."""
         self.constants = {
             "CHECKPOINT": np.array([encoder.fingerprint.encode()], dtype=np.object_),
-            "RUNTIME": np.array([encoder.explanation.encode()], dtype=np.object_),
+            "RUNTIME": np.array(
+                [encoder.explanation.encode("utf-8", "surrogateescape")], dtype=np.object_
+            ),
             "RESIZE": _resize(encoder.transform),
         }
         """Outputs [1], RESIZE [3], that are the same for every item."""

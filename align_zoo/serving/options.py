@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -90,22 +91,39 @@ def command(
         shm_prefix: how the names of its files in /dev/shm begin.
 
     Raises:
-        AlignZooError: there is no model repository, or this Python cannot be served.
+        AlignZooError: there is no model repository, or this Python cannot be served, or Triton
+            cannot start a model from where one of them is.
     """
-    repository = options.repository or default_repository()
+    repository = (options.repository or default_repository()).absolute()
     if not repository.is_dir():
         raise AlignZooError(f"there is no model repository at {repository}")
+    _for_triton(repository, "link the model repository to another place and name it: --repository")
     line = [
         str(server.binary),
-        f"--model-repository={repository.absolute()}",
+        f"--model-repository={repository}",
         "--disable-auto-complete-config",
         *addresses,
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         "--backend-config=python,shm-default-byte-size=16777216",
     ]
     if server.wheel:
-        line.append(f"--backend-directory={backend_folder(server.wheel)}")
+        backend = backend_folder(server.wheel)
+        _for_triton(backend, "let XDG_CACHE_HOME name another place")
+        line.append(f"--backend-directory={backend}")
     return [*line, *options.extra]
+
+
+def _for_triton(path: Path, way_out: str) -> None:
+    """Triton starts a model's process by a line for the shell in which it quotes nothing, and
+    that process' Python imports by ASCII names alone.
+
+    Raises:
+        AlignZooError: the path has other characters; Triton would wait forever, or fail.
+    """
+    if odd := re.search(r"[^\w/.+,:@%=-]", str(path), re.ASCII):
+        raise AlignZooError(
+            f"Triton cannot start a model from {path}, because of the {odd[0]!r} in it: {way_out}"
+        )
 
 
 def environment(

@@ -52,7 +52,9 @@ class TextService:
         self.constants = {
             "TEMPERATURE": np.array([encoder.temperature], dtype=np.float32),
             "CHECKPOINT": np.array([encoder.fingerprint.encode()], dtype=np.object_),
-            "RUNTIME": np.array([encoder.explanation.encode()], dtype=np.object_),
+            "RUNTIME": np.array(
+                [encoder.explanation.encode("utf-8", "surrogateescape")], dtype=np.object_
+            ),
         }
         """Outputs [1] that are the same for every item."""
 

@@ -61,7 +61,7 @@ class TritonAdapter:
         try:
             self._service = _service(tower, args)
         except AlignZooError as error:
-            raise pb_utils.TritonModelException(str(error)) from None
+            raise pb_utils.TritonModelException(_printable(str(error))) from None
         counts = self._service.counts
         self._metrics = ModelMetrics(args["model_name"], self._service.reasons, counts)
         self._ended = 0.0
@@ -151,9 +151,8 @@ def _service(tower: str, args: Mapping[str, str]) -> Service:
         threads=settings.threads,
         revision=settings.revision,
     )
-    pb_utils.Logger.log_info(
-        f"align_{tower}: {settings.model} ({encoder.fingerprint}) in {encoder.explanation}"
-    )
+    served = f"{settings.model} ({encoder.fingerprint}) in {encoder.explanation}"
+    pb_utils.Logger.log_info(_printable(f"align_{tower}: {served}"))
     if tower == "text":
         return TextService(encoder)
     parameters = json.loads(args["model_config"]).get("parameters", {})
@@ -199,6 +198,11 @@ def _send(request: Any, response: Any) -> None:
 def _name(request: Any) -> str:
     """The id that the caller gave it; escaped and short, it cannot forge a line of the log."""
     return ascii(request.request_id()[:64])
+
+
+def _printable(text: str) -> str:
+    """With the characters of paths, which Triton's Python may know by their bytes alone."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _cancelled() -> Any:

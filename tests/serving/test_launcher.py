@@ -17,6 +17,7 @@ from tritonclient import grpc
 from waiting import wait_until
 
 from align_zoo import AlignZooError
+from align_zoo.checkpoint import EMBEDDED
 from align_zoo.serving.launcher import ServerProcess, run_server
 from align_zoo.serving.options import ServeOptions
 from align_zoo.serving.probe import explain, probe
@@ -111,6 +112,45 @@ def test_a_server_that_dies_early_shows_its_log(tmp_path):
 def test_a_missing_repository_is_named(tmp_path):
     with pytest.raises(AlignZooError, match=r"no model repository at .*nowhere"):
         ServerProcess(ServeOptions(repository=tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("odd", [*" '\"$&;()*!#\\\nöä图"])
+def test_a_repository_that_triton_cannot_start_a_model_from_is_refused_at_once(tmp_path, odd):
+    repository = shutil.copytree(REPOSITORY, tmp_path / f"my{odd}models")
+    with pytest.raises(AlignZooError, match=r"because of the .* in it: link") as error:
+        ServerProcess(ServeOptions(repository=repository))
+    assert repr(odd) in str(error.value)
+
+
+def test_a_link_to_it_is_served(tmp_path):
+    repository = shutil.copytree(REPOSITORY, tmp_path / "my models, größer")
+    link = tmp_path / "larger_models-v1.0+x"
+    link.symlink_to(repository)
+    options = ServeOptions(model="align_tiny", repository=link).on_free_ports()
+    with (
+        run_server(options, log=tmp_path / "log") as server,
+        grpc.InferenceServerClient(server.grpc_url) as triton,
+    ):
+        assert ask(triton, "align_text", [b"cat"]).as_numpy("EMBEDDING").shape[0] == 1
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_checkpoint_in_a_folder_of_any_name_is_served(tmp_path, monkeypatch, locale):
+    monkeypatch.setenv("LC_ALL", locale)
+    folder = shutil.copytree(EMBEDDED["align_tiny"], tmp_path / "my models, größer/图")
+    options = ServeOptions(model=str(folder), repository=REPOSITORY).on_free_ports()
+    with (
+        run_server(options, log=tmp_path / "log") as server,
+        grpc.InferenceServerClient(server.grpc_url) as triton,
+    ):
+        assert ask(triton, "align_text", [b"cat"]).as_numpy("EMBEDDING").shape[0] == 1
+    assert f"align_text: {folder} (" in server.log.read_text(encoding="utf-8")
+
+
+def test_a_cache_that_triton_cannot_start_a_model_from_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
+    with pytest.raises(AlignZooError, match=r"because of the ' ' in it: let XDG_CACHE_HOME"):
+        ServerProcess(ServeOptions(model="align_tiny"))
 
 
 SABOTAGED = textwrap.dedent("""
