@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -53,9 +54,12 @@ def test_two_processes_have_the_loss_and_the_weights_of_one(together, alone):
     for name in one:
         moved = (one[name] - start[name]).float().norm()
         apart = (two[name] - one[name]).float().norm()
-        # A key's bias changes no attention: its gradient is rounding error alone.
+        # A key's bias changes no attention: its gradient is rounding error alone. What else asks
+        # and is asked has a gradient so small beside its terms that Adam, which divides by it,
+        # shows the rounding of the processor's kernels: 1e-3 of the way with AVX-512.
         if not name.endswith("attention.self.key.bias"):
-            assert apart <= 1e-3 * moved + 1e-7, name
+            rounding = 1e-2 if re.search(r"attention\.self\.(query|key)\.", name) else 1e-4
+            assert apart <= rounding * moved + 1e-7, name
     assert not torch.equal(one["temperature"], start["temperature"])
 
 
