@@ -10,6 +10,7 @@ from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.images import ImageBatcher
 from align_zoo.serving.per_request import Answer
+from align_zoo.serving.provenance import provenance
 
 __all__ = ["ImageService"]
 
@@ -50,10 +51,7 @@ class ImageService:
         self.counts: dict[str, int] = {}
         """Nothing to count beside the pictures themselves."""
         self.constants = {
-            "CHECKPOINT": np.array([encoder.fingerprint.encode()], dtype=np.object_),
-            "RUNTIME": np.array(
-                [encoder.explanation.encode("utf-8", "surrogateescape")], dtype=np.object_
-            ),
+            **provenance(encoder),
             "RESIZE": _resize(encoder.transform),
         }
         """Outputs [1], RESIZE [3], that are the same for every item."""

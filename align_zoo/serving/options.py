@@ -97,7 +97,7 @@ def command(
     repository = (options.repository or default_repository()).absolute()
     if not repository.is_dir():
         raise AlignZooError(f"there is no model repository at {repository}")
-    _for_triton(repository, "link the model repository to another place and name it: --repository")
+    _refuse_odd(repository, "link the model repository to another place and name it: --repository")
     line = [
         str(server.binary),
         f"--model-repository={repository}",
@@ -108,12 +108,12 @@ def command(
     ]
     if server.wheel:
         backend = backend_folder(server.wheel)
-        _for_triton(backend, "let XDG_CACHE_HOME name another place")
+        _refuse_odd(backend, "let XDG_CACHE_HOME name another place")
         line.append(f"--backend-directory={backend}")
     return [*line, *options.extra]
 
 
-def _for_triton(path: Path, way_out: str) -> None:
+def _refuse_odd(path: Path, way_out: str) -> None:
     """Triton starts a model's process by a line for the shell in which it quotes nothing, and
     that process' Python imports by ASCII names alone.
 

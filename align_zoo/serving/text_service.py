@@ -11,6 +11,7 @@ import numpy as np
 from align_zoo.errors import InvalidInput, InvalidText
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.serving.per_request import Answer
+from align_zoo.serving.provenance import provenance
 from align_zoo.serving.recent import Recent
 
 __all__ = ["MAX_CHARACTERS", "TextService", "decode_text"]
@@ -51,10 +52,7 @@ class TextService:
         """Different texts of a call whose vector was remembered, or had to be computed."""
         self.constants = {
             "TEMPERATURE": np.array([encoder.temperature], dtype=np.float32),
-            "CHECKPOINT": np.array([encoder.fingerprint.encode()], dtype=np.object_),
-            "RUNTIME": np.array(
-                [encoder.explanation.encode("utf-8", "surrogateescape")], dtype=np.object_
-            ),
+            **provenance(encoder),
         }
         """Outputs [1] that are the same for every item."""
 

@@ -25,7 +25,7 @@ from benchmarks.machine import machine
 def main(
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("benchmarks/results"),
     overload_seconds: Annotated[float, typer.Option(help="Of ten times the capacity.")] = 60.0,
-    soak_requests: Annotated[int, typer.Option(help="Of the soak.")] = 20_000,
+    soak_requests: Annotated[int, typer.Option(help="Of the soak.")] = 60_000,
     only: Annotated[list[str] | None, typer.Option(help="Rows whose name has this.")] = None,
 ) -> None:
     """Do it all to align_tiny, print the table, write JSON; exit 1 if something is missed."""

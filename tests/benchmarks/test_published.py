@@ -1,9 +1,11 @@
-"""The figures on the README are those of the results file."""
+"""The figures on the pages are those of the results files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+import pytest
 
 from benchmarks.chaos.rows import ChaosRow, chaos_table
 from benchmarks.results import read_rows, table
@@ -11,10 +13,13 @@ from benchmarks.results import read_rows, table
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_readme_shows_the_table_of_the_results():
-    _, parts = read_rows(ROOT / "benchmarks/results/cpu.json")
+@pytest.mark.parametrize(
+    ("page", "results"), [("README.md", "cpu.json"), ("docs/performance.md", "avx2/cpu.json")]
+)
+def test_the_page_shows_the_table_of_the_results(page, results):
+    _, parts = read_rows(ROOT / "benchmarks/results" / results)
     rows = [row for rows in parts.values() for row in rows]
-    assert table(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert table(rows) in (ROOT / page).read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_what_the_faults_did():
