@@ -105,7 +105,8 @@ def described(machine: dict[str, Any]) -> str:
     cores = f"{machine['cores']} cores" if "cores" in machine else ""
     kilobytes = str(machine.get("memory") or "").removesuffix(" kB")
     memory = f"{int(kilobytes) / 1e6:.0f} GB" if kilobytes.isdigit() else kilobytes
-    about = [machine.get("gpu"), machine.get("cpu"), cores, memory]
+    vectors = {True: "AVX-512", False: "no AVX-512"}.get(machine.get("avx512"))
+    about = [machine.get("gpu"), machine.get("cpu"), vectors, cores, memory]
     return ", ".join(str(each) for each in [*about, machine.get("date")] if each)
 
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks.chart import draw, extent, wanted_at, words
+from benchmarks.chart import described, draw, extent, wanted_at, words
 from benchmarks.results import Row, write_rows
 
 RATIO = Row("tower", "batch 1", "eager", "/s", 6.0, 3.0, ratio=2.0, target=1.9)
@@ -79,3 +79,8 @@ def test_the_command_names_a_file_that_is_not_there(tmp_path):
     done = CliRunner().invoke(app, [str(tmp_path / "none.json"), str(tmp_path / "chart.png")])
     assert done.exit_code == 2
     assert "does not exist" in done.output
+
+
+def test_machines_of_one_name_with_and_without_wide_vectors_are_told_apart():
+    wide, narrow, unknown = (described({"cpu": "x", "avx512": has}) for has in (True, False, None))
+    assert (wide, narrow, unknown) == ("x, AVX-512", "x, no AVX-512", "x")
