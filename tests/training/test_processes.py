@@ -58,7 +58,7 @@ def test_two_processes_have_the_loss_and_the_weights_of_one(together, alone):
         # and is asked has a gradient so small beside its terms that Adam, which divides by it,
         # shows the rounding of the processor's kernels: 1e-3 of the way with AVX-512.
         if not name.endswith("attention.self.key.bias"):
-            rounding = 1e-2 if re.search(r"attention\.self\.(query|key)\.", name) else 1e-4
+            rounding = 3e-3 if re.search(r"attention\.self\.(query|key)\.", name) else 1e-4
             assert apart <= rounding * moved + 1e-7, name
     assert not torch.equal(one["temperature"], start["temperature"])
 
