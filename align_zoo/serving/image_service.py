@@ -56,12 +56,11 @@ class ImageService:
         }
         """Outputs [1], RESIZE [3], that are the same for every item."""
 
-    def embed(self, items: Sequence[bytes]) -> list[Answer]:
-        """One unit vector [D] for each encoded picture, or what is wrong with it."""
-        return [answer for portion in self.portions(items) for answer in portion]
-
     def portions(self, items: Sequence[bytes]) -> Iterator[Sequence[Answer]]:
-        """The same, in portions: each as soon as it is computed."""
+        """One unit vector [D] for each encoded picture, or what is wrong with it.
+
+        In order, in portions: each as soon as it is computed.
+        """
         return self._batcher.portions(items, self._tower)
 
 

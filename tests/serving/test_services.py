@@ -15,6 +15,10 @@ from align_zoo.serving.text_service import TextService, decode_text
 TEXTS = ["a photo of a cat", "dog", "a red bus!", "photo " * 100]
 
 
+def embedded(service, items):
+    return [answer for portion in service.portions(items) for answer in portion]
+
+
 @pytest.fixture(scope="module", params=["onnx", "torch"])
 def encoder(request, small_checkpoint):
     return load_encoder(small_checkpoint, runtime=request.param, device="cpu")
@@ -40,7 +44,7 @@ def test_pictures_get_the_models_embeddings(image_service, reference, pictures):
     model, transform, _ = reference
     pixels = torch.stack([transform(decode_image(data)) for data in pictures])
     expected = model.encode_image(pixels, normalize=True).numpy()
-    np.testing.assert_allclose(np.stack(image_service.embed(pictures)), expected, atol=1e-5)
+    np.testing.assert_allclose(np.stack(embedded(image_service, pictures)), expected, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -52,8 +56,8 @@ def test_texts_get_the_models_embeddings(text_service, reference):
 
 
 def test_a_bad_picture_leaves_the_others_their_answers(image_service, pictures):
-    alone = image_service.embed(pictures[:2])
-    first, bad, second = image_service.embed([pictures[0], b"<svg/>", pictures[1]])
+    alone = embedded(image_service, pictures[:2])
+    first, bad, second = embedded(image_service, [pictures[0], b"<svg/>", pictures[1]])
     assert isinstance(bad, InvalidImage)
     np.testing.assert_allclose([first, second], alone, atol=1e-6)
 
@@ -65,14 +69,14 @@ def test_a_bad_text_leaves_the_others_their_answers(text_service):
 
 
 def test_only_bad_items_need_no_tower(image_service, text_service):
-    assert isinstance(image_service.embed([b""])[0], InvalidImage)
+    assert isinstance(embedded(image_service, [b""])[0], InvalidImage)
     assert isinstance(text_service.embed([b""])[0], InvalidText)
 
 
 def test_limits_are_the_services(encoder, pictures):
-    (answer,) = ImageService(encoder, max_bytes=10).embed(pictures[:1])
+    (answer,) = embedded(ImageService(encoder, max_bytes=10), pictures[:1])
     assert "at most 10 are accepted" in str(answer)
-    (answer,) = ImageService(encoder, max_pixels=10).embed(pictures[:1])
+    (answer,) = embedded(ImageService(encoder, max_pixels=10), pictures[:1])
     assert "at most 10 are accepted" in str(answer)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import subprocess
 import sys
 
 import pytest
 import torch
-from captioned import ENVIRONMENT, arguments, log_of, losses_of, run, weights_of, write_csv
+from captioned import ENVIRONMENT, arguments, log_of, losses_of, weights_of, write_csv
 
 from align_zoo.tiny.evaluate import EMBEDDED
 
 STEPS = ["--steps", "4", "--log-every", "1", "--eval-every", "2"]
+# Kernels that round alike on every processor. The gradients of queries and keys are so small beside
+# their terms that Adam, which divides by them, shows what AVX-512 rounds in another order.
+ROUNDING = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+ROUNDING["MKL_ENABLE_INSTRUCTIONS"] = "AVX2"
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +36,23 @@ def together(data, tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    options = [*STEPS, "--batch-size", "4", "--eval-data", str(data)]
-    command = [sys.executable, *launcher, "-m", "align_zoo.training"]
-    command += arguments(data, out, *options)
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return out
+    return trained(data, out, *launcher, batch=4)
 
 
 @pytest.fixture
 def alone(data, tmp_path):
     """What one process with batches of 8 writes."""
-    assert run(data, tmp_path, *STEPS, "--eval-data", str(data)).exit_code == 0
-    return tmp_path
+    return trained(data, tmp_path, batch=8)
+
+
+def trained(data, out, *launcher, batch):
+    options = [*STEPS, "--batch-size", str(batch), "--eval-data", str(data)]
+    command = [sys.executable, *launcher, "-m", "align_zoo.training"]
+    command += arguments(data, out, *options)
+    environment = {**ENVIRONMENT, **ROUNDING}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
 
 
 def test_two_processes_have_the_loss_and_the_weights_of_one(together, alone):
@@ -54,12 +61,9 @@ def test_two_processes_have_the_loss_and_the_weights_of_one(together, alone):
     for name in one:
         moved = (one[name] - start[name]).float().norm()
         apart = (two[name] - one[name]).float().norm()
-        # A key's bias changes no attention: its gradient is rounding error alone. What else asks
-        # and is asked has a gradient so small beside its terms that Adam, which divides by it,
-        # shows the rounding of the processor's kernels: 1e-3 of the way with AVX-512.
+        # A key's bias changes no attention: its gradient is rounding error alone.
         if not name.endswith("attention.self.key.bias"):
-            rounding = 3e-3 if re.search(r"attention\.self\.(query|key)\.", name) else 1e-4
-            assert apart <= rounding * moved + 1e-7, name
+            assert apart <= 1e-3 * moved + 1e-7, name
     assert not torch.equal(one["temperature"], start["temperature"])
 
 
