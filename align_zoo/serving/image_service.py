@@ -11,6 +11,7 @@ from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.images import ImageBatcher
 from align_zoo.serving.per_request import Answer
 from align_zoo.serving.provenance import provenance
+from align_zoo.serving.resize_check import resize_check
 
 __all__ = ["ImageService"]
 
@@ -52,7 +53,7 @@ class ImageService:
         """Nothing to count beside the pictures themselves."""
         self.constants = {
             **provenance(encoder),
-            "RESIZE": _resize(encoder.transform),
+            **_resize(encoder.transform),
         }
         """Outputs [1], RESIZE [3], that are the same for every item."""
 
@@ -64,7 +65,14 @@ class ImageService:
         return self._batcher.portions(items, self._tower)
 
 
-def _resize(transform: AlignTransform) -> np.ndarray:
-    """Height, width and PIL's number of the filter, for a client that shrinks; 0 for no resize."""
-    values = (*transform.size, int(transform.resample)) if transform.size else (0, 0, 0)
-    return np.array(values, dtype=np.int32)
+def _resize(transform: AlignTransform) -> dict[str, np.ndarray]:
+    """For a client that shrinks: height, width and PIL's number of the filter, and its pixels.
+
+    All 0 for no resize.
+    """
+    resize = (*transform.size, int(transform.resample)) if transform.size else (0, 0, 0)
+    check = resize_check(*resize) if transform.size else 0
+    return {
+        "RESIZE": np.array(resize, dtype=np.int32),
+        "RESIZE_CHECK": np.array([check], dtype=np.uint32),
+    }

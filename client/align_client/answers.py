@@ -67,7 +67,10 @@ def _resize(result: Any) -> Resize:
     if resize is None or (resize != NO_RESIZE and min(resize[:2]) < 1):
         raise Broken(f"RESIZE is {array.tolist()}")
     # A filter that only a newer PIL has: the server's to apply.
-    return resize if resize.resample in list(Image.Resampling) else NO_RESIZE
+    if resize == NO_RESIZE or resize.resample not in list(Image.Resampling):
+        return NO_RESIZE
+    told = result.as_numpy("RESIZE_CHECK") is not None
+    return resize._replace(check=_only(result, "RESIZE_CHECK")) if told else resize
 
 
 def _only(result: Any, name: str) -> Any:

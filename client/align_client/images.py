@@ -14,6 +14,7 @@ from PIL import Image
 
 from align_client.errors import InvalidInput
 from align_client.pixels import as_png, upright
+from align_client.same_resize import resizes_alike
 from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk, shrunk_file
 
 __all__ = ["MAX_BYTES", "ImageLike", "Images", "as_list", "encoded", "may_shrink"]
@@ -71,7 +72,8 @@ def encoded(
         image: what a caller calls one.
         resize: says how the server resizes; asked only for a large image, which is then sent in
             the pixels that the server would make of it. None: nothing is shrunk.
-        files: whether paths and bytes are shrunk, too: False, True or "draft".
+        files: whether paths and bytes are shrunk, too: False, True or "draft"; and everything
+            even where this PIL resizes otherwise than the server's.
 
     Raises:
         InvalidInput: it cannot be an image; the message says why.
@@ -83,9 +85,9 @@ def encoded(
         if not data:
             raise InvalidInput("the image is empty (0 bytes)")
     elif isinstance(image, Image.Image):
-        data = as_png(_plain(image, resize))
+        data = as_png(_plain(image, resize, exact=not files))
     elif isinstance(image, np.ndarray):
-        data = as_png(_plain(_from_array(image), resize))
+        data = as_png(_plain(_from_array(image), resize, exact=not files))
     else:
         raise InvalidInput(f"{_kind(image)} is not an image: give {ACCEPTED}")
     is_file = not isinstance(image, (Image.Image, np.ndarray))
@@ -158,8 +160,13 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array[..., :3] if array.ndim == 3 else array))
 
 
-def _plain(image: Image.Image, resize: Optional[Callable[[], Resize]]) -> Image.Image:
-    """A copy of mode 1, L, I;16 or RGB, upright and without metadata to turn it again."""
+def _plain(
+    image: Image.Image, resize: Optional[Callable[[], Resize]], *, exact: bool
+) -> Image.Image:
+    """A copy of mode 1, L, I;16 or RGB, upright and without metadata to turn it again.
+
+    Shrunk, if it is large; ``exact``: only to the very pixels that the server would make.
+    """
     what = f"PIL image of mode {image.mode}, {image.width} x {image.height},"
     if image.width == 0 or image.height == 0:
         raise InvalidInput(f"{what} has no pixels")
@@ -170,7 +177,8 @@ def _plain(image: Image.Image, resize: Optional[Callable[[], Resize]]) -> Image.
     try:
         with _reading[id(image) // 16 % len(_reading)]:  # addresses are multiples of 16
             image = upright(image)
-        if size != NO_RESIZE and is_large(3 * image.width * image.height, size):
+        smaller = size != NO_RESIZE and is_large(3 * image.width * image.height, size)
+        if smaller and (resizes_alike(size) or not exact):
             return shrunk(image, size)
         image = image.copy()
         image.info = {}

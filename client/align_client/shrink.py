@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from PIL import Image
 
@@ -31,6 +31,8 @@ class Resize(NamedTuple):
     width: int
     resample: int
     """PIL's number of the filter: 2 is bilinear."""
+    check: Optional[int] = None
+    """What the server's PIL makes of known pictures, in one number; None if it does not say."""
 
 
 NO_RESIZE = Resize(0, 0, 0)

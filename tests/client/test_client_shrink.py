@@ -2,6 +2,7 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,8 +14,15 @@ from align_client import AlignClient, InvalidInput
 from align_client.images import encoded
 from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk_file
 from align_zoo.preprocess import decode_image
+from align_zoo.serving.resize_check import resize_check
 
-RESIZE = Resize(58, 61, Image.Resampling.BILINEAR)
+
+def told(height, width, resample):
+    """As a server of this Pillow tells it."""
+    return Resize(height, width, resample, resize_check(height, width, resample))
+
+
+RESIZE = told(58, 61, Image.Resampling.BILINEAR)
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"]
 
 
@@ -57,7 +65,7 @@ def size_of(data):
     width=st.integers(148, 260),
     height=st.integers(148, 260),
     resize=st.builds(
-        Resize, st.integers(1, 140), st.integers(1, 140), st.sampled_from(list(Image.Resampling))
+        told, st.integers(1, 140), st.integers(1, 140), st.sampled_from(list(Image.Resampling))
     ),
 )
 def test_a_large_pil_image_is_sent_in_the_server_s_own_pixels(mode, width, height, resize):
@@ -73,6 +81,41 @@ def test_a_large_array_is_sent_in_the_server_s_own_pixels(mode):
     sent = encoded(array, lambda: RESIZE)
     assert size_of(sent) == (61, 58)
     assert np.array_equal(resized(sent), resized(encoded(array)))
+
+
+@pytest.mark.parametrize("told", [RESIZE._replace(check=RESIZE.check ^ 1), Resize(58, 61, 2)])
+def test_a_server_whose_pillow_resizes_otherwise_or_does_not_say_gets_it_whole(told):
+    assert encoded(picture(), lambda: told) == encoded(picture())
+    assert encoded(noise(190, 260, 3), lambda: told) == encoded(noise(190, 260, 3))
+
+
+@pytest.mark.parametrize("files", [True, "draft"])
+def test_whoever_wants_small_ones_gets_them_whatever_the_server_s_pillow(files):
+    other = RESIZE._replace(check=RESIZE.check ^ 1)
+    for image in (picture(), noise(190, 260, 3), file(picture())):
+        assert size_of(encoded(image, lambda: other, files=files)) == (61, 58)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    height=st.integers(16, 400),
+    width=st.integers(16, 400),
+    resample=st.sampled_from([2, 3, 1]),
+)
+def test_pillows_that_resize_in_another_order_are_told_apart(height, width, resample):
+    resize = Image.Image.resize
+
+    def rows_first(image, size, resample):
+        return resize(resize(image, (size[0], image.height), resample), size, resample)
+
+    def columns_first(image, size, resample):
+        return resize(resize(image, (image.width, size[1]), resample), size, resample)
+
+    checks = set()
+    for other in (rows_first, columns_first):  # Pillow 12 and older; Pillow 13, of some pictures
+        with patch.object(Image.Image, "resize", other):
+            checks.add(resize_check(height, width, resample))
+    assert len(checks) == 2
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -147,7 +190,7 @@ def test_files_go_as_they_are_unless_asked(tmp_path):
     assert shrunk == encoded(data, lambda: RESIZE, files=True) != data
 
 
-@pytest.mark.parametrize("resize", [NO_RESIZE, Resize(190, 260, 2), Resize(300, 300, 2)])
+@pytest.mark.parametrize("resize", [NO_RESIZE, told(190, 260, 2), told(300, 300, 2)])
 def test_what_would_not_become_smaller_goes_as_it_is(resize):
     data = file(picture())
     assert encoded(data, lambda: resize, files=True) == data

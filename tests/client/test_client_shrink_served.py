@@ -11,6 +11,7 @@ from waiting import wait_until
 from align_client import AlignClient, InvalidInput, ModelUnavailable
 from align_client.images import encoded
 from align_zoo import create_align
+from align_zoo.serving.resize_check import resize_check
 
 
 def smooth(width, height, mode="RGB", seed=0):
@@ -46,7 +47,8 @@ class TestTheRealServer:
     def test_the_image_model_says_how_it_resizes(self, client, served_name):
         client.embed_image(smooth(200, 200))
         _, transform, _ = create_align(served_name)
-        assert client._align.pictures._resize == (*transform.size, transform.resample)
+        told = (*transform.size, transform.resample)
+        assert client._align.pictures._resize == (*told, resize_check(*told))
 
     @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
     @pytest.mark.parametrize("size", [(151, 149), (301, 203), (80, 997)], ids=str)
@@ -141,6 +143,13 @@ class TestPuppets:
         for image in (self.IMAGE, file(self.IMAGE)):
             assert client.embed_image(image).shape == (1, 4)
         assert client._align.pictures._resize == (0, 0, 0)
+
+    def test_one_that_does_not_say_how_its_pillow_resizes_is_sent_the_whole_picture_by_default(
+        self, triton
+    ):
+        triton.load("align_image", resize="64 48 2")
+        with AlignClient(triton.url, timeout=30) as client:
+            assert self.seen(client) == 300 / 200
 
     @pytest.mark.parametrize("resize", ["-1 5 2", "0 5 2", "5 0 2"])
     def test_a_size_that_there_is_not_breaks_the_contract(self, triton, client, resize):
