@@ -67,9 +67,9 @@ def _callers(axes: Axes, of: dict[str, list[float]]) -> None:
 
 
 def _minutes(axes: Axes, of: dict[str, list[float]]) -> None:
-    axes.plot(of["minutes"], of["per_second"], ".-", color=_FIRST, label="answers a second")
+    axes.plot(of["minutes"], of["per_second"], "-", color=_FIRST, label="answers a second")
     axes.set_xlim(0)
-    axes.set_ylim(0, 1.4 * max(of["per_second"]))
+    axes.set_ylim(0, 2 * max(of["per_second"]))  # below the memory
     _name(axes, "classifying without a pause, 4 callers", "minutes", "answers a second")
     _memory(axes, of["minutes"], of["memory_mb"])
 

@@ -10,6 +10,7 @@ from waiting import wait_until
 
 from align_client import AlignClient, InvalidInput, ModelUnavailable
 from align_client.images import encoded
+from align_client.shrink import NO_RESIZE
 from align_zoo import create_align
 from align_zoo.serving.resize_check import resize_check
 
@@ -142,7 +143,7 @@ class TestPuppets:
     def test_a_model_that_does_not_say_gets_everything_whole(self, puppets, client):
         for image in (self.IMAGE, file(self.IMAGE)):
             assert client.embed_image(image).shape == (1, 4)
-        assert client._align.pictures._resize == (0, 0, 0)
+        assert client._align.pictures._resize == NO_RESIZE
 
     def test_one_that_does_not_say_how_its_pillow_resizes_is_sent_the_whole_picture_by_default(
         self, triton
