@@ -178,7 +178,7 @@ def _plain(
         with _reading[id(image) // 16 % len(_reading)]:  # addresses are multiples of 16
             image = upright(image)
         smaller = size != NO_RESIZE and is_large(3 * image.width * image.height, size)
-        if smaller and (resizes_alike(size) or not exact):
+        if smaller and (not exact or resizes_alike(size)):
             return shrunk(image, size)
         image = image.copy()
         image.info = {}
