@@ -28,8 +28,8 @@ from align_zoo.serving.text_service import TextService
 __all__ = ["TritonAdapter"]
 
 _IDLE_SECONDS = 0.002
-"""Without work, after which nobody has waited: what waits in Triton is here in less, and where it
-is not, is computed in vain at worst."""
+"""Without work, after which nobody has waited: what waits in Triton is nearly always here in less,
+and where it is not, is computed in vain at worst."""
 
 
 class Service(Protocol):
