@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -35,17 +34,19 @@ _BATCH = 4096
 def export(checkpoint: Checkpoint, folder: Path) -> None:
     """Write both towers of a checkpoint to ``folder``, which appears whole or not at all.
 
-    The graphs take any batch, any picture size and any text length. BatchNorm is folded into
-    the convolutions.
+    One process at a time may do so. The graphs take any batch, any picture size and any text
+    length. BatchNorm is folded into the convolutions.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded, an exported tower's answers differ
             from the original's, or the folder cannot be written.
     """
     model, transform, tokenizer = create_align(checkpoint.folder)
+    draft = folder.with_name(f".draft-{folder.name}")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".draft-"))
+        if draft.exists():  # left by a process that was killed over it
+            shutil.rmtree(draft)
+        draft.mkdir(parents=True)
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be written: {error}") from error
     try:
@@ -60,8 +61,7 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
             pad_token_id=tokenizer.hf.pad_token_id,
             preprocessor=dict(transform.config),
         ).write(draft)
-        draft.chmod(0o755)  # mkdtemp's folders are the owner's alone
-        if folder.exists():  # damaged, or another process was faster
+        if folder.exists():  # damaged
             shutil.rmtree(folder)
         draft.rename(folder)
     except OSError as error:

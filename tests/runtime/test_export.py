@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from waiting import wait_until
 
 import align_zoo
 from align_zoo.checkpoint import open_checkpoint
 from align_zoo.runtime import export as exporting
 from align_zoo.runtime import exported
 from align_zoo.runtime.cache import export_folder
+from align_zoo.runtime.load import export_checkpoint
 
 TEXTS = ["cat", "a photo of a dog"]
 
@@ -140,12 +142,30 @@ def test_an_exported_checkpoint_runs_without_torch(checkpoint, folder):
     assert done.stdout.strip() == "onnx []", done.stderr
 
 
+LOADING = "import sys, align_zoo; align_zoo.load_encoder(sys.argv[1], runtime='onnx')"
+
+
+def test_a_process_killed_over_an_export_leaves_nothing_for_good(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = export_folder(open_checkpoint(checkpoint).fingerprint)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", LOADING, str(checkpoint)], stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: any(folder.parent.glob(".draft-*")))
+    finally:
+        killed.kill()
+        killed.wait()
+    assert not folder.exists()
+    export_checkpoint(checkpoint)
+    assert {each.name for each in folder.parent.iterdir()} == {folder.name, f"{folder.name}.lock"}
+
+
 def test_processes_that_start_together_export_once(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    code = "import sys, align_zoo; align_zoo.load_encoder(sys.argv[1], runtime='onnx')"
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(checkpoint)], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", LOADING, str(checkpoint)], stderr=subprocess.PIPE, text=True
         )
         for _ in range(2)
     ]
