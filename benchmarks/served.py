@@ -187,9 +187,8 @@ def classify_rows(client: AlignClient, pipeline: Worker, photo: Path, *, rounds:
     client.classify(photo, seen)
 
     def classified(count: int) -> Any:
-        return latency(
-            lambda _: client.classify(photo, known[count]), lambda: np.zeros(1), SECONDS / 2
-        )
+        # One call a turn: what moves the machine for seconds moves both.
+        return latency(lambda _: client.classify(photo, known[count]), lambda: np.zeros(1), 0.0)
 
     rows = [
         compare(
@@ -201,7 +200,7 @@ def classify_rows(client: AlignClient, pipeline: Worker, photo: Path, *, rounds:
             tolerance=None,  # other labels
             target=1.05,
             at_most=True,
-            rounds=rounds,
+            rounds=PAIRS * rounds,
         )
     ]
     new = fresh_labels(1000)
