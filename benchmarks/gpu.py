@@ -110,6 +110,7 @@ def _rows(
             ours=batch / ours.median,
             theirs=batch / theirs.median,
             spread=ours.spread,
+            their_spread=theirs.spread,
             ratio=theirs.median / ours.median,
             note=f"cosine to float32 {near['ours']:.6f}, theirs {near[name]:.6f}",
         )

@@ -144,6 +144,7 @@ def compare(
         ours=items / mine if items else mine * 1000,
         theirs=items / other if items else other * 1000,
         spread=timings["ours"].spread,
+        their_spread=timings["theirs"].spread,
         ratio=mine / other if at_most else other / mine,
         target=target,
         at_most=at_most,

@@ -30,8 +30,9 @@ class Row:
     """"/s", "ms", "s", "MB", "GFLOP/s" or "%"."""
     ours: float
     theirs: float | None = None
-    spread: float = 0.0
-    """Half the distance of the quartiles of ours, as a share of the median."""
+    spread: float | None = None
+    """Half the distance of the quartiles of ours, as a share of the median; None of one look."""
+    their_spread: float | None = None
     ratio: float | None = None
     target: float | None = None
     at_most: bool = False
@@ -58,8 +59,10 @@ class Row:
         sign = "≤ " if self.at_most else "≥ "
         unit = "x" if self.ratio is not None else f" {self.unit}".replace(" /", "/")
         wanted = "" if self.target is None else f"{sign}{self.target:g}{unit}"
-        ours = f"{quantity(self.ours, self.unit)} ± {self.spread:.0%}"
-        theirs = "" if self.theirs is None else quantity(self.theirs, self.unit)
+        ours = _with_spread(self.ours, self.unit, self.spread)
+        theirs = (
+            "" if self.theirs is None else _with_spread(self.theirs, self.unit, self.their_spread)
+        )
         what = f"{self.what} ({self.note})" if self.note else self.what
         return (
             f"| {what} | {self.against} | {ours} | {theirs} | {times} | {wanted} | {self.verdict} |"
@@ -97,3 +100,7 @@ def quantity(value: float, unit: str) -> str:
     """A value as people read it: "5.83/s", "1,471 MB"."""
     number = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
     return f"{number}{unit}" if unit.startswith("/") else f"{number} {unit}"
+
+
+def _with_spread(value: float, unit: str, spread: float | None) -> str:
+    return quantity(value, unit) + ("" if spread is None else f" ± {spread:.0%}")

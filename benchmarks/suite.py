@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from align_client import AlignClient
@@ -27,8 +28,8 @@ _PATIENCE = 600.0
 
 def towers(folder: Path, size: int, rounds: int) -> list[Row]:
     """Both towers without a server."""
-    with Worker("align_zoo", folder) as ours, Worker("transformers", folder) as theirs:
-        return tower_rows(folder, ours, theirs, size=size, rounds=rounds)
+    ours, theirs = partial(Worker, "align_zoo", folder), partial(Worker, "transformers", folder)
+    return tower_rows(folder, ours, theirs, size=size, rounds=rounds)
 
 
 def against_triton(folder: Path, _: int, rounds: int) -> list[Row]:

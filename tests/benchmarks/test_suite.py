@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,9 @@ def server(tmp_path_factory: pytest.TempPathFactory):
         yield process.pid, url
 
 
-def test_both_towers_are_compared_with_transformers_and_the_limit(ours, theirs) -> None:
+def test_both_towers_are_compared_with_transformers_and_the_limit() -> None:
+    ours = partial(Worker, "align_zoo", TINY)
+    theirs = partial(Worker, "transformers", TINY, Path(sys.executable))
     rows = tower_rows(TINY, ours, theirs, size=49, rounds=1)
     assert [row.what for row in rows if row.group == "text tower"] == ["1 label", "8 labels"]
     assert sum(row.group == "image tower" for row in rows) == 3
