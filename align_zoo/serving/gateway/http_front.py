@@ -10,6 +10,7 @@ from aiohttp import web
 from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.border import internal_error
 from align_zoo.serving.gateway.calls import HttpCall, find_http_call
+from align_zoo.serving.gateway.finishing import Finishing
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import read_body
 from align_zoo.serving.gateway.http_deadline import deadline
@@ -66,6 +67,7 @@ class HttpFront:
         self._health = health
         self._journal = journal
         self._max_bytes = max_bytes
+        self._finishing = Finishing()
 
     def app(self) -> web.Application:
         """To be served."""
@@ -118,16 +120,26 @@ class HttpFront:
         entry.model = call.model if self._admission.knows(call.model) else ""
         body = await read_body(request, self._max_bytes)
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
-        async with self._admission.call(entry.model, size=len(body)) as backend:
-            entry.its_turn()
-            answer = await self._upstream.call_http(backend, "POST", path, headers, body)
-            if answer.status == 200:
-                self._admission.backends.on_answer(backend, entry.model)
+        # tritonserver knows of no cancelling over HTTP. What it was given keeps its place until it
+        # is computed: else requests that nobody waits for would pile up before the others.
+        answer = await self._finishing.run(
+            self._ask(path, headers, body, entry), begun=lambda: entry.turn is not None
+        )
         if answer.status == 200:
             self._journal.answered(entry)
         else:
             self._journal.failed(entry, _CODES.get(answer.status, grpc.StatusCode.UNKNOWN).name)
         return answer
+
+    async def _ask(
+        self, path: str, headers: dict[str, str], body: bytes, entry: Entry
+    ) -> HttpAnswer:
+        async with self._admission.call(entry.model, size=len(body)) as backend:
+            entry.its_turn()
+            answer = await self._upstream.call_http(backend, "POST", path, headers, body)
+            if answer.status == 200:
+                self._admission.backends.on_answer(backend, entry.model)
+            return answer
 
     def _refused(self, refusal: Refusal, entry: Entry) -> web.Response:
         self._journal.refused(entry, refusal.reason)
