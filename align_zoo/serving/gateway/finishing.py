@@ -32,6 +32,7 @@ class Finishing:
         except asyncio.CancelledError:
             if not begun():
                 task.cancel()
+                await asyncio.wait({task})  # its place is free before the caller hears of it
             raise
 
     def _done(self, task: asyncio.Task[Any]) -> None:

@@ -77,7 +77,8 @@ class Journal:
 
     def refused(self, entry: Entry, reason: Reason) -> None:
         """The gateway answered in tritonserver's place."""
-        if reason is not Reason.DIED:
+        expired_there = reason is Reason.EXPIRED and entry.turn is not None
+        if reason is not Reason.DIED and not expired_there:
             self._metrics.rejected.labels(entry.model, reason.label).inc()
         self._failed(entry, reason.code.name, reason.label)
 
