@@ -68,12 +68,14 @@ class Gateway:
         metrics.waiting = self._admission.waiting
         upstream = Upstream(backends)
         self._tokens = Tokens(options.tokens())
-        doors = self._admission, upstream, self._tokens, asked, Journal(metrics)
+        journal = Journal(metrics)
+        doors = self._admission, upstream, self._tokens, asked, journal
         self._grpc_front = GrpcFront(*doors)
         http = HttpFront(*doors, max_bytes=options.max_message_bytes)
         both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
-        self._http = HttpDoor(http.app(), "http", **both)
-        self._metrics = HttpDoor(metrics_app(backends, upstream, metrics, asked), "metrics", **both)
+        self._http = HttpDoor(http.app(), "http", journal, **both)
+        operators = metrics_app(backends, upstream, metrics, asked)
+        self._metrics = HttpDoor(operators, "metrics", journal, **both)
         self._grpc: grpc.aio.Server | None = None
         self._new_certificates: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
         self._renewal: asyncio.Task[None] | None = None

@@ -7,6 +7,8 @@ import ssl
 
 from aiohttp import web
 
+from align_zoo.serving.gateway.http_log import http_log
+from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.ports import bound, drop_the_dead
 
 __all__ = ["HttpDoor"]
@@ -18,18 +20,26 @@ class HttpDoor:
     Args:
         app: what answers.
         name: of the port's flag.
+        journal: is told of requests that are none.
         last_words: seconds for answers that are ready when it closes.
         silence: seconds after which the other side is asked whether it is still there.
     """
 
     def __init__(
-        self, app: web.Application, name: str, *, last_words: float, silence: float
+        self,
+        app: web.Application,
+        name: str,
+        journal: Journal,
+        *,
+        last_words: float,
+        silence: float,
     ) -> None:
         self._name = name
         self._silence = silence
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=http_log(journal),
             handler_cancellation=True,  # who has gone needs no answer
             keepalive_timeout=75,
             shutdown_timeout=last_words,
