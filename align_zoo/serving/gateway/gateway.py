@@ -15,6 +15,7 @@ from align_zoo.serving.backends import Backends
 from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.grpc_front import GrpcFront
 from align_zoo.serving.gateway.health import Health
+from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_door import HttpDoor
 from align_zoo.serving.gateway.http_front import HttpFront
 from align_zoo.serving.gateway.journal import Journal
@@ -71,7 +72,8 @@ class Gateway:
         journal = Journal(metrics)
         doors = self._admission, upstream, self._tokens, asked, journal
         self._grpc_front = GrpcFront(*doors)
-        http = HttpFront(*doors, max_bytes=options.max_message_bytes)
+        bodies = Bodies(options.max_message_bytes, options.queue_bytes)
+        http = HttpFront(*doors, bodies)
         both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
         self._http = HttpDoor(http.app(), "http", journal, **both)
         operators = metrics_app(backends, upstream, metrics, asked)

@@ -83,6 +83,7 @@ class GrpcFront(grpc.GenericRpcHandler):
 
     async def _infer(self, request: bytes, context: Any) -> bytes:
         entry = Entry()
+        entry.it_waits()
         try:
             asked = _read(request)
             entry.id = shown_id(asked.id) or fresh_id()

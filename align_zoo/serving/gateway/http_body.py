@@ -1,4 +1,4 @@
-"""Reading a body: not too much of it, not for ever, and nothing that ends tritonserver."""
+"""Reading bodies: not too much of one or of all together, and not for ever."""
 
 from __future__ import annotations
 
@@ -8,39 +8,61 @@ from aiohttp import web
 
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 
-__all__ = ["read_body"]
+__all__ = ["Bodies"]
 
 _SECONDS = 120.0
-_MOST_BRACKETS = 10_000
 
 
-async def read_body(request: web.Request, max_bytes: int) -> bytes:
-    """All of it, unpacked if it is compressed.
+class Bodies:
+    """Reads them. For one event loop.
 
-    Raises:
-        Refusal: it is too large, comes too slowly, is no sound body, or its JSON is too deep.
+    Args:
+        max_bytes: of one.
+        together: bytes of all that are being read; a single one always may.
     """
-    too_large = Refusal(Reason.TOO_LARGE, f"the body has more than {max_bytes} bytes")
-    if (request.content_length or 0) > max_bytes:
-        raise too_large
-    try:
-        async with asyncio.timeout(_SECONDS):
-            body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise too_large from None
-    except TimeoutError:
-        raise Refusal(Reason.TOO_SLOW, f"the body did not come within {_SECONDS:g} s") from None
-    except web.RequestPayloadError:
-        raise Refusal(Reason.MALFORMED, "the body cannot be read") from None
-    json = body[: _json_bytes(request.headers.get("Inference-Header-Content-Length"), len(body))]
-    # tritonserver reads JSON recursively: 2.51 dies of some 10^6 open brackets, a stack overflow.
-    if json.count(b"[") + json.count(b"{") > _MOST_BRACKETS:
-        raise Refusal(Reason.MALFORMED, f"the JSON has more than {_MOST_BRACKETS} brackets")
-    return body
 
+    def __init__(self, max_bytes: int, together: int) -> None:
+        self._max_bytes = max_bytes
+        self._together = together
+        self._held = 0
 
-def _json_bytes(header: str | None, total: int) -> int:
-    # Binary tensors follow; a picture may have any number of brackets.
-    if header is not None and header.isdecimal() and int(header[:20]) <= total:
-        return int(header)
-    return total
+    async def read(self, request: web.Request) -> bytes:
+        """All of it, unpacked if it is compressed.
+
+        Raises:
+            Refusal: it is too large, comes too slowly, is no sound body, or too much is being read.
+        """
+        if (request.content_length or 0) > self._max_bytes:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return await self._read(request)
+        except TimeoutError:
+            raise Refusal(Reason.TOO_SLOW, f"the body did not come within {_SECONDS:g} s") from None
+        except web.RequestPayloadError:
+            raise Refusal(Reason.MALFORMED, "the body cannot be read") from None
+
+    async def _read(self, request: web.Request) -> bytes:
+        body = bytearray()
+        try:
+            # Not request.read(), which lets all of a compressed body be unpacked at once.
+            async for chunk in request.content.iter_any():
+                self._held += len(chunk)
+                body += chunk
+                self._check(len(body))
+            return bytes(body)
+        finally:
+            self._held -= len(body)
+
+    def _check(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise self._too_large()
+        others = self._held - size
+        if others and self._held > self._together:
+            raise Refusal(
+                Reason.QUEUE_FULL,
+                f"overloaded: requests of {others / 1e6:.0f} MB are on their way already",
+            )
+
+    def _too_large(self) -> Refusal:
+        return Refusal(Reason.TOO_LARGE, f"the body has more than {self._max_bytes} bytes")

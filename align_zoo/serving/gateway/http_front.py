@@ -12,8 +12,9 @@ from align_zoo.serving.gateway.border import internal_error
 from align_zoo.serving.gateway.calls import HttpCall, find_http_call
 from align_zoo.serving.gateway.finishing import Finishing
 from align_zoo.serving.gateway.health import Health
-from align_zoo.serving.gateway.http_body import read_body
+from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_deadline import deadline
+from align_zoo.serving.gateway.http_json import read_items
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 from align_zoo.serving.gateway.tokens import Tokens
@@ -23,7 +24,8 @@ __all__ = ["HttpFront", "healthz"]
 
 _ID = "Align-Request-Id"
 # Where in a body JSON ends and tensors begin.
-_HEADERS = ("Content-Type", "Inference-Header-Content-Length")
+_JSON_LENGTH = "Inference-Header-Content-Length"
+_HEADERS = ("Content-Type", _JSON_LENGTH)
 # So that one metric counts both protocols.
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -48,7 +50,7 @@ class HttpFront:
         tokens: who may come in.
         health: for the calls that ask for it.
         journal: what became of the requests.
-        max_bytes: of a body.
+        bodies: reads them.
     """
 
     def __init__(
@@ -58,20 +60,19 @@ class HttpFront:
         tokens: Tokens,
         health: Health,
         journal: Journal,
-        *,
-        max_bytes: int,
+        bodies: Bodies,
     ) -> None:
         self._admission = admission
         self._upstream = upstream
         self._tokens = tokens
         self._health = health
         self._journal = journal
-        self._max_bytes = max_bytes
+        self._bodies = bodies
         self._finishing = Finishing()
 
     def app(self) -> web.Application:
         """To be served."""
-        app = web.Application(client_max_size=self._max_bytes)
+        app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         return app
 
@@ -118,7 +119,9 @@ class HttpFront:
         self, request: web.Request, path: str, call: HttpCall, entry: Entry
     ) -> HttpAnswer:
         entry.model = call.model if self._admission.knows(call.model) else ""
-        body = await read_body(request, self._max_bytes)
+        body = await self._bodies.read(request)
+        entry.it_waits()
+        entry.items = read_items(body, request.headers.get(_JSON_LENGTH))
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
         # tritonserver knows of no cancelling over HTTP. What it was given keeps its place until it
         # is computed: else requests that nobody waits for would pile up before the others.
@@ -134,7 +137,7 @@ class HttpFront:
     async def _ask(
         self, path: str, headers: dict[str, str], body: bytes, entry: Entry
     ) -> HttpAnswer:
-        async with self._admission.call(entry.model, size=len(body)) as backend:
+        async with self._admission.call(entry.model, entry.items, len(body)) as backend:
             entry.its_turn()
             answer = await self._upstream.call_http(backend, "POST", path, headers, body)
             if answer.status == 200:

@@ -37,8 +37,14 @@ class Entry:
     """Empty if it is not one that the server knows."""
     items: int = 1
     begin: float = field(default_factory=time.perf_counter)
+    whole: float | None = None
+    """When all of it was there, and its waiting began."""
     turn: float | None = None
     """When its waiting was over."""
+
+    def it_waits(self) -> None:
+        """All of it has come."""
+        self.whole = time.perf_counter()
 
     def its_turn(self) -> None:
         """It goes to tritonserver now."""
@@ -47,7 +53,7 @@ class Entry:
     @property
     def queue_seconds(self) -> float:
         """What it waited, until now if it still does."""
-        return (self.turn or time.perf_counter()) - self.begin
+        return (self.turn or time.perf_counter()) - self.whole if self.whole else 0.0
 
 
 class Journal:

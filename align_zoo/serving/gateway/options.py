@@ -38,7 +38,7 @@ class GatewayOptions:
     queue_size: int = 1000
     """Requests of a model that may wait."""
     queue_bytes: int = 512 * 2**20
-    """Of all the requests of a model that wait together."""
+    """Of all the requests of a model that wait together; and of all HTTP bodies that are coming."""
     queue_seconds: float = 20.0
     """How long one may have to wait, as far as can be foreseen, until its computing begins."""
     max_message_bytes: int = 64 * 2**20
