@@ -21,6 +21,8 @@ __all__ = ["HttpAnswer", "Upstream"]
 # A model's process has died, which tritonserver never mends. At the end: the words may begin with
 # the request's id, which is the caller's.
 _DEAD_MODEL = re.compile(r"Stub process '[^']*' is not healthy\.?$")
+# Its HTTP's words for JSON that is no request, none of them a caller's; it says 500 to them.
+_NO_REQUEST = re.compile("failed to parse the request JSON|Unable to parse |failed to get request")
 # What a channel says of a server that has gone; UNAVAILABLE alone may be tritonserver's own.
 _BROKEN = re.compile(r"(?i)socket closed|stream removed|connection (reset|refused)|broken pipe")
 _NEVER_SENT = re.compile(r"(?i)failed to connect|connection refused")
@@ -82,9 +84,13 @@ class Upstream:
         except aiohttp.ClientError as error:
             # Not reported: a request that its parser cannot bear must not end the server.
             raise _died() from error
-        if answer.status == 500 and _DEAD_MODEL.search(_error_of(answer.body)):
-            self._backends.on_death(backend, "a model's process has died")
-            raise _died()
+        if answer.status == 500:
+            words = _error_of(answer.body)
+            if _DEAD_MODEL.search(words):
+                self._backends.on_death(backend, "a model's process has died")
+                raise _died()
+            if _NO_REQUEST.match(words):
+                return answer._replace(status=400)
         return answer
 
     async def read_metrics(self, backend: Backend) -> str:
