@@ -13,6 +13,7 @@ import grpc
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.backends import Backends
 from align_zoo.serving.gateway.admission import Admission
+from align_zoo.serving.gateway.files import share
 from align_zoo.serving.gateway.grpc_front import GrpcFront
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import Bodies
@@ -31,6 +32,12 @@ __all__ = ["Gateway"]
 
 _LAST_WORDS_SECONDS = 1.0
 """For answers that are ready to reach their callers when the doors close."""
+
+# Of the files that the process may open. HTTP and metrics count whatever is open: who fills HTTP
+# leaves the operator a door, and what is left is for the calls of tritonserver.
+_GRPC_FILES = 1 / 4
+_HTTP_FILES = 1 / 2
+_METRICS_FILES = 3 / 4
 
 _GRPC_OPTIONS = [
     # A second server on the same port would get half of the calls, and nobody would know.
@@ -75,9 +82,9 @@ class Gateway:
         bodies = Bodies(options.max_message_bytes, options.queue_bytes)
         http = HttpFront(*doors, bodies)
         both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
-        self._http = HttpDoor(http.app(), "http", journal, **both)
+        self._http = HttpDoor(http.app(), "http", journal, files=_HTTP_FILES, **both)
         operators = metrics_app(backends, upstream, metrics, asked)
-        self._metrics = HttpDoor(operators, "metrics", journal, **both)
+        self._metrics = HttpDoor(operators, "metrics", journal, files=_METRICS_FILES, **both)
         self._grpc: grpc.aio.Server | None = None
         self._new_certificates: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
         self._renewal: asyncio.Task[None] | None = None
@@ -108,6 +115,7 @@ class Gateway:
                     # What gRPC 1.85 waits for the answer, whatever the line above says.
                     ("grpc.http2.ping_timeout_ms", int(1000 * options.silence_seconds / 3)),
                     ("grpc.max_receive_message_length", options.max_message_bytes),
+                    ("grpc.max_allowed_incoming_connections", share(_GRPC_FILES)),
                     # More than both queues hold: beyond it calls wait in the caller, unrefused.
                     ("grpc.max_concurrent_streams", 2 * options.queue_size + 1000),
                 ],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 
 from aiohttp import web
 
+from align_zoo.serving.gateway.files import Listening, share
 from align_zoo.serving.gateway.http_log import http_log
 from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.ports import bound, drop_the_dead
@@ -21,6 +21,7 @@ class HttpDoor:
         app: what answers.
         name: of the port's flag.
         journal: is told of requests that are none.
+        files: share of those that the process may open, beyond which nobody is let in.
         last_words: seconds for answers that are ready when it closes.
         silence: seconds after which the other side is asked whether it is still there.
     """
@@ -31,10 +32,12 @@ class HttpDoor:
         name: str,
         journal: Journal,
         *,
+        files: float,
         last_words: float,
         silence: float,
     ) -> None:
         self._name = name
+        self._files = files
         self._silence = silence
         self._runner = web.AppRunner(
             app,
@@ -44,7 +47,7 @@ class HttpDoor:
             keepalive_timeout=75,
             shutdown_timeout=last_words,
         )
-        self._socket: socket.socket | None = None
+        self._socket: Listening | None = None
         self._site: web.SockSite | None = None
 
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
@@ -54,7 +57,7 @@ class HttpDoor:
             AlignZooError: it is taken.
         """
         await self._runner.setup()
-        self._socket = bound(host, port, self._name)
+        self._socket = bound(host, port, self._name, share(self._files))
         drop_the_dead(self._socket, self._silence)
         await self.renew(tls)
         own: int = self._socket.getsockname()[1]

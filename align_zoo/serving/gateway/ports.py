@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from align_zoo.errors import AlignZooError
+from align_zoo.serving.gateway.files import Listening
 
 __all__ = ["address", "bound", "drop_the_dead", "taken"]
 
@@ -15,8 +16,14 @@ def address(host: str) -> str:
     return "127.0.0.1" if host == "localhost" else host
 
 
-def bound(host: str, port: int, name: str) -> socket.socket:
-    """A socket that listens; ``name`` is that of the port's flag.
+def bound(host: str, port: int, name: str, most: int) -> Listening:
+    """A socket that listens.
+
+    Args:
+        host: an address, or a name that has one.
+        port: 0: any that is free.
+        name: of the port's flag.
+        most: files that may be open when it accepts.
 
     Raises:
         AlignZooError: it cannot.
@@ -25,9 +32,11 @@ def bound(host: str, port: int, name: str) -> socket.socket:
         family, _, _, _, where = socket.getaddrinfo(
             address(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(where[:2], family=family)
+        listening = Listening(fileno=socket.create_server(where[:2], family=family).detach())
     except OSError as error:
         raise taken(host, port, name) from error
+    listening.most = most
+    return listening
 
 
 def drop_the_dead(listening: socket.socket, silence: float) -> None:

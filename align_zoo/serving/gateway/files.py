@@ -1,0 +1,40 @@
+"""How much of the files that this process may open its connections take.
+
+At the limit nothing could be accepted or asked for any more, and asyncio would log each attempt.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+from typing import Any
+
+__all__ = ["Listening", "share"]
+
+
+def share(part: float) -> int:
+    """So much of the limit, in files."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return int(part * (2**31 - 1 if limit == resource.RLIM_INFINITY else limit))
+
+
+class Listening(socket.socket):
+    """Closes at once what it accepts while too many files are open, whatever they are."""
+
+    most: int
+    """Files, with which it still accepts."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As of ``socket``; a ConnectionAbortedError if it was closed, as asyncio expects it."""
+        connection, address = super().accept()
+        # The lowest number that is free: so many files are open.
+        if connection.fileno() >= self.most:
+            connection.close()
+            raise ConnectionAbortedError
+        return connection, address
+
+    def dup(self) -> Listening:
+        """Another one on the same port."""
+        other = super().dup()
+        other.most = self.most
+        return other
