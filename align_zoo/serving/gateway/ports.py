@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.gateway.files import Listening
 
 __all__ = ["address", "bound", "drop_the_dead", "taken"]
+
+_ANY_IPV6 = ipaddress.ip_address("::")
 
 
 def address(host: str) -> str:
@@ -32,9 +35,12 @@ def bound(host: str, port: int, name: str, most: int) -> Listening:
         family, _, _, _, where = socket.getaddrinfo(
             address(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listening = Listening(fileno=socket.create_server(where[:2], family=family).detach())
+        # gRPC's takes IPv4, too.
+        both = ipaddress.ip_address(where[0]) == _ANY_IPV6 and socket.has_dualstack_ipv6()
+        server = socket.create_server(where[:2], family=family, dualstack_ipv6=both)
     except OSError as error:
         raise taken(host, port, name) from error
+    listening = Listening(fileno=server.detach())
     listening.most = most
     return listening
 

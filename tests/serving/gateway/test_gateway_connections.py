@@ -151,6 +151,15 @@ def listens(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def test_every_address_of_ipv6_is_every_address_of_ipv4_too(own_doors):
+    doors = own_doors(listen="::", metrics_listen="::", insecure=True)
+    for host in ("127.0.0.1", "[::1]"):
+        with stub_at(f"{host}:{doors.gateway.grpc_port}") as stub:
+            stub.ModelInfer(TEXT, timeout=30)
+        for port in (doors.gateway.http_port, doors.gateway.metrics_port):
+            assert http(port, "/healthz", host=host).status == 200
+
+
 def test_two_gateways_do_not_share_a_port(own_doors):
     doors = own_doors()
     with pytest.raises(AlignZooError, match="--grpc-port"):
