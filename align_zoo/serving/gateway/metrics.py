@@ -8,9 +8,12 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from align_zoo.serving.gateway.refusal import Reason
+
 __all__ = ["Metrics"]
 
 _MODELS = ("align_image", "align_text")
+_CAUSES = ("exited", "model_died", "no_answer")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ITEMS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -68,6 +71,7 @@ class Metrics:
         """Requests that wait for a model."""
         self.ready: Callable[[], bool] = lambda: False
         """Whether the service can answer."""
+        self._begin_at_zero()
         self._read_when_asked()
 
     def restarted(self, cause: str) -> None:
@@ -77,6 +81,15 @@ class Metrics:
     def text(self) -> str:
         """All of them in Prometheus' text format."""
         return generate_latest(self.registry).decode()
+
+    def _begin_at_zero(self) -> None:
+        # Prometheus sees no increase in what begins with 1.
+        for cause in _CAUSES:
+            self.restarts.labels(cause)
+        for model in ("", *_MODELS):
+            for reason in Reason:
+                if reason is not Reason.DIED:
+                    self.rejected.labels(model, reason.label)
 
     def _read_when_asked(self) -> None:
         age = Gauge(

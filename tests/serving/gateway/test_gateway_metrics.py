@@ -3,11 +3,15 @@
 import json
 
 import pytest
+from calls import INPUTS
 from doors import stub_at
 from messages import http, message, refused
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.grpc import service_pb2
 from waiting import wait_until
+
+from align_zoo.serving.gateway.refusal import Reason
+from align_zoo.serving.supervision.watch import Cause
 
 
 def read(doors):
@@ -49,6 +53,16 @@ def test_what_the_supervisor_knows_is_read_when_asked(own_doors):
     assert value(families["align_zoo_probe_age_seconds"], model="align_text") == 2.5
     cause = {"cause": "the process of align_image died"}
     assert value(families["align_zoo_restarts"], "_total", **cause) == 2
+
+
+def test_what_has_not_happened_yet_is_0(own_doors):
+    families = read(own_doors())
+    for cause in Cause:
+        assert value(families["align_zoo_restarts"], "_total", cause=cause.name.lower()) == 0
+    for model in ("", *INPUTS):
+        for reason in set(Reason) - {Reason.DIED}:  # those have reached tritonserver
+            labels = {"model": model, "reason": reason.label}
+            assert value(families["align_zoo_rejected"], "_total", **labels) == 0
 
 
 def test_ready_is_0_when_it_is_not(own_doors):
