@@ -79,8 +79,8 @@ class Gateway:
         journal = Journal(metrics)
         doors = self._admission, upstream, self._tokens, asked, journal
         self._grpc_front = GrpcFront(*doors)
-        bodies = Bodies(options.max_message_bytes, options.queue_bytes)
-        http = HttpFront(*doors, bodies)
+        self._bodies = Bodies(options.max_message_bytes, options.queue_bytes)
+        http = HttpFront(*doors, self._bodies)
         both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
         self._http = HttpDoor(http.app(), "http", journal, files=_HTTP_FILES, **both)
         operators = metrics_app(backends, upstream, metrics, asked)

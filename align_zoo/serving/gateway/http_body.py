@@ -24,7 +24,8 @@ class Bodies:
     def __init__(self, max_bytes: int, together: int) -> None:
         self._max_bytes = max_bytes
         self._together = together
-        self._held = 0
+        self.held = 0
+        """Bytes of those that are being read."""
 
     async def read(self, request: web.Request) -> bytes:
         """All of it, unpacked if it is compressed.
@@ -47,18 +48,18 @@ class Bodies:
         try:
             # Not request.read(), which lets all of a compressed body be unpacked at once.
             async for chunk in request.content.iter_any():
-                self._held += len(chunk)
+                self.held += len(chunk)
                 body += chunk
                 self._check(len(body))
             return bytes(body)
         finally:
-            self._held -= len(body)
+            self.held -= len(body)
 
     def _check(self, size: int) -> None:
         if size > self._max_bytes:
             raise self._too_large()
-        others = self._held - size
-        if others and self._held > self._together:
+        others = self.held - size
+        if others and self.held > self._together:
             raise Refusal(
                 Reason.QUEUE_FULL,
                 f"overloaded: requests of {others / 1e6:.0f} MB are on their way already",

@@ -65,6 +65,11 @@ class Doors:
         """Calls that the server has."""
         return sum(self.backends._users.values())
 
+    @property
+    def coming(self):
+        """Bytes of HTTP bodies whose end has not come."""
+        return self.gateway._bodies.held
+
     def drain(self, seconds):
         return self.loop.run(self.gateway.drain(seconds))
 
