@@ -21,7 +21,7 @@ from typing import (
 )
 
 from align_client.channels import Channels
-from align_client.errors import AlignClientError
+from align_client.errors import AlignClientError, kept
 from align_client.home import Home
 from align_client.runtime import Outcome
 
@@ -78,7 +78,7 @@ class Blocking:
             try:
                 return _finished(request(item))
             except AlignClientError as error:
-                return error
+                return kept(error)
 
         if len(items) == 1:
             return [outcome(items[0])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, TypeVar
 
 __all__ = [
     "AlignClientError",
@@ -12,9 +12,14 @@ __all__ = [
     "Overloaded",
     "ServerUnavailable",
     "Unauthorized",
+    "anew",
+    "kept",
     "placed",
     "too_late",
 ]
+
+A = TypeVar("A", bound="AlignClientError")
+E = TypeVar("E", bound=BaseException)
 
 
 class AlignClientError(Exception):
@@ -82,10 +87,29 @@ def too_late(url: str, timeout: float, request_id: Optional[str] = None) -> Dead
     return DeadlineExceeded(message, request_id=request_id)
 
 
-def placed(error: AlignClientError, where: str) -> AlignClientError:
-    """The error; that an input is bad, with the place where the caller gave it."""
-    if not isinstance(error, InvalidInput):
-        return error
-    told = InvalidInput(f"{where}{error.message}", request_id=error.request_id)
+def kept(error: E) -> E:
+    """The error as a value: without the frames that it and its causes came through.
+
+    Their variables hold the picture as it was given, as it was encoded, and in its request.
+    """
+    each: Optional[BaseException] = error
+    while each is not None:
+        each.__traceback__ = each.__context__ = None
+        each = each.__cause__
+    return error
+
+
+def anew(error: A, message: Optional[str] = None) -> A:
+    """Another error of this kind and cause; in other words, if some are given.
+
+    It is raised in place of one that a variable holds. A raised one holds by its traceback the
+    frame of that variable, and would so keep itself, and all that is in there, from being freed.
+    """
+    told = type(error)(error.message if message is None else message, request_id=error.request_id)
     told.__cause__ = error.__cause__
     return told
+
+
+def placed(error: AlignClientError, where: str) -> AlignClientError:
+    """The error; that an input is bad, with the place where the caller gave it."""
+    return anew(error, f"{where}{error.message}") if isinstance(error, InvalidInput) else error

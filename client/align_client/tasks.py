@@ -24,7 +24,7 @@ from typing import (
 )
 
 from align_client.channels import Channels
-from align_client.errors import AlignClientError
+from align_client.errors import AlignClientError, kept
 from align_client.home import Home
 from align_client.runtime import Outcome
 
@@ -73,7 +73,10 @@ class Tasks:
             self._running.discard(task)
         if task.cancelled():
             self.check_open()
-        return task.result()
+        try:
+            return task.result()
+        finally:
+            del task  # its error's traceback holds this frame
 
     def check_open(self) -> None:
         """Raise AlignClientError after :meth:`close`, in another process or another loop."""
@@ -103,7 +106,7 @@ class Tasks:
                 try:
                     return await request(item)
                 except AlignClientError as error:
-                    return error
+                    return kept(error)
 
         if len(items) == 1:
             return [await outcome(items[0])]

@@ -7,7 +7,14 @@ from typing import Awaitable, Callable, Container, Dict, Iterable, List, Sequenc
 
 from align_client.answers import Row
 from align_client.call import Call
-from align_client.errors import AlignClientError, InvalidInput, ModelUnavailable, placed
+from align_client.errors import (
+    AlignClientError,
+    InvalidInput,
+    ModelUnavailable,
+    anew,
+    kept,
+    placed,
+)
 from align_client.images import ImageLike
 from align_client.labels import LabelCache, chunks
 from align_client.pictures import Pictures
@@ -134,7 +141,7 @@ class Towers:
             if isinstance(outcome, AlignClientError):
                 outcome = placed(outcome, f"image {i}: " if several else "")
                 if not keep:
-                    raise outcome
+                    raise anew(outcome)
             outcomes.append(outcome)
         return outcomes
 
@@ -161,18 +168,18 @@ class Towers:
         except AlignClientError as error:
             if not keep:
                 raise
-            return dict.fromkeys(missing, error)
+            return dict.fromkeys(missing, kept(error))
         rows: Dict[str, Outcome[Row]] = {}
         for part, answer in zip(parts, await self._runtime.outcomes(request, parts)):
             if isinstance(answer, AlignClientError):
                 if not keep:
-                    raise answer
+                    raise anew(answer)
                 answer = dict.fromkeys(part, answer)
             for text, outcome in answer.items():
                 if isinstance(outcome, AlignClientError):
                     outcome = placed(outcome, f"{noun} {texts.index(text)}: ")
                     if not keep:
-                        raise outcome
+                        raise anew(outcome)
                 rows[text] = outcome
         return rows
 
@@ -193,9 +200,7 @@ class Towers:
                 if (not named and len(rest) > 1) or index >= len(rest):
                     raise
                 reason = error.message[named.end() :] if named else error.message
-                mine = InvalidInput(reason, request_id=error.request_id)
-                mine.__cause__ = error.__cause__
-                outcomes[rest.pop(index)] = mine
+                outcomes[rest.pop(index)] = anew(error, reason)
                 if not keep:
                     break
         return outcomes

@@ -18,6 +18,8 @@ from align_client.errors import (
     ModelUnavailable,
     Overloaded,
     ServerUnavailable,
+    anew,
+    kept,
     too_late,
 )
 from align_client.pixels import tiny
@@ -178,7 +180,7 @@ class Transport:
                 request_id=request.id,
                 tls=self._runtime.channels.tls,
             )
-            failure.error.__cause__ = error
+            failure.error.__cause__ = kept(error)
             self._note(replica, failure)
             return failure
         except BaseException:  # cancelled, closed
@@ -201,7 +203,5 @@ def _final(failure: Failure, tries: int) -> AlignClientError:
     """The error of the last try."""
     error = failure.error
     if tries == 1 or failure.again is Again.NEVER:
-        return error
-    told = type(error)(f"{error.message}; tried {tries} times", request_id=error.request_id)
-    told.__cause__ = error.__cause__
-    return told
+        return anew(error)
+    return anew(error, f"{error.message}; tried {tries} times")

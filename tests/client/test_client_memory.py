@@ -1,0 +1,114 @@
+"""What a failed request leaves in memory: its error, and not the picture."""
+
+import asyncio
+import gc
+import tracemalloc
+import weakref
+
+import pytest
+from PIL import Image
+from scripted import Scripted
+from waiting import wait_until
+
+from align_client import AlignClient, AlignClientError, AsyncAlignClient, InvalidInput, Overloaded
+
+SIZE = 1_000_000
+COUNT = 10
+
+
+def blocking(url, call, **options):
+    with AlignClient(url, **options) as client:
+        return call(client)
+
+
+def in_a_loop(url, call, **options):
+    async def within():
+        async with AsyncAlignClient(url, **options) as client:
+            return await call(client)
+
+    return asyncio.run(within())
+
+
+@pytest.fixture(params=[blocking, in_a_loop])
+def use(request):
+    """What a call of a client answers, which is closed then."""
+    return request.param
+
+
+@pytest.fixture
+def server():
+    with Scripted() as server:
+        yield server
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Files: their bytes are the client's alone."""
+    paths = [tmp_path / f"{i}.jpg" for i in range(COUNT)]
+    for path in paths:
+        path.write_bytes(bytes(SIZE))
+    return paths
+
+
+@pytest.fixture
+def held():
+    """Python's bytes more than when the test began, without the help of the cycle collector.
+
+    They are waited for: the client's threads end a moment after their answer.
+    """
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    start = tracemalloc.get_traced_memory()[0]
+    yield lambda: tracemalloc.get_traced_memory()[0] - start
+    tracemalloc.stop()
+    gc.enable()
+
+
+def test_errors_that_are_kept_do_not_hold_their_pictures(server, use, paths, held):
+    server.refuse("INVALID_ARGUMENT", "bad", times=COUNT)
+    errors = use(server.url, lambda client: client.embed_image(paths, on_error="return"))
+    assert [type(error) for error in errors] == [InvalidInput] * COUNT
+    assert errors[0].__cause__ is not None
+    server.requests.clear()
+    wait_until(lambda: held() < SIZE, seconds=10)
+
+
+def test_nor_do_those_of_damaged_pictures_that_pil_has_opened(server, use, paths, held):
+    Image.effect_noise((1000, 1000), 100).save(paths[0], "BMP")
+    paths[0].write_bytes(paths[0].read_bytes()[: SIZE // 2])
+    pictures = [Image.open(paths[0]) for _ in range(COUNT)]
+    alive = [weakref.ref(picture) for picture in pictures]
+    errors = use(server.url, lambda client: client.embed_image(pictures, on_error="return"))
+    assert all("cannot be decoded" in str(error) for error in errors)
+    pictures.clear()
+    wait_until(lambda: not any(picture() for picture in alive), seconds=10)
+
+
+def test_a_request_refused_once_and_then_answered_leaves_nothing(server, use, paths, held):
+    server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=COUNT)
+    assert use(server.url, lambda client: client.embed_image(paths)).shape == (COUNT, 2)
+    server.requests.clear()
+    wait_until(lambda: held() < SIZE, seconds=10)
+
+
+@pytest.mark.parametrize("count", [1, COUNT])
+def test_an_error_that_was_raised_and_dealt_with_leaves_nothing(server, use, paths, held, count):
+    def call(client):
+        return client.embed_image(paths[:count])
+
+    for _ in range(COUNT):
+        server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=count)
+        with pytest.raises(Overloaded):
+            use(server.url, call, retries=False)
+    server.requests.clear()
+    wait_until(lambda: held() < SIZE, seconds=10)
+
+
+def test_an_error_that_is_kept_leaves_the_caller_s_own_as_it_was(server):
+    try:
+        raise KeyError("the caller's")
+    except KeyError as error:
+        (mine,) = blocking(server.url, lambda c: c.embed_image(["nowhere"], on_error="return"))
+        assert isinstance(mine, AlignClientError) and mine.__context__ is None
+        assert error.__traceback__ is not None
