@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from align_client.errors import InvalidInput
+from align_client.forks import OneAProcess
 from align_client.pixels import as_png, upright
 from align_client.same_resize import resizes_alike
 from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk, shrunk_file
@@ -35,7 +36,7 @@ ACCEPTED = (
 
 # PIL reads an opened file on first use, and not safely from several threads. A lock for each
 # image, from a fixed set, so that different images are read at once.
-_reading = [threading.Lock() for _ in range(256)]
+_reading = OneAProcess(lambda: [threading.Lock() for _ in range(256)])
 
 
 def as_list(images: Images) -> Tuple[List[ImageLike], bool]:
@@ -175,7 +176,8 @@ def _plain(
     # Outside of the try below: what the server says to the question is not about this image.
     size = resize() if resize and is_large(3 * image.width * image.height) else NO_RESIZE
     try:
-        with _reading[id(image) // 16 % len(_reading)]:  # addresses are multiples of 16
+        locks = _reading.own
+        with locks[id(image) // 16 % len(locks)]:  # addresses are multiples of 16
             image = upright(image)
         smaller = size != NO_RESIZE and is_large(3 * image.width * image.height, size)
         if smaller and (not exact or resizes_alike(size)):

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional
 from PIL import Image
 
 from align_client.errors import InvalidInput
+from align_client.forks import OneAProcess
 from align_client.pixels import as_png, to_rgb, upright
 
 __all__ = ["NO_RESIZE", "Resize", "is_large", "shrunk", "shrunk_file"]
@@ -21,7 +22,7 @@ _SMALL = 65_536
 """Bytes with which there is nothing to gain."""
 
 # Files decoded at a time. More would not be faster, and each takes 4 bytes a pixel.
-_cores = threading.BoundedSemaphore(os.cpu_count() or 1)
+_cores = OneAProcess(lambda: threading.BoundedSemaphore(os.cpu_count() or 1))
 
 
 class Resize(NamedTuple):
@@ -77,7 +78,7 @@ def shrunk_file(data: bytes, resize: Resize, *, draft: bool = False) -> bytes:
     if resize == NO_RESIZE or not is_large(len(data), resize):
         return data
     try:
-        with _cores:
+        with _cores.own:
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
             _check_pixels(image)
             if image.mode in ("I", "F") or not is_large(3 * image.width * image.height, resize):

@@ -2,16 +2,22 @@
 
 import asyncio
 import copy
+import io
 import multiprocessing
+import os
 import pickle
 import threading
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from PIL import Image
 from scripted import Scripted
 from waiting import wait_until
 
 from align_client import AlignClient, AlignClientError, AsyncAlignClient
+from align_client.images import _reading, encoded
+from align_client.shrink import Resize, _cores
 
 CLIENTS = [AlignClient, AsyncAlignClient]
 
@@ -62,6 +68,31 @@ def test_after_a_fork_so_does_the_one_for_asyncio(server):
     child.join(20)
     assert child.exitcode == 0
     assert "make one in each process" in answers.get()
+
+
+def shrink(answers):
+    """A picture opened by PIL, and a file."""
+    data = io.BytesIO()
+    Image.effect_noise((400, 300), 100).save(data, "PNG")
+    for picture in (Image.open(data), data.getvalue()):
+        sent = encoded(picture, lambda: Resize(48, 64, Image.Resampling.BILINEAR), files=True)
+        answers.put(Image.open(io.BytesIO(sent)).size)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_after_a_fork_pictures_are_prepared_whatever_other_threads_were_just_doing():
+    fork = multiprocessing.get_context("fork")
+    answers = fork.SimpleQueue()
+    with ExitStack() as busy:
+        for lock in [*_reading.own, *[_cores.own] * (os.cpu_count() or 1)]:
+            busy.enter_context(lock)
+        child = fork.Process(target=shrink, args=(answers,))
+        child.start()
+        child.join(20)
+        child.kill()
+        child.join()
+        assert child.exitcode == 0
+    assert answers.get() == answers.get() == (64, 48)
 
 
 @pytest.mark.parametrize("make", CLIENTS)
