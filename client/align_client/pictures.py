@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Union
+from typing import Callable, List, Optional, Union
 
 from align_client.answers import Row
 from align_client.call import Call
-from align_client.errors import InvalidInput, ModelUnavailable
+from align_client.errors import InvalidInput, ModelUnavailable, too_late
 from align_client.images import ImageLike, encoded, may_shrink
 from align_client.pixels import tiny
 from align_client.runtime import Runtime
@@ -62,7 +62,7 @@ class Pictures:
             if isinstance(image, (bytes, bytearray, memoryview)) and not self._shrink:
                 data = encoded(image)  # sent as they are: no work
             else:
-                data = await self._runtime.work(encoded, image, size, files=self._shrink)
+                data = await self._runtime.work(self._made, image, size, call)
             row = await self._send(data, call)
             # Else another checkpoint was loaded meanwhile, or another replica serves another,
             # and these are not its pixels.
@@ -73,6 +73,12 @@ class Pictures:
             f"the {IMAGE_MODEL} of {self._transport.url} changes faster than pictures can be "
             f"shrunk for it: {_TRIES} answers, each of another size"
         )
+
+    def _made(self, image: ImageLike, size: Callable[[], Resize], call: Call) -> bytes:
+        # It may have waited for its thread: no work for what can no longer be sent.
+        if call.deadline.left() <= 0:
+            raise too_late(self._transport.url, call.deadline.timeout)
+        return encoded(image, size, files=self._shrink)
 
     async def _current(self, call: Call) -> Resize:
         """How the server resized at its last answer."""

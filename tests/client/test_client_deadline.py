@@ -1,0 +1,55 @@
+"""The timeout of a call, however long its pictures take."""
+
+import asyncio
+import os
+import time
+
+import pytest
+from scripted import Scripted
+
+from align_client import AlignClient, AsyncAlignClient, DeadlineExceeded
+
+
+@pytest.fixture
+def server():
+    with Scripted() as server:
+        yield server
+
+
+class OnSlowDisk(os.PathLike):
+    """A path that takes a fifth of a second to open."""
+
+    def __init__(self, path):
+        self.path = path
+        self.opened = False
+
+    def __fspath__(self):
+        if not self.opened:
+            self.opened = True
+            time.sleep(0.2)
+        return str(self.path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    return [OnSlowDisk(tmp_path / "a.jpg") for _ in range(50)]
+
+
+def test_a_picture_whose_time_is_up_is_not_prepared_any_more(server, files):
+    with (
+        AlignClient(server.url, timeout=0.3, max_in_flight=2) as client,
+        pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"),
+    ):
+        client.embed_image(files)
+    assert sum(file.opened for file in files) <= 4
+
+
+def test_nor_is_one_that_waits_for_a_thread_of_the_client_for_asyncio(server, files):
+    async def use():
+        async with AsyncAlignClient(server.url, timeout=0.3, max_in_flight=50) as client:
+            with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
+                await client.embed_image(files)
+
+    asyncio.run(use())
+    assert sum(file.opened for file in files) <= 2 * (os.cpu_count() or 1)
