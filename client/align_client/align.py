@@ -23,6 +23,9 @@ __all__ = ["Align", "whole"]
 
 T = TypeVar("T")
 
+_FOR_EVER = 1e9
+"""Seconds, some 30 years; gRPC ends a call at once whose deadline it cannot write."""
+
 
 class Align:
     """What a client does, whatever its runtime; the clients say what each method means.
@@ -49,7 +52,7 @@ class Align:
             raise InvalidInput(f"timeout must be a number of seconds above 0; got {timeout!r}")
         if not isinstance(retries, bool):
             raise InvalidInput(f"retries must be True or False; got {retries!r}")
-        self._timeout = float(timeout)
+        self._timeout = float(min(timeout, _FOR_EVER))
         self._retries = retries
         cache = LabelCache(whole(label_cache_size, "label_cache_size", least=0))
         self.transport = Transport(runtime, replicas, headers)

@@ -1,7 +1,8 @@
-"""The timeout of a call, however long its pictures take."""
+"""The timeout of a call, however long its pictures take and however long it is."""
 
 import asyncio
 import os
+import sys
 import time
 
 import pytest
@@ -53,3 +54,9 @@ def test_nor_is_one_that_waits_for_a_thread_of_the_client_for_asyncio(server, fi
 
     asyncio.run(use())
     assert sum(file.opened for file in files) <= 2 * (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("timeout", [1e10, sys.maxsize, 10**400], ids=["float", "maxsize", "huge"])
+def test_a_timeout_longer_than_any_life_is_none(server, timeout):
+    with AlignClient(server.url, timeout=timeout) as client:
+        assert client.embed_text("a").shape == (1, 2)
