@@ -52,11 +52,18 @@ class Replicas:
         """The next one: not tried yet if possible, and not resting if possible."""
         with self._lock:
             now = self._clock()
-            order = self._in_turn()
-            best = min(order, key=lambda r: (r in tried, r.rests_until > now))
-            self._turn = (self.replicas.index(best) + 1) % len(self.replicas)
+            best = min(self._in_turn(), key=lambda r: (r in tried, r.rests_until > now))
+            self._take_turn(best)
             if best.failures:
                 best.rests_until = float("inf")
+            return best
+
+    def choose_for_all(self) -> Replica:
+        """The next one for all requests of a call; no trial, for it may yet send none."""
+        with self._lock:
+            now = self._clock()
+            best = min(self._in_turn(), key=lambda r: (r.failures > 0, r.rests_until > now))
+            self._take_turn(best)
             return best
 
     def another(self, tried: Collection[Replica]) -> bool:
@@ -88,6 +95,9 @@ class Replicas:
         """The request ended without telling whether it works, by its caller's doing."""
         with self._lock:
             replica.rests_until = min(replica.rests_until, self._clock())
+
+    def _take_turn(self, replica: Replica) -> None:
+        self._turn = (self.replicas.index(replica) + 1) % len(self.replicas)
 
     def _in_turn(self) -> List[Replica]:
         return self.replicas[self._turn :] + self.replicas[: self._turn]

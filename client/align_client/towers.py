@@ -123,7 +123,7 @@ class Towers:
                     )
                 return outcomes
             # One of the replicas may have a new checkpoint already, another the old one still.
-            call = call.at(self._transport.replicas.choose())
+            call = call.at(self._transport.replicas.choose_for_all())
         raise ModelUnavailable(
             f"{self._transport.url} answers from different checkpoints "
             f"({', '.join(checkpoints)}); if no reload is under way, "

@@ -162,11 +162,11 @@ class Transport:
         if left <= 0:
             self.replicas.left_open(replica)
             raise too_late(replica.url, timeout, request.id)
-        triton = self._runtime.channels.to(replica, same=call.replica is not None)
         options: Dict[str, Any] = {"client_timeout": left, "headers": self._headers}
         if request.id:
             options["request_id"] = request.id
         try:
+            triton = self._runtime.channels.to(replica, same=call.replica is not None)
             result = await self._runtime.call(
                 getattr(triton, request.method), *request.arguments, **options
             )

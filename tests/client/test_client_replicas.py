@@ -218,6 +218,20 @@ def test_a_trial_that_its_caller_cancelled_leaves_it_to_the_next(replicas, clock
     assert chosen(replicas, 3)["h:1"] == 1
 
 
+def test_one_that_all_of_a_call_is_to_ask_is_not_taken_for_tried(replicas, clock):
+    for replica in replicas.replicas:
+        replicas.failed(replica)
+    clock.now = 10
+    assert {replicas.choose_for_all().url for _ in range(3)} == {"h:0", "h:1", "h:2"}
+    assert chosen(replicas, 3) == {"h:0": 1, "h:1": 1, "h:2": 1}
+
+
+def test_all_of_a_call_asks_one_that_works_each_call_the_next(replicas, clock):
+    replicas.failed(replicas.replicas[1])
+    clock.now = 10
+    assert [replicas.choose_for_all().url for _ in range(4)] == ["h:0", "h:2", "h:0", "h:2"]
+
+
 @given(st.integers(1, 40))
 def test_a_failing_one_rests_for_longer_and_longer_but_not_for_more_than_5_s(failures):
     clock = Clock()
