@@ -54,7 +54,7 @@ class Replicas:
             now = self._clock()
             best = min(self._in_turn(), key=lambda r: (r in tried, r.rests_until > now))
             self._take_turn(best)
-            if best.failures:
+            if best.failures and best.rests_until <= now:
                 best.rests_until = float("inf")
             return best
 
@@ -85,8 +85,10 @@ class Replicas:
             replica.failures, replica.rests_until = 0, 0.0
 
     def failed(self, replica: Replica) -> None:
-        """It does not work now."""
+        """It does not work now. What others meet of the same fault, while it rests, counts once."""
         with self._lock:
+            if self._clock() < replica.rests_until < float("inf"):
+                return
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(replica.failures, 10))
             replica.failures += 1
             replica.rests_until = self._clock() + pause
@@ -94,7 +96,8 @@ class Replicas:
     def left_open(self, replica: Replica) -> None:
         """The request ended without telling whether it works, by its caller's doing."""
         with self._lock:
-            replica.rests_until = min(replica.rests_until, self._clock())
+            if replica.rests_until == float("inf"):
+                replica.rests_until = self._clock()
 
     def _take_turn(self, replica: Replica) -> None:
         self._turn = (self.replicas.index(replica) + 1) % len(self.replicas)

@@ -232,6 +232,30 @@ def test_all_of_a_call_asks_one_that_works_each_call_the_next(replicas, clock):
     assert [replicas.choose_for_all().url for _ in range(4)] == ["h:0", "h:2", "h:0", "h:2"]
 
 
+def test_requests_that_meet_one_fault_together_do_not_let_it_rest_for_longer(replicas, clock):
+    failed = replicas.replicas[1]
+    for _ in range(8):
+        replicas.failed(failed)
+        clock.now += 0.01
+    clock.now = 0.5
+    assert chosen(replicas, 3)["h:1"] == 1
+
+
+def test_nor_do_those_that_ask_it_while_it_rests_for_no_other_is_left(replicas):
+    for replica in replicas.replicas:
+        replicas.failed(replica)
+    for _ in range(8):
+        replicas.failed(replicas.choose())
+    assert [replica.rests_until for replica in replicas.replicas] == [0.5, 0.5, 0.5]
+
+
+def test_a_request_that_its_caller_cancelled_does_not_end_a_rest(replicas):
+    failed = replicas.replicas[1]
+    replicas.failed(failed)
+    replicas.left_open(failed)
+    assert chosen(replicas, 4) == {"h:0": 2, "h:2": 2}
+
+
 @given(st.integers(1, 40))
 def test_a_failing_one_rests_for_longer_and_longer_but_not_for_more_than_5_s(failures):
     clock = Clock()
@@ -241,7 +265,8 @@ def test_a_failing_one_rests_for_longer_and_longer_but_not_for_more_than_5_s(fai
     for _ in range(failures):
         replicas.failed(replica)
         rests.append(replica.rests_until - clock.now)
-    assert rests == sorted(rests) and rests[0] == 0.5 and rests[-1] <= 5
+        clock.now = replica.rests_until
+    assert rests == pytest.approx([0.5, 1, 2, 4, *[5] * 36][:failures])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["failed", "answered"]), st.integers(0, 2))))
