@@ -49,8 +49,9 @@ def as_list(images: Images) -> Tuple[List[ImageLike], bool]:
         images, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray)
     ):
         return [images], False
-    if isinstance(images, Mapping) or not isinstance(images, Iterable):
-        raise InvalidInput(f"{_kind(images)} is not an image: give {ACCEPTED}")
+    # An open file would be iterated line by line.
+    if isinstance(images, Mapping) or not isinstance(images, Iterable) or _is_open(images):
+        raise _no_image(images)
     several = list(images)
     if not several:
         raise InvalidInput("no images: at least one is needed")
@@ -90,7 +91,7 @@ def encoded(
     elif isinstance(image, np.ndarray):
         data = as_png(_plain(_from_array(image), resize, exact=not files))
     else:
-        raise InvalidInput(f"{_kind(image)} is not an image: give {ACCEPTED}")
+        raise _no_image(image)
     is_file = not isinstance(image, (Image.Image, np.ndarray))
     if is_file and files and resize and is_large(len(data)):
         data = shrunk_file(data, resize(), draft=files == "draft")
@@ -191,6 +192,16 @@ def _plain(
         return image.convert("RGB")
     except Exception as error:  # a damaged file shows only now, and in many ways
         raise InvalidInput(f"{what} cannot be decoded: {error}") from error
+
+
+def _is_open(thing: object) -> bool:
+    return hasattr(thing, "read") and hasattr(thing, "readline")
+
+
+def _no_image(thing: object) -> InvalidInput:
+    if _is_open(thing):
+        return InvalidInput(f"{_kind(thing)} is an open file: give its path, or its bytes, .read()")
+    return InvalidInput(f"{_kind(thing)} is not an image: give {ACCEPTED}")
 
 
 def _kind(thing: object) -> str:

@@ -4,6 +4,7 @@ import io
 import os
 import warnings
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pytest
@@ -225,6 +226,13 @@ def test_a_damaged_file_opened_by_pil_is_bad_input():
 def test_what_is_no_image_is_named_and_so_is_what_is_accepted(image, words):
     with pytest.raises(InvalidInput, match=words):
         encoded(image)
+
+
+@pytest.mark.parametrize("opened", [io.BytesIO, NamedTemporaryFile])
+def test_an_open_file_is_not_taken_for_its_lines(opened):
+    for use in (as_list, encoded):
+        with opened() as file, pytest.raises(InvalidInput, match=r"its bytes, \.read\(\)"):
+            use(file)
 
 
 @pytest.mark.parametrize(
