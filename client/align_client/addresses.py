@@ -11,6 +11,9 @@ __all__ = ["Address", "addresses"]
 
 _OWN = r"(dns:///)?(localhost|127(\.\d{1,3}){3}|\[::1\]):\d+|unix:.*"
 
+# A URL of another protocol; half a character.
+_UNUSABLE = r"^(https?|grpcs?)://|[\ud800-\udfff]"
+
 
 class Address(NamedTuple):
     """One gRPC target."""
@@ -35,7 +38,7 @@ def addresses(url: Union[str, Sequence[str]]) -> List[Address]:
 
 
 def _address(url: str) -> Address:
-    if not isinstance(url, str) or ":" not in url or re.match(r"(https?|grpcs?)://", url):
+    if not isinstance(url, str) or ":" not in url or re.search(_UNUSABLE, url):
         raise _no_address(url)
     return Address(
         url,

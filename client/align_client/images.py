@@ -83,7 +83,10 @@ def encoded(
     if isinstance(image, (str, os.PathLike)):
         data = _file(image)
     elif isinstance(image, (bytes, bytearray, memoryview)):
-        data = bytes(image)
+        try:
+            data = bytes(image)
+        except ValueError as error:  # a memoryview that was released
+            raise InvalidInput(f"the image's bytes cannot be read: {error}") from error
         if not data:
             raise InvalidInput("the image is empty (0 bytes)")
     elif isinstance(image, Image.Image):
@@ -109,18 +112,19 @@ def may_shrink(image: ImageLike, *, files: Union[bool, str]) -> bool:
     if isinstance(image, np.ndarray):
         sound = image.dtype == np.uint8 and image.ndim in (2, 3)
         return sound and is_large(3 * image.shape[0] * image.shape[1])
-    if not files:
-        return False
-    if isinstance(image, (str, os.PathLike)):
-        try:
-            return is_large(Path(image).stat().st_size)
-        except (OSError, ValueError):  # what is wrong with it is said when it is read
-            return False
-    return isinstance(image, (bytes, bytearray, memoryview)) and is_large(memoryview(image).nbytes)
+    try:
+        if files and isinstance(image, (str, os.PathLike)):
+            return is_large(Path(os.fsdecode(image)).stat().st_size)
+        if files and isinstance(image, (bytes, bytearray, memoryview)):
+            return is_large(memoryview(image).nbytes)
+    except (OSError, ValueError):  # what is wrong with it is said when it is read
+        pass
+    return False
 
 
-def _file(path: Union[str, os.PathLike[str]]) -> bytes:
-    shown = repr(os.fspath(path)[:200])
+def _file(given: Union[str, os.PathLike[str]]) -> bytes:
+    path = os.fsdecode(given)  # os.scandir(b"...") gives bytes
+    shown = repr(path[:200])
     try:
         found = Path(path).stat()
         if stat.S_ISDIR(found.st_mode):
@@ -138,9 +142,9 @@ def _file(path: Union[str, os.PathLike[str]]) -> bytes:
         raise InvalidInput(f"{shown} {_why_unreadable(path, error)}") from error
 
 
-def _why_unreadable(path: Union[str, os.PathLike[str]], error: Exception) -> str:
+def _why_unreadable(path: str, error: Exception) -> str:
     # One slash too, for Path("http://...") drops the other; two letters, for C:/ is a drive.
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:", str(path)):
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:", path):
         return "is a URL; the client does not fetch URLs: pass the file's bytes"
     if isinstance(error, FileNotFoundError):
         return "does not exist"

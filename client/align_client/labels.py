@@ -41,7 +41,7 @@ def judged_texts(texts: Iterable[str], noun: str) -> List[Union[str, InvalidInpu
     Raises:
         InvalidInput: there are none at all.
     """
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+    if isinstance(texts, (str, bytes)) or not _iterable(texts):
         raise InvalidInput(f"{noun}s must be a sequence of str, not {_kind(texts)}")
     judged = [_judged(text, noun, i) for i, text in enumerate(texts)]
     if not judged:
@@ -119,6 +119,11 @@ def _judged(text: object, noun: str, i: int) -> Union[str, InvalidInput]:
         return InvalidInput(f"{noun} {i} is {'blank' if text else 'empty'}")
     problem = _unencodable(text)
     return InvalidInput(f"{noun} {i} {problem}") if problem else text
+
+
+def _iterable(thing: object) -> bool:
+    # Arrays without a dimension say that they are, too.
+    return isinstance(thing, Iterable) and getattr(thing, "ndim", 1) > 0
 
 
 def _unencodable(text: str) -> Optional[str]:

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from align_client import InvalidInput
-from align_client.images import MAX_BYTES, as_list, encoded
+from align_client.images import MAX_BYTES, as_list, encoded, may_shrink
 
 
 def opened(data: bytes) -> Image.Image:
@@ -145,6 +145,24 @@ def test_a_file_is_sent_as_it_is(tmp_path, kind):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"any bytes: the server judges")
     assert encoded(kind(path)) == b"any bytes: the server judges"
+
+
+def test_an_entry_of_a_directory_named_by_bytes_is_a_path_too(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"any bytes")
+    (entry,) = os.scandir(os.fsencode(tmp_path))
+    assert encoded(entry, files=True) == b"any bytes"
+    assert may_shrink(entry, files=True) is False
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(InvalidInput, match=r"a\.jpg' does not exist"):
+        encoded(entry)
+
+
+def test_memory_that_was_released_is_bad_input():
+    view = memoryview(b"any bytes")
+    view.release()
+    assert may_shrink(view, files=True) is False
+    with pytest.raises(InvalidInput, match="released"):
+        encoded(view)
 
 
 @pytest.mark.parametrize(

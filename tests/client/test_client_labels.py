@@ -30,6 +30,7 @@ def test_any_iterable_of_strings_will_do(labels):
         (b"cat", "labels must be a sequence of str, not bytes"),
         (None, "labels must be a sequence of str, not None"),
         (7, "labels must be a sequence of str, not int"),
+        (np.array("cat"), "labels must be a sequence of str, not ndarray"),
         ([], "no labels: at least one is needed"),
         (["cat", 7], "label 1 must be a str, not int"),
         (["cat", None], "label 1 must be a str, not None"),

@@ -36,7 +36,7 @@ def test_the_syntax_is_python_3_9(path):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:8001", "grpc://h:1", "localhost", "", None, 8001]
+    "url", ["http://localhost:8001", "grpc://h:1", "localhost", "", None, 8001, "\ud800:1"]
 )
 def test_an_address_is_host_and_port(url):
     with pytest.raises(InvalidInput, match="host:port, such as 'localhost:8001'"):
