@@ -91,9 +91,9 @@ class Blocking:
                 waiting.append(self._pool.submit(outcome, item))
             while waiting:
                 done.append(waiting.popleft().result())
-        except (CancelledError, RuntimeError):
+        except (CancelledError, RuntimeError) as error:  # the pool's word for closed meanwhile
             self.check_open()
-            raise
+            raise AlignClientError(f"the requests cannot be made: {error}") from error
         finally:
             for future in waiting:
                 future.cancel()

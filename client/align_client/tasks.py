@@ -131,7 +131,11 @@ class Tasks:
     async def work(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
         """What the function returns, computed by a thread."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, partial(function, *args, **options))
+        try:
+            return await loop.run_in_executor(self._pool, partial(function, *args, **options))
+        except RuntimeError as error:  # the pool's word for closed meanwhile
+            self.check_open()
+            raise AlignClientError(f"the request cannot be made: {error}") from error
 
     async def sleep(self, seconds: float) -> None:
         """Wait; closing the client ends it."""

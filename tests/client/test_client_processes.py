@@ -6,6 +6,8 @@ import io
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack
 
@@ -100,6 +102,37 @@ def test_after_a_fork_pictures_are_prepared_whatever_other_threads_were_just_doi
 def test_a_client_is_not_pickled_or_copied(make, duplicate):
     with pytest.raises(TypeError, match=f"{make.__name__} cannot be .*one in each process"):
         duplicate(make("localhost:1"))
+
+
+AFTER_THE_END = """
+import asyncio, concurrent.futures.thread, sys, threading, time
+from align_client import AlignClient, AlignClientError, AsyncAlignClient
+
+def ask():
+    while not concurrent.futures.thread._shutdown:
+        time.sleep(0.01)
+    try:
+        {call}
+    except AlignClientError as error:
+        print(error)
+
+threading.Thread(target=ask).start()
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "AlignClient(sys.argv[1]).embed_image([b'picture'] * 2)",
+        "asyncio.run(AsyncAlignClient(sys.argv[1]).embed_image('a.jpg'))",
+    ],
+)
+def test_while_the_interpreter_ends_that_is_told_as_every_error_is(server, call):
+    code = AFTER_THE_END.format(call=call)
+    said = subprocess.run(
+        [sys.executable, "-c", code, server.url], capture_output=True, text=True, timeout=60
+    )
+    assert "cannot schedule new futures after interpreter shutdown" in said.stdout, said.stderr
 
 
 def own_threads():
