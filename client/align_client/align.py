@@ -160,7 +160,8 @@ def _vectors(
 ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
     if not keep:
         return _stack(_sound(rows))
-    return [row.vector if isinstance(row, Row) else row for row in rows]
+    # Copies: a row is a view, and would keep its whole response alive.
+    return [row.vector.copy() if isinstance(row, Row) else row for row in rows]
 
 
 def _answers(

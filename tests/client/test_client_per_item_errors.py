@@ -65,6 +65,13 @@ def test_embed_text_answers_with_a_vector_for_each_good_text(client):
     assert np.abs(rows - client.embed_text([texts[i] for i in good])).max() < 1e-5
 
 
+def test_each_vector_is_the_caller_s_own(client):
+    vectors = client.embed_text(["a", "b", "a"], on_error="return")
+    vectors += client.embed_image([RED, RED], on_error="return")
+    assert all(vector.flags.owndata and vector.flags.writeable for vector in vectors)
+    assert len(set(map(id, vectors))) == 5
+
+
 @pytest.mark.parametrize("bad", [b"words", "nowhere.jpg"])
 def test_a_single_image_is_answered_with_its_error(client, bad):
     assert isinstance(client.classify(bad, LABELS, on_error="return"), InvalidInput)
