@@ -154,9 +154,12 @@ class Towers:
         known: Container[str] = (),
     ) -> Dict[str, Outcome[Row]]:
         """Each different text that is not yet known, and its answer."""
+        places: Dict[str, int] = {}
+        for i, text in enumerate(texts):
+            if isinstance(text, str) and text not in known:
+                places.setdefault(text, i)
         # Texts of like length together: the server pads a batch to its longest.
-        new = {text for text in texts if isinstance(text, str) and text not in known}
-        missing = sorted(new, key=lambda t: (len(t), t))
+        missing = sorted(places, key=lambda t: (len(t), t))
         if not missing:
             return {}
 
@@ -177,7 +180,7 @@ class Towers:
                 answer = dict.fromkeys(part, answer)
             for text, outcome in answer.items():
                 if isinstance(outcome, AlignClientError):
-                    outcome = placed(outcome, f"{noun} {texts.index(text)}: ")
+                    outcome = placed(outcome, f"{noun} {places[text]}: ")
                     if not keep:
                         raise anew(outcome)
                 rows[text] = outcome

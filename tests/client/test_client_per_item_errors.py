@@ -115,6 +115,26 @@ def test_errors_that_are_not_the_item_s_own_fault_are_returned_as_well():
             assert [type(answer) for answer in answers] == [ServerUnavailable] * 2
 
 
+class Compared(str):
+    """A text that counts how often any is compared."""
+
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_many_texts_that_fail_take_no_longer_each_than_few():
+    texts = [Compared(f"a photo of thing {i}") for i in range(500)]
+    with Scripted() as server, AlignClient(server.url, retries=False) as client:
+        server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=500)
+        answers = client.embed_text(texts, on_error="return")
+    assert all(isinstance(answer, Overloaded) for answer in answers)
+    assert Compared.times < 30 * len(texts)
+
+
 def test_the_good_images_are_still_of_one_checkpoint(puppets):
     old, new = ({"checkpoint": c, "embedding": e} for c, e in (("old", [1, 0]), ("new", [0, 1])))
     batch = [json.dumps(new).encode(), "nowhere.jpg", json.dumps([old, new]).encode()]
