@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, TypeVar, Union
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from align_client.answers import Row
 from align_client.errors import InvalidInput
 
 __all__ = ["LabelCache", "Texts", "checked_texts", "chunks", "filled", "judged_texts"]
 
-T = TypeVar("T")
-
 Texts = Union[str, Iterable[str]]
 """One or several."""
+
+_CHARACTERS = 8_000_000
+"""Of one request; 32 MB at most, half of what it may carry."""
 
 
 def checked_texts(texts: Iterable[str], noun: str) -> List[str]:
@@ -66,9 +67,17 @@ def filled(template: str, labels: Sequence[str]) -> List[str]:
     return [template.replace("{}", label) for label in labels]
 
 
-def chunks(items: Sequence[T], size: int) -> List[Sequence[T]]:
-    """The items in order, at most ``size`` together."""
-    return [items[i : i + size] for i in range(0, len(items), size)]
+def chunks(texts: Iterable[str], size: int) -> List[List[str]]:
+    """The texts in order, at most ``size`` together, and no more than a request may carry."""
+    parts: List[List[str]] = []
+    room = 0
+    for text in texts:
+        room -= len(text)
+        if not parts or room < 0 or len(parts[-1]) == size:
+            parts.append([])
+            room = _CHARACTERS - len(text)
+        parts[-1].append(text)
+    return parts
 
 
 class LabelCache:

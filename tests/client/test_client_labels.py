@@ -64,12 +64,21 @@ def test_a_template_holds_the_place_exactly_once(template):
         filled(template, ["cat"])
 
 
-@given(st.lists(st.integers()), st.integers(1, 20))
+@given(st.lists(st.text()), st.integers(1, 20))
 def test_chunks_hold_everything_in_order_and_no_more_than_the_size(items, size):
     parts = chunks(items, size)
     assert [item for part in parts for item in part] == items
     assert all(1 <= len(part) <= size for part in parts)
     assert len(parts) == -(-len(items) // size)
+
+
+def test_texts_that_are_too_long_to_go_together_go_in_several_requests():
+    texts = ["a", *["long " * 1_000_000] * 4, "too long " * 1_000_000, "b", "c"]
+    parts = chunks(texts, 64)
+    assert [text for part in parts for text in part] == texts
+    assert [len(part) for part in parts] == [2, 1, 1, 1, 1, 2]
+    longest = [sum(map(len, part)) for part in parts if len(part) > 1]
+    assert max(longest) <= 8_000_000
 
 
 def test_the_cache_gives_back_what_it_was_given():
