@@ -27,8 +27,9 @@ __all__ = ["AsyncAlignClient"]
 class AsyncAlignClient(OneProcess):
     """:class:`AlignClient` for asyncio. Safe to share between the tasks of one event loop.
 
-    Images, errors and arguments are those of :class:`AlignClient`. Pictures are read and shrunk
-    in threads, so that the event loop goes on. Cancelling a task cancels its requests.
+    Images, errors and arguments are those of :class:`AlignClient`, but ``max_in_flight`` counts
+    single items, too. Pictures are read and shrunk in threads, so that the event loop goes on.
+    Cancelling a task cancels its requests.
     """
 
     def __init__(

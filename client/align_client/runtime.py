@@ -46,7 +46,8 @@ class Runtime(Protocol):
     ) -> List[Outcome[R]]:
         """``request(item)`` for each item, in order; in place of what failed, its error.
 
-        No more at once than ``max_in_flight``, by all calls of the client together.
+        No more at once than ``max_in_flight``, by all calls of the client together; ``Blocking``
+        does not count a single item, which the calling thread makes.
         """
 
     async def work(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
