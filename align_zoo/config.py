@@ -149,6 +149,11 @@ class VisionConfig:
         return self.round_channels(32)
 
     @property
+    def smallest_side(self) -> int:
+        """Of a picture: the stem and each stride halve it, rounding down; a map needs a pixel."""
+        return int(2 ** (1 + list(self.strides).count(2)))
+
+    @property
     def activation(self) -> str:
         """``hidden_act`` by timm's name."""
         return _ACTIVATIONS[self.hidden_act]

@@ -77,8 +77,7 @@ class AlignImage(EfficientNet):
             raise InvalidImage(
                 f"the image tensor is {list(x.shape)}, not [N, {self.in_chans}, H, W]"
             )
-        # The stem and each stride halve a side, rounding down; a map needs a pixel.
-        least = 2 ** (1 + list(self.config.strides).count(2))
+        least = self.config.smallest_side
         if min(x.shape[-2:]) < least:
             raise InvalidImage(
                 f"the image tensor is {list(x.shape)}; this tower takes sides of {least} and more"

@@ -88,7 +88,8 @@ def _write_image(model: Align, size: tuple[int, int], path: Path) -> None:
     # Convolutions and means know no size; with sizes as symbols the same graph takes twice as long.
     onnx.save(_of_any_size(program), path)
     tower = OnnxImage(path)
-    for count, shape in ((2, size), (1, size), (3, (size[0] // 2 + 1, size[1]))):
+    height = max(size[0] // 2 + 1, model.image.config.smallest_side)
+    for count, shape in ((2, size), (1, size), (3, (height, size[1]))):
         x = torch.randn(count, model.image.in_chans, *shape, generator=generator)
         with torch.inference_mode():
             _compare(tower(x.numpy()), model.encode_image(x, normalize=True), path)

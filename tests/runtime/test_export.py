@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checkpoints import PREPROCESSOR, lively_model, save_checkpoint, small_config
 from waiting import wait_until
 
 import align_zoo
@@ -101,6 +102,17 @@ def test_an_export_that_answers_otherwise_is_refused_and_torch_serves(
     encoder = align_zoo.load_encoder(checkpoint)
     assert encoder.runtime == "torch"
     assert "differ from PyTorch's" in encoder.reason
+
+
+def test_a_tower_is_compared_at_sides_that_it_takes(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    smallest = {**PREPROCESSOR, "size": 32, "crop_size": 32}
+    model = lively_model(small_config({"depth_coefficient": 0.3}), seed=3)
+    folder = save_checkpoint(model, tmp_path / "small", preprocessor=smallest)
+    encoder = align_zoo.load_encoder(folder, runtime="onnx")
+    pixels = np.random.default_rng(0).standard_normal((2, 3, 32, 32), dtype=np.float32)
+    expected = align_zoo.load_encoder(folder, runtime="torch").embed_pixels(pixels)
+    np.testing.assert_allclose(encoder.embed_pixels(pixels), expected, atol=1e-5)
 
 
 def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path, monkeypatch):
