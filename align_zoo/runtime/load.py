@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -91,9 +90,13 @@ def export_checkpoint(name_or_folder: str | Path, *, revision: str | None = None
         The folder in the cache; for an image or a container, copy it there.
 
     Raises:
+        InvalidInput: ONNX Runtime is not installed.
         CheckpointError: the checkpoint or the export is no good, or cannot be written.
     """
-    from align_zoo.runtime.onnx_image import open_image
+    try:
+        from align_zoo.runtime.onnx_image import open_image
+    except ImportError as error:
+        raise InvalidInput(_not_installed(error)) from error
 
     checkpoint = open_checkpoint(name_or_folder, revision=revision)
     folder = export_folder(checkpoint.fingerprint)
@@ -104,16 +107,14 @@ def export_checkpoint(name_or_folder: str | Path, *, revision: str | None = None
 
 
 def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch: bool) -> Encoder:
-    if not find_spec("onnxruntime"):
+    try:
+        from align_zoo.runtime.blocked import pictures_at_once
+        from align_zoo.runtime.onnx_image import open_image
+        from align_zoo.runtime.onnx_towers import PADDING_A_CALL, TEXTS_AT_ONCE, OnnxText
+    except ImportError as error:
         if not or_torch:
-            raise InvalidInput(
-                "onnxruntime is not installed: run `pip install 'align-zoo[onnx]'`, or use "
-                "runtime='torch'"
-            )
-        return _torch(checkpoint, "cpu", "float32", threads, "onnxruntime is not installed")
-    from align_zoo.runtime.blocked import pictures_at_once
-    from align_zoo.runtime.onnx_image import open_image
-    from align_zoo.runtime.onnx_towers import PADDING_A_CALL, TEXTS_AT_ONCE, OnnxText
+            raise InvalidInput(_not_installed(error)) from error
+        return _torch(checkpoint, "cpu", "float32", threads, _not_installed(error))
 
     folder = export_folder(checkpoint.fingerprint)
     make = partial(_export, checkpoint, folder)
@@ -154,10 +155,27 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
 
 
 def _export(checkpoint: Checkpoint, folder: Path) -> None:
-    from align_zoo.runtime.export import export  # imports torch
+    try:
+        from align_zoo.runtime.export import export  # imports torch
 
-    _log.warning("exporting %s to %s; this happens once", checkpoint.name, folder)
-    export(checkpoint, folder)
+        _log.warning("exporting %s to %s; this happens once", checkpoint.name, folder)
+        export(checkpoint, folder)
+    except CheckpointError:
+        raise
+    except ImportError as error:
+        raise CheckpointError(_not_installed(error)) from error
+    except Exception as error:  # torch's exporter and onnx raise whatever they meet in a graph
+        raise CheckpointError(
+            f"{checkpoint.name} cannot be exported ({type(error).__name__}: {error}); use "
+            "runtime='torch'"
+        ) from error
+
+
+def _not_installed(error: ImportError) -> str:
+    return (
+        f"what ONNX Runtime or the export needs is not installed ({error}): run "
+        "`pip install 'align-zoo[onnx]'`, or use runtime='torch'"
+    )
 
 
 def _torch(

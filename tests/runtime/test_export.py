@@ -104,6 +104,48 @@ def test_an_export_that_answers_otherwise_is_refused_and_torch_serves(
     assert "differ from PyTorch's" in encoder.reason
 
 
+def test_an_exporter_that_breaks_is_named_and_torch_serves(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def unknown(*args, **kwargs):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(torch.onnx, "export", unknown)
+    with pytest.raises(align_zoo.CheckpointError, match=r"RuntimeError: no such .*runtime='torch'"):
+        align_zoo.load_encoder(checkpoint, runtime="onnx")
+    encoder = align_zoo.load_encoder(checkpoint)
+    assert encoder.runtime == "torch"
+    assert "the export failed" in encoder.reason and "no such operator" in encoder.reason
+
+
+WITHOUT_A_PACKAGE = """
+import sys
+sys.modules[sys.argv[2]] = None  # as if it were not installed
+import align_zoo
+try:
+    align_zoo.load_encoder(sys.argv[1], runtime="onnx")
+except align_zoo.AlignZooError as error:
+    print(error)
+print(align_zoo.load_encoder(sys.argv[1]).explanation)
+"""
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "onnx", "onnx_ir", "onnxscript"])
+def test_a_package_that_is_missing_is_named_and_torch_serves(
+    checkpoint, tmp_path, monkeypatch, package
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_PACKAGE, str(checkpoint), package],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    refused, explained = done.stdout.splitlines()
+    assert package in refused and "pip install 'align-zoo[onnx]'" in refused
+    assert explained.startswith("torch (float32 on cpu)") and package in explained
+
+
 def test_a_tower_is_compared_at_sides_that_it_takes(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     smallest = {**PREPROCESSOR, "size": 32, "crop_size": 32}
