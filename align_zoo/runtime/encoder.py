@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
@@ -80,7 +81,8 @@ class Encoder:
         if isinstance(items, (str, bytes)) or not isinstance(items, Sequence) or not items:
             raise InvalidImage("embed_images takes a list of at least one picture")
         rows = []
-        for i, answer in enumerate(self._images.embed(items, self.image)):
+        answers = chain.from_iterable(self._images.portions(items, self.image))
+        for i, answer in enumerate(answers):
             if isinstance(answer, InvalidImage):
                 raise InvalidImage(f"picture {i}: {answer}") from answer
             rows.append(answer)

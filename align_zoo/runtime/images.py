@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Union
 
@@ -22,6 +24,9 @@ ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image]
 """A path, an encoded file or a PIL picture."""
 
 Answer = Union[np.ndarray, InvalidImage]
+
+_AHEAD = 16
+"""Pictures that are decoded before the tower wants them, or two portions: a megabyte each."""
 
 # PIL reads an opened file on first use, and not safely from several threads. A lock for each
 # picture, from a fixed set, so that different pictures are read at once.
@@ -65,12 +70,26 @@ class ImageBatcher:
         answers early, and ask again, meet a tower that has full portions to do.
         """
         # One alone need not wait for a thread to wake up.
-        decoded = (
-            map(self._pixels, items) if len(items) == 1 else self._pool.map(self._pixels, items)
-        )
+        decoded = map(self._pixels, items) if len(items) == 1 else self._decoded(items)
         for chunk in self._chunks(decoded, first=len(items) % self._at_once or self._at_once):
             rows = iter(tower(_batch(sound)) if (sound := _sound(chunk)) else ())
             yield [each if isinstance(each, InvalidImage) else next(rows) for each in chunk]
+
+    def _decoded(self, items: Sequence[ImageLike]) -> Iterator[Answer]:
+        """In order, from the threads, which are so far ahead and no farther."""
+        rest = iter(items)
+        ahead: deque[Future[Answer]] = deque()
+        try:
+            for item in islice(rest, max(_AHEAD, 2 * self._at_once)):
+                ahead.append(self._pool.submit(self._pixels, item))
+            while ahead:
+                pixels = ahead.popleft().result()
+                for item in islice(rest, 1):
+                    ahead.append(self._pool.submit(self._pixels, item))
+                yield pixels
+        finally:  # nobody wants the rest of those any more
+            for each in ahead:
+                each.cancel()
 
     def _pixels(self, item: ImageLike) -> Answer:
         """[3, H, W] at the tower's size at once: 16 pictures of 50 MP would be 2.4 GB."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from PIL import Image
 
+import align_zoo
 from align_zoo import InvalidImage
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.images import ImageBatcher
@@ -42,3 +45,43 @@ def test_a_damaged_opened_file_leaves_the_others_their_answers():
     assert isinstance(damaged, InvalidImage) and "truncated" in str(damaged)
     expected = batcher().embed([jpeg(1), jpeg(3)], some_pixels)
     assert np.array_equal([first, last], expected)
+
+
+class Taken(list):
+    """Pictures that count how many of them were asked for."""
+
+    count = 0
+
+    def __iter__(self):
+        for each in super().__iter__():
+            self.count += 1
+            yield each
+
+
+def test_no_more_pictures_are_decoded_ahead_of_the_tower_than_it_soon_wants():
+    pictures, computed = Taken([jpeg()] * 60), 0
+
+    def tower(arrays: np.ndarray) -> np.ndarray:
+        nonlocal computed
+        computed += len(arrays)
+        # Beside those 16 there is the first picture of the next portion.
+        assert pictures.count <= computed + 17
+        return some_pixels(arrays)
+
+    assert len(batcher().embed(pictures, tower)) == 60
+    assert pictures.count == computed == 60
+
+
+def test_an_error_is_raised_before_the_tower_has_seen_all_the_others():
+    encoder = align_zoo.load_encoder("align_tiny", runtime="onnx")
+    computed = 0
+
+    def tower(arrays: np.ndarray) -> np.ndarray:
+        nonlocal computed
+        computed += len(arrays)
+        return some_pixels(arrays)
+
+    encoder = replace(encoder, load_image=lambda: tower)
+    with pytest.raises(InvalidImage, match="picture 0: not a picture"):
+        encoder.embed_images([b"<svg/>"] + [jpeg()] * 40)
+    assert computed <= encoder.images_at_once
