@@ -15,7 +15,7 @@ from align_zoo.errors import CheckpointError, InvalidImage, InvalidInput
 from align_zoo.fields import refuse
 from align_zoo.headers import FORMATS, format_of, judge_header
 from align_zoo.headers.judge import Judge
-from align_zoo.processor_options import OPTIONS, read_option
+from align_zoo.processor_options import OPTIONS, check_type, read_option
 
 if TYPE_CHECKING:
     import torch
@@ -183,6 +183,7 @@ class AlignTransform:
 
     @classmethod
     def _read(cls, config: Mapping[str, Any]) -> AlignTransform:
+        check_type(config)
         option = partial(read_option, config)
         size = option("size") if option("do_resize") else None
         crop = option("crop_size") if option("do_center_crop") else None

@@ -9,7 +9,7 @@ from PIL import Image
 
 from align_zoo.fields import refuse
 
-__all__ = ["OPTIONS", "read_option"]
+__all__ = ["OPTIONS", "check_type", "read_option"]
 
 _LARGEST = 1 << 14
 
@@ -81,6 +81,28 @@ OPTIONS: dict[str, tuple[Any, Reader]] = {
     "include_top": (True, _flag),
 }
 """The default of each option and its reader; transformers' ``EfficientNetImageProcessor``."""
+
+
+_TYPE = "EfficientNetImageProcessor"
+_BACKENDS = ("", "Fast", "Pil")
+"""What transformers adds to the name where it resizes with something else."""
+
+
+def check_type(config: Mapping[str, Any]) -> None:
+    """Refuse the options of another processor, which has other defaults, or does something else.
+
+    Raises:
+        CheckpointError: a parsed ``preprocessor_config.json`` names another one.
+    """
+    # transformers reads the second name, of its older versions, where there is no first.
+    for name in ("image_processor_type", "feature_extractor_type"):
+        value = config.get(name)
+        if value is None:
+            continue
+        kind = str(value).replace("FeatureExtractor", "ImageProcessor")
+        if kind not in [_TYPE + backend for backend in _BACKENDS]:
+            refuse(name, value, repr(_TYPE))
+        return
 
 
 def read_option(config: Mapping[str, Any], name: str) -> Any:

@@ -102,6 +102,41 @@ def test_a_value_that_is_not_supported_is_refused_by_name(option, value):
         AlignTransform.from_dict({**config, option: value}, source="the file")
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("image_processor_type", "EfficientNetImageProcessorFast"),
+        ("image_processor_type", "EfficientNetImageProcessorPil"),
+        ("feature_extractor_type", "EfficientNetFeatureExtractor"),
+        ("image_processor_type", None),
+    ],
+)
+def test_every_name_of_efficientnets_processor_is_the_same(name, kind):
+    untyped = {key: v for key, v in PREPROCESSOR.items() if key != "image_processor_type"}
+    assert AlignTransform.from_dict({**untyped, name: kind}) == AlignTransform.from_dict(untyped)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("image_processor_type", "CLIPImageProcessor"),
+        ("image_processor_type", "ViTImageProcessorFast"),
+        ("image_processor_type", "EfficientNetImageProcessorOther"),
+        ("image_processor_type", 3),
+        ("feature_extractor_type", "CLIPFeatureExtractor"),
+    ],
+)
+def test_another_models_processor_is_refused_by_name(name, kind):
+    options = {**PREPROCESSOR, "image_processor_type": None, name: kind}
+    with pytest.raises(CheckpointError, match=f"^the file: {name} is .*EfficientNetImageProc"):
+        AlignTransform.from_dict(options, source="the file")
+
+
+def test_where_both_names_stand_the_newer_one_counts():
+    """So transformers reads them."""
+    AlignTransform.from_dict({**PREPROCESSOR, "feature_extractor_type": "CLIPFeatureExtractor"})
+
+
 @pytest.mark.parametrize("name", ["crop", "do_pad", "data_format", "return_tensors"])
 def test_an_option_that_there_is_not_is_refused_with_those_that_there_are(name):
     with pytest.raises(InvalidInput, match=f"{name}.*crop_size"):
