@@ -17,6 +17,7 @@ from align_zoo.runtime.cores import cores
 from align_zoo.runtime.encoder import Encoder, ImageTower
 from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER
 from align_zoo.runtime.texts import TextBatcher
+from align_zoo.runtime.tokenizer_options import check_tokenizer
 
 __all__ = ["DTYPES", "RUNTIMES", "export_checkpoint", "load_encoder"]
 
@@ -69,6 +70,7 @@ def load_encoder(
     if runtime == "onnx" and not on_cpu and device != "auto":
         raise InvalidInput(f"the runtime 'onnx' runs on the CPU, not on {device!r}; use 'torch'")
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
+    check_tokenizer(checkpoint.folder)
     torch = partial(_torch, checkpoint, "cpu" if on_cpu else device, dtype, threads)
     if runtime == "torch":
         encoder = torch("asked for")
@@ -99,6 +101,7 @@ def export_checkpoint(name_or_folder: str | Path, *, revision: str | None = None
         raise InvalidInput(_not_installed(error)) from error
 
     checkpoint = open_checkpoint(name_or_folder, revision=revision)
+    check_tokenizer(checkpoint.folder)
     folder = export_folder(checkpoint.fingerprint)
     make = partial(_export, checkpoint, folder)
     manifest = find_or_export(folder, (IMAGE, TEXT, TOKENIZER), make)

@@ -1,0 +1,58 @@
+"""Options of a tokenizer that the runtimes do not know are refused, not ignored."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+import align_zoo
+from align_zoo.runtime.load import export_checkpoint
+
+LONG = ["a photo of a cat " * 40 + "and a dog"]
+
+
+def edited(file: Path, **values: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+@pytest.fixture
+def own(checkpoint, tmp_path) -> Path:
+    """The checkpoint in a folder that a test may change."""
+    return shutil.copytree(checkpoint, tmp_path / "own")
+
+
+@pytest.mark.parametrize("runtime", ["auto", "onnx", "torch"])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("truncation_side", "left"), ("padding_side", "left"), ("split_special_tokens", True)],
+)
+def test_an_option_that_changes_answers_is_refused_by_name(own, option, value, runtime):
+    edited(own / "tokenizer_config.json", **{option: value})
+    with pytest.raises(align_zoo.CheckpointError, match=f"{option} is {value!r}.* create_align"):
+        align_zoo.load_encoder(own, runtime=runtime, device="cpu")
+    with pytest.raises(align_zoo.CheckpointError, match=option):
+        export_checkpoint(own)
+
+
+CUT = {"direction": "Left", "max_length": 64, "strategy": "LongestFirst", "stride": 0}
+
+
+def test_the_side_is_also_found_where_the_tokenizer_itself_says_it(own):
+    edited(own / "tokenizer.json", truncation=CUT)
+    with pytest.raises(align_zoo.CheckpointError, match="truncation_side is 'left'"):
+        align_zoo.load_encoder(own, device="cpu")
+    edited(own / "tokenizer_config.json", truncation_side="right")
+    align_zoo.load_encoder(own, device="cpu", runtime="torch")
+
+
+def test_create_align_cuts_where_transformers_cuts(own):
+    edited(own / "tokenizer_config.json", truncation_side="left")
+    theirs = AutoTokenizer.from_pretrained(own)
+    expected = theirs(LONG, truncation=True, max_length=64, return_tensors="pt")["input_ids"]
+    _, _, ours = align_zoo.create_align(own)
+    assert torch.equal(ours(LONG)["input_ids"], expected)
