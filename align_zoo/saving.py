@@ -121,6 +121,13 @@ def _hf_config(model: Align) -> transformers.AlignConfig:
             f"the image tower's global_pool is {pooling!r}; Hugging Face's ALIGN format knows "
             f"{sorted(_POOLING_TYPES)}"
         )
+    strides = [block.conv_dw.stride[0] for stage in image.blocks for block in stage]
+    if strides != [block.stride for block in image.config.blocks()]:
+        raise CheckpointError(
+            "the image tower's blocks are not its config's: it was built with an output_stride, "
+            "which save_timm can write, or pruned; Hugging Face's ALIGN format has no place for "
+            "that"
+        )
     if text.num_classes != image.num_features:
         raise CheckpointError(
             f"the text tower's head has {text.num_classes} outputs, the image embedding "
@@ -128,7 +135,10 @@ def _hf_config(model: Align) -> transformers.AlignConfig:
         )
     config = AlignConfig(
         vision_config=replace(
-            image.config, num_channels=image.in_chans, pooling_type=_POOLING_TYPES[pooling]
+            image.config,
+            num_channels=image.in_chans,
+            pooling_type=_POOLING_TYPES[pooling],
+            batch_norm_eps=image.bn1.eps,
         ),
         text_config=text.config,
         projection_dim=text.num_classes,

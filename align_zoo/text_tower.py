@@ -7,7 +7,7 @@ BERT's pooler is never used, so it does not exist here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -200,6 +200,11 @@ class AlignText(nn.Module):
         layers = self.bert.encoder.layer
         take, last = feature_take_indices(len(layers), indices)
         self.bert.encoder.layer = layers[: last + 1]
+        self.feature_info = self.feature_info[: last + 1]
+        self.bert.config.num_hidden_layers = last + 1
+        self.config = replace(self.config, num_hidden_layers=last + 1)
+        # By these a saved tower is built again.
+        self._model_args = {**getattr(self, "_model_args", {}), "config": asdict(self.config)}
         if prune_head:
             self.reset_classifier(0)
         return list(take)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
@@ -113,6 +114,46 @@ def test_other_input_channels_are_written(tmp_path):
     theirs = AlignModel.from_pretrained(tmp_path)
     tokens = tokenizer(TEXTS)
     same(answers(grey, tokens, channels=1), answers(theirs, tokens, channels=1))
+
+
+def test_a_batch_norm_eps_of_timms_is_written(opened, tmp_path):
+    model = copy.deepcopy(opened[0])
+    tower = timm.create_model(
+        "align_base_image", bn_eps=0.5, config=dataclasses.asdict(model.image.config)
+    )
+    tower.load_state_dict(model.image.state_dict())
+    model.image = tower.eval()
+    save_hf(model, tmp_path)
+    tokens = opened[2](TEXTS)
+    same(answers(model, tokens), answers(AlignModel.from_pretrained(tmp_path), tokens))
+
+
+def test_a_pruned_text_tower_is_written_as_it_is(opened, tmp_path):
+    model, transform, tokenizer = copy.deepcopy(opened)
+    model.text.prune_intermediate_layers([0], prune_head=False)
+    expected = answers(model, tokenizer(TEXTS))
+    save_hf(model, tmp_path / "hf")
+    same(expected, answers(AlignModel.from_pretrained(tmp_path / "hf"), tokenizer(TEXTS)))
+    save_timm(model, tmp_path / "timm", transform=transform, tokenizer=tokenizer)
+    same(expected, answers(load_timm(tmp_path / "timm")[0], tokenizer(TEXTS)))
+
+
+def test_an_output_stride_is_refused_by_hugging_faces_format_alone(tmp_path):
+    model, transform, tokenizer = align_zoo.create_align("align_tiny")
+    model.image = timm.create_model("align_tiny_image", pretrained=True, output_stride=8).eval()
+    with pytest.raises(CheckpointError, match="output_stride, which save_timm can write"):
+        save_hf(model, tmp_path / "hf")
+    save_timm(model, tmp_path / "timm", transform=transform, tokenizer=tokenizer)
+    again, *_ = load_timm(tmp_path / "timm")
+    same(answers(model, tokenizer(TEXTS)), answers(again, tokenizer(TEXTS)))
+
+
+def test_a_pruned_image_tower_is_refused_by_hugging_faces_format(opened, tmp_path):
+    model = copy.deepcopy(opened[0])
+    model.image.prune_intermediate_layers([1])
+    model.image.reset_classifier(0, "avg")
+    with pytest.raises(CheckpointError, match=r"are not its config's.* pruned"):
+        save_hf(model, tmp_path)
 
 
 @pytest.mark.parametrize("save", [save_hf, save_timm])
