@@ -29,7 +29,8 @@ class AlignImage(EfficientNet):
     Args:
         config: the shape, from a checkpoint's ``vision_config``.
         cosine_classifier: classify by ``CosineLinear``, as ``bake_zero_shot`` makes it.
-        **kwargs: timm's (num_classes, in_chans, drop_rate, drop_path_rate, global_pool ...).
+        **kwargs: timm's (num_classes, in_chans, drop_rate, drop_path_rate, global_pool, device,
+            dtype ...).
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class AlignImage(EfficientNet):
         _fix_padding(self, config)
         self.config = config
         if cosine_classifier and self.num_classes:
-            self.classifier = CosineLinear(self.head_hidden_size, self.num_classes)
+            where = {name: kwargs.get(name) for name in ("device", "dtype")}
+            self.classifier = CosineLinear(self.head_hidden_size, self.num_classes, **where)
 
     # Here and not in forward, which torch.fx traces and TorchScript compiles.
     def __call__(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:

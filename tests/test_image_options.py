@@ -89,3 +89,16 @@ def test_timms_batch_norm_options_come_before_the_configs():
     assert (plain.eps, plain.momentum) == (1e-3, pytest.approx(0.01))
     other = create("align_tiny_image", bn_eps=1e-5, bn_momentum=0.2).bn1
     assert (other.eps, other.momentum) == (1e-5, 0.2)
+
+
+@pytest.mark.parametrize("cosine", [False, True], ids=["linear", "cosine"])
+def test_a_classifier_is_created_where_and_in_what_timm_is_told(cosine):
+    tower = create(
+        "align_tiny_image",
+        num_classes=3,
+        cosine_classifier=cosine,
+        device="meta",
+        dtype=torch.bfloat16,
+    )
+    kinds = {(each.device.type, each.dtype) for each in tower.parameters()}
+    assert kinds == {("meta", torch.bfloat16)}
