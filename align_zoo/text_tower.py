@@ -30,6 +30,8 @@ class AlignText(nn.Module):
         config: the shape, from a checkpoint's ``text_config``.
         num_classes: width D of the head; 0 for none, which returns BERT's first token.
         drop_rate: dropout in front of the head, in training.
+        device: where the parameters are; the CPU by default.
+        dtype: theirs; float32 by default.
     """
 
     # Set by timm.create_model: the weights' description, and the arguments to build it again.
@@ -37,7 +39,13 @@ class AlignText(nn.Module):
     _model_args: dict[str, Any]
 
     def __init__(
-        self, *, config: TextConfig, num_classes: int = 640, drop_rate: float = 0.0
+        self,
+        *,
+        config: TextConfig,
+        num_classes: int = 640,
+        drop_rate: float = 0.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -50,6 +58,7 @@ class AlignText(nn.Module):
             {"num_chs": config.hidden_size, "module": f"bert.encoder.layer.{i}"}
             for i in range(config.num_hidden_layers)
         ]
+        self.to(device=device, dtype=dtype)
 
     # Here and not in forward, which compilers trace: a look at the ids would end the graph.
     def __call__(self, input_ids: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -74,6 +83,8 @@ class AlignText(nn.Module):
                 f"the text has {length} tokens; this model has {positions} positions "
                 "(max_position_embeddings)"
             )
+        if input_ids.is_meta:  # which has no values
+            return
         low, high = (int(id) for id in input_ids.aminmax())
         if low < 0 or high >= self.config.vocab_size:
             raise InvalidText(
@@ -90,6 +101,9 @@ class AlignText(nn.Module):
         """BERT's embeddings [N, L, hidden], and the mask as its layers want it."""
         if attention_mask is None:
             attention_mask = (input_ids != self.config.pad_token_id).long()
+        if attention_mask.is_meta and attention_mask.ndim == 2:
+            # As the attention takes it: of a mask [N, L] transformers looks at the values.
+            attention_mask = attention_mask[:, None, None, :].bool()
         x = self.bert.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
         mask = create_bidirectional_mask(
             config=self.bert.config, inputs_embeds=x, attention_mask=attention_mask

@@ -9,6 +9,7 @@ from timm.models._manipulate import group_parameters
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 
 import align_zoo
+from align_zoo import InvalidText
 
 NAMES = timm.list_models("align_*_text")
 IDS = torch.tensor([[2, 45, 9, 77, 3], [2, 46, 3, 0, 0]])
@@ -137,6 +138,32 @@ def test_pruned_layers_give_the_same_intermediates(name):
         after = tower.forward_intermediates(IDS, intermediates_only=True)
     assert len(after) == 1
     assert torch.equal(before[0], after[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_created_where_and_in_what_timm_is_told(name):
+    tower = create(name, device="meta", dtype=torch.bfloat16)
+    kinds = {(each.device.type, each.dtype) for each in tower.parameters()}
+    assert kinds == {("meta", torch.bfloat16)}
+
+
+def test_pretrained_weights_are_loaded_in_the_precision_that_timm_is_told():
+    half = create("align_tiny_text", pretrained=True, dtype=torch.bfloat16).eval()
+    whole = create("align_tiny_text", pretrained=True).eval()
+    for name, parameter in half.named_parameters():
+        assert torch.equal(parameter, whole.get_parameter(name).bfloat16())
+    with torch.inference_mode():
+        assert half(IDS).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tensors_without_values_go_through_for_their_shapes(name):
+    tower = create(name, device="meta").eval()
+    mask = torch.ones_like(IDS, device="meta")
+    assert tower(IDS.to("meta")).shape == (len(IDS), tower.num_classes)
+    assert tower(IDS.to("meta"), mask).device.type == "meta"
+    with pytest.raises(InvalidText, match="positions"):
+        tower(torch.ones(1, 1_000, dtype=torch.long, device="meta"))
 
 
 @pytest.mark.parametrize("name", NAMES)
