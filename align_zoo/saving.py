@@ -168,7 +168,7 @@ def _save_processor(
         processor = {"image_processor": options, "processor_class": "AlignProcessor"}
         _write_json(processor, folder / "processor_config.json")
     if tokenizer is not None:
-        tokenizer.hf.save_pretrained(folder)
+        tokenizer.save(folder)
 
 
 def _write_json(content: dict[str, Any], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ _MAX_LENGTH = 64  # AlignProcessor's, and the length that ALIGN was trained with
 
 _PADDING = ("longest", "max_length", "do_not_pad")
 _TENSORS = ("pt", "np")
+
+# transformers sets a call's cut and padding on the tokenizer, which all threads share.
+_calling = threading.Lock()
 
 
 class AlignTokenizer:
@@ -110,19 +114,27 @@ class AlignTokenizer:
             raise InvalidText(
                 f"max_length is {max_length!r}; supported: {shortest} to {self.positions}"
             )
-        encoding = self.hf(
-            texts,
-            padding=padding,
-            truncation=True,
-            max_length=max_length,
-            return_token_type_ids=False,
-        )
+        with _calling:
+            encoding = self.hf(
+                texts,
+                padding=padding,
+                truncation=True,
+                max_length=max_length,
+                return_token_type_ids=False,
+            )
         if len({len(ids) for ids in encoding["input_ids"]}) > 1:
             raise InvalidText(
                 "padding is 'do_not_pad', but the texts differ in length: pad them, or "
                 "tokenize them one by one"
             )
         return encoding.convert_to_tensors(return_tensors)
+
+    def save(self, folder: Path) -> None:
+        """Write transformers' files, without the cut and the padding of the last call."""
+        with _calling:
+            self.hf.backend_tokenizer.no_truncation()
+            self.hf.backend_tokenizer.no_padding()
+            self.hf.save_pretrained(folder)
 
 
 def _check(name: str, value: object, supported: Sequence[str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from transformers.models.efficientnet.image_processing_pil_efficientnet import (
 
 import align_zoo
 from align_zoo import CheckpointError, InvalidText
-from align_zoo.checkpoint import EMBEDDED
+from align_zoo.checkpoint import EMBEDDED, open_checkpoint
 
 
 @pytest.fixture(scope="module", params=["small", "align_tiny"])
@@ -141,3 +144,35 @@ def test_one_string_is_one_text(pair):
 def test_what_is_no_text_is_refused(pair, texts):
     with pytest.raises(InvalidText):
         pair[0](texts)
+
+
+def test_threads_do_not_mix_up_each_others_options(pair):
+    ours, _ = pair
+    calls: list[dict] = [{}, {"max_length": 4}, {"padding": "max_length"}]
+    expected = [ours(TEXTS, **options)["input_ids"] for options in calls]
+
+    def wrong(number: int) -> int:
+        options, ids = calls[number % 3], expected[number % 3]
+        return sum(not torch.equal(ours(TEXTS, **options)["input_ids"], ids) for _ in range(50))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(wrong, range(24))) == 0
+
+
+def test_a_copy_of_it_answers_alike(pair):
+    ours, _ = pair
+    for copied in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        assert torch.equal(copied(TEXTS)["input_ids"], ours(TEXTS)["input_ids"])
+
+
+def test_what_is_saved_does_not_depend_on_the_calls_before(pair, tmp_path):
+    ours, _ = pair
+    model, _, _ = align_zoo.create_align("align_tiny")
+    prints = []
+    for name, options in (("one", {}), ("other", {"max_length": 5, "padding": "max_length"})):
+        ours("cat", **options)
+        align_zoo.save_hf(model, tmp_path / name, tokenizer=ours)
+        prints.append(open_checkpoint(tmp_path / name).fingerprint)
+    assert prints[0] == prints[1]
+    saved = json.loads((tmp_path / "other" / "tokenizer.json").read_text())
+    assert saved["truncation"] is saved["padding"] is None
