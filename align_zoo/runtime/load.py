@@ -6,6 +6,7 @@ import ctypes
 import logging
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
@@ -19,6 +20,9 @@ from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.tokenizer_options import check_tokenizer
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = ["DTYPES", "RUNTIMES", "export_checkpoint", "load_encoder"]
 
 RUNTIMES = ("auto", "onnx", "torch")
@@ -31,7 +35,7 @@ def load_encoder(
     name_or_folder: str | Path,
     *,
     runtime: str = "auto",
-    device: str = "auto",
+    device: str | torch.device = "auto",
     dtype: str = "auto",
     threads: int | None = None,
     revision: str | None = None,
@@ -44,7 +48,8 @@ def load_encoder(
         runtime: "onnx" (ONNX Runtime, on the CPU; the first time a checkpoint is exported to
             the user's cache, later torch is not even imported), "torch", or "auto": torch on a
             GPU, else onnx, and torch where the export fails.
-        device: "cpu", "cuda", "cuda:1" ..., or "auto": the GPU if there is one.
+        device: "cpu", "cuda", "cuda:1" ..., torch's object for one, or "auto": the GPU if there
+            is one that torch can compute on.
         dtype: "float32", "bfloat16" or "float16" to compute in (the last two in torch alone; the
             answers are float32), or "auto": float32 on a CPU, bfloat16 on a GPU that has it,
             else float16.
@@ -52,11 +57,14 @@ def load_encoder(
         revision: branch, tag or commit of a hub id.
         cache_dir: the hub cache, instead of Hugging Face's default.
 
+    An encoder's threads do not outlive a fork: start processes by "spawn", or load it in each.
+
     Raises:
         InvalidInput: there is no such runtime or dtype, or the runtime cannot run on that
             device or in that dtype.
         CheckpointError: the checkpoint cannot be found, is damaged, incomplete or not supported.
     """
+    device = str(device)
     if runtime not in RUNTIMES:
         raise InvalidInput(f"there is no runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
     if dtype not in DTYPES:
@@ -66,18 +74,18 @@ def load_encoder(
         raise InvalidInput(
             f"the runtime 'onnx' computes in float32, not in {dtype!r}; use runtime='torch'"
         )
-    on_cpu = device == "cpu" or (device == "auto" and not _has_gpu())
-    if runtime == "onnx" and not on_cpu and device != "auto":
+    if runtime == "onnx" and device not in ("auto", "cpu"):
         raise InvalidInput(f"the runtime 'onnx' runs on the CPU, not on {device!r}; use 'torch'")
+    on_cpu = runtime == "onnx" or device == "cpu" or (device == "auto" and not _has_gpu())
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     check_tokenizer(checkpoint.folder)
-    torch = partial(_torch, checkpoint, "cpu" if on_cpu else device, dtype, threads)
+    in_torch = partial(_torch, checkpoint, "cpu" if on_cpu else device, dtype, threads)
     if runtime == "torch":
-        encoder = torch("asked for")
+        encoder = in_torch("asked for")
     elif runtime == "auto" and not on_cpu:
-        encoder = torch("there is a GPU")
+        encoder = in_torch("there is a GPU")
     elif half:
-        encoder = torch(f"{dtype} was asked for")
+        encoder = in_torch(f"{dtype} was asked for")
     else:
         reason = "asked for" if runtime == "onnx" else "the fastest on a CPU"
         encoder = _onnx(checkpoint, threads, reason, or_torch=runtime == "auto")
@@ -190,7 +198,15 @@ def _torch(
 
 
 def _has_gpu() -> bool:
-    """Whether the CUDA driver sees a device; asking torch would mean importing it."""
+    """Whether torch can compute on a GPU; it is imported only where the driver sees one."""
+    if not _driver_sees_gpu():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _driver_sees_gpu() -> bool:
     try:
         driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)
     except OSError:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import align_zoo
+from align_zoo.runtime import load
 
 TEXTS = ["cat", "a photo of a big red bus", "dog", "the cat, " * 40, "cat", "ünïcödé 世界 [MASK]"]
 
@@ -128,3 +129,14 @@ def test_a_gpu_that_is_not_there_is_named(checkpoint, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(align_zoo.InvalidInput, match="'cuda:7': it finds no GPU"):
         align_zoo.load_encoder(checkpoint, runtime="torch", device="cuda:7")
+
+
+def test_a_gpu_that_torch_cannot_compute_on_is_none(checkpoint, monkeypatch):
+    monkeypatch.setattr(load, "_driver_sees_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert align_zoo.load_encoder(checkpoint).explanation == "onnx: the fastest on a CPU"
+
+
+def test_a_device_may_be_torchs_own_object(checkpoint):
+    encoder = align_zoo.load_encoder(checkpoint, runtime="torch", device=torch.device("cpu"))
+    assert encoder.device == "cpu"
