@@ -103,12 +103,20 @@ class Checkpoint:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over the content of every file that an answer depends on."""
+        """16 hex digits over the content of every file that an answer depends on.
+
+        Raises:
+            CheckpointError: a file cannot be read.
+        """
         digest = hashlib.sha256()
-        names = {path.name for pattern in _SMALL_FILES for path in self.folder.glob(pattern)}
-        for path in (*(self.folder / name for name in sorted(names)), *shards(self.weights_file)):
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+        found = {path for pattern in _SMALL_FILES for path in self.folder.glob(pattern)}
+        small = sorted(path for path in found if path.is_file())
+        for path in (*small, *shards(self.weights_file)):
+            try:
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
             digest.update(f"{path.name} {content}\n".encode())
         return digest.hexdigest()[:16]
 
@@ -132,13 +140,18 @@ def open_checkpoint(
     name = str(name_or_folder)
     if name in EMBEDDED:
         return Checkpoint(name, EMBEDDED[name])
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise CheckpointError(f"{folder} is no ALIGN checkpoint: config.json is missing")
-        return Checkpoint(name, folder)
-    if folder.exists():
-        raise CheckpointError(f"{folder} is a file; a checkpoint is a folder with a config.json")
+    try:
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            if not (folder / "config.json").is_file():
+                raise CheckpointError(f"{folder} is no ALIGN checkpoint: config.json is missing")
+            return Checkpoint(name, folder)
+        if folder.exists():
+            raise CheckpointError(
+                f"{folder} is a file; a checkpoint is a folder with a config.json"
+            )
+    except (OSError, RuntimeError) as error:  # the second of a home that there is not
+        raise CheckpointError(f"{name} cannot be opened: {error}") from error
     if isinstance(name_or_folder, Path) or not _HUB_ID.fullmatch(name):
         raise CheckpointError(f"{name} does not exist")
     # It becomes part of a path in the hub's cache, which it must not lead out of.

@@ -19,7 +19,7 @@ from transformers.models.efficientnet.image_processing_pil_efficientnet import (
 
 import align_zoo
 from align_zoo import CheckpointError
-from align_zoo.checkpoint import EMBEDDED
+from align_zoo.checkpoint import EMBEDDED, Checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +239,16 @@ def test_a_file_is_no_checkpoint(folder):
 
 def test_a_folder_of_something_else_is_no_checkpoint(tmp_path):
     refused(tmp_path, str(tmp_path), "config.json")
+
+
+def test_what_is_no_file_has_no_part_in_the_fingerprint(folder):
+    expected = Checkpoint("before", folder).fingerprint
+    (folder / "notes.json").mkdir()
+    (folder / "gone.json").symlink_to("nowhere")
+    assert Checkpoint("after", folder).fingerprint == expected
+    align_zoo.create_align(folder)
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/align", "a" * 300])
+def test_a_name_that_can_be_no_folders_is_refused(name):
+    refused(name, name)
