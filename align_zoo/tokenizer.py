@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 
 from align_zoo.errors import CheckpointError, InvalidText
+from align_zoo.strings import check_strings
 
 if TYPE_CHECKING:
     from align_zoo.config import TextConfig
@@ -102,9 +103,7 @@ class AlignTokenizer:
         texts = [texts] if isinstance(texts, str) else list(texts)
         if not texts:
             raise InvalidText("there is no text to tokenize")
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InvalidText(f"text {i} is a {type(text).__name__}, not a string")
+        check_strings(texts)
         _check("padding", padding, _PADDING)
         _check("return_tensors", return_tensors, _TENSORS)
         shortest = self.hf.num_special_tokens_to_add()

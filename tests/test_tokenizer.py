@@ -146,6 +146,11 @@ def test_what_is_no_text_is_refused(pair, texts):
         pair[0](texts)
 
 
+def test_a_text_that_is_not_unicode_is_named(pair):
+    with pytest.raises(InvalidText, match="text 1 is not Unicode: its character 2"):
+        pair[0](["cat", "ca\ud800"])
+
+
 def test_threads_do_not_mix_up_each_others_options(pair):
     ours, _ = pair
     calls: list[dict] = [{}, {"max_length": 4}, {"padding": "max_length"}]

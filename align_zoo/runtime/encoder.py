@@ -13,6 +13,7 @@ from align_zoo.errors import InvalidImage, InvalidText
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.images import ImageBatcher, ImageLike
 from align_zoo.runtime.texts import TextBatcher
+from align_zoo.strings import check_strings
 
 __all__ = ["Encoder", "ImageTower", "TextTower"]
 
@@ -100,6 +101,8 @@ class Encoder:
             raise InvalidImage(f"the pixels are {kind}, not an array {wanted}")
         if x.ndim != 4 or not len(x) or x.shape[1] != self.num_channels:
             raise InvalidImage(f"the pixels are {list(x.shape)}, not {wanted}")
+        if min(x.strides) < 0:  # which torch does not know
+            x = np.ascontiguousarray(x)
         chunks = range(0, len(x), self.images_at_once)
         return np.concatenate([self.image(x[i : i + self.images_at_once]) for i in chunks])
 
@@ -111,7 +114,5 @@ class Encoder:
         """
         if isinstance(strings, str) or not isinstance(strings, Sequence) or not strings:
             raise InvalidText("embed_texts takes a list of at least one string")
-        for i, each in enumerate(strings):
-            if not isinstance(each, str):
-                raise InvalidText(f"text {i} is a {type(each).__name__}, not a string")
+        check_strings(strings)
         return self.texts.embed(strings, self.text)

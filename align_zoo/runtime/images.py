@@ -98,6 +98,11 @@ class ImageBatcher:
                 with _reading[id(item) // 16 % len(_reading)]:  # addresses are multiples of 16
                     rgb = read_rgb(item)
                 return self._transform.to_array(rgb)
+            if not isinstance(item, str | os.PathLike | bytes):
+                raise InvalidImage(
+                    f"a {type(item).__name__} is neither a path nor an encoded picture (bytes) nor "
+                    "a PIL picture"
+                )
             data = item if isinstance(item, bytes) else _read(item)
             return self._transform.to_array(decode_image(data, **self._limits))
         except InvalidImage as error:
@@ -133,3 +138,5 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise InvalidImage(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a NUL, or half a character, in the name
+        raise InvalidImage(f"{path!r} is no path: {error}") from None

@@ -85,6 +85,22 @@ def test_a_bad_picture_is_named(encoder):
         encoder.embed_images(["/nowhere"])
 
 
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ("a\0b.png", "is no path: embedded null byte"),
+        ("\ud800.png", "is no path: .*surrogates"),
+        (np.zeros((9, 9, 3), np.uint8), "a ndarray is neither a path nor an encoded picture"),
+        (bytearray(b"GIF89a"), "a bytearray is neither"),
+        (None, "a NoneType is neither"),
+    ],
+    ids=["NUL", "half a character", "an array", "a bytearray", "None"],
+)
+def test_what_is_no_picture_is_named(encoder, item, reason):
+    with pytest.raises(align_zoo.InvalidImage, match=f"picture 1: .*{reason}"):
+        encoder.embed_images([picture(0), item])
+
+
 @pytest.mark.parametrize("items", ["one.png", b"bytes", [], None])
 def test_pictures_are_a_list(encoder, items):
     with pytest.raises(align_zoo.InvalidImage, match="a list of at least one picture"):
@@ -97,6 +113,18 @@ def test_texts_are_a_list_of_strings(encoder, strings):
         align_zoo.InvalidText, match=r"a list of at least one string|text 1 is a int"
     ):
         encoder.embed_texts(strings)
+
+
+def test_a_text_that_is_not_unicode_is_named(encoder):
+    with pytest.raises(align_zoo.InvalidText, match="text 1 is not Unicode: its character 2"):
+        encoder.embed_texts(["cat", "ca\ud800"])
+
+
+def test_mirrored_pixels_are_embedded(encoder):
+    x = np.random.default_rng(4).standard_normal((2, 3, 64, 75), dtype=np.float32)
+    mirrored = x[..., ::-1]
+    expected = encoder.embed_pixels(np.ascontiguousarray(mirrored))
+    np.testing.assert_allclose(encoder.embed_pixels(mirrored), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
