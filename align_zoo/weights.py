@@ -96,7 +96,7 @@ def _check(value: object, name: str, path: Path) -> None:
         raise CheckpointError(f"{path}: {name} is a {type(value).__name__}, not a tensor")
     if name.endswith(("num_batches_tracked", "position_ids")):
         return
-    if not value.is_floating_point():
+    if not value.is_floating_point() or value.itemsize < 2:
         raise CheckpointError(f"{path}: {name} is {value.dtype}; quantised weights are refused")
     # The sum first: fifty times faster, and finite only where all values are.
     if not value.sum().isfinite() and not value.isfinite().all():

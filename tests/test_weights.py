@@ -218,7 +218,9 @@ def test_values_whose_sum_is_too_large_for_their_type_are_sound(tmp_path):
     assert torch.equal(read["text_projection.bias"], weights["text_projection.bias"])
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.int8, torch.uint8, torch.int64, torch.float8_e4m3fn, torch.float8_e5m2], ids=str
+)
 @pytest.mark.parametrize("name", SOME)
 def test_quantised_weights_are_refused(folder, whole, name, dtype):
     save_file({**whole, name: whole[name].to(dtype)}, folder / "model.safetensors")
