@@ -61,7 +61,9 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
             pad_token_id=tokenizer.hf.pad_token_id,
             preprocessor=dict(transform.config),
         ).write(draft)
-        if folder.exists():  # damaged
+        if folder.is_symlink():  # to a damaged one, or to none
+            folder.unlink()
+        elif folder.exists():  # damaged
             shutil.rmtree(folder)
         draft.rename(folder)
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer
 
 from align_zoo.checkpoint import Checkpoint, open_checkpoint
-from align_zoo.errors import CheckpointError, InvalidInput
+from align_zoo.errors import AlignZooError, CheckpointError, InvalidInput
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.cache import export_folder, find_or_export
 from align_zoo.runtime.cores import cores
@@ -127,11 +127,11 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
             raise InvalidInput(_not_installed(error)) from error
         return _torch(checkpoint, "cpu", "float32", threads, _not_installed(error))
 
-    folder = export_folder(checkpoint.fingerprint)
-    make = partial(_export, checkpoint, folder)
     try:
+        folder = export_folder(checkpoint.fingerprint)
+        make = partial(_export, checkpoint, folder)
         manifest = find_or_export(folder, (TOKENIZER,), make)
-    except CheckpointError as error:
+    except AlignZooError as error:
         # A checkpoint that is no good is none in torch either, and says so.
         if not or_torch:
             raise

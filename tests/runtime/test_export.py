@@ -164,6 +164,28 @@ def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path, monkeypat
         align_zoo.load_encoder(checkpoint, runtime="onnx")
 
 
+def test_who_has_no_home_is_told_where_to_keep_a_cache_and_torch_serves(checkpoint, monkeypatch):
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    with pytest.raises(align_zoo.InvalidInput, match="set XDG_CACHE_HOME"):
+        align_zoo.load_encoder(checkpoint, runtime="onnx")
+    encoder = align_zoo.load_encoder(checkpoint)
+    assert encoder.runtime == "torch"
+    assert "XDG_CACHE_HOME" in encoder.reason
+
+
+def test_a_link_to_a_damaged_export_gives_way_to_a_new_one(checkpoint, folder):
+    elsewhere = folder.rename(folder.parent / "elsewhere")
+    folder.symlink_to(elsewhere)
+    (folder / "text.onnx").write_bytes(b"rubbish")
+    align_zoo.load_encoder(checkpoint, runtime="onnx").embed_texts(TEXTS)
+    assert not folder.is_symlink()
+    assert (elsewhere / "text.onnx").read_bytes() == b"rubbish"
+
+
 def test_another_checkpoint_has_another_export(checkpoint, folder, tmp_path):
     other = Path(tmp_path / "other")
     model, transform, tokenizer = align_zoo.create_align(checkpoint)
