@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Union
 
@@ -72,7 +72,12 @@ class ImageBatcher:
         # One alone need not wait for a thread to wake up.
         decoded = map(self._pixels, items) if len(items) == 1 else self._decoded(items)
         for chunk in self._chunks(decoded, first=len(items) % self._at_once or self._at_once):
-            rows = iter(tower(_batch(sound)) if (sound := _sound(chunk)) else ())
+            rows: Iterator[Answer] = iter(())
+            if sound := _sound(chunk):
+                try:
+                    rows = iter(tower(_batch(sound)))
+                except InvalidImage as error:  # of their shape, which all of them have
+                    rows = repeat(error)
             yield [each if isinstance(each, InvalidImage) else next(rows) for each in chunk]
 
     def _decoded(self, items: Sequence[ImageLike]) -> Iterator[Answer]:

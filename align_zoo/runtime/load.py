@@ -121,7 +121,12 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
     try:
         from align_zoo.runtime.blocked import pictures_at_once
         from align_zoo.runtime.onnx_image import open_image
-        from align_zoo.runtime.onnx_towers import PADDING_A_CALL, TEXTS_AT_ONCE, OnnxText
+        from align_zoo.runtime.onnx_towers import (
+            PADDING_A_CALL,
+            TEXTS_AT_ONCE,
+            OnnxText,
+            from_side,
+        )
     except ImportError as error:
         if not or_torch:
             raise InvalidInput(_not_installed(error)) from error
@@ -137,8 +142,10 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
             raise
         return _torch(checkpoint, "cpu", "float32", threads, f"the export failed: {error}")
 
+    smallest = checkpoint.config.vision_config.smallest_side
+
     def load_image() -> ImageTower:
-        return open_image(folder, manifest.num_channels, threads, make)
+        return from_side(smallest, open_image(folder, manifest.num_channels, threads, make))
 
     def load_text() -> OnnxText:
         find_or_export(folder, (TEXT,), make)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from align_zoo.errors import CheckpointError
+from align_zoo.errors import CheckpointError, InvalidImage
 from align_zoo.runtime.allocator import give_back
+from align_zoo.runtime.encoder import ImageTower
 
 __all__ = [
     "CPU",
@@ -17,6 +18,7 @@ __all__ = [
     "TEXTS_AT_ONCE",
     "OnnxImage",
     "OnnxText",
+    "from_side",
     "open_session",
     "unit",
 ]
@@ -76,6 +78,21 @@ class OnnxText:
         embeds = unit(self._session.run(None, inputs, self._returning)[0])
         give_back()
         return embeds
+
+
+def from_side(smallest: int, tower: ImageTower) -> ImageTower:
+    """The tower, for pictures whose sides are not below ``smallest``."""
+
+    def checked(pixels: np.ndarray) -> np.ndarray:
+        height, width = pixels.shape[2:]
+        if min(height, width) < smallest:
+            raise InvalidImage(
+                f"the pixels are {height} x {width}; this tower takes sides of {smallest} and more",
+                "too_small",
+            )
+        return tower(pixels)
+
+    return checked
 
 
 def open_session(

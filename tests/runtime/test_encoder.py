@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 import align_zoo
 from align_zoo.runtime import load
+from align_zoo.runtime.images import ImageBatcher
 
 TEXTS = ["cat", "a photo of a big red bus", "dog", "the cat, " * 40, "cat", "ünïcödé 世界 [MASK]"]
 
@@ -113,6 +115,21 @@ def test_texts_are_a_list_of_strings(encoder, strings):
         align_zoo.InvalidText, match=r"a list of at least one string|text 1 is a int"
     ):
         encoder.embed_texts(strings)
+
+
+def test_a_picture_that_is_too_small_for_the_tower_is_named(encoder):
+    """Where nothing is resized."""
+    as_it_is = encoder.transform.with_options(do_resize=False, do_center_crop=False)
+    encoder = replace(encoder, transform=as_it_is)
+    small, large = Image.new("RGB", (40, 7)), picture(1)
+    with pytest.raises(align_zoo.InvalidImage, match=r"picture 1: .* sides of 8 and more"):
+        encoder.embed_images([large, small])
+    with pytest.raises(align_zoo.InvalidImage, match="sides of 8 and more"):
+        encoder.embed_pixels(np.zeros((2, 3, 7, 40), np.float32))
+    batcher = ImageBatcher(as_it_is, at_once=4)
+    first, refused, last = batcher.embed([large, small, large], encoder.image)
+    assert isinstance(refused, align_zoo.InvalidImage)
+    np.testing.assert_allclose([first, last], encoder.embed_images([large] * 2), atol=1e-6)
 
 
 def test_a_text_that_is_not_unicode_is_named(encoder):
