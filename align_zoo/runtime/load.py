@@ -43,6 +43,9 @@ def load_encoder(
 ) -> Encoder:
     """Both towers of a checkpoint in the fastest runtime for the machine.
 
+    An encoder's threads do not outlive a fork, and in the child it would wait for them: start
+    processes by "spawn", or load it in each of them.
+
     Args:
         name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
         runtime: "onnx" (ONNX Runtime, on the CPU; the first time a checkpoint is exported to
@@ -56,8 +59,6 @@ def load_encoder(
         threads: CPU threads a tower; all cores by default.
         revision: branch, tag or commit of a hub id.
         cache_dir: the hub cache, instead of Hugging Face's default.
-
-    An encoder's threads do not outlive a fork: start processes by "spawn", or load it in each.
 
     Raises:
         InvalidInput: there is no such runtime or dtype, or the runtime cannot run on that
