@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["event", "is_shown"]
+from align_zoo.serving.stderr import write
+
+__all__ = ["event", "is_shown", "lines_lost"]
 
 
 def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """Write one line: time (ISO 8601, UTC), level, event, and ``fields``.
+    """Write one line, if that can be: time (ISO 8601, UTC), level, event, and ``fields``.
 
     Args:
         name: what has happened, "restart".
@@ -22,18 +23,25 @@ def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """
     if not is_shown(level):
         return
+    write(_line(name, level, fields))
+
+
+def lines_lost(count: int) -> str:
+    """The line that takes the place of so many, which nobody read in time."""
+    return _line("lines_lost", logging.WARNING, {"count": count})
+
+
+def is_shown(level: int) -> bool:
+    """Whether an event of this level is written."""
+    return level >= logging.INFO or os.environ.get("ALIGN_ZOO_LOG", "").lower() == "debug"
+
+
+def _line(name: str, level: int, fields: dict[str, Any]) -> str:
     line = {
         "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "level": logging.getLevelName(level).lower(),
         "event": name,
         **fields,
     }
-    # One write: lines of Triton, on the same stderr, stay whole lines beside ours. Escaped to
-    # ASCII: what a caller has sent cannot begin a line of its own.
-    sys.stderr.write(json.dumps(line, default=str) + "\n")
-    sys.stderr.flush()
-
-
-def is_shown(level: int) -> bool:
-    """Whether an event of this level is written."""
-    return level >= logging.INFO or os.environ.get("ALIGN_ZOO_LOG", "").lower() == "debug"
+    # Escaped to ASCII: what a caller has sent cannot begin a line of its own.
+    return json.dumps(line, default=str)

@@ -7,11 +7,10 @@ import re
 import threading
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
+
+from align_zoo.serving.stderr import write
 
 __all__ = ["Relay", "last_words", "why_not_loaded"]
-
-_STDERR = 2
 
 
 class Relay:
@@ -32,9 +31,9 @@ class Relay:
     def _pass_on(self, read: int) -> None:
         with os.fdopen(read, "rb") as output:
             for line in output:
-                self.lines.append(line.decode("utf-8", errors="replace").rstrip("\n"))
-                with suppress(OSError):  # nobody reads our stderr any more
-                    os.write(_STDERR, line)
+                text = line.decode("utf-8", errors="replace").rstrip("\n")
+                self.lines.append(text)
+                write(text)
 
 
 def last_words(lines: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from align_zoo.errors import AlignZooError
 from align_zoo.serving import logs
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.stderr import unhindered
 from align_zoo.serving.supervision.run_folder import remove_dead
 from align_zoo.serving.triton_process import TritonProcess
 
@@ -34,6 +35,11 @@ def serve(options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5) -> 
         AlignZooError: something is missing, a port is taken, the checkpoint cannot be served, or
             it has been given up.
     """
+    with unhindered(logs.lines_lost):
+        return _serve(options, gateway, limit)
+
+
+def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int) -> int:
     gateway.check()
     TritonProcess(options, (), "")  # says what is missing before anything is begun
     try:

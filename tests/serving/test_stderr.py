@@ -1,0 +1,85 @@
+"""What is told on stderr: nobody depends on its being read, or on room on a disk."""
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from serving import serving
+from waiting import wait_until
+
+from align_zoo.serving import stderr
+
+FULL = Path("/dev/full")
+
+
+@contextmanager
+def full_pipe():
+    """A pipe without room for another byte: the end to read, the end to write, and how much."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    size = 0
+    try:
+        while True:
+            size += os.write(writer, b"\n")
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    try:
+        yield reader, writer, size
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def begin(service, output):
+    """Start it with its stderr at a descriptor, and return when it serves."""
+    service.process = subprocess.Popen(service.command, env=service.env, stderr=output)
+    wait_until(lambda: service.ended() or service.health().get("ready"))
+    assert not service.ended()
+
+
+def test_a_full_disk_for_the_log_changes_nothing_for_the_callers(tmp_path):
+    with serving(tmp_path, start=False) as service, FULL.open("wb") as disk:
+        begin(service, disk)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"{service.http}/v2/repository/index", data=b"{}")
+        os.kill(service.model_process("align_text"), signal.SIGKILL)
+        wait_until(lambda: service.health()["restarts"] == 1 and service.health()["ready"])
+        service.process.terminate()
+        assert service.process.wait(60) == 0
+
+
+def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
+    with serving(tmp_path, start=False) as service, full_pipe() as (_, writer, _):
+        begin(service, writer)
+        os.kill(service.model_process("align_text"), signal.SIGKILL)
+        wait_until(lambda: service.health()["restarts"] == 1 and service.health()["ready"])
+        service.process.terminate()
+        assert service.process.wait(60) == 0
+
+
+def test_lines_keep_their_order_and_those_without_room_are_counted(monkeypatch):
+    monkeypatch.setattr(stderr, "_MOST_WAITING", 3)
+    with full_pipe() as (reader, writer, size):
+        monkeypatch.setattr(stderr, "_STDERR", writer)
+        with stderr.unhindered(lambda count: f"{count} lost"):
+            for number in range(10):
+                stderr.write(str(number))
+            assert os.read(reader, size) == b"\n" * size
+        *kept, lost = os.read(reader, size).decode().splitlines()
+    assert kept == [str(number) for number in range(len(kept))]
+    assert lost == f"{10 - len(kept)} lost"
+    assert 3 <= len(kept) <= 6
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(where):
+    script = "from align_zoo.serving import logs; logs.event('news'); print('goes on')"
+    command = f'"{sys.executable}" -c "{script}" {where}'
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, timeout=60)
+    assert done.stdout == "goes on\n"
