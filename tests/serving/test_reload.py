@@ -1,5 +1,6 @@
 """`align-zoo reload`: another checkpoint in a running service, without a failed request."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -19,6 +20,11 @@ from waiting import wait_until
 import align_zoo
 from align_zoo import create_align
 from align_zoo.runtime.load import export_checkpoint
+from align_zoo.serving.backends import Backends
+from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.supervision.run_folder import RunFolder
+from align_zoo.serving.supervision.supervisor import Supervisor
+from align_zoo.serving.supervision.watch import Cause, Fault
 
 TINY = Path(align_zoo.__file__).parent / "assets" / "align_tiny"
 ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")
@@ -176,6 +182,28 @@ def test_a_fault_during_a_reload_is_mended_and_the_reload_goes_on(service, check
         all_right(callers)
     assert not callers.wrong
     wait_until(lambda: len(service.pids()) == 5)  # itself, tritonserver, its guardian, two models
+
+
+def test_a_fault_of_the_old_server_found_as_the_reload_ends_leaves_the_new_one_serving():
+    async def race():
+        with RunFolder() as folder:
+            supervisor = Supervisor(ServeOptions(model="align_tiny"), Backends(), folder)
+            serves = asyncio.create_task(supervisor.run())
+            try:
+                while not supervisor.health()[0]:
+                    assert not serves.done()
+                    await asyncio.sleep(0.05)
+                old = supervisor._current
+                await supervisor.reload()
+                await supervisor._restart(old, Fault(Cause.EXITED, "found before, told now"))
+                return supervisor.health()
+            finally:
+                serves.cancel()
+                await supervisor.close()
+
+    ready, about = asyncio.run(race())
+    assert ready
+    assert (about["backend"], about["restarts"]) == (2, 0)
 
 
 def test_a_later_restart_serves_the_new_checkpoint(service, other):

@@ -161,6 +161,8 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _restart(self, failed: Running, fault: Fault) -> None:
+        if self._current is not failed:  # a reload was faster
+            return
         begin, cause = time.monotonic(), fault.cause.name.lower()
         self._backends.unset(f"it restarts: {fault.cause.value}")
         self._restarts += 1
@@ -182,7 +184,7 @@ class Supervisor:
                     reason=str(error),
                     again_in=round(pause, 1),
                 )
-        if self._current is not failed:  # a reload was faster
+        if self._current is not failed:  # now it was
             await self._servers.end(new)
             return
         self._install(new)
