@@ -27,6 +27,8 @@ async def run(options: ServeOptions, gateway_options: GatewayOptions, limit: int
     """Serve until a signal comes; arguments, result and errors as of ``service.serve``."""
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in _SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # nohup: it outlives its terminal
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     backends, metrics = Backends(), Metrics()
     with RunFolder() as folder:
@@ -56,7 +58,7 @@ async def _until_signal(
             work.result()  # it has failed
         logs.event("stopping", signal=signal.Signals(signalled.result()).name)
         drain = asyncio.create_task(gateway.drain(_DRAIN_SECONDS))
-        again = asyncio.create_task(signals.get())
+        again = asyncio.create_task(_second(signals))
         await asyncio.wait({drain, again}, return_when=asyncio.FIRST_COMPLETED)
         if again.done():
             return 128 + again.result()
@@ -65,3 +67,10 @@ async def _until_signal(
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
+
+
+async def _second(signals: asyncio.Queue[int]) -> int:
+    """The next signal that means it: a closed terminal sends SIGHUP, and so does its shell."""
+    while (number := await signals.get()) == signal.SIGHUP:
+        pass
+    return number

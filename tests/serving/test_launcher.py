@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from calls import ask, ask_at_once
-from serving import SHARED_MEMORY, serving
+from serving import SHARED_MEMORY, events, serving
 from tritonclient import grpc
 from waiting import wait_until
 
@@ -47,6 +47,17 @@ def test_serve_gives_flags_to_its_server_and_ends_with_it(tmp_path):
         service.process.send_signal(signal.SIGINT)
         assert service.process.wait(60) == 0
         assert not Path(f"/proc/{triton}").exists()
+
+
+def test_under_nohup_it_outlives_its_terminal(tmp_path):
+    with serving(tmp_path, start=False) as service:
+        service.command.insert(0, "nohup")
+        service.start()
+        service.process.send_signal(signal.SIGHUP)
+        service.process.terminate()
+        assert service.process.wait(60) == 0
+        (stopping,) = events(service, "stopping")
+        assert stopping["signal"] == "SIGTERM"
 
 
 def test_serve_says_which_checkpoint_cannot_be_loaded(tmp_path):

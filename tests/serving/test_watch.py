@@ -5,6 +5,7 @@ import shutil
 import signal
 import textwrap
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -87,22 +88,45 @@ def test_a_model_that_computes_for_longer_than_its_patience_is_left_alone(servic
     assert service.health()["ready"]
 
 
+@contextmanager
+def at_work(service):
+    """Within the block its text model computes; gives where the call's result and error go."""
+    results = queue.SimpleQueue()
+    with grpc.InferenceServerClient(service.url) as triton:
+        triton.async_infer(
+            "align_text",
+            request("align_text", [b"work"]),
+            callback=lambda result, error: results.put((result, error)),
+        )
+        wait_until(lambda: service.health()["models"]["align_text"]["seconds_since_answer"] > 2)
+        yield results
+
+
 def test_a_second_signal_ends_it_at_once(repository, tmp_path):
     with serving(tmp_path, f"--repository={repository}") as service:
-        errors = queue.SimpleQueue()
-        with grpc.InferenceServerClient(service.url) as triton:
-            triton.async_infer(
-                "align_text",
-                request("align_text", [b"work"]),
-                callback=lambda result, error: errors.put(error),
-            )
-            wait_until(lambda: service.health()["models"]["align_text"]["seconds_since_answer"] > 2)
+        with at_work(service) as results:
             service.process.terminate()
             wait_until(lambda: events(service, "stopping"))
             begin = time.monotonic()
             service.process.terminate()
             assert service.process.wait(30) == 128 + signal.SIGTERM
             assert time.monotonic() - begin < 5
-            assert errors.get(timeout=30) is not None
+            _, error = results.get(timeout=30)
+            assert error is not None
         assert not shared_memory(service)
         assert not list(service.tmp.glob("align-zoo*"))
+
+
+@pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM])
+def test_a_terminal_that_closes_is_no_second_signal(repository, tmp_path, first):
+    with (
+        serving(tmp_path, f"--repository={repository}") as service,
+        at_work(service) as results,
+    ):
+        service.process.send_signal(first)
+        wait_until(lambda: events(service, "stopping"))
+        service.process.send_signal(signal.SIGHUP)
+        assert service.process.wait(60) == 0
+        answer, error = results.get(timeout=30)
+        assert error is None
+        assert len(answer.as_numpy("EMBEDDING")) == 1
