@@ -20,21 +20,25 @@ async def renewal(files: Sequence[Path], renew: Callable[[], Awaitable[None]]) -
     """Call ``renew`` when one of the files has changed; returns never.
 
     What ``renew`` refuses with an AlignZooError or an OSError is logged, and what was before stays:
-    a certificate whose key has not been written yet, until the key is.
+    a certificate whose key has not been written yet, until the key is. So it is called again
+    until it succeeds; of the same files the same reason is logged once.
     """
-    before = _states(files)
+    before, refused = _states(files), None
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         now = _states(files)
-        if now == before:
+        changed, before = now != before, now
+        if not changed and refused is None:
             continue
-        before = now
         names = [str(file) for file in files]
         try:
             await renew()
         except (AlignZooError, OSError) as error:  # a file may go while it is read
-            logs.event("not_renewed", level=logging.ERROR, files=names, reason=str(error))
+            if changed or str(error) != refused:
+                logs.event("not_renewed", level=logging.ERROR, files=names, reason=str(error))
+            refused = str(error)
         else:
+            refused = None
             logs.event("renewed", files=names)
 
 
@@ -46,5 +50,6 @@ def _states(files: Sequence[Path]) -> list[tuple[int, ...] | None]:
 def _state(file: Path) -> tuple[int, ...] | None:
     with suppress(OSError):
         state = file.stat()
-        return state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size
+        # The last one sees what the others do not: other rights, a content with its old date.
+        return state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size, state.st_ctime_ns
     return None

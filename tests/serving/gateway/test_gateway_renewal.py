@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import shutil
+from contextlib import asynccontextmanager
 
 import grpc
 import pytest
@@ -11,6 +13,7 @@ from doors import stub_at
 from messages import refused
 from waiting import wait_until
 
+from align_zoo import AlignZooError
 from align_zoo.serving.gateway import renewal
 
 
@@ -122,6 +125,24 @@ def test_what_is_no_good_changes_nothing_and_is_told(own_doors, old, new, capsys
         over_grpc(doors, new)
 
 
+@asynccontextmanager
+async def looking(file, renew):
+    """Within the block somebody looks whether the file has changed."""
+    task = asyncio.create_task(renewal.renewal([file], renew))
+    await asyncio.sleep(0)  # it has seen what was before
+
+    async def until(true):
+        while not true():
+            assert not task.done()
+            await asyncio.sleep(0.01)
+
+    try:
+        async with asyncio.timeout(30):
+            yield until
+    finally:
+        task.cancel()
+
+
 def test_a_file_that_goes_while_it_is_read_does_not_end_the_looking(tmp_path):
     file, tries = tmp_path / "tokens", []
 
@@ -130,13 +151,49 @@ def test_a_file_that_goes_while_it_is_read_does_not_end_the_looking(tmp_path):
         raise FileNotFoundError(file)
 
     async def look():
-        looking = asyncio.create_task(renewal.renewal([file], renew))
-        for content in ("a", "bb", "ccc"):
-            await asyncio.sleep(0)  # it has seen what was before
-            file.write_text(content)
-            while content not in tries:
-                assert not looking.done()
-                await asyncio.sleep(0.01)
-        looking.cancel()
+        async with looking(file, renew) as until:
+            for content in ("a", "bb", "ccc"):
+                file.write_text(content)
+                await until(lambda content=content: content in tries)
 
-    asyncio.run(asyncio.wait_for(look(), 30))
+    asyncio.run(look())
+
+
+def test_what_was_no_good_is_tried_until_it_is_and_told_once(tmp_path, capsys):
+    file, tries = tmp_path / "tokens", []
+
+    async def renew():
+        tries.append(None)
+        if len(tries) < 5:
+            raise AlignZooError("the disk cannot be read" if len(tries) < 3 else "it has no token")
+
+    async def look():
+        async with looking(file, renew) as until:
+            file.write_text("new")
+            await until(lambda: len(tries) == 5)
+
+    asyncio.run(look())
+    seen = []
+    assert events(capsys, seen) == ["not_renewed", "not_renewed", "renewed"]
+    assert [each.get("reason") for each in seen[:2]] == [
+        "the disk cannot be read",
+        "it has no token",
+    ]
+
+
+def test_a_file_that_keeps_its_date_and_size_is_seen_to_have_changed(tmp_path):
+    file, tries = tmp_path / "tokens", []
+    file.write_text("old")
+    dates = file.stat().st_atime_ns, file.stat().st_mtime_ns
+
+    async def renew():
+        tries.append(file.read_text())
+
+    async def look():
+        async with looking(file, renew) as until:
+            file.write_text("new")
+            os.utime(file, ns=dates)
+            await until(lambda: tries)
+
+    asyncio.run(look())
+    assert tries == ["new"]
