@@ -22,7 +22,12 @@ class Relay:
         """``writer`` is the end for the process; close ours once it has its own."""
         # A thread: the process must not stand still when the event loop is busy.
         self._thread = threading.Thread(target=self._pass_on, args=(read,), daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread is to be had
+            os.close(read)
+            os.close(self.writer)
+            raise
 
     def finish(self, timeout: float) -> None:
         """Wait until all has been passed on, after the process has ended."""

@@ -129,7 +129,7 @@ def test_a_checkpoint_that_is_gone_is_named_and_served_again_when_it_is_back(kno
         now = time.monotonic()
         wait_until(lambda: callers.right_since(now))  # it is in memory
         os.kill(tritonserver(service), signal.SIGKILL)
-        wait_until(lambda: len(events(service, "restart_failed")) == 2)
+        wait_until(lambda: len(events(service, "restart_failed")) >= 2)
         assert not service.health()["ready"]
         away.rename(checkpoint)
         wait_until(lambda: events(service, "restart"))
@@ -139,6 +139,31 @@ def test_a_checkpoint_that_is_gone_is_named_and_served_again_when_it_is_back(kno
     assert not callers.wrong
     assert f"{checkpoint} does not exist" in first["reason"]
     assert 0 < first["again_in"] <= 1 <= second["again_in"] <= 2
+
+
+def no_more_files(_):
+    return resource.RLIMIT_NOFILE, 10
+
+
+def no_more_threads(pid):
+    (line,) = (x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmSize" in x)
+    return resource.RLIMIT_AS, int(line.split()[1]) * 1024 + 2**22  # less than a thread's stack
+
+
+@pytest.mark.parametrize("shortage", [no_more_files, no_more_threads])
+def test_a_restart_for_which_the_system_has_no_means_is_tried_again(known, tmp_path, shortage):
+    with serving(tmp_path, "--restart-limit=100") as service:
+        pid = service.process.pid
+        kind, limit = shortage(pid)
+        soft, hard = resource.prlimit(pid, kind)
+        resource.prlimit(pid, kind, (limit, hard))
+        os.kill(text_model(service), signal.SIGKILL)
+        wait_until(lambda: len(events(service, "restart_failed")) >= 2)
+        resource.prlimit(pid, kind, (soft, hard))
+        with Steady(service.url, known) as callers:
+            wait_until(lambda: callers.right_since(0))
+        assert not callers.wrong
+        assert events(service, "restart")
 
 
 def test_sigterm_answers_what_was_accepted_and_leaves_nothing(known, tmp_path):

@@ -73,7 +73,10 @@ class Running:
         Calls on it fail. There is no gentler way: who ends a healthy one has waited for its calls,
         and Triton's own goodbye takes seconds, with a dead model thirty.
         """
-        await asyncio.to_thread(self.process.kill)
+        try:
+            await asyncio.to_thread(self.process.kill)
+        except (OSError, RuntimeError):  # no thread is to be had
+            self.process.kill()
         shutil.rmtree(self._sockets, ignore_errors=True)
 
     async def begin(self) -> None:
@@ -137,19 +140,20 @@ async def start(options: ServeOptions, number: int, folder: RunFolder) -> Runnin
     Raises:
         AlignZooError: it cannot start, or does not answer as it should.
     """
-    running = Running(options, number, folder)
     try:
-        async with asyncio.timeout(_START_SECONDS):
-            await running.begin()
-    except BaseException as error:
-        await running.kill()
-        if isinstance(error, TimeoutError):
-            raise AlignZooError(
-                f"tritonserver has not loaded the models within {_START_SECONDS:g} s"
-            ) from None
-        if isinstance(error, OSError):
-            raise AlignZooError(f"tritonserver cannot be started: {error}") from error
-        raise
+        running = Running(options, number, folder)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await running.begin()
+        except BaseException:
+            await running.kill()
+            raise
+    except TimeoutError:
+        raise AlignZooError(
+            f"tritonserver has not loaded the models within {_START_SECONDS:g} s"
+        ) from None
+    except (OSError, RuntimeError) as error:  # no process, file or thread is to be had
+        raise AlignZooError(f"tritonserver cannot be started: {error}") from error
     return running
 
 

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -169,7 +170,8 @@ class Supervisor:
         self._restarted(cause)
         logs.event("fault", level=logging.ERROR, cause=cause, reason=fault.reason, **_about(failed))
         pause = self._attempts.failed(fault.reason, after=begin - failed.since)
-        await failed.kill()
+        with suppress(OSError):  # what cannot be removed of it now is removed at its end, below
+            await failed.kill()
         while True:
             await asyncio.sleep(pause)
             try:
