@@ -17,12 +17,21 @@ from align_zoo.serving.tritonserver import TritonServer
 
 __all__ = [
     "ServeOptions",
+    "absolute_model",
     "command",
     "default_repository",
     "environment",
+    "repository_of",
     "tcp_ports",
     "unix_sockets",
 ]
+
+_PATH = re.compile(
+    r"--([\w-]+-(file|directory|repository|store|cert|key)|trace-config[= ]\w+,file)"
+)
+"""Names of tritonserver's flags whose values are paths."""
+_FOLDERS = ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")
+"""Variables that name folders to the models."""
 
 
 def default_repository() -> Path:
@@ -60,6 +69,27 @@ class ServeOptions:
         return replace(self, grpc_port=grpc, http_port=http, metrics_port=metrics)
 
 
+def repository_of(options: ServeOptions) -> Path:
+    """The folder of the models, which is the server's working directory, too: a model's Python
+    imports from there first, and it has the models' code anyway.
+
+    Raises:
+        AlignZooError: there is none.
+    """
+    repository = (options.repository or default_repository()).absolute()
+    if not repository.is_dir():
+        raise AlignZooError(f"there is no model repository at {repository}")
+    return repository
+
+
+def absolute_model(name: str) -> str:
+    """A name that means the same from any working directory: of a relative folder its path."""
+    from align_zoo.checkpoint import EMBEDDED
+
+    folder = Path(name).expanduser()
+    return str(folder.absolute()) if name not in EMBEDDED and folder.is_dir() else name
+
+
 def tcp_ports(options: ServeOptions) -> list[str]:
     """The flags that make tritonserver listen on the options' address and ports."""
     return [
@@ -94,12 +124,10 @@ def command(
         AlignZooError: there is no model repository, or this Python cannot be served, or Triton
             cannot start a model from where one of them is.
     """
-    repository = (options.repository or default_repository()).absolute()
-    if not repository.is_dir():
-        raise AlignZooError(f"there is no model repository at {repository}")
+    repository = repository_of(options)
     _refuse_odd(repository, "link the model repository to another place and name it: --repository")
     line = [
-        str(server.binary),
+        str(server.binary.absolute()),
         f"--model-repository={repository}",
         "--disable-auto-complete-config",
         *addresses,
@@ -107,10 +135,22 @@ def command(
         "--backend-config=python,shm-default-byte-size=16777216",
     ]
     if server.wheel:
-        backend = backend_folder(server.wheel)
+        backend = backend_folder(server.wheel).absolute()
         _refuse_odd(backend, "let XDG_CACHE_HOME name another place")
         line.append(f"--backend-directory={backend}")
-    return [*line, *options.extra]
+    return [*line, *_with_absolute_paths(options.extra)]
+
+
+def _with_absolute_paths(flags: Sequence[str]) -> list[str]:
+    """They are named from where we are, and the server works elsewhere."""
+    changed, before = [], ""
+    for word in flags:
+        name, sign, value = word.rpartition("=")
+        full_name = name if word.startswith("-") else f"{before} {name}".strip()
+        is_path = _PATH.fullmatch(full_name) and "://" not in value
+        changed.append(f"{name}{sign}{Path(value).absolute()}" if is_path else word)
+        before = word
+    return changed
 
 
 def _refuse_odd(path: Path, way_out: str) -> None:
@@ -135,7 +175,10 @@ def environment(
         AlignZooError: this Python cannot be served.
     """
     changed = with_huge_pages(python_environment(env) if server.wheel else env)
-    changed["ALIGN_ZOO_MODEL"] = options.model
+    for name in _FOLDERS:
+        if folder := env.get(name):
+            changed[name] = str(Path(folder).expanduser().absolute())
+    changed["ALIGN_ZOO_MODEL"] = absolute_model(options.model)
     # Empty: a revision in our own environment belongs to another model.
     changed["ALIGN_ZOO_REVISION"] = options.revision or ""
     changed["ALIGN_ZOO_RUNTIME"] = options.runtime

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from align_zoo.serving import die_together
-from align_zoo.serving.options import ServeOptions, command, environment
+from align_zoo.serving.options import ServeOptions, command, environment, repository_of
 from align_zoo.serving.tritonserver import find_tritonserver
 
 __all__ = ["TritonProcess", "remove_shared_memory"]
@@ -37,6 +37,7 @@ class TritonProcess:
         self.shm_prefix = shm_prefix
         self._command = command(server, options, addresses, shm_prefix=shm_prefix)
         self._env = environment(server, options, os.environ)
+        self._folder = repository_of(options)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,6 +54,7 @@ class TritonProcess:
         own = [sys.executable, "-I", "-S", die_together.__file__, str(os.getpid())]
         self._process = subprocess.Popen(
             [*own, *self._command],
+            cwd=self._folder,
             env=self._env,
             stdin=subprocess.DEVNULL,
             stdout=output,

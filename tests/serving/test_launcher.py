@@ -20,9 +20,11 @@ from align_zoo import AlignZooError
 from align_zoo.checkpoint import EMBEDDED
 from align_zoo.serving.launcher import ServerProcess, run_server
 from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.options import command as command_line
 from align_zoo.serving.probe import explain, probe
 from align_zoo.serving.processes import is_alive
 from align_zoo.serving.triton_process import remove_shared_memory
+from align_zoo.serving.tritonserver import find_tritonserver
 
 ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -58,6 +60,35 @@ def test_under_nohup_it_outlives_its_terminal(tmp_path):
         assert service.process.wait(60) == 0
         (stopping,) = events(service, "stopping")
         assert stopping["signal"] == "SIGTERM"
+
+
+def test_no_code_comes_from_the_working_directory_but_relative_paths_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    for module in ("http", "json", "numpy", "triton_python_backend_utils"):
+        Path(f"{module}.py").write_text("raise ImportError('of the working directory')")
+    folder = shutil.copytree(EMBEDDED["align_tiny"], tmp_path / "checkpoint")
+    with serving(tmp_path, "--", "--log-file=triton.log", model="checkpoint") as service:
+        assert service.health()["ready"]
+        assert f"align_text: {folder} (" in Path("triton.log").read_text()
+    assert {path.name for path in Path("cache/align-zoo").iterdir()} >= {"backends"}
+    assert len(list(Path("cache/align-zoo").iterdir())) > 1  # the export, by the models
+
+
+@pytest.mark.parametrize(
+    ("flags", "changed"),
+    [
+        (["--log-file=a"], ["--log-file={here}/a"]),
+        (["--cache-directory", "a"], ["--cache-directory", "{here}/a"]),
+        (["--trace-config=triton,file=a"], ["--trace-config=triton,file={here}/a"]),
+        (["--trace-config", "triton,file=a"], ["--trace-config", "triton,file={here}/a"]),
+        (["--grpc-server-key=/a", "--log-verbose", "1"], None),
+        (["--model-repository=s3://a/b", "--trace-config=rate=1"], None),
+    ],
+)
+def test_paths_among_the_servers_flags_are_those_of_the_caller(flags, changed):
+    line = command_line(find_tritonserver(), ServeOptions(extra=flags), [], shm_prefix="x")
+    assert line[-len(flags) :] == [each.format(here=Path.cwd()) for each in changed or flags]
 
 
 def test_serve_says_which_checkpoint_cannot_be_loaded(tmp_path):

@@ -11,10 +11,10 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from align_zoo.errors import AlignZooError
+from align_zoo.serving.options import absolute_model
 from align_zoo.serving.supervision.run_folder import RunFolder, run_folders
 
 __all__ = ["control_socket", "reload"]
@@ -75,11 +75,8 @@ def reload(port: int, model: str | None, revision: str | None) -> str:
     Raises:
         AlignZooError: there is no such service of this user, or it could not do it, and why.
     """
-    from align_zoo.checkpoint import EMBEDDED
-
-    # The service works in another folder.
-    if model and model not in EMBEDDED and (folder := Path(model).expanduser()).is_dir():
-        model = str(folder.absolute())
+    if model:  # the service works in another folder
+        model = absolute_model(model)
     with _connection(port) as caller:
         order = json.dumps({"model": model, "revision": revision})
         caller.sendall(order.encode() + b"\n")
