@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from align_zoo import create_align
 from align_zoo.runtime.load import export_checkpoint
 from align_zoo.serving.backends import Backends
 from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.supervision.control import control_socket
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.supervision.supervisor import Supervisor
 from align_zoo.serving.supervision.watch import Cause, Fault
@@ -230,6 +232,28 @@ def test_sigterm_during_a_reload_ends_both_servers(tmp_path):
         assert not any(Path(f"/proc/{pid}").exists() for pid in children)
         assert not shared_memory(service)
         assert not list(service.tmp.glob("align-zoo*"))
+
+
+def test_of_two_services_on_one_port_at_different_addresses_none_is_taken(service):
+    served = service.health()["checkpoint"]
+    before = len(events(service, "reload"))
+
+    async def another():
+        async def nothing(**_):
+            raise AssertionError("it was taken")
+
+        with RunFolder() as folder:
+            async with control_socket(folder, service.grpc_port, nothing):
+                return await asyncio.to_thread(reload, service)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(service.tmp))
+        done = asyncio.run(another())
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"align-zoo: several services have gRPC port {service.grpc_port}")
+    assert {str(os.getpid()), str(service.process.pid)} <= set(re.findall(r"\d+", done.stderr))
+    assert service.health()["checkpoint"] == served
+    assert len(events(service, "reload")) == before
 
 
 def test_a_service_that_is_not_there_is_named(service):

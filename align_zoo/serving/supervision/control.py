@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from align_zoo.errors import AlignZooError
@@ -20,6 +22,8 @@ from align_zoo.serving.supervision.run_folder import RunFolder, run_folders
 __all__ = ["control_socket", "reload"]
 
 _LONGEST_ORDER = 2**16
+_CREDENTIALS = struct.Struct("3i")
+"""<linux/socket.h>: process, user, group."""
 
 
 @asynccontextmanager
@@ -73,7 +77,8 @@ def reload(port: int, model: str | None, revision: str | None) -> str:
         revision: branch, tag or commit of a hub id.
 
     Raises:
-        AlignZooError: there is no such service of this user, or it could not do it, and why.
+        AlignZooError: there is no such service of this user, or more than one, or it could not do
+            it, and why.
     """
     if model:  # the service works in another folder
         model = absolute_model(model)
@@ -91,18 +96,38 @@ def reload(port: int, model: str | None, revision: str | None) -> str:
 
 
 def _connection(port: int) -> socket.socket:
-    for folder in run_folders():
-        caller = socket.socket(socket.AF_UNIX)
-        try:
-            caller.connect(str(folder / _name(port)))
-        except OSError:  # another service's folder, or a dead one's
-            caller.close()
-        else:
-            return caller
+    found = [caller for folder in run_folders() if (caller := _caller(folder / _name(port)))]
+    if len(found) == 1:
+        return found[0]
+    owners = " and ".join(str(_owner(caller)) for caller in found)
+    for caller in found:
+        caller.close()
+    if found:
+        raise AlignZooError(
+            f"several services have gRPC port {port}, at different addresses (processes {owners}): "
+            "start them with different ports, or each with a TMPDIR of its own"
+        )
     raise AlignZooError(
         f"no `align-zoo serve` of this user has gRPC port {port}: give its port with --grpc-port, "
         "and its TMPDIR if it has one of its own"
     )
+
+
+def _caller(path: Path) -> socket.socket | None:
+    caller = socket.socket(socket.AF_UNIX)
+    try:
+        caller.connect(str(path))
+    except OSError:  # another service's folder, or a dead one's
+        caller.close()
+        return None
+    return caller
+
+
+def _owner(caller: socket.socket) -> int:
+    """The process that listens at the other end."""
+    credentials = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, _, _ = _CREDENTIALS.unpack(credentials)
+    return int(pid)
 
 
 def _name(port: int) -> str:
