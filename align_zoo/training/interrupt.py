@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+from multiprocessing import parent_process
 from types import FrameType, TracebackType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
-__all__ = ["Interruptions", "ignore_interruptions"]
+__all__ = ["Interruptions", "heed_the_trainer_alone"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -49,7 +52,19 @@ class Interruptions:
         return int(gathered.max())
 
 
-def ignore_interruptions(worker: int) -> None:
-    """For processes that prepare batches: a terminal signals them too, but the trainer decides."""
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
+def heed_the_trainer_alone(worker: int) -> None:
+    """For processes that prepare batches: what signals the trainer signals them, too.
+
+    A terminal's Ctrl-C and a SIGTERM to the whole group are the trainer's to decide about. Its
+    own SIGTERM, at its exit, ends the worker: the trainer then waits for it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_until_the_trainer_ends, daemon=True).start()
+
+
+def _until_the_trainer_ends() -> None:
+    trainer = parent_process()
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != (trainer and trainer.pid):
+        pass
+    os._exit(0)  # torch reports any other code as a fault

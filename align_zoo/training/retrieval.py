@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from accelerate.utils import send_to_device
-from torch.utils.data import DataLoader
 
 from align_zoo.evaluation.ranks import recall
 from align_zoo.evaluation.retrieval import retrieve
@@ -12,7 +13,7 @@ from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
 from align_zoo.tokenizer import AlignTokenizer
 from align_zoo.training.batches import Batch, read_pairs
-from align_zoo.training.interrupt import ignore_interruptions
+from align_zoo.training.loading import read_ahead
 from align_zoo.training.pairs import Pairs
 
 __all__ = ["HeldOutPairs"]
@@ -41,14 +42,13 @@ class HeldOutPairs:
         workers: int = 0,
     ) -> None:
         self.pairs, self.transform, self.tokenizer = pairs, transform, tokenizer
-        chunks = torch.arange(len(pairs)).split(batch_size)
-        self.loader: DataLoader[Batch] = DataLoader(
-            [chunk.tolist() for chunk in chunks],  # type: ignore[arg-type]  # a list will do
-            batch_size=None,
-            num_workers=workers,
-            collate_fn=self._read,
-            worker_init_fn=ignore_interruptions,
-        )
+        self.batch_size, self.workers = batch_size, workers
+
+    def __getitem__(self, batch: int) -> Batch:
+        """The pairs of a batch."""
+        first = batch * self.batch_size
+        chosen = range(first, min(first + self.batch_size, len(self.pairs)))
+        return read_pairs(self.pairs, chosen, self.transform, self.tokenizer)
 
     def measure(self, model: Align) -> dict[str, float | None]:
         """R@1, R@5 and R@10 both ways, 0 to 1, or None with fewer candidates than that.
@@ -60,7 +60,8 @@ class HeldOutPairs:
             TrainingError: every picture of a batch is broken.
         """
         images, texts, names = [], [], []
-        for batch in self.loader:
+        batches = range(math.ceil(len(self.pairs) / self.batch_size))
+        for batch in read_ahead(self, batches, workers=self.workers):
             batch = send_to_device(batch, model.temperature.device)
             images.append(model.encode_image(batch.pixels, normalize=True).float())
             texts.append(model.encode_text(batch.tokens, normalize=True).float())
@@ -77,6 +78,3 @@ class HeldOutPairs:
             measures[f"image_to_text_R@{k}"] = recall(found.texts, k, len(names))
             measures[f"text_to_image_R@{k}"] = recall(found.images, k, len(pictures))
         return measures
-
-    def _read(self, chosen: list[int]) -> Batch:
-        return read_pairs(self.pairs, chosen, self.transform, self.tokenizer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
-from torch.utils.data import DataLoader
 
 from align_zoo.model import Align, AlignOutput
 from align_zoo.preprocess import AlignTransform
@@ -21,7 +20,8 @@ from align_zoo.saving import save_hf
 from align_zoo.tokenizer import AlignTokenizer
 from align_zoo.training.batches import Batch, BatchSource
 from align_zoo.training.errors import TrainingError, TrainingStopped
-from align_zoo.training.interrupt import Interruptions, ignore_interruptions
+from align_zoo.training.interrupt import Interruptions
+from align_zoo.training.loading import dead_workers_named, read_ahead
 from align_zoo.training.log import TrainingLog
 from align_zoo.training.output import check_output, work_folder
 from align_zoo.training.recipe import Recipe
@@ -105,20 +105,22 @@ class Trainer:
 
         Raises:
             TrainingStopped: SIGINT or SIGTERM came; the state is saved.
-            TrainingError: the loss is no number any more, or a whole batch is broken.
+            TrainingError: the loss is no number any more, a whole batch is broken, or a process
+                that reads batches has died.
         """
         last = min(until or self.recipe.steps, self.recipe.steps)
         losses: list[float] = []
         broken: list[str] = []
         show = self.accelerator.is_main_process
         with (
+            dead_workers_named(),
             Interruptions() as interruptions,
             progress_bar("training", self.recipe.steps, show=show) as advance,
         ):
             advance(self.step)
             if self.step == 0:
                 self._measure(measure)
-            for batch in self._loader(last, workers):
+            for batch in self._batches(last, workers):
                 losses.append(self._train_step(batch))
                 broken += batch.broken
                 self.step += 1
@@ -142,16 +144,10 @@ class Trainer:
             self.states.remove()
         self.accelerator.wait_for_everyone()
 
-    def _loader(self, last: int, workers: int) -> DataLoader[Batch]:
-        return DataLoader(
-            self.batches,  # type: ignore[arg-type]  # a step's number is all it is asked for
-            batch_size=None,
-            sampler=range(self.step, last),
-            num_workers=workers,
-            collate_fn=_as_it_is,  # type: ignore[arg-type]  # typed for lists of items
-            pin_memory=self.accelerator.device.type == "cuda",
-            worker_init_fn=ignore_interruptions,
-        )
+    def _batches(self, last: int, workers: int) -> Iterator[Batch]:
+        on_gpu = self.accelerator.device.type == "cuda"
+        steps = range(self.step, last)
+        return read_ahead(self.batches, steps, workers=workers, pin_memory=on_gpu)
 
     def _train_step(self, batch: Batch) -> float:
         recipe, accelerator = self.recipe, self.accelerator
@@ -206,7 +202,3 @@ class Trainer:
             f"{name} {value:.1%}" for name, value in found.items() if value is not None
         )
         print(f"step {self.step}: {line}", flush=True)
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch

@@ -1,0 +1,89 @@
+"""The processes that read batches: whatever becomes of them, training ends and says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from captioned import ENVIRONMENT, log_of, start, write_csv
+from waiting import wait_until
+
+LIMIT = 60
+"""Seconds for what takes a few; a process that waits for ever is killed then."""
+
+
+@pytest.fixture
+def training(pairs_csv, tmp_path):
+    """A training with two workers that has begun its steps."""
+    options = ["--steps", "100000", "--log-every", "1", "--workers", "2"]
+    process = start(pairs_csv, tmp_path, *options)
+    log = tmp_path / "training" / "log.jsonl"
+    try:
+        wait_until(lambda: process.poll() is not None or (log.exists() and log.read_text()))
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes of the same command line that it has begun."""
+    command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    begun = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(each) for each in begun if Path(f"/proc/{each}/cmdline").read_bytes() == command]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_batch_that_cannot_be_read_is_named_in_one_line(tmp_path, workers):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    data = write_csv(tmp_path / "pairs.csv", [("broken.png", "one"), ("broken.png", "two")])
+    process = start(data, tmp_path / "out", "--batch-size", "2", "--workers", workers)
+    said = process.communicate(timeout=LIMIT)[1]
+    assert process.returncode == 1
+    refusal = said.splitlines()[-1]
+    assert refusal.startswith("align-zoo: all 2 pictures of a batch are broken, the first being")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["let go of", "kept until the end"])
+def test_any_other_error_of_a_worker_ends_the_process_too(tmp_path, kept):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from align_zoo.training.loading import read_ahead\n"
+        "class Failing:\n"
+        "    def __getitem__(self, index):\n"
+        "        raise MemoryError('no more of it')\n"
+        "try:\n"
+        "    list(read_ahead(Failing(), range(9), workers=2))\n"
+        "except MemoryError as error:\n"
+        f"    kept = error if {kept} else None\n"
+        "    print('no more of it' in str(error))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], env=ENVIRONMENT, capture_output=True, text=True, timeout=LIMIT
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+def test_a_worker_that_is_killed_is_named(training):
+    os.kill(workers_of(training)[0], signal.SIGKILL)
+    said = training.communicate(timeout=LIMIT)[1]
+    assert training.returncode == 1
+    assert "align-zoo: a process that decodes pictures is gone: DataLoader worker" in said
+    assert "RuntimeError" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_processes_ends_training_after_a_whole_step(training, tmp_path, number):
+    for process in [*workers_of(training), training.pid]:
+        os.kill(process, number)
+    said = training.communicate(timeout=LIMIT)[1]
+    assert training.returncode == 128 + number
+    step = log_of(tmp_path)[-1]["step"]
+    assert f"stopped by {number.name} after step {step} of" in said
+    assert (tmp_path / "training" / f"state-{step:08d}").is_dir()
