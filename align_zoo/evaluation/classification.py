@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from align_zoo.evaluation.ranks import rank_of_best
+from align_zoo.evaluation.ranks import Answers, rank_of_best
 
 __all__ = ["Classified", "classify"]
 
@@ -44,12 +44,13 @@ def classify(vectors: torch.Tensor, weights: torch.Tensor, targets: Sequence[int
         targets: [N] the true classes.
     """
     classes = weights.shape[1]
+    answers = Answers(weights.t())
     confusion = torch.zeros(classes, classes, dtype=torch.long)
     ranks = []
     for rows, truth in zip(
         vectors.split(_ROWS), torch.as_tensor(targets).split(_ROWS), strict=True
     ):
-        scores = rows @ weights
+        scores = answers.scores(rows)
         right = F.one_hot(truth, classes).bool()
         rank = rank_of_best(scores, right)
         # The best wrong one where the right one lost: a tie, too, is found wrong.

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["rank_of_best", "recall"]
+__all__ = ["Answers", "rank_of_best", "recall"]
+
+
+class Answers:
+    """Embeddings to choose from, of which equal ones always score the same.
+
+    A matrix product may round equal columns differently, by where they stand.
+
+    Args:
+        vectors: [C, D] unit rows.
+    """
+
+    def __init__(self, vectors: torch.Tensor) -> None:
+        self._different, self._which = vectors.unique(dim=0, return_inverse=True)
+
+    def scores(self, rows: torch.Tensor) -> torch.Tensor:
+        """The cosines [N, C] of ``rows`` [N, D]."""
+        return (rows @ self._different.t())[:, self._which]
 
 
 def rank_of_best(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from align_zoo.evaluation.ranks import rank_of_best
+from align_zoo.evaluation.ranks import Answers, rank_of_best
 
 __all__ = ["Retrieved", "retrieve"]
 
@@ -34,13 +34,14 @@ def retrieve(images: torch.Tensor, texts: torch.Tensor, owners: Sequence[int]) -
         owners: [T] which picture each caption belongs to.
     """
     owner = torch.as_tensor(owners)
+    pictures, captions = Answers(images), Answers(texts)
     to_image = [
-        rank_of_best(rows @ images.t(), F.one_hot(own, len(images)).bool())
+        rank_of_best(pictures.scores(rows), F.one_hot(own, len(images)).bool())
         for rows, own in zip(texts.split(_ROWS), owner.split(_ROWS), strict=True)
     ]
     captioned = owner.unique()
     to_text = [
-        rank_of_best(images[some] @ texts.t(), some[:, None] == owner)
+        rank_of_best(captions.scores(images[some]), some[:, None] == owner)
         for some in captioned.split(_ROWS)
     ]
     return Retrieved(torch.cat(to_image), torch.cat(to_text))

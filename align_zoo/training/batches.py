@@ -28,6 +28,8 @@ class Batch(NamedTuple):
     """``input_ids`` and ``attention_mask``, [T, L]."""
     target: Any = None
     """What else the loss needs to know."""
+    captions: tuple[str, ...] = ()
+    """What ``tokens`` were made of."""
     broken: tuple[str, ...] = ()
     """Pairs that had to be left out, and why."""
 
@@ -147,7 +149,9 @@ def read_pairs(
             f"all {len(broken)} pictures of a batch are broken, the first being {broken[0]}"
         )
     tokens = dict(tokenizer(captions))
-    return Batch(torch.from_numpy(np.stack(pixels)), tokens, tuple(kept), tuple(broken))
+    return Batch(
+        torch.from_numpy(np.stack(pixels)), tokens, tuple(kept), tuple(captions), tuple(broken)
+    )
 
 
 def _crop(transform: AlignTransform, picture: Any, seed: tuple[int, ...]) -> np.ndarray:

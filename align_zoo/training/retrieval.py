@@ -54,27 +54,36 @@ class HeldOutPairs:
         """R@1, R@5 and R@10 both ways, 0 to 1, or None with fewer candidates than that.
 
         Broken pictures are left out. A picture with several captions is one picture, which any
-        of them may find.
+        of them may find. Equal captions are equal answers.
 
         Raises:
             TrainingError: every picture of a batch is broken.
         """
-        images, texts, names = [], [], []
+        images, texts = [], []
+        names: list[str] = []
+        captions: list[str] = []
         batches = range(math.ceil(len(self.pairs) / self.batch_size))
         for batch in read_ahead(self, batches, workers=self.workers):
             batch = send_to_device(batch, model.temperature.device)
-            images.append(model.encode_image(batch.pixels, normalize=True).float())
-            texts.append(model.encode_text(batch.tokens, normalize=True).float())
+            images.append(model.encode_image(batch.pixels, normalize=True).float().cpu())
+            texts.append(model.encode_text(batch.tokens, normalize=True).float().cpu())
             names += batch.target
-        rows: dict[str, int] = {}
-        for row, name in enumerate(names):
-            rows.setdefault(name, row)
-        place = {name: i for i, name in enumerate(rows)}
-        owners = [place[name] for name in names]
-        pictures = torch.cat(images)[list(rows.values())].cpu()
-        found = retrieve(pictures, torch.cat(texts).cpu(), owners)
+            captions += batch.captions
+        # What is embedded twice differs by rounding, with its neighbours in the batch.
+        pictures, owners = _first_of_equals(names)
+        wordings, said = _first_of_equals(captions)
+        found = retrieve(torch.cat(images)[pictures], torch.cat(texts)[wordings][said], owners)
         measures: dict[str, float | None] = {}
         for k in _KS:
             measures[f"image_to_text_R@{k}"] = recall(found.texts, k, len(names))
             measures[f"text_to_image_R@{k}"] = recall(found.images, k, len(pictures))
         return measures
+
+
+def _first_of_equals(names: list[str]) -> tuple[list[int], list[int]]:
+    """Where each different name stands first, and which of these each name is."""
+    rows: dict[str, int] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(name, row)
+    place = {name: i for i, name in enumerate(rows)}
+    return list(rows.values()), [place[name] for name in names]

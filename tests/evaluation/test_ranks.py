@@ -104,3 +104,15 @@ def test_more_rows_than_are_compared_at_once_change_nothing():
     parts = [classify(images[i : i + 1], texts[:7].t(), targets[i : i + 1]) for i in range(1500)]
     assert torch.equal(whole.ranks, torch.cat([part.ranks for part in parts]))
     assert torch.equal(whole.confusion, sum(part.confusion for part in parts))
+
+
+@pytest.mark.parametrize("copies", [5, 7, 9, 101])
+def test_answers_that_are_equal_tie_wherever_they_stand(copies):
+    generator = torch.Generator().manual_seed(copies)
+    one, rows = (
+        F.normalize(torch.randn(count, 64, generator=generator), dim=1) for count in (1, copies)
+    )
+    same = one.repeat(copies, 1)
+    assert retrieve(rows, same, range(copies)).texts.tolist() == [copies - 1] * copies
+    assert retrieve(same, rows, range(copies)).images.tolist() == [copies - 1] * copies
+    assert classify(rows, same.t(), range(copies)).ranks.tolist() == [copies - 1] * copies
