@@ -52,6 +52,12 @@ def test_a_spreadsheets_byte_order_mark_and_further_columns_are_no_matter(folder
     assert open_pairs(path).read(0).caption == "ä cat"
 
 
+def test_blank_lines_and_empty_values_at_the_end_of_a_row_are_no_matter(folder):
+    path = folder / "pairs.csv"
+    path.write_text("image,caption\n\npictures/a.png,a cat,,\n\n")
+    assert open_pairs(path).read(0).caption == "a cat"
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
@@ -65,6 +71,19 @@ def test_a_spreadsheets_byte_order_mark_and_further_columns_are_no_matter(folder
         # A caption may hold a line break: what counts is the line in the file.
         ('image,caption\npictures/a.png,"a\ncat"\nz.png,a dog\n', "line 4: z.png"),
         ("image,caption\npictures,a cat\n", "line 2: pictures does not exist"),
+        (
+            "image,caption\npictures/a.png,a cat\npictures/b.png,a dog, barking\n",
+            "line 3 has more values than .* comma in double quotes",
+        ),
+        (
+            'image,caption\npictures/a.png,"a cat\npictures/b.png,a dog\n',
+            "row that begins at line 2 is no CSV: unexpected end of data",
+        ),
+        (
+            'image,caption\n\npictures/a.png,"a cat\npictures/b.png,"a dog"\n',
+            "row that begins at line 3 is no CSV: .* Double quotes enclose the whole value",
+        ),
+        ('"image,caption\npictures/a.png,a cat\n', "row that begins at line 1 is no CSV"),
     ],
 )
 def test_a_fault_of_a_csv_is_named_by_its_line(folder, content, named):
