@@ -100,7 +100,7 @@ class PairBatches:
         epoch, place = divmod(step, self.steps_per_epoch)
         start = place * self.whole + self.first
         chosen = _order(self.seed, epoch, len(self.pairs))[start : start + self.batch_size]
-        return read_pairs(
+        batch = read_pairs(
             self.pairs,
             chosen.tolist(),
             self.transform,
@@ -110,6 +110,12 @@ class PairBatches:
             if self.random_crop
             else None,
         )
+        if not len(batch.pixels):
+            raise TrainingError(
+                f"all {len(chosen)} pictures of a batch are broken, the first being "
+                f"{batch.broken[0]}"
+            )
+        return batch
 
 
 def read_pairs(
@@ -122,15 +128,14 @@ def read_pairs(
 ) -> Batch:
     """The batch of these pairs without the broken ones; its target are the pictures' names.
 
+    If every one of them is broken, it is empty.
+
     Args:
         pairs: where they are.
         chosen: their indices.
         transform: picture to tensor.
         tokenizer: caption to tokens.
         crops: a seed each for a random crop; without, the crop is the centre's.
-
-    Raises:
-        TrainingError: every one of them is broken.
     """
     pixels, captions, kept, broken = [], [], [], []
     for i, index in enumerate(chosen):
@@ -145,9 +150,7 @@ def read_pairs(
         captions.append(pair.caption)
         kept.append(pairs.pictures[index])
     if not pixels:
-        raise TrainingError(
-            f"all {len(broken)} pictures of a batch are broken, the first being {broken[0]}"
-        )
+        return Batch(torch.empty(0), {}, broken=tuple(broken))
     tokens = dict(tokenizer(captions))
     return Batch(
         torch.from_numpy(np.stack(pixels)), tokens, tuple(kept), tuple(captions), tuple(broken)

@@ -119,6 +119,7 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
             tokenizer,
             batch_size=options.batch_size,
             workers=options.workers,
+            on_broken=lambda broken: trainer.log.write(trainer.step, broken=broken),
         ).measure
     trainer.run(every, measure=measure, workers=options.workers)
     trainer.finish(transform, tokenizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 
 import torch
 from accelerate.utils import send_to_device
@@ -13,6 +14,7 @@ from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
 from align_zoo.tokenizer import AlignTokenizer
 from align_zoo.training.batches import Batch, read_pairs
+from align_zoo.training.errors import TrainingError
 from align_zoo.training.loading import read_ahead
 from align_zoo.training.pairs import Pairs
 
@@ -30,6 +32,7 @@ class HeldOutPairs:
         tokenizer: the checkpoint's.
         batch_size: pairs that are embedded at once.
         workers: processes that decode pictures.
+        on_broken: told of each pair that has to be left out, and why, once.
     """
 
     def __init__(
@@ -40,9 +43,11 @@ class HeldOutPairs:
         *,
         batch_size: int,
         workers: int = 0,
+        on_broken: Callable[[str], None],
     ) -> None:
         self.pairs, self.transform, self.tokenizer = pairs, transform, tokenizer
         self.batch_size, self.workers = batch_size, workers
+        self._on_broken, self._told = on_broken, set[str]()
 
     def __getitem__(self, batch: int) -> Batch:
         """The pairs of a batch."""
@@ -57,18 +62,25 @@ class HeldOutPairs:
         of them may find. Equal captions are equal answers.
 
         Raises:
-            TrainingError: every picture of a batch is broken.
+            TrainingError: every picture is broken.
         """
         images, texts = [], []
         names: list[str] = []
         captions: list[str] = []
         batches = range(math.ceil(len(self.pairs) / self.batch_size))
         for batch in read_ahead(self, batches, workers=self.workers):
+            self._tell(batch.broken)
+            if not len(batch.pixels):
+                continue
             batch = send_to_device(batch, model.temperature.device)
             images.append(model.encode_image(batch.pixels, normalize=True).float().cpu())
             texts.append(model.encode_text(batch.tokens, normalize=True).float().cpu())
             names += batch.target
             captions += batch.captions
+        if not images:
+            raise TrainingError(
+                f"all {len(self.pairs)} held-out pictures are broken; the log names each"
+            )
         # What is embedded twice differs by rounding, with its neighbours in the batch.
         pictures, owners = _first_of_equals(names)
         wordings, said = _first_of_equals(captions)
@@ -78,6 +90,12 @@ class HeldOutPairs:
             measures[f"image_to_text_R@{k}"] = recall(found.texts, k, len(names))
             measures[f"text_to_image_R@{k}"] = recall(found.images, k, len(pictures))
         return measures
+
+    def _tell(self, broken: Iterable[str]) -> None:
+        for each in broken:
+            if each not in self._told:
+                self._told.add(each)
+                self._on_broken(each)
 
 
 def _first_of_equals(names: list[str]) -> tuple[list[int], list[int]]:

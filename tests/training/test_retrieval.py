@@ -1,10 +1,10 @@
-"""Retrieval on held-out pairs: what is measured does not depend on how it is measured."""
+"""Retrieval on held-out pairs: equal captions, and broken pictures."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from captioned import write_csv
+from captioned import log_of, run, write_csv
 
 import align_zoo
 from align_zoo.training.pairs import open_pairs
@@ -16,10 +16,10 @@ def tiny():
     return align_zoo.create_align("align_tiny")
 
 
-def measure(path, tiny, batch_size=32, **options):
+def measure(path, tiny, batch_size=32):
     model, transform, tokenizer = tiny
     held_out = HeldOutPairs(
-        open_pairs(path), transform, tokenizer, batch_size=batch_size, **options
+        open_pairs(path), transform, tokenizer, batch_size=batch_size, on_broken=print
     )
     with torch.inference_mode():
         return held_out.measure(model)
@@ -32,5 +32,39 @@ def test_equal_captions_are_equal_answers_whatever_they_are_batched_with(pairs_c
     data = write_csv(tmp_path / "pairs.csv", rows)
     found = [measure(data, tiny, batch_size) for batch_size in (1, 2, 5, 24)]
     assert all(each == found[0] for each in found)
-    # Whoever has a caption of many never stands before the others.
+    # A caption of one picture never stands before the same of another.
     assert found[0]["image_to_text_R@1"] == 0
+
+
+@pytest.fixture
+def broken(tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no picture")
+    return str(path)
+
+
+def train(pairs_csv, held_out, out):
+    options = ["--steps", "2", "--eval-every", "1", "--batch-size", "2"]
+    return run(pairs_csv, out, *options, "--eval-data", str(held_out))
+
+
+def test_a_broken_picture_is_left_out_and_named_once(pairs_csv, tmp_path, broken):
+    sound = [(str(pairs_csv.with_name(f"{i}.png")), f"picture {i}") for i in range(5)]
+    # In batches of two, one has broken pictures alone.
+    held_out = write_csv(tmp_path / "held_out.csv", [(broken, "a"), (broken, "b"), *sound])
+    assert train(pairs_csv, held_out, tmp_path / "out").exit_code == 0
+    log = log_of(tmp_path / "out")
+    named = [(line["step"], line["broken"]) for line in log if "broken" in line]
+    assert [step for step, _ in named] == [0, 0]
+    assert all(f"held_out.csv line {2 + i} (" in named[i][1] for i in range(2))
+    measured = [line for line in log if "text_to_image_R@5" in line]
+    assert [line["step"] for line in measured] == [0, 1, 2]
+    assert all(line["text_to_image_R@5"] == 1 for line in measured)
+
+
+def test_where_no_held_out_picture_is_left_training_ends(pairs_csv, tmp_path, broken):
+    held_out = write_csv(tmp_path / "held_out.csv", [(broken, f"{i}") for i in range(5)])
+    done = train(pairs_csv, held_out, tmp_path / "out")
+    assert done.exit_code == 1
+    assert "all 5 held-out pictures are broken; the log names each" in done.output
+    assert len([line for line in log_of(tmp_path / "out") if "broken" in line]) == 5
