@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -53,7 +54,8 @@ def embed_files(
     """Embed each picture, or read its embedding from ``folder``, where an earlier run left it.
 
     An embedding is used again if the checkpoint's fingerprint and each file's path, size and
-    time of change are what they were, for all pictures of its shard.
+    time of change are what they were, for all pictures of its shard. A shard is not kept if one
+    of its files is there but could not be read: a second run may be allowed to.
 
     Raises:
         AlignZooError: no picture can be read; the message says why for the first.
@@ -70,9 +72,10 @@ def embed_files(
                 if shard is None:
                     pictures = pool.map(lambda file: _load(file, model.transform), part)
                     shard = _embed(model, pictures, batch_size)
-                    _write(path, *shard)
-                rows.append(shard[0])
-                broken.update({start + i: reason for i, reason in shard[1].items()})
+                    if shard.lasting:
+                        _write(path, shard)
+                rows.append(shard.vectors)
+                broken.update({start + i: reason for i, reason in shard.broken.items()})
                 advance(len(part))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -84,8 +87,13 @@ def embed_files(
     return ImageEmbeddings(torch.cat([part for part in rows if len(part)]), sound, broken)
 
 
-Shard = tuple[torch.Tensor, dict[int, str]]
-"""Unit rows of the sound pictures, and what is wrong with the others, by index."""
+class _Shard(NamedTuple):
+    vectors: torch.Tensor
+    """Unit rows of the sound pictures."""
+    broken: dict[int, str]
+    """What is wrong with the others, by index."""
+    lasting: bool = True
+    """Whether the same files will always give the same."""
 
 
 def _key(fingerprint: str, files: Sequence[Path]) -> str:
@@ -100,31 +108,46 @@ def _key(fingerprint: str, files: Sequence[Path]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _load(file: Path, transform: AlignTransform) -> torch.Tensor | str:
+def _load(file: Path, transform: AlignTransform) -> torch.Tensor | InvalidImage | OSError:
     try:
         return transform(decode_image(file.read_bytes()))
-    except InvalidImage as error:
-        return str(error)
-    except OSError as error:
-        return error.strerror or type(error).__name__
+    except (InvalidImage, OSError) as error:
+        return error
 
 
 @torch.inference_mode()
-def _embed(model: Loaded, pictures: Iterable[torch.Tensor | str], batch_size: int) -> Shard:
-    broken: dict[int, str] = {}
+def _embed(
+    model: Loaded, pictures: Iterable[torch.Tensor | InvalidImage | OSError], batch_size: int
+) -> _Shard:
+    broken: dict[int, InvalidImage | OSError] = {}
 
     def sound() -> Iterator[torch.Tensor]:
         for i, picture in enumerate(pictures):
-            if isinstance(picture, str):
-                broken[i] = picture
-            else:
+            if isinstance(picture, torch.Tensor):
                 yield picture
+            else:
+                broken[i] = picture
 
     rows = [
         model.align.encode_image(torch.stack(batch).to(model.device), normalize=True).float().cpu()
         for batch in _batches(sound(), batch_size)
     ]
-    return torch.cat(rows) if rows else torch.empty(0), broken
+    return _Shard(
+        torch.cat(rows) if rows else torch.empty(0),
+        {i: _reason(error) for i, error in broken.items()},
+        lasting=all(map(_lasts, broken.values())),
+    )
+
+
+def _lasts(error: InvalidImage | OSError) -> bool:
+    # That a file is absent is part of the key; whatever else the system says may pass.
+    return isinstance(error, InvalidImage | FileNotFoundError)
+
+
+def _reason(error: InvalidImage | OSError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error)
 
 
 def _batches(items: Iterator[torch.Tensor], size: int) -> Iterator[list[torch.Tensor]]:
@@ -138,16 +161,18 @@ def _batches(items: Iterator[torch.Tensor], size: int) -> Iterator[list[torch.Te
         yield batch
 
 
-def _write(path: Path, vectors: torch.Tensor, broken: dict[int, str]) -> None:
+def _write(path: Path, shard: _Shard) -> None:
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(save({"vectors": vectors}, metadata={"broken": json.dumps(broken)}))
+    metadata = {"broken": json.dumps(shard.broken)}
+    unfinished.write_bytes(save({"vectors": shard.vectors}, metadata=metadata))
     unfinished.replace(path)
 
 
-def _read(path: Path) -> Shard | None:
+def _read(path: Path) -> _Shard | None:
     try:
         with safe_open(path, framework="pt") as shard:
             broken = json.loads(shard.metadata()["broken"])
-            return shard.get_tensor("vectors"), {int(i): reason for i, reason in broken.items()}
+            vectors = shard.get_tensor("vectors")
+            return _Shard(vectors, {int(i): reason for i, reason in broken.items()})
     except (FileNotFoundError, SafetensorError):
         return None  # not there, or damaged: made anew

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager
 from dataclasses import replace
@@ -83,6 +84,25 @@ def test_a_second_run_embeds_nothing_and_says_the_same(tiny, files, tmp_path):
     assert first.broken == second.broken
     assert list(first.broken) == [0, len(files) + 1]
     assert second.sound == list(range(1, len(files) + 1))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_file_that_could_not_be_read_is_read_by_the_next_run(
+    tiny, files, tmp_path, monkeypatch, code
+):
+    read = Path.read_bytes
+
+    def refuse_one(path):
+        if path == files[2]:
+            raise OSError(code, os.strerror(code))
+        return read(path)
+
+    with monkeypatch.context() as system:
+        system.setattr(Path, "read_bytes", refuse_one)
+        first = embed(tiny, files[:4], tmp_path)
+    assert first.broken == {2: os.strerror(code)}
+    second = embed(tiny, files[:4], tmp_path)
+    assert second.sound == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("what", ["size", "time", "path"])
