@@ -2,22 +2,64 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "say"]
+
+
+def say(line: str) -> None:
+    """Print a line that is told elsewhere, too: no work ends because nobody can read it here."""
+    if sys.stdout is not None:
+        stream = _Indifferent(sys.stdout)
+        stream.write(f"{line}\n")
+        stream.flush()
 
 
 @contextmanager
 def progress_bar(what: str, total: int, *, show: bool = True) -> Iterator[Callable[[int], None]]:
     """Yields the function that says how many more are done."""
-    if not show:
+    if not show or sys.stderr is None:
         yield lambda done: None
         return
     from rich.console import Console  # here: a served model shows no bars
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(file=_Indifferent(sys.stderr))  # type: ignore[arg-type]  # written to alone
+    # Lines on the bar's terminal go above it; others stay where they belong.
+    beside = sys.stdout is not None and sys.stdout.isatty()
+    with Progress(*columns, console=console, redirect_stdout=beside) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+class _Indifferent:
+    """A stream, written to as long as that is possible."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):  # full, or closed
+            self._silence()
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._silence()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _silence(self) -> None:
+        # Else what is left in the buffer fails again when Python ends.
+        with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())

@@ -15,7 +15,7 @@ from accelerate.utils import gather_object, send_to_device
 
 from align_zoo.model import Align, AlignOutput
 from align_zoo.preprocess import AlignTransform
-from align_zoo.progress import progress_bar
+from align_zoo.progress import progress_bar, say
 from align_zoo.saving import save_hf
 from align_zoo.tokenizer import AlignTokenizer
 from align_zoo.training.batches import Batch, BatchSource
@@ -201,4 +201,4 @@ class Trainer:
         line = ", ".join(
             f"{name} {value:.1%}" for name, value in found.items() if value is not None
         )
-        print(f"step {self.step}: {line}", flush=True)
+        say(f"step {self.step}: {line}")
