@@ -15,10 +15,14 @@ class TrainingLog:
 
     Args:
         path: the file; None writes nothing, as all processes but the first do.
+
+    Attributes:
+        measured: the steps whose measurements it holds.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self.measured: set[int] = set()
         self._began = time.monotonic()
 
     def begin(self, step: int) -> None:
@@ -27,13 +31,20 @@ class TrainingLog:
             return
         kept = []
         if step and self.path.exists():
-            with self.path.open(encoding="utf-8") as file:
-                # A process that was killed may have left half a line.
-                whole = [line for line in file if line.endswith("\n")]
-            kept = [line for line in whole if json.loads(line)["step"] <= step]
+            for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
+                told = _told(line)
+                if told is not None and told["step"] <= step:
+                    kept.append(line)
+                    if not told.keys() & {"loss", "broken"}:
+                        self.measured.add(told["step"])
         part = self.path.with_suffix(".part")
         part.write_text("".join(kept), encoding="utf-8")
         part.replace(self.path)
+
+    def measure(self, step: int, found: dict[str, float | None]) -> None:
+        """Append a measurement."""
+        self.measured.add(step)
+        self.write(step, **found)
 
     def write(self, step: int, **values: Any) -> None:
         """Append a line."""
@@ -42,3 +53,12 @@ class TrainingLog:
         seconds = round(time.monotonic() - self._began, 3)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values, "seconds": seconds}) + "\n")
+
+
+def _told(line: str) -> dict[str, Any] | None:
+    """What a line says; none, if a process that was killed or a full disk left half of it."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    return told if line.endswith("\n") and isinstance(told, dict) and "step" in told else None

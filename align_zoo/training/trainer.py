@@ -118,7 +118,8 @@ class Trainer:
             progress_bar("training", self.recipe.steps, show=show) as advance,
         ):
             advance(self.step)
-            if self.step == 0:
+            # At a resumed training's first step, too, if it was interrupted before it could.
+            if self.step == 0 or self._due(every.measure, last):
                 self._measure(measure)
             for batch in self._batches(last, workers):
                 losses.append(self._train_step(batch))
@@ -194,10 +195,12 @@ class Trainer:
         """On the first process; the others wait for it at the next step."""
         if measure is None or not self.accelerator.is_main_process:
             return
+        if self.step in self.log.measured:
+            return
         self.align.eval()
         with torch.inference_mode():
             found = measure(self.align)
-        self.log.write(self.step, **found)
+        self.log.measure(self.step, found)
         line = ", ".join(
             f"{name} {value:.1%}" for name, value in found.items() if value is not None
         )

@@ -88,6 +88,22 @@ def test_sigterm_ends_training_after_a_whole_step_and_it_goes_on_from_there(
     assert losses_of(unfinished) == losses_of(whole)
 
 
+def test_what_the_interruption_left_unmeasured_is_measured_when_resumed(
+    pairs_csv, whole, unfinished
+):
+    def measured(out):
+        return [
+            {name: value for name, value in line.items() if name != "seconds"}
+            for line in log_of(out)
+            if "text_to_image_R@1" in line
+        ]
+
+    step = log_of(unfinished)[-1]["step"]
+    assert measured(unfinished)[-1]["step"] == step - 1
+    assert resume(pairs_csv, unfinished).exit_code == 0
+    assert measured(unfinished) == measured(whole)
+
+
 def test_sigint_ends_training_after_a_whole_step(pairs_csv, tmp_path):
     assert_stopped(tmp_path, interrupt(pairs_csv, tmp_path, signal.SIGINT), signal.SIGINT)
 
