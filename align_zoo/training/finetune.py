@@ -68,6 +68,13 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
         TrainingStopped: SIGINT or SIGTERM came; ``resume`` goes on.
         CheckpointError: the model cannot be opened, or the folder not be written.
     """
+    try:
+        _finetune(options, every, resume)
+    except OSError as error:  # a full disk, a folder that may not be written: the file is named
+        raise TrainingError(f"the training cannot go on: {error}") from error
+
+
+def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> None:
     check_output(options.out, resume=resume)
     accelerator = _accelerator(options.mixed_precision)
     pairs = open_pairs(options.data)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from safetensors import SafetensorError
 
 from align_zoo.training.errors import TrainingError
 
@@ -32,12 +33,23 @@ class States:
         self.decides: dict[str, Any] = json.loads(json.dumps(decides))
 
     def save(self, accelerator: Accelerator, step: int) -> None:
-        """Write a state, then let go of the older ones."""
+        """Write a state, then let go of the older ones.
+
+        Raises:
+            TrainingError: it cannot be written; the states before are still there.
+        """
         part = self.folder / "state.part"
         if accelerator.is_main_process:
             shutil.rmtree(part, ignore_errors=True)
         accelerator.wait_for_everyone()
-        accelerator.save_state(str(part))
+        try:
+            accelerator.save_state(str(part))
+        except (OSError, RuntimeError, SafetensorError) as error:  # each library's of a full disk
+            shutil.rmtree(part, ignore_errors=True)
+            raise TrainingError(
+                f"the state of step {step} cannot be written to {self.folder}: {error}. With room "
+                "made there, --resume goes on from the state before, if there is one"
+            ) from error
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             about = {"step": step, "decides": self.decides}
