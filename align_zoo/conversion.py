@@ -14,7 +14,7 @@ from align_zoo.factory import create_align
 from align_zoo.fields import read_json
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
-from align_zoo.saving import save_hf, save_timm
+from align_zoo.saving import PART, save_hf, save_timm
 from align_zoo.tokenizer import AlignTokenizer
 
 __all__ = ["convert", "load_timm"]
@@ -39,11 +39,19 @@ def convert(source: str | Path, target: str | Path, to: str) -> None:
     if to not in _WRITERS:
         raise InvalidInput(f"there is no format {to!r}; there are {', '.join(_WRITERS)}")
     target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(f"{target} is not empty; name a new folder to write to")
+    _refuse_unless_empty(target)
     opened = load_timm(source) if _is_timm(Path(source)) else create_align(source)
     model, transform, tokenizer = opened
+    _refuse_unless_empty(target)  # still: another process may have been faster
     _WRITERS[to](model, target, transform=transform, tokenizer=tokenizer)
+
+
+def _refuse_unless_empty(target: Path) -> None:
+    """Refuse to mix with other files; what a killed process left half-written is none."""
+    if not target.exists():
+        return
+    if not target.is_dir() or not all(path.name.startswith(PART) for path in target.iterdir()):
+        raise CheckpointError(f"{target} is not empty; name a new folder to write to")
 
 
 def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer]:

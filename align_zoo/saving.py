@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from timm.models import save_for_hf
 
@@ -24,7 +26,10 @@ from align_zoo.preprocess import AlignTransform
 from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
 
-__all__ = ["hf_config", "save_hf", "save_timm"]
+__all__ = ["PART", "hf_config", "save_hf", "save_timm"]
+
+PART = ".part-"
+"""How the names begin of folders in which files are until all are written."""
 
 # transformers' names of the poolings that timm calls avg and max.
 _POOLING_TYPES = {"avg": "mean", "max": "max"}
@@ -180,13 +185,38 @@ def _replacing(folder: Path) -> Iterator[Path]:
     """A folder to write to, whose files take their place only when all are written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as name:
-            yield (part := Path(name))
-            for file in sorted(part.rglob("*")):
-                target = folder / file.relative_to(part)
-                if file.is_dir():
-                    target.mkdir(exist_ok=True)
-                else:
-                    file.replace(target)
-    except OSError as error:
+        with _alone_in(folder) as alone:
+            for left in folder.glob(f"{PART}*") if alone else ():  # by a process that was killed
+                shutil.rmtree(left)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as name:
+                yield (part := Path(name))
+                for file in sorted(part.rglob("*")):
+                    target = folder / file.relative_to(part)
+                    if file.is_dir():
+                        target.mkdir(exist_ok=True)
+                    else:
+                        file.replace(target)
+    except Exception as error:
+        # A full disk in Rust's words: safetensors has a class for it, tokenizers has none.
+        if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:
+            raise
         raise CheckpointError(f"{folder} cannot be written: {error}") from error
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[bool]:
+    """Keep others from writing to a folder meanwhile; False where the system has no such lock."""
+    with ExitStack() as held:
+        try:
+            import fcntl  # not on Windows
+
+            handle = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CheckpointError(f"{folder} is being written by another process") from None
+        except (ImportError, OSError):
+            alone = False
+        else:
+            alone = True
+        yield alone
