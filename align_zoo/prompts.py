@@ -32,7 +32,8 @@ def read_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     """The templates that are meant by the name of a set, one template or several.
 
     Raises:
-        InvalidText: there is none, or one has not exactly one placeholder ``{}``.
+        InvalidText: there is none, or one has not exactly one placeholder ``{}`` or cannot be
+            written in UTF-8.
     """
     if isinstance(templates, str):
         templates = TEMPLATE_SETS.get(templates, (templates,))
@@ -42,6 +43,8 @@ def read_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     for template in templates:
         if not isinstance(template, str):
             raise InvalidText(f"prompt template {template!r} is not a string")
+        if not is_utf8(template):
+            raise InvalidText(f"prompt template {template!r} cannot be written in UTF-8")
         if template.count(_PLACEHOLDER) != 1:
             raise InvalidText(
                 f"prompt template {template!r} needs {_PLACEHOLDER} exactly once, where the class "
@@ -54,7 +57,7 @@ def check_classnames(classnames: Sequence[str]) -> list[str]:
     """The class names as a list.
 
     Raises:
-        InvalidText: there is none, or one is blank or no string.
+        InvalidText: there is none, or one is blank, no string or cannot be written in UTF-8.
     """
     if isinstance(classnames, str):
         raise InvalidText(f"the class names are one string, {classnames!r}; give a list")
@@ -66,7 +69,18 @@ def check_classnames(classnames: Sequence[str]) -> list[str]:
             raise InvalidText(f"class name {i} is a {type(name).__name__}, not a string")
         if not name.strip():
             raise InvalidText(f"class name {i} is blank")
+        if not is_utf8(name):
+            raise InvalidText(f"class name {i}, {name!r}, cannot be written in UTF-8")
     return names
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a tokenizer can read it: half a surrogate pair, as of a file's name, it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fill(template: str, classname: str) -> str:

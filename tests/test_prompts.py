@@ -39,6 +39,7 @@ def test_templates_are_a_set_by_name_one_or_several(given_as, templates):
         (["{}", "a photo of a {c}"], "'a photo of a {c}' needs {} exactly once"),
         ([], "no prompt template"),
         ([3], "prompt template 3 is not a string"),
+        ("a \udcff {}", r"'a \\udcff {}' cannot be written in UTF-8"),
     ],
     ids=str,
 )
@@ -55,6 +56,7 @@ def test_a_wrong_template_is_named(templates, message):
         (["ring", "star", " \n"], "class name 2 is blank"),
         ([None], "class name 0 is a NoneType"),
         ("ring", "one string, 'ring'"),
+        (["ring", "st\ud800r"], r"class name 1, 'st\\ud800r', cannot be written in UTF-8"),
     ],
     ids=str,
 )

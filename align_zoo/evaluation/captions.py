@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from align_zoo.caption_csv import read_caption_csv
 from align_zoo.errors import AlignZooError
+from align_zoo.prompts import is_utf8
 
 __all__ = ["Captions", "read_captions"]
 
@@ -72,7 +74,7 @@ def _csv_pairs(path: Path) -> Pairs:
     rows = []
     for line, image, caption in read_caption_csv(path):
         where = f"line {line}"
-        rows.append((_text(image, where, "image"), _text(caption, where, "caption")))
+        rows.append((_name(image, where, "image"), _text(caption, where, "caption")))
     return list(dict.fromkeys(name for name, _ in rows)), rows
 
 
@@ -84,7 +86,7 @@ def _coco_pairs(content: str) -> Pairs:
         key = _key(image, "id", where)
         if key in names:
             raise ValueError(f"{where}: the id {key!r} is there twice")
-        names[key] = _text(image.get("file_name"), where, "file_name")
+        names[key] = _name(image.get("file_name"), where, "file_name")
     if len(set(names.values())) < len(names):
         raise ValueError("two images have the same file_name")
     rows = []
@@ -112,6 +114,17 @@ def _key(record: dict[str, Any], field: str, where: str) -> int | str:
 
 
 def _text(value: Any, where: str, field: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or not is_utf8(value):
         raise ValueError(f"{where}: {field} is {value!r}, not a text")
     return value
+
+
+def _name(value: Any, where: str, field: str) -> str:
+    """A file's name, spelled in one way: ``./a.png`` and ``a.png`` are one picture."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError(f"{where}: {field} is {value!r}, not the name of a file")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        raise ValueError(f"{where}: {field} is {value!r}, not the name of a file") from None
+    return str(Path(value))

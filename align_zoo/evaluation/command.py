@@ -25,8 +25,9 @@ def evaluate(
         Path, typer.Option(help="Folder for report.json, confusion.png and the embeddings.")
     ] = Path("evaluation"),
     templates: Annotated[
-        str, typer.Option(help='Prompts: "none", "photo", "imagenet", or one with a {}.')
-    ] = "photo",
+        Optional[str],
+        typer.Option(help='Prompts: "none", "photo" (default), "imagenet", or one with a {}.'),
+    ] = None,
     classnames: Annotated[
         Optional[Path], typer.Option(help='JSON: {"folder": "class name"}.')
     ] = None,
@@ -52,5 +53,6 @@ def evaluate(
         batch_size=batch_size,
         progress=True,
     )
-    typer.echo(summary(run(options)))
-    typer.echo(f"written to {out}")
+    told = f"{summary(run(options))}\nwritten to {out}"
+    # A folder's name need not be UTF-8.
+    typer.echo(told.encode(errors="backslashreplace").decode())

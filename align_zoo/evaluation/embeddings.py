@@ -104,7 +104,7 @@ def _key(fingerprint: str, files: Sequence[Path]) -> str:
             state = f"{stat.st_size} {stat.st_mtime_ns}"
         except OSError:
             state = "absent"
-        digest.update(f"\n{file.absolute()} {state}".encode(errors="surrogateescape"))
+        digest.update(b"\n" + os.fsencode(file.absolute()) + f" {state}".encode())
     return digest.hexdigest()[:32]
 
 

@@ -71,7 +71,7 @@ def _is_picture(path: Path) -> bool:
 
 def _named(folders: list[str], path: Path) -> list[str]:
     try:
-        mapping = json.loads(path.read_text(encoding="utf-8"))
+        mapping = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise AlignZooError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(mapping, dict):

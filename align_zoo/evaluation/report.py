@@ -74,7 +74,9 @@ def retrieval_report(
 def write_report(report: Report, path: Path) -> None:
     """Write JSON; whoever reads the file finds a whole report or none."""
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    content = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    # A name that is no UTF-8, as JSON escapes it.
+    unfinished.write_text(content, "utf-8", errors="backslashreplace")
     unfinished.replace(path)
 
 

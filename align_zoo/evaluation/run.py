@@ -32,7 +32,7 @@ class EvaluateOptions:
         data: a folder with one folder a class, or a file of captions (.json, .csv).
         model: a hub id, a folder or "align_tiny".
         out: folder for the report, the picture and the embeddings.
-        templates: for classification, as ``zero_shot_weights`` takes them.
+        templates: for classification, as ``zero_shot_weights`` takes them; "photo" by default.
         classnames: for classification, a JSON file {"folder": "class name"}.
         images: for retrieval, the folder of the pictures; the captions' own by default.
         device: as torch names it.
@@ -43,7 +43,7 @@ class EvaluateOptions:
     data: Path
     model: str
     out: Path
-    templates: str = "photo"
+    templates: str | None = None
     classnames: Path | None = None
     images: Path | None = None
     device: str = "cpu"
@@ -57,12 +57,14 @@ def evaluate(options: EvaluateOptions) -> Report:
     An interrupted run is gone on with by a second call: the embeddings of pictures are kept.
 
     Raises:
-        AlignZooError: the data, the model, the device or the folder cannot be used.
+        AlignZooError: the data, the model, the device or the folder cannot be used, or an
+            option is of no use for such data.
     """
     if options.batch_size < 1:
         raise InvalidInput(f"batch_size is {options.batch_size}; it must be at least 1")
     if not options.data.exists():
         raise AlignZooError(f"{options.data} does not exist")
+    _refuse_idle(options)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         report = _classification(options) if options.data.is_dir() else _retrieval(options)
@@ -73,11 +75,25 @@ def evaluate(options: EvaluateOptions) -> Report:
     return report
 
 
+def _refuse_idle(options: EvaluateOptions) -> None:
+    """Refuse what would change nothing: whoever gives it expects that it does."""
+    idle: dict[str, object]
+    classes, captions = "a folder of classes", "a file of captions"
+    if options.data.is_dir():
+        idle, what, wanted = {"--images": options.images}, classes, captions
+    else:
+        idle = {"--templates": options.templates, "--classnames": options.classnames}
+        what, wanted = captions, classes
+    for name, value in idle.items():
+        if value is not None:
+            raise AlignZooError(f"{name} is for {wanted}; {options.data} is {what}: leave it out")
+
+
 def _classification(options: EvaluateOptions) -> Report:
     # Now, because hours of work must not end in a missing matplotlib.
     from align_zoo.evaluation.picture import draw_confusion
 
-    templates = read_templates(options.templates)
+    templates = read_templates("photo" if options.templates is None else options.templates)
     data = read_image_folder(options.data, options.classnames)
     model = load(options.model, options.device)
     weights = zero_shot_weights(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,21 @@ def test_a_csv_keeps_the_order_of_the_pictures_and_strange_captions(tmp_path):
     assert data.owners == [0, 1, 0]
 
 
+def test_one_picture_spelled_in_two_ways_is_one(tmp_path):
+    path = tmp_path / "captions.csv"
+    path.write_text("image,caption\na.png,one\n./a.png,two\nb//c.png,three\nb/./c.png,four\n")
+    data = read_captions(path)
+    assert data.files == [tmp_path / "a.png", tmp_path / "b" / "c.png"]
+    assert data.owners == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("idle", [{"templates": "photo"}, {"classnames": Path("names.json")}])
+def test_an_option_for_classes_is_refused(captions, tmp_path, idle):
+    with pytest.raises(AlignZooError, match=f"--{next(iter(idle))} is for a folder of classes; "):
+        run(captions, tmp_path / "out", **idle)
+    assert not (tmp_path / "out").exists()
+
+
 IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat"}
 
 
@@ -125,6 +141,27 @@ IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat
             {"images": [IMAGE], "annotations": [{**TEXT, "caption": "  "}]},
             r"annotations\[0\]: caption is '  '",
         ),
+        (
+            "a.json",
+            {"images": [IMAGE, {"id": 2, "file_name": "./a.png"}], "annotations": [TEXT]},
+            "two images have the same file_name",
+        ),
+        (
+            "a.json",
+            {"images": [{**IMAGE, "file_name": "a\0.png"}], "annotations": [TEXT]},
+            r"images\[0\]: file_name is 'a\\x00.png', not the name of a file",
+        ),
+        (
+            "a.json",
+            {"images": [{**IMAGE, "file_name": "a\ud800.png"}], "annotations": [TEXT]},
+            r"images\[0\]: file_name is 'a\\ud800.png', not the name of a file",
+        ),
+        (
+            "a.json",
+            {"images": [IMAGE], "annotations": [{**TEXT, "caption": "a \ud83d"}]},
+            r"annotations\[0\]: caption is 'a \\ud83d', not a text",
+        ),
+        ("a.csv", "image,caption\na\0.png,a cat\n", "line 2: image is 'a.x00.png', not the name"),
         ("a.csv", "picture,caption\n", "no column 'image'"),
         ("a.csv", "", "no column 'image'"),
         ("a.csv", "image,caption\n", "a.csv holds no captions"),

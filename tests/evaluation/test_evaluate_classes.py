@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 
@@ -117,10 +118,34 @@ def test_pictures_in_folders_below_a_class_count(two, tmp_path):
     assert [entry["pictures"] for entry in report["classes"]] == [9, 11]
 
 
+def test_names_with_a_spreadsheets_byte_order_mark_are_read(two, tmp_path):
+    options = names('\ufeff{"red_star": "red star", "blue_ring": "blue ring"}')(two)
+    assert run(two, tmp_path / "out", **options)["top1"] == 1
+
+
+def test_names_that_are_no_utf_8_are_told_as_json_escapes_them(two, tmp_path):
+    folder = os.fsdecode(b"st\xffr")
+    (two / "red_star").rename(two / folder)
+    (two / folder / os.fsdecode(b"br\xffken.png")).write_bytes(b"no picture")
+    options = names(json.dumps({folder: "red star", "blue_ring": "blue ring"}))(two)
+    report = run(two, tmp_path / "out", **options)
+    assert report["top1"] == 1
+    written = (tmp_path / "out" / "report.json").read_text(encoding="utf-8")
+    assert r"br\udcffken.png" in written
+    assert json.loads(written) == report
+
+
+def test_a_class_folder_that_is_no_utf_8_needs_a_name(two, tmp_path):
+    (two / "red_star").rename(two / os.fsdecode(b"st\xffr"))
+    with pytest.raises(AlignZooError, match=r"class name 1, 'st\\udcffr', cannot be written"):
+        run(two, tmp_path / "out")
+    assert not (tmp_path / "out" / "embeddings").exists()
+
+
 def names(content):
     def write(root):
         path = root.with_name("names.json")
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
         return {"classnames": path}
 
     return write
@@ -133,7 +158,9 @@ def names(content):
         (names('["red star"]'), "must be a JSON object"),
         (names("red star"), "names.json cannot be read as JSON"),
         (names('{"red_star": "red star", "blue_ring": " "}'), "class name 0 is blank"),
+        (names(r'{"red_star": "\ud800", "blue_ring": "ring"}'), "class name 1, .* UTF-8"),
         (lambda root: {"classnames": root / "absent.json"}, "absent.json cannot be read"),
+        (lambda root: {"images": root}, "--images is for a file of captions; .*two is a folder of"),
         (lambda root: {"templates": "a photo"}, "'a photo' needs {} exactly once"),
         (lambda root: {"device": "nonsense"}, "device 'nonsense' cannot be used"),
         (lambda root: {"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
