@@ -19,6 +19,7 @@ __all__ = ["WebdatasetPairs"]
 
 _PICTURES = ("jpg", "jpeg", "png", "webp")
 _CAPTION = "txt"
+_CHUNK = 1 << 20
 
 
 class _Entry(NamedTuple):
@@ -42,8 +43,9 @@ class WebdatasetPairs:
     samples can be shuffled, and a resumed training finds the one that comes next.
 
     Raises:
-        TrainingError: no shard is found, one is damaged or compressed, or a sample has a
-            picture without a caption or a caption without a picture.
+        TrainingError: no shard is found, one is damaged, cut or compressed, or a sample has a
+            picture without a caption, a caption without a picture, two pictures or captions, or
+            an empty caption.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -69,14 +71,24 @@ class WebdatasetPairs:
         with sample.shard.open("rb") as file:
             picture, caption = (_bytes(file, entry) for entry in (sample.picture, sample.caption))
         try:
-            return Pair(picture, caption.decode("utf-8").strip())
+            text = caption.decode("utf-8").strip()
         except UnicodeDecodeError as error:
             raise InvalidText(f"the caption is no UTF-8: {error}") from None
+        if not text:
+            raise InvalidText("the caption is blank")
+        return Pair(picture, text)
 
 
 def _shards(pattern: str) -> list[Path]:
     shards: list[Path] = []
-    for name in expand_urls(pattern):
+    try:
+        names = expand_urls(pattern)
+    except ValueError as error:
+        raise TrainingError(
+            f"{pattern} is no pattern of shards: {error}. Braces come in pairs, as in "
+            "{000..127}.tar"
+        ) from error
+    for name in names:
         if "://" in name or name.startswith("pipe:"):
             raise TrainingError(f"{name} is not a local shard; copy or mount it first")
         path = str(Path(name).expanduser())
@@ -91,6 +103,7 @@ def _shards(pattern: str) -> list[Path]:
 def _samples(shard: Path) -> list[_Sample]:
     pictures: dict[str, _Entry] = {}
     captions: dict[str, _Entry] = {}
+    last = "none"
     try:
         # "r:" refuses compressed shards, in which nothing can be found by its offset.
         with tarfile.open(shard, "r:") as tar:
@@ -98,17 +111,45 @@ def _samples(shard: Path) -> list[_Sample]:
                 key, extension = base_plus_ext(member.name)
                 if key is None or not member.isfile():
                     continue
-                entry = _Entry(member.offset_data, member.size)
+                last = key
                 if extension.lower() in _PICTURES:
-                    pictures[key] = entry
+                    kind, entries = "picture", pictures
                 elif extension.lower() == _CAPTION:
-                    captions[key] = entry
+                    kind, entries = f".{_CAPTION}", captions
+                else:
+                    continue
+                if key in entries:
+                    raise TrainingError(f"{shard}: sample {key} has more than one {kind}")
+                entries[key] = _Entry(member.offset_data, member.size)
+        _refuse_unless_ended(shard, tar.offset, last)
     except (OSError, tarfile.TarError) as error:
         raise TrainingError(f"{shard} cannot be read as an uncompressed tar: {error}") from error
     for key in pictures.keys() ^ captions.keys():
         lack = "picture" if key in captions else f".{_CAPTION}"
         raise TrainingError(f"{shard}: sample {key} has no {lack}")
+    for key, caption in captions.items():
+        if not caption.size:
+            raise TrainingError(f"{shard}: sample {key} has an empty .{_CAPTION}")
     return [_Sample(shard, key, picture, captions[key]) for key, picture in pictures.items()]
+
+
+def _refuse_unless_ended(shard: Path, end: int, last: str) -> None:
+    """Make sure that nothing but zeros follows: tarfile takes any block it cannot read for the end.
+
+    Raises:
+        TrainingError: the end's mark is not there, or something comes after it.
+    """
+    with shard.open("rb") as file:
+        file.seek(end)
+        mark = file.read(tarfile.BLOCKSIZE)
+        if len(mark) < tarfile.BLOCKSIZE or any(mark):
+            raise TrainingError(f"{shard} is damaged or cut after sample {last}")
+        while rest := file.read(_CHUNK):
+            if rest.count(0) < len(rest):
+                raise TrainingError(
+                    f"{shard} goes on after its end, with another tar perhaps; give each as a "
+                    "shard of its own"
+                )
 
 
 def _bytes(file: BinaryIO, entry: _Entry) -> bytes:

@@ -142,11 +142,49 @@ def test_the_shards_that_webdataset_writes_are_read(tmp_path, pattern):
         ({"a/0.png": b"", "a/0.txt": b"", "a/1.png": b""}, "sample a/1 has no .txt"),
         ({"0.png": b"", "0.txt": b"", "1.txt": b""}, "sample 1 has no picture"),
         ({"readme": b"", "0.json": b"{}"}, "holds no pairs"),
+        ({"0.png": b"", "0.txt": b""}, "sample 0 has an empty .txt"),
+        ({"0.png": b"", "0.jpg": b"", "0.txt": b"a"}, "sample 0 has more than one picture"),
+        ({"0.png": b"", "0.txt": b"a", "0.TXT": b"b"}, "sample 0 has more than one .txt"),
     ],
 )
-def test_a_sample_that_lacks_something_is_named(tmp_path, files, named):
+def test_a_sample_that_is_no_pair_is_named(tmp_path, files, named):
     with pytest.raises(TrainingError, match=named):
         open_pairs(shard(tmp_path / "0.tar", files))
+
+
+@pytest.fixture
+def three(tmp_path) -> Path:
+    """A shard of three samples: each file has a block for its header and one for its content."""
+    files = {f"{i}.{kind}": b"content" for i in range(3) for kind in ("png", "txt")}
+    return shard(tmp_path / "0.tar", files)
+
+
+@pytest.mark.parametrize(("block", "last"), [(4, "0"), (6, "1"), (10, "2")])
+def test_a_shard_whose_table_of_contents_is_damaged_is_refused(three, block, last):
+    content = bytearray(three.read_bytes())
+    content[block * 512 : block * 512 + 100] = b"\xff" * 100
+    three.write_bytes(content)
+    with pytest.raises(TrainingError, match=rf"0\.tar is damaged or cut after sample {last}"):
+        open_pairs(three)
+
+
+@pytest.mark.parametrize("size", [8 * 512, 8 * 512 + 99, 12 * 512])
+def test_a_shard_that_is_cut_between_two_files_is_refused(three, size):
+    three.write_bytes(three.read_bytes()[:size])
+    with pytest.raises(TrainingError, match=r"0\.tar is damaged or cut after sample [12]"):
+        open_pairs(three)
+
+
+def test_two_shards_in_one_file_are_refused(three):
+    three.write_bytes(three.read_bytes() * 2)
+    with pytest.raises(TrainingError, match=r"0\.tar goes on after its end, .* a shard of its own"):
+        open_pairs(three)
+
+
+@pytest.mark.parametrize("pattern", ["a{1.tar", "a}.tar", "{00..01.tar"])
+def test_braces_that_do_not_match_are_refused(tmp_path, pattern):
+    with pytest.raises(TrainingError, match=r"is no pattern of shards: .* Braces come in pairs"):
+        open_pairs(tmp_path / pattern)
 
 
 def test_a_file_that_is_no_tar_is_refused(tmp_path):
@@ -165,6 +203,12 @@ def test_a_compressed_shard_is_refused(tmp_path):
 def test_a_caption_of_a_shard_that_is_no_utf_8_is_refused_when_it_is_read(tmp_path):
     path = shard(tmp_path / "0.tar", {"0.png": picture(), "0.txt": "é".encode("latin-1")})
     with pytest.raises(InvalidText, match="UTF-8"):
+        open_pairs(path).read(0)
+
+
+def test_a_blank_caption_of_a_shard_is_refused_when_it_is_read(tmp_path):
+    path = shard(tmp_path / "0.tar", {"0.png": picture(), "0.txt": b" \n"})
+    with pytest.raises(InvalidText, match="the caption is blank"):
         open_pairs(path).read(0)
 
 
