@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from align_zoo.errors import InvalidText
+from align_zoo.strings import is_utf8
 
 __all__ = ["PHOTO", "TEMPLATE_SETS", "check_classnames", "read_templates"]
 
@@ -72,15 +73,6 @@ def check_classnames(classnames: Sequence[str]) -> list[str]:
         if not is_utf8(name):
             raise InvalidText(f"class name {i}, {name!r}, cannot be written in UTF-8")
     return names
-
-
-def is_utf8(text: str) -> bool:
-    """Whether a tokenizer can read it: half a surrogate pair, as of a file's name, it cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def fill(template: str, classname: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from align_zoo.caption_csv import read_caption_csv
 from align_zoo.errors import AlignZooError
-from align_zoo.prompts import is_utf8
+from align_zoo.strings import is_utf8
 
 __all__ = ["Captions", "read_captions"]
 
