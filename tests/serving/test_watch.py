@@ -117,6 +117,15 @@ def test_a_second_signal_ends_it_at_once(repository, tmp_path):
         assert not list(service.tmp.glob("align-zoo*"))
 
 
+@pytest.fixture
+def no_nohup():
+    """Under it the tests, and what they start, would ignore SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("no_nohup")
 @pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM])
 def test_a_terminal_that_closes_is_no_second_signal(repository, tmp_path, first):
     with (
