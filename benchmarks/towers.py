@@ -63,8 +63,8 @@ def _image_rows(ours: Start, theirs: Start, size: int, rounds: int) -> list[Row]
 def _anew(start: Start, pixels: np.ndarray) -> Contender:
     """Of a new process each turn.
 
-    A process of PyTorch's keeps its speed over its life, and another has up to a third more: it
-    depends on where its memory lies. Turns of one process would all have the same luck.
+    A process of PyTorch's keeps its speed over its life, and others have had up to a third more.
+    Turns of one process would all have the same luck.
     """
 
     def contender(repeats: int) -> tuple[float, Any]:

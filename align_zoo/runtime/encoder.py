@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 
@@ -82,8 +81,7 @@ class Encoder:
         if isinstance(items, (str, bytes)) or not isinstance(items, Sequence) or not items:
             raise InvalidImage("embed_images takes a list of at least one picture")
         rows = []
-        answers = chain.from_iterable(self._images.portions(items, self.image))
-        for i, answer in enumerate(answers):
+        for i, answer in enumerate(self._images.embed(items, self.image)):
             if isinstance(answer, InvalidImage):
                 raise InvalidImage(f"picture {i}: {answer}") from answer
             rows.append(answer)

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice, repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Union
 
@@ -57,9 +57,9 @@ class ImageBatcher:
 
     def embed(
         self, items: Sequence[ImageLike], tower: Callable[[np.ndarray], np.ndarray]
-    ) -> list[Answer]:
-        """A unit vector [D] for each picture, or what is wrong with it."""
-        return [answer for portion in self.portions(items, tower) for answer in portion]
+    ) -> Iterator[Answer]:
+        """A unit vector [D] for each picture, or what is wrong with it; each when it is ready."""
+        return chain.from_iterable(self.portions(items, tower))
 
     def portions(
         self, items: Sequence[ImageLike], tower: Callable[[np.ndarray], np.ndarray]
@@ -82,16 +82,15 @@ class ImageBatcher:
 
     def _decoded(self, items: Sequence[ImageLike]) -> Iterator[Answer]:
         """In order, from the threads, which are so far ahead and no farther."""
-        rest = iter(items)
         ahead: deque[Future[Answer]] = deque()
+        most = max(_AHEAD, 2 * self._at_once)
         try:
-            for item in islice(rest, max(_AHEAD, 2 * self._at_once)):
+            for item in items:
                 ahead.append(self._pool.submit(self._pixels, item))
+                if len(ahead) > most:
+                    yield ahead.popleft().result()
             while ahead:
-                pixels = ahead.popleft().result()
-                for item in islice(rest, 1):
-                    ahead.append(self._pool.submit(self._pixels, item))
-                yield pixels
+                yield ahead.popleft().result()
         finally:  # nobody wants the rest of those any more
             for each in ahead:
                 each.cancel()

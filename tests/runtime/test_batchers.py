@@ -111,7 +111,7 @@ def test_every_picture_gets_its_own_answer(resizes, kinds):
         sizes.append(len(pixels))
         return means(pixels)
 
-    answers = ImageBatcher(transform, at_once=4).embed(items, tower)
+    answers = list(ImageBatcher(transform, at_once=4).embed(items, tower))
     assert len(answers) == len(items)
     for item, answer in zip(items, answers, strict=True):
         if isinstance(item, bytes):
