@@ -4,7 +4,7 @@
 # make lint    ruff and mypy
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
-# make chaos   faults, overload and a soak against the service: a table (5 minutes; ARGS=...)
+# make chaos   faults, overload and a soak against the service: a table (7 minutes; ARGS=...)
 # make fuzz    mutated pictures and odd strings by the hundred thousand (20 minutes; ARGS=...)
 # make audit   known vulnerabilities of the versions in constraints.txt (asks PyPI)
 # make constraints   renew constraints.txt with today's versions

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +17,16 @@ from align_zoo.serving.garbage import spare_what_stays
 from align_zoo.serving.load import closed_loop
 from benchmarks.chaos.known import Known, is_right
 from benchmarks.chaos.rows import ChaosRow
-from benchmarks.chaos.service import running_service
+from benchmarks.chaos.service import Service, running_service
 
 __all__ = ["overload"]
 
 QUEUE_SECONDS = 1.0
 TIMES = 10
+STANDS_STILL = 0.005
+"""A process that grew by less in a flood is warm."""
+FLOODS = 12
+"""To warm up, at most: what grows after them is counted, too."""
 
 
 @dataclass
@@ -53,13 +58,13 @@ def overload(requests: Sequence[Known], seconds: float) -> ChaosRow:
     ):
         _capacity(client, requests, 10.0)  # a machine that was idle is faster for some seconds
         capacity = _capacity(client, requests)
-        asyncio.run(_flood(service.url, requests, capacity * TIMES, seconds / 4))  # warms up
+        warm = _warm_up(service, requests, capacity * TIMES, seconds / 4)
         before = service.resident()
         outcome = asyncio.run(_flood(service.url, requests, capacity * TIMES, seconds))
         after = service.resident()
         time.sleep(2)  # by then it has to be itself again
         again = _capacity(client, requests)
-    growth = max(after[name] / size - 1 for name, size in before.items())
+    growth = _growth(before, after)
     accepted = float(np.percentile(outcome.answered, 99))
     refused = float(np.percentile(outcome.refused, 99)) if outcome.refused else 0.0
     slowest = max(outcome.refused, default=0.0)
@@ -76,8 +81,33 @@ def overload(requests: Sequence[Known], seconds: float) -> ChaosRow:
         wrong=outcome.wrong,
         lost=sum(outcome.lost.values()),
         missed=", ".join(what for what, met in demands.items() if not met),
-        note="; ".join([f"{len(outcome.refused):,} refused", *demands, *outcome.lost]),
+        note="; ".join(
+            [
+                f"after {warm:g} s to warm up",
+                f"{len(outcome.refused):,} refused",
+                *demands,
+                *outcome.lost,
+            ]
+        ),
     )
+
+
+def _warm_up(
+    service: Service, requests: Sequence[Known], per_second: float, seconds: float
+) -> float:
+    """The load until the allocators have what it takes; returns how many seconds it was."""
+    grown, spent = math.inf, 0.0
+    while grown > STANDS_STILL and spent < FLOODS * seconds:
+        before = service.resident()
+        asyncio.run(_flood(service.url, requests, per_second, seconds))
+        grown = _growth(before, service.resident())
+        spent += seconds
+    return spent
+
+
+def _growth(before: Mapping[str, int], after: Mapping[str, int]) -> float:
+    """Of the process that grew most, as a share."""
+    return max(after[name] / size - 1 for name, size in before.items())
 
 
 def _capacity(client: AlignClient, requests: Sequence[Known], seconds: float = 4.0) -> float:
