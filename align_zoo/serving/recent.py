@@ -32,6 +32,7 @@ class Recent:
 
     def keep(self, entries: Mapping[str, np.ndarray]) -> None:
         """Add entries; the least recently used go."""
-        self._entries.update({k: v for k, v in entries.items() if len(k) <= self._longest})
+        # Copies: a vector is a view that would keep its whole batch alive.
+        self._entries.update({k: v.copy() for k, v in entries.items() if len(k) <= self._longest})
         while len(self._entries) > self._size:
             self._entries.popitem(last=False)

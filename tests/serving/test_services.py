@@ -1,5 +1,6 @@
 """Both towers as services, without Triton: each item its unit vector, or its own error."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -115,6 +116,15 @@ def test_what_has_a_long_key_is_not_kept_so_that_memory_has_a_bound():
     recent = Recent(2, longest=3)
     recent.keep({"abc": np.zeros(1), "abcd": np.ones(1)})
     assert set(recent.find(["abc", "abcd"])) == {"abc"}
+
+
+def test_what_is_kept_of_a_batch_keeps_none_of_its_other_vectors_alive():
+    recent, batch = Recent(2, longest=3), np.zeros((64, 640), np.float32)
+    recent.keep({"abc": batch[0]})
+    others = weakref.ref(batch)
+    del batch
+    assert others() is None
+    assert set(recent.find(["abc"])) == {"abc"}
 
 
 def test_different_texts_are_counted_as_remembered_or_computed(text_service):
