@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -10,6 +10,9 @@ from tokenizers import Tokenizer
 from align_zoo.runtime.lengths import cheapest_chunks
 
 __all__ = ["TextBatcher"]
+
+_TOKENIZED_AT_ONCE = 4096
+"""Texts: beside its ids the tokenizer tells much more of each, 6 kB of a long label."""
 
 
 class TextBatcher:
@@ -42,7 +45,7 @@ class TextBatcher:
     ) -> np.ndarray:
         """Unit rows [N, D] of N > 0 texts; a text that occurs twice is computed once."""
         unique = list(dict.fromkeys(texts))
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(unique)]
+        tokens = list(self._tokens(unique))
         rows: dict[str, np.ndarray] = {}
         chunks = cheapest_chunks(
             [*map(len, tokens)], at_once=self._at_once, padding_a_call=self._padding_a_call
@@ -51,6 +54,11 @@ class TextBatcher:
             embeds = tower(*self._pad_to_longest([tokens[i] for i in chunk]))
             rows.update(zip((unique[i] for i in chunk), embeds, strict=True))
         return np.stack([rows[text] for text in texts])
+
+    def _tokens(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        for i in range(0, len(texts), _TOKENIZED_AT_ONCE):
+            for encoding in self._tokenizer.encode_batch(texts[i : i + _TOKENIZED_AT_ONCE]):
+                yield encoding.ids
 
     def _pad_to_longest(self, tokens: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
         """Token ids and mask [N, L], int64."""

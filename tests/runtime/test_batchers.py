@@ -18,13 +18,18 @@ from align_zoo.runtime.lengths import cheapest_chunks
 from align_zoo.runtime.texts import TextBatcher
 
 
-def batcher(max_length: int = 64) -> TextBatcher:
+def words_as_ids() -> Tokenizer:
     """Words are their own ids: "17" is 17."""
     words = {str(i): i for i in range(200)} | {"[UNK]": 200, "[CLS]": 201, "[SEP]": 202}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 202), ("[CLS]", 201))
-    return TextBatcher(tokenizer, max_length, pad_token_id=0, at_once=64, padding_a_call=8)
+    return tokenizer
+
+
+def batcher(tokenizer: Tokenizer | None = None) -> TextBatcher:
+    tokenizer = tokenizer or words_as_ids()
+    return TextBatcher(tokenizer, 64, pad_token_id=0, at_once=64, padding_a_call=8)
 
 
 class Tower:
@@ -60,7 +65,39 @@ def test_every_text_gets_its_own_row_whatever_stands_beside_it(lengths, seed):
 def test_one_long_text_is_not_padded_to_by_short_ones():
     tower = Tower()
     batcher().embed([f"1 {i}" for i in range(60)] + ["7 " * 60], tower)
-    assert sorted(tower.shapes) == [(1, 62), (60, 4)]
+    assert tower.shapes == [(1, 62), (60, 4)]  # into the first's memory the others fit
+
+
+def test_what_a_tokenizer_pads_and_cuts_by_itself_is_neither_padded_nor_cut():
+    own = words_as_ids()
+    own.enable_padding(length=70)
+    own.enable_truncation(3)
+    tower = Tower()
+    (row,) = batcher(own).embed(["1 2"], tower)
+    assert row.tolist() == [1 + 2 + 201 + 202, 4]
+    assert tower.shapes == [(1, 4)]
+
+
+def test_the_tokenizer_never_holds_all_texts_of_a_long_call():
+    class Counting:
+        """A tokenizer that tells how many texts it has in hand."""
+
+        def __init__(self) -> None:
+            self.wrapped, self.counts = words_as_ids(), []
+
+        def __getattr__(self, name: str):
+            return getattr(self.wrapped, name)
+
+        def encode_batch(self, texts: list[str]) -> list:
+            self.counts.append(len(texts))
+            return self.wrapped.encode_batch(texts)
+
+    counting = Counting()
+    texts = [f"{i % 200} {i // 200}" for i in range(10_000)]
+    rows = batcher(counting).embed(texts, Tower())
+    assert max(counting.counts) <= 4096
+    assert sum(counting.counts) == 10_000
+    assert rows[:, 0].tolist() == [i % 200 + i // 200 + 201 + 202 for i in range(10_000)]
 
 
 @given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=10), call=st.integers(0, 40))

@@ -46,6 +46,7 @@ def test_no_more_than_twice_the_rows_are_computed(count):
         (1, [(1, 1)]),
         (3, [(3, 4)]),
         (9, [(9, 16)]),
+        (16, [(16, 16)]),
         (17, [(16, 16), (1, 1)]),
         (40, [(40, 64)]),
         (130, [(64, 64), (64, 64), (2, 4)]),
@@ -53,6 +54,12 @@ def test_no_more_than_twice_the_rows_are_computed(count):
 )
 def test_the_pieces_of_some_batches(count, pieces):
     assert split(count, SIZES) == pieces
+
+
+def test_the_smallest_size_that_holds_the_rest_is_taken():
+    assert split(8, (8, 10, 12)) == [(8, 8)]
+    assert split(9, (8, 10, 12)) == [(9, 10)]
+    assert split(3, (8, 10, 12)) == [(3, 8)]
 
 
 @given(rows=st.integers(1, 5), length=st.integers(1, 80))
