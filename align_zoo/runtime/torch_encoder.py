@@ -9,9 +9,9 @@ from tokenizers import Tokenizer
 
 from align_zoo.checkpoint import Checkpoint
 from align_zoo.errors import InvalidInput
-from align_zoo.factory import create_align
 from align_zoo.runtime.allocator import keep_warm
 from align_zoo.runtime.encoder import Encoder
+from align_zoo.runtime.loading import load_model
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.torch_towers import TorchImage, TorchText
 
@@ -64,7 +64,7 @@ def torch_encoder(
     if dtype == "auto":
         dtype = _fastest_dtype(device)
     precision = getattr(torch, dtype)
-    model, transform, tokenizer = create_align(checkpoint.folder)
+    model, transform, tokenizer = load_model(checkpoint)
     fast = tokenizer.hf.backend_tokenizer.to_str()
     longest = tokenizer.max_length
     return TorchEncoder(

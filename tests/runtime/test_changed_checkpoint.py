@@ -1,0 +1,53 @@
+"""A checkpoint that somebody replaces while it is read: neither half of it is served or kept."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import align_zoo
+from align_zoo.checkpoint import open_checkpoint
+from align_zoo.runtime import loading
+from align_zoo.runtime.cache import export_folder
+
+TEXTS = ["cat", "a photo of a dog"]
+
+
+@pytest.fixture
+def live(checkpoint, tmp_path, monkeypatch) -> Path:
+    """A folder of which the first reader finds, behind the fingerprint, other weights."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    live = shutil.copytree(checkpoint, tmp_path / "live")
+    create_align = loading.create_align
+
+    def replaced(folder):
+        monkeypatch.setattr(loading, "create_align", create_align)
+        model, transform, tokenizer = create_align(folder)
+        with torch.no_grad():
+            model.text.head.bias += 1
+        align_zoo.save_hf(model, folder, transform=transform, tokenizer=tokenizer)
+        return create_align(folder)
+
+    monkeypatch.setattr(loading, "create_align", replaced)
+    return live
+
+
+@pytest.mark.parametrize("runtime", ["auto", "onnx", "torch"])
+def test_it_is_not_served_under_the_fingerprint_of_what_it_was(live, runtime):
+    with pytest.raises(align_zoo.CheckpointError, match="live was changed while it was read"):
+        align_zoo.load_encoder(live, runtime=runtime, device="cpu")
+    again = align_zoo.load_encoder(live, runtime=runtime, device="cpu")
+    assert again.fingerprint == open_checkpoint(live).fingerprint
+
+
+def test_no_export_of_it_is_kept_for_what_it_was(checkpoint, live):
+    with pytest.raises(align_zoo.CheckpointError, match="was changed"):
+        align_zoo.load_encoder(live, runtime="onnx")
+    assert not export_folder(open_checkpoint(checkpoint).fingerprint).exists()
+    expected = align_zoo.load_encoder(checkpoint, runtime="torch").embed_texts(TEXTS)
+    got = align_zoo.load_encoder(checkpoint, runtime="onnx").embed_texts(TEXTS)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
