@@ -1,0 +1,54 @@
+"""A tower computes on as many threads as it is told to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from align_zoo.runtime.cores import cores
+
+LOADING = """
+import json, os, sys
+import align_zoo
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+name, runtime, count = sys.argv[1], sys.argv[2], int(sys.argv[3]) or None
+encoder = align_zoo.load_encoder(name, runtime=runtime, device="cpu", threads=count)
+before = threads()
+encoder.text
+text = threads() - before
+encoder.image
+image = threads() - before - text
+torch = sys.modules.get("torch")
+print(json.dumps([text + 1, image + 1, torch and torch.get_num_threads()]))
+"""
+
+
+def loaded(checkpoint, runtime: str, count: int) -> list[int]:
+    """Threads of the text tower, of the image tower (at least), of torch."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING, str(checkpoint), runtime, str(count)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads in /proc")
+@pytest.mark.parametrize("count", [0, 1, cores() + 3])
+def test_in_onnx(checkpoint, exported, count):
+    wanted = count or cores()
+    text, image, torch = loaded(checkpoint, "onnx", count)
+    assert text == wanted
+    assert image == 1 if wanted == 1 else image >= wanted
+    assert torch is None
+
+
+def test_in_torch(checkpoint):
+    assert loaded(checkpoint, "torch", cores() + 3)[2] == cores() + 3

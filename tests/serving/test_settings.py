@@ -1,0 +1,77 @@
+"""What a served model reads from its environment, and that it does so."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from calls import ask
+from tritonclient import grpc
+
+from align_zoo.errors import AlignZooError
+from align_zoo.serving.launcher import run_server
+from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.settings import ServingSettings
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+TELLING_THREADS = """
+
+class TritonPythonModel(TritonPythonModel):
+    def initialize(self, args):
+        import torch
+        from pathlib import Path
+
+        super().initialize(args)
+        told = Path(args["model_repository"]).parent / f"{args['model_name']}.threads"
+        told.write_text(str(torch.get_num_threads()))
+"""
+VARIABLES = {
+    "ALIGN_ZOO_MODEL": "somebody/align",
+    "ALIGN_ZOO_REVISION": "v2",
+    "ALIGN_ZOO_THREADS": "3",
+    "ALIGN_ZOO_RUNTIME": "onnx",
+    "ALIGN_ZOO_DTYPE": "float32",
+}
+
+
+def test_each_variable_is_heeded():
+    settings = ServingSettings.from_env(VARIABLES)
+    assert settings == ServingSettings("somebody/align", "v2", 3, "onnx", "float32")
+
+
+@pytest.mark.parametrize("env", [{}, dict.fromkeys(VARIABLES, "")], ids=["absent", "empty"])
+def test_without_them_the_real_weights_are_served_where_they_are_fast(env):
+    settings = ServingSettings.from_env(env)
+    assert settings == ServingSettings("kakaobrain/align-base", None, None, "auto", "auto")
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "2.5", " 2", "two", "²"])
+def test_threads_that_are_no_number_are_named(threads):
+    told = f"ALIGN_ZOO_THREADS is {threads!r}, not a whole number above 0"
+    with pytest.raises(AlignZooError, match=re.escape(told)):
+        ServingSettings.from_env({"ALIGN_ZOO_THREADS": threads})
+
+
+def test_both_models_run_as_they_are_told_and_log_it(tmp_path, monkeypatch, pictures):
+    monkeypatch.setenv("ALIGN_ZOO_THREADS", "3")
+    repository = Path(shutil.copytree(REPOSITORY, tmp_path / "repository"))
+    for model in ("align_image", "align_text"):
+        with (repository / model / "1" / "model.py").open("a") as file:
+            file.write(TELLING_THREADS)
+    options = ServeOptions(
+        model="align_tiny", runtime="torch", dtype="bfloat16", repository=repository
+    ).on_free_ports()
+    log = tmp_path / "log"
+    with (
+        run_server(options, log=log) as server,
+        grpc.InferenceServerClient(server.grpc_url) as triton,
+    ):
+        for model, item in (("align_image", pictures[0]), ("align_text", b"cat")):
+            answer = ask(triton, model, [item])
+            (fingerprint,), (runtime,) = (
+                answer.as_numpy(name)[0] for name in ("CHECKPOINT", "RUNTIME")
+            )
+            assert runtime == b"torch (bfloat16 on cpu): asked for"
+            told = f"{model}: align_tiny ({fingerprint.decode()}) in {runtime.decode()}"
+            assert told in log.read_text()
+            assert (repository / f"{model}.threads").read_text() == "3"
