@@ -65,7 +65,7 @@ def load_encoder(
             device or in that dtype.
         CheckpointError: the checkpoint cannot be found, is damaged, incomplete or not supported.
     """
-    device = str(device)
+    device = "cpu" if str(device).startswith("cpu:") else str(device)  # there is but one
     if runtime not in RUNTIMES:
         raise InvalidInput(f"there is no runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
     if dtype not in DTYPES:

@@ -183,6 +183,9 @@ def test_a_gpu_that_torch_cannot_compute_on_is_none(checkpoint, monkeypatch):
     assert align_zoo.load_encoder(checkpoint).explanation == "onnx: the fastest on a CPU"
 
 
-def test_a_device_may_be_torchs_own_object(checkpoint):
-    encoder = align_zoo.load_encoder(checkpoint, runtime="torch", device=torch.device("cpu"))
-    assert encoder.device == "cpu"
+@pytest.mark.parametrize("device", [torch.device("cpu"), torch.device("cpu", 0)], ids=str)
+def test_a_device_may_be_torchs_own_object(checkpoint, device):
+    assert align_zoo.load_encoder(checkpoint, runtime="torch", device=device).device == "cpu"
+    assert align_zoo.load_encoder(checkpoint, device=device).explanation == (
+        "onnx: the fastest on a CPU"
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 import align_zoo
 from align_zoo import InvalidImage
 from align_zoo.preprocess import AlignTransform
+from align_zoo.runtime.cores import cores
 from align_zoo.runtime.images import ImageBatcher
 
 
@@ -70,6 +73,24 @@ def test_no_more_pictures_are_decoded_ahead_of_the_tower_than_it_soon_wants():
 
     assert len(list(batcher().embed(pictures, tower))) == 60
     assert pictures.count == computed == 60
+
+
+def test_what_nobody_waits_for_any_more_is_not_decoded():
+    gate, read = threading.Event(), []
+
+    class Waiting(os.PathLike):
+        def __fspath__(self) -> str:
+            gate.wait(60)
+            read.append(self)
+            return "/nowhere"
+
+    own = batcher()
+    answers = own.embed([jpeg()] * 5 + [Waiting() for _ in range(12)], some_pixels)
+    next(answers)
+    del answers  # as whoever asked does after an error
+    gate.set()
+    assert len(list(own.embed([jpeg()] * 2, some_pixels))) == 2  # behind all that came before
+    assert len(read) <= cores()
 
 
 def test_an_error_is_raised_before_the_tower_has_seen_all_the_others():
