@@ -48,6 +48,7 @@ def against_triton(folder: Path, _: int, rounds: int) -> list[Row]:
             images={1: None, 4: None, 16: None},
             labels_at_once={1: None, 100: None},
             rounds=rounds,
+            padding="padded to 64",
         )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from align_client import AlignClient
@@ -13,6 +15,7 @@ from align_zoo.checkpoint import open_checkpoint
 from benchmarks import served, towers
 from benchmarks.inputs import photos, write_photos
 from benchmarks.peers.worker import Worker
+from benchmarks.results import Row
 from benchmarks.start import memory_row, serving
 from benchmarks.towers import tower_rows
 
@@ -70,6 +73,58 @@ def test_classification_is_compared_with_the_pipeline(theirs, server, tmp_path: 
         seen, new = served.classify_rows(client, theirs, photo, rounds=1)
     assert (seen.what, seen.at_most) == ("1000 labels already seen", True)
     assert (new.what, new.unit) == ("1000 new labels, one photo", "ms")
+
+
+def test_wrong_scores_are_not_timed_however_small_they_are(theirs, server, tmp_path: Path) -> None:
+    def wrong(photo: Path, labels: list[str]):
+        seconds, scores = theirs.classify(photo, labels)
+        least = sorted(scores, key=scores.__getitem__)[:500]
+        return seconds, scores | dict(zip(least, [scores[each] for each in least[::-1]]))
+
+    (photo,) = write_photos(tmp_path, photos(1))
+    with (
+        AlignClient(server[1]) as client,
+        pytest.raises(AssertionError, match="answers of transformers' zero-shot pipeline"),
+    ):
+        served.classify_rows(client, SimpleNamespace(classify=wrong), photo, rounds=1)
+
+
+def beside_itself(client: AlignClient, off: float = 0.0) -> list[Row]:
+    """Our server as the other, whose pictures' embeddings are so far off."""
+
+    def embed_image(file: bytes) -> np.ndarray:
+        return client.embed_image(file)[0] + off
+
+    return served.peer_rows(
+        client,
+        "another server",
+        embed_image,
+        client.embed_text,
+        images={1: None, 2: 1.5},
+        labels_at_once={1: None, 3: 1.5},
+        rounds=1,
+        padding="padded to 64",
+    )
+
+
+def test_rows_beside_another_server_say_of_what_they_are_and_how_much_is_asked(server) -> None:
+    with AlignClient(server[1]) as client:
+        rows = beside_itself(client)
+    assert [(row.what, row.against) for row in rows] == [
+        ("images, concurrency 1", "another server"),
+        ("images, concurrency 2", "another server"),
+        ("labels, 1 at a time", "another server, padded to 64"),
+        ("labels, 3 in a call", "another server, padded to 64"),
+    ]
+
+
+def test_what_another_server_says_of_another_photo_is_not_timed(server) -> None:
+    # So far apart are two photos for random weights of base size.
+    with (
+        AlignClient(server[1]) as client,
+        pytest.raises(AssertionError, match=r"differ by 2\.0e-02"),
+    ):
+        beside_itself(client, off=0.02)
 
 
 def test_the_memory_of_all_processes_counts(theirs, server) -> None:
