@@ -57,14 +57,16 @@ class Worker:
         env: Mapping[str, str] = os.environ,
     ) -> None:
         self.name = kind
-        own = environment("transformers") if kind == "transformers" else Path(sys.executable)
+        if python is None:
+            ours = kind == "align_zoo"
+            python = Path(sys.executable) if ours else environment("transformers")
         self._numbers = count()
         self._stack = tempfile.TemporaryDirectory(prefix=f"bench-{kind}-")
         self._files = Path(self._stack.name)
         self._log = self._files / "log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [python or own, _CHILDREN / f"{kind}_child.py", folder.absolute(), self._files],
+                [python, _CHILDREN / f"{kind}_child.py", folder.absolute(), self._files],
                 env=as_installed(env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -14,6 +14,7 @@ from align_client import AlignClient
 from align_zoo.checkpoint import open_checkpoint
 from benchmarks import served, towers
 from benchmarks.inputs import photos, write_photos
+from benchmarks.peers import environment
 from benchmarks.peers.worker import Worker
 from benchmarks.results import Row
 from benchmarks.start import memory_row, serving
@@ -125,6 +126,12 @@ def test_what_another_server_says_of_another_photo_is_not_timed(server) -> None:
         pytest.raises(AssertionError, match=r"differ by 2\.0e-02"),
     ):
         beside_itself(client, off=0.02)
+
+
+def test_a_worker_of_a_python_that_is_given_needs_no_environment(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(environment, "BUILD", tmp_path / "build")
+    with Worker("transformers", TINY, Path(sys.executable)):
+        assert not (tmp_path / "build").exists()
 
 
 def test_the_memory_of_all_processes_counts(theirs, server) -> None:
