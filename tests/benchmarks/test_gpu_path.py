@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from align_zoo.checkpoint import open_checkpoint
 from benchmarks import gpu
 from benchmarks.bounds import Bounds, Work, count
+from benchmarks.measure import timed
 
 PEERS = [
     f"transformers {dtype}{compiled}"
@@ -41,6 +43,21 @@ def test_answers_that_are_far_are_refused(monkeypatch):
     monkeypatch.setattr(gpu, "NEAR", 1.1)
     with pytest.raises(AssertionError, match=r"images, batch 2: cosine 0\.9999\d+ to float32"):
         next(compared())
+
+
+def test_what_a_peer_needs_to_be_compiled_and_captured_is_not_counted():
+    truth, calls = torch.eye(2), []
+
+    def compiled() -> torch.Tensor:
+        calls.append(1)
+        time.sleep(0.1 if len(calls) <= 3 else 0.001)
+        return truth
+
+    runs = {"ours": lambda: truth, "compiled": compiled}
+    limits = Work(flop=1, bytes=1), Bounds(flops=1, bandwidth=1)
+    how = {"rounds": 3, "seconds": 0.02}
+    row, *_ = gpu._rows("images", 1, runs, truth, timed, limits, how)
+    assert row.theirs > 1 / 0.05
 
 
 def test_arithmetic_and_traffic_are_counted():
