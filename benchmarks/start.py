@@ -16,6 +16,7 @@ from align_client import AlignClient
 from align_zoo.serving.options import ServeOptions
 from align_zoo.serving.probe import explain, probe
 from benchmarks.inputs import labels, photos, write_photos
+from benchmarks.measure import Timing
 from benchmarks.peers.worker import Worker, memory_of_tree
 from benchmarks.results import Row
 
@@ -59,19 +60,18 @@ def start_rows(folder: Path, *, rounds: int) -> list[Row]:
         empty = {**os.environ, "XDG_CACHE_HOME": str(Path(scratch) / "cache")}
         with serving(folder, log, empty) as (_, _, without):
             pass
-        times = []
+        times = Timing([])
         for _ in range(rounds):
             with serving(folder, log) as (_, _, seconds):
-                times.append(seconds)
-    times.sort()
+                times.rounds.append(seconds)
     rows = [
         Row(
             group="start",
             what="to the first answer, with the export cache",
             against="",
             unit="s",
-            ours=times[len(times) // 2],
-            spread=(times[-1] - times[0]) / 2 / times[len(times) // 2],
+            ours=times.median,
+            spread=times.spread,
             target=12.0,
             at_most=True,
         ),
