@@ -38,7 +38,7 @@ class States:
         Raises:
             TrainingError: it cannot be written; the states before are still there.
         """
-        part = self.folder / "state.part"
+        part = self._part
         if accelerator.is_main_process:
             shutil.rmtree(part, ignore_errors=True)
         accelerator.wait_for_everyone()
@@ -54,12 +54,9 @@ class States:
         if accelerator.is_main_process:
             about = {"step": step, "decides": self.decides}
             (part / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-            whole = self.folder / f"state-{step:08d}"
-            if whole.exists():  # saved, resumed and saved again without a step between
-                shutil.rmtree(whole)
-            part.replace(whole)
+            part.replace(self.folder / f"state-{step:08d}")
             for old in self._all()[:-_KEPT]:
-                shutil.rmtree(old)
+                self._drop(old)
         accelerator.wait_for_everyone()
 
     def load(self, accelerator: Accelerator) -> int:
@@ -90,7 +87,17 @@ class States:
     def remove(self) -> None:
         """Let go of all states: the training is finished."""
         for state in self._all():
-            shutil.rmtree(state)
+            self._drop(state)
+
+    @property
+    def _part(self) -> Path:
+        """What is a state not yet, or not any more."""
+        return self.folder / "state.part"
+
+    def _drop(self, state: Path) -> None:
+        shutil.rmtree(self._part, ignore_errors=True)
+        state.replace(self._part)
+        shutil.rmtree(self._part)
 
     def _all(self) -> list[Path]:
         """Whole states, oldest first."""

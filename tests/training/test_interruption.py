@@ -11,6 +11,8 @@ import torch
 from captioned import log_of, losses_of, run, start, weights_of
 from typer.testing import Result
 
+from align_zoo.training.states import States
+
 STEPS = ["--steps", "12", "--save-every", "2", "--log-every", "1", "--eval-every", "1"]
 
 
@@ -173,3 +175,17 @@ def test_a_killed_savings_leftovers_do_no_harm(pairs_csv, whole, unfinished):
     assert resume(pairs_csv, unfinished).exit_code == 0
     assert_equal_weights(whole, unfinished)
     assert not part.exists()
+
+
+def test_no_half_state_is_left_by_who_is_killed_while_letting_go_of_it(tmp_path, monkeypatch):
+    (tmp_path / "state-00000004").mkdir()
+    (tmp_path / "state-00000004" / "training.json").touch()
+
+    def killed(folder, **_):
+        if folder.exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        States(tmp_path, {}).remove()
+    assert not list(tmp_path.glob("state-*"))
