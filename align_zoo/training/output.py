@@ -19,16 +19,23 @@ def work_folder(out: Path) -> Path:
 
 
 def check_output(out: Path, *, resume: bool) -> None:
-    """Make sure that nothing is overwritten.
+    """Make sure that nothing is overwritten, and that a finished training is not resumed.
 
     Raises:
-        TrainingError: ``out`` is a file or, without ``resume``, holds anything of worth.
+        TrainingError: ``out`` is a file; without ``resume`` it holds anything of worth, with it a
+            model and no state.
     """
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out} is a file; --out must be a folder")
+    unfinished = any((out / _WORK).glob("state-*"))
+    if resume and not unfinished and (out / "config.json").exists():
+        raise TrainingError(
+            f"{out} holds a model and no unfinished training: there is nothing to resume. "
+            "To train again, choose another --out, without --resume"
+        )
     if resume or not out.exists():
         return
-    if any((out / _WORK).glob("state-*")):
+    if unfinished:
         raise TrainingError(
             f"{out} holds an unfinished training; --resume goes on with it, another --out "
             "begins anew"

@@ -189,3 +189,10 @@ def test_no_half_state_is_left_by_who_is_killed_while_letting_go_of_it(tmp_path,
     with pytest.raises(KeyboardInterrupt):
         States(tmp_path, {}).remove()
     assert not list(tmp_path.glob("state-*"))
+
+
+def test_a_finished_training_is_not_resumed(pairs_csv, whole):
+    result = resume(pairs_csv, whole)
+    assert result.exit_code == 1
+    assert f"{whole} holds a model and no unfinished training" in result.output
+    assert "choose another --out, without --resume" in result.output
