@@ -56,9 +56,12 @@ def heed_the_trainer_alone(worker: int) -> None:
     """For processes that prepare batches: what signals the trainer signals them, too.
 
     A terminal's Ctrl-C and a SIGTERM to the whole group are the trainer's to decide about. Its
-    own SIGTERM, at its exit, ends the worker: the trainer then waits for it.
+    own SIGTERM, at its exit, ends the worker: the trainer then waits for it. Where nothing tells
+    who sent a signal, as on macOS, any SIGTERM ends it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):
+        return
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_until_the_trainer_ends, daemon=True).start()
 

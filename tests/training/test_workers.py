@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from captioned import ENVIRONMENT, log_of, start, write_csv
+from captioned import ENVIRONMENT, arguments, log_of, start, write_csv
 from waiting import wait_until
 
 LIMIT = 60
@@ -87,3 +87,19 @@ def test_a_signal_to_all_processes_ends_training_after_a_whole_step(training, tm
     step = log_of(tmp_path)[-1]["step"]
     assert f"stopped by {number.name} after step {step} of" in said
     assert (tmp_path / "training" / f"state-{step:08d}").is_dir()
+
+
+def test_where_nothing_tells_who_sent_a_signal_workers_work_as_well(pairs_csv, tmp_path):
+    # As on macOS.
+    script = "import signal, runpy; del signal.sigwaitinfo; "
+    script += "runpy.run_module('align_zoo.training', run_name='__main__')"
+    options = arguments(pairs_csv, tmp_path, "--steps", "2", "--workers", "1")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *options],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Exception" not in done.stderr
