@@ -54,7 +54,9 @@ def _refuse_faults(path: Path, rows: list[CaptionRow]) -> None:
     for row in rows:
         if not row.caption:
             faults.append(f"line {row.line} has no caption")
-        if not (path.parent / row.image).is_file():
+        if not row.image:
+            faults.append(f"line {row.line} has no image")
+        elif not (path.parent / row.image).is_file():
             faults.append(f"line {row.line}: {row.image} does not exist")
     if faults:
         more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""

@@ -67,6 +67,7 @@ def test_blank_lines_and_empty_values_at_the_end_of_a_row_are_no_matter(folder):
         ("image,caption\n", "holds no captions"),
         ("image,caption\npictures/a.png,a cat\npictures/b.png,  \n", "line 3 has no caption"),
         ("image,caption\npictures/a.png\n", "line 2 has no caption"),
+        ("image,caption\npictures/a.png,a cat\n ,a dog\n", "line 3 has no image"),
         ("image,caption\npictures/a.png,a cat\nz.png,a dog\n", "line 3: z.png does not exist"),
         # A caption may hold a line break: what counts is the line in the file.
         ('image,caption\npictures/a.png,"a\ncat"\nz.png,a dog\n', "line 4: z.png"),
