@@ -1,0 +1,74 @@
+"""One step of the trainer: how far weights and temperature may go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+import align_zoo
+from align_zoo.training.batches import Batch
+from align_zoo.training.contrastive import ContrastiveLoss
+from align_zoo.training.recipe import Recipe
+from align_zoo.training.trainer import Every, Trainer
+
+RECIPE = Recipe(steps=9, learning_rate=1e-3, weight_decay=0.0, warmup=0, seed=0)
+
+
+class SameBatch:
+    """One batch, whatever the step."""
+
+    def __getitem__(self, step: int) -> Batch:
+        random = torch.Generator().manual_seed(0)
+        ids = torch.randint(5, 500, (4, 6), generator=random)
+        return Batch(torch.randn(4, 3, 49, 49, generator=random), {"input_ids": ids})
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """What so many steps make of align_tiny."""
+
+    def train(loss, *, temperature=0.05, steps=1, **options):
+        model = align_zoo.create_align("align_tiny")[0]
+        model.temperature.data.fill_(temperature)
+        trainer = Trainer(
+            model,
+            SameBatch(),
+            loss,
+            replace(RECIPE, **options),
+            out=tmp_path,
+            resume=False,
+            decides={},
+            accelerator=Accelerator(cpu=True),
+        )
+        trainer.run(Every(), until=steps)
+        return model
+
+    yield train
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def colder(output, temperature, target):
+    """A loss that falls with the temperature alone."""
+    return temperature + 0 * output.image_embeds.sum() + 0 * output.text_embeds.sum()
+
+
+def test_gradients_are_clipped_at_norm_1(trained):
+    contrastive = ContrastiveLoss(4)
+    model = trained(lambda *given: 1000 * contrastive(*given))
+    gradients = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None])
+    assert gradients.norm() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_temperature_moves_at_a_tenth_of_the_learning_rate(trained):
+    # Adam's first step is the learning rate.
+    assert trained(colder).temperature.item() == pytest.approx(0.05 - 1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0102, 0.01), (0.005, 0.005)])
+def test_the_temperature_is_kept_from_freezing_unless_it_starts_below(trained, start, end):
+    model = trained(colder, temperature=start, steps=4)
+    assert model.temperature.item() == pytest.approx(end, abs=1e-8)
