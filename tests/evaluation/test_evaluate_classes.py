@@ -116,6 +116,9 @@ def test_pictures_in_folders_below_a_class_count(two, tmp_path):
     next((two / "blue_ring").iterdir()).rename(two / "red_star" / "more" / "ring.png")
     report = run(two, tmp_path / "out")
     assert [entry["pictures"] for entry in report["classes"]] == [9, 11]
+    # The ring among the stars is the one that is not found: each class counts alike.
+    assert report["top1"] == pytest.approx(19 / 20)
+    assert report["mean_class_recall"] == pytest.approx((1 + 10 / 11) / 2)
 
 
 def test_names_with_a_spreadsheets_byte_order_mark_are_read(two, tmp_path):

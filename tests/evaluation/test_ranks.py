@@ -89,6 +89,11 @@ def test_classification_equals_a_naive_count(pictures, classes, seed):
     # The picture is of the same counts.
     assert result.confusion.trace() == (result.ranks == 0).sum()
     assert result.confusion.sum(1).tolist() == [targets.count(c) for c in range(classes)]
+    # Where the right class lost, the one found is the best of the others.
+    for row, target, image in zip(scores, targets, images, strict=True):
+        (found,) = classify(image[None], weights, [target]).confusion[target].nonzero()
+        if found != target:
+            assert row[found] == max(row)
 
 
 def test_more_rows_than_are_compared_at_once_change_nothing():

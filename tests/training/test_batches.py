@@ -32,6 +32,18 @@ def test_every_pair_comes_once_an_epoch_and_in_another_order_in_the_next(pairs_c
     assert epochs[0] != epochs[1]
 
 
+def test_the_order_is_the_seeds(pairs_csv, tools):
+    one, other = (batches(pairs_csv, tools, seed=seed)[0].target for seed in (0, 1))
+    assert one != other
+
+
+def test_a_picture_is_cropped_elsewhere_in_the_next_epoch(pairs_csv, tools):
+    found = batches(pairs_csv, tools, batch_size=24)
+    seen = [dict(zip(found[i].target, found[i].pixels, strict=True)) for i in range(2)]
+    same = [torch.equal(pixels, seen[1][name]) for name, pixels in seen[0].items()]
+    assert sum(same) < 6  # of 24, with 100 places for each
+
+
 def test_what_is_left_at_an_epochs_end_is_less_than_a_batch(pairs_csv, tools):
     found = batches(pairs_csv, tools, batch_size=7)
     assert found.steps_per_epoch == 3

@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from captioned import log_of
 
 import align_zoo
 from align_zoo.training.batches import Batch
@@ -72,3 +73,18 @@ def test_the_temperature_moves_at_a_tenth_of_the_learning_rate(trained):
 def test_the_temperature_is_kept_from_freezing_unless_it_starts_below(trained, start, end):
     model = trained(colder, temperature=start, steps=4)
     assert model.temperature.item() == pytest.approx(end, abs=1e-8)
+
+
+def test_the_log_has_the_mean_loss_and_the_learning_rate_of_its_last_step(trained, tmp_path):
+    losses = []
+
+    def noted(*given):
+        losses.append(colder(*given))
+        return losses[-1]
+
+    trained(noted, steps=3)
+    (line,) = log_of(tmp_path)
+    assert len(losses) == 3
+    assert line["loss"] == pytest.approx(sum(losses).item() / 3, abs=1e-7)
+    assert line["loss"] != pytest.approx(losses[-1].item(), abs=1e-5)
+    assert line["learning_rate"] == RECIPE.learning_rate_at(2)
