@@ -36,6 +36,13 @@ def test_equal_captions_are_equal_answers_whatever_they_are_batched_with(pairs_c
     assert found[0]["image_to_text_R@1"] == 0
 
 
+def test_recall_is_none_with_fewer_pictures_or_captions_than_places(pairs_csv, tmp_path, tiny):
+    rows = [(str(pairs_csv.with_name("0.png")), f"a shape {i}") for i in range(6)]
+    found = measure(write_csv(tmp_path / "pairs.csv", rows), tiny)
+    assert (found["text_to_image_R@1"], found["text_to_image_R@5"]) == (1, None)
+    assert (found["image_to_text_R@5"], found["image_to_text_R@10"]) == (1, None)
+
+
 @pytest.fixture
 def broken(tmp_path):
     path = tmp_path / "broken.png"
