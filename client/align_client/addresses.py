@@ -11,8 +11,10 @@ __all__ = ["Address", "addresses"]
 
 _OWN = r"(dns:///)?(localhost|127(\.\d{1,3}){3}|\[::1\]):\d+|unix:.*"
 
-# A URL of another protocol; half a character.
-_UNUSABLE = r"^(https?|grpcs?)://|[\ud800-\udfff]"
+# gRPC takes anything: "h:8001/" and " h:8001" are names to look up, "h:" is port 443, and "h:99999"
+# port 34463.
+_HOST = r"(dns:(///)?)?(\[[^\]\s]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})"
+_OTHER = r"(dns://[^/]|ipv4:|ipv6:|unix:|unix-abstract:|vsock:|xds:).+"
 
 
 class Address(NamedTuple):
@@ -38,7 +40,10 @@ def addresses(url: Union[str, Sequence[str]]) -> List[Address]:
 
 
 def _address(url: str) -> Address:
-    if not isinstance(url, str) or ":" not in url or re.search(_UNUSABLE, url):
+    if not isinstance(url, str) or re.search(r"[\ud800-\udfff]", url):  # half a character
+        raise _no_address(url)
+    host = re.fullmatch(_HOST, url)
+    if not (int(host["port"]) < 65_536 if host else re.fullmatch(_OTHER, url)):
         raise _no_address(url)
     return Address(
         url,

@@ -155,7 +155,7 @@ _RULES = (
     ),
     _Rule(
         "UNAVAILABLE",
-        r"(?i)failed to connect|all backends failing|DNS resolution|domain name",
+        r"(?i)failed to connect|all backends failing|DNS resolution|errors resolving|domain name",
         ServerUnavailable,
         _AWAY,
         Again.UNREACHED,

@@ -36,11 +36,28 @@ def test_the_syntax_is_python_3_9(path):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:8001", "grpc://h:1", "localhost", "", None, 8001, "\ud800:1"]
+    "url",
+    [
+        *"http://h:1 grpc://h:1 triton://h:1 localhost h: h:65536 h:grpc :1 ::1:8001".split(),
+        *"h:8001/ dns:///h:8001/ localhost:1.example:1 unix:".split(),
+        *("", None, 8001, "\ud800:1", " h:8001", "h:8001\n"),
+    ],
 )
 def test_an_address_is_host_and_port(url):
     with pytest.raises(InvalidInput, match="host:port, such as 'localhost:8001'"):
         AlignClient(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *"h:1 a_b.c-d.:65535 bücher.example:1 [2001:db8::1]:1 [fe80::1%eth0]:1 dns:h:1".split(),
+        *"dns:///h:1 dns://8.8.8.8/h:1 ipv4:10.0.0.1:1,10.0.0.2:1 ipv6:[::1]:1".split(),
+        *"unix:/run/a unix:///run/a xds:///align".split(),
+    ],
+)
+def test_or_another_name_that_grpc_knows(url):
+    AlignClient(url).close()
 
 
 @pytest.mark.parametrize(

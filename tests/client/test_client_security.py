@@ -201,7 +201,7 @@ class TestToken:
         AlignClient(url, token="secret").close()
 
     @pytest.mark.parametrize(
-        "url", ["localhost.example:1", "127.0.0.1.example:1", "localhost:1.example:1"]
+        "url", ["localhost.example:1", "127.0.0.1.example:1", "dns:///localhost.example:1"]
     )
     def test_a_name_that_only_looks_like_this_machine_is_another(self, url):
         with pytest.raises(InvalidInput, match="pass tls="):

@@ -79,6 +79,14 @@ def test_an_unknown_host_is_unavailable():
         client.embed_text("a")
 
 
+def test_where_nobody_knows_names_the_first_call_says_so_at_once(nobody):
+    with AlignClient(f"dns://{nobody}/host:1", timeout=20) as client:
+        start = time.monotonic()
+        with pytest.raises(ServerUnavailable, match=r"host:1 cannot be reached: .*DNS servers"):
+            client.embed_text("a")
+    assert time.monotonic() - start < 5
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_an_http_server_is_told_from_triton_s_grpc(http_server, call):
     with (
