@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from numbers import Real
 from typing import Callable, Dict, Iterable, List, Optional, Sequence, TypeVar, Union
 
 import numpy as np
@@ -48,7 +49,8 @@ class Align:
         label_cache_size: int,
         shrink: Union[bool, str],
     ) -> None:
-        if not isinstance(timeout, (int, float)) or not 0 < timeout < float("inf"):
+        number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+        if not number or not 0 < timeout < float("inf"):
             raise InvalidInput(f"timeout must be a number of seconds above 0; got {timeout!r}")
         if not isinstance(retries, bool):
             raise InvalidInput(f"retries must be True or False; got {retries!r}")

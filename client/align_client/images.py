@@ -126,6 +126,8 @@ def _file(given: Union[str, os.PathLike[str]]) -> bytes:
     path = os.fsdecode(given)  # os.scandir(b"...") gives bytes
     shown = repr(path[:200])
     try:
+        if not path:  # of which Path makes the working directory
+            raise FileNotFoundError
         found = Path(path).stat()
         if stat.S_ISDIR(found.st_mode):
             raise InvalidInput(f"{shown} is a directory, not an image file")

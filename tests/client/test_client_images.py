@@ -181,6 +181,11 @@ def test_urls_are_not_fetched(url):
         encoded(url)
 
 
+def test_no_path_is_no_directory():
+    with pytest.raises(InvalidInput, match=r"^'' does not exist"):
+        encoded("")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InvalidInput, match=r"nowhere\.jpg' does not exist") as caught:
         encoded(tmp_path / "nowhere.jpg")

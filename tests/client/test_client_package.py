@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import align_client
@@ -62,10 +63,25 @@ def test_or_another_name_that_grpc_knows(url):
 
 @pytest.mark.parametrize(
     "options",
-    [{"timeout": t} for t in (0, -1, float("nan"), float("inf"), "30", None)]
+    [{"timeout": t} for t in (0, -1, float("nan"), float("inf"), "30", None, True)]
+    + [{"retries": r} for r in (None, 3)]
     + [{"max_in_flight": n} for n in (0, 1.5, True, "1")]
     + [{"label_cache_size": n} for n in (-1, 1.5, None)],
 )
 def test_an_option_out_of_range_is_named(options):
     with pytest.raises(InvalidInput, match=next(iter(options))):
         AlignClient("localhost:1", **options)
+
+
+@pytest.mark.parametrize("number", [1, 0.5, np.float32(0.5), np.int64(1)])
+def test_any_number_above_0_is_a_timeout(number):
+    AlignClient("localhost:1", timeout=number).close()
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 1.5, True, "1"])
+def test_top_k_is_one_or_more(top_k):
+    with (
+        AlignClient("localhost:1") as client,
+        pytest.raises(InvalidInput, match="top_k must be a whole number, 1 or more"),
+    ):
+        client.classify(b"picture", ["a"], top_k=top_k)
