@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Iterable, List, Literal, Optional, Sequence, Type, Union, overload
+from typing import Iterable, List, Literal, Optional, Sequence, Type, TypeVar, Union, overload
 
 import numpy as np
 from tritonclient.grpc.aio import InferenceServerClient
@@ -22,6 +22,8 @@ from align_client.security import Tls, credentials, headers
 from align_client.tasks import Tasks
 
 __all__ = ["AsyncAlignClient"]
+
+C = TypeVar("C", bound="AsyncAlignClient")
 
 
 class AsyncAlignClient(OneProcess):
@@ -215,7 +217,7 @@ class AsyncAlignClient(OneProcess):
         """Close the connection. Calls under way end with AlignClientError, and so do later ones."""
         await self._runtime.close()
 
-    async def __aenter__(self) -> AsyncAlignClient:
+    async def __aenter__(self: C) -> C:
         return self
 
     async def __aexit__(

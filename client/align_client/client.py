@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Iterable, List, Literal, Optional, Sequence, Type, Union, overload
+from typing import Iterable, List, Literal, Optional, Sequence, Type, TypeVar, Union, overload
 
 import numpy as np
 from tritonclient.grpc import InferenceServerClient
@@ -22,6 +22,8 @@ from align_client.scores import Prediction
 from align_client.security import Tls, credentials, headers
 
 __all__ = ["AlignClient"]
+
+C = TypeVar("C", bound="AlignClient")
 
 
 class AlignClient(OneProcess):
@@ -240,7 +242,7 @@ class AlignClient(OneProcess):
         """Close the connection. Calls under way end with AlignClientError, and so do later ones."""
         self._runtime.close()
 
-    def __enter__(self) -> AlignClient:
+    def __enter__(self: C) -> C:
         return self
 
     def __exit__(
