@@ -1,0 +1,60 @@
+"""Texts of a call: in which requests they travel, and which of them an error names."""
+
+import numpy as np
+import pytest
+from scripted import Scripted
+
+from align_client import AlignClient, InvalidInput
+
+
+@pytest.fixture
+def server():
+    with Scripted() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with AlignClient(server.url, max_in_flight=1) as client:
+        yield client
+
+
+def test_texts_of_like_length_travel_together(server, client):
+    client.embed_text([letter * length for letter in "abcdefgh" for length in (1, 1000)])
+    short, long = (size for _, _, size in server.requests)
+    assert short < 1000 and long > 8000
+
+
+def test_a_text_that_occurs_twice_travels_once(server, client):
+    assert client.embed_text(["a", "b", "a"]).shape == (3, 2)
+    ((_, _, twice),) = server.requests
+    client.embed_text(["a", "b"])
+    assert server.requests[1][2] == twice
+
+
+@pytest.mark.parametrize("texts", [["a", ""], ["a", None], ["a", "\ud800"]])
+def test_a_bad_text_is_named_and_none_is_sent(server, client, texts):
+    for call in (client.embed_text, lambda texts: client.similarity(b"picture", texts)):
+        with pytest.raises(InvalidInput, match=r"^text 1 "):
+            call(texts)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("words", ["these are too many", "item 2: there is none"])
+def test_what_the_server_says_of_no_single_text_is_told_as_it_is(server, client, words):
+    server.refuse("INVALID_ARGUMENT", words)
+    with pytest.raises(InvalidInput) as caught:
+        client.embed_text(["a", "b"])
+    assert caught.value.message == words
+
+
+def test_and_returned_for_each_of_the_request_s(server, client):
+    server.refuse("INVALID_ARGUMENT", "these are too many")
+    answers = client.embed_text(
+        [letter * n for n in (1, 2) for letter in "abcdefgh"], on_error="return"
+    )
+    assert [type(answer) for answer in answers] == [InvalidInput] * 8 + [np.ndarray] * 8
+
+
+def test_the_temperature_is_the_server_s(client):
+    assert client.temperature() == 0.5
