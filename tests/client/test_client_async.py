@@ -162,8 +162,23 @@ class TestConcurrency:
             slow.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
             run(lambda c: c.embed_image(b"picture"), slow.url, retries=False)
 
+    def test_but_not_without_a_pause(self, slow):
+        slow.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=3)
+        start = time.monotonic()
+        run(lambda c: c.embed_image(b"picture"), slow.url)
+        assert time.monotonic() - start > 0.35  # half of 0.1 + 0.2 + 0.4
+
 
 class TestEnds:
+    def test_a_call_that_has_ended_is_not_held(self, slow):
+        async def use(client):
+            await client.embed_text("a")
+            with pytest.raises(InvalidInput):
+                await client.embed_image("nowhere")
+            return len(client._runtime._running)
+
+        assert run(use, slow.url) == 0
+
     def test_cancelling_a_task_cancels_its_requests(self, slow):
         slow.seconds = 2
 
@@ -225,6 +240,16 @@ class TestEnds:
         with pytest.raises(AlignClientError, match="one in each event loop"):
             asyncio.run(client.embed_text("a"))
         asyncio.run(client.close())
+
+    def test_and_is_closed_in_that_one_while_it_lives(self, slow):
+        client = AsyncAlignClient(slow.url)
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(client.embed_text("a"))
+        with pytest.raises(AlignClientError, match="one in each event loop"):
+            asyncio.run(client.close())
+        assert loop.run_until_complete(client.embed_text("a")).shape == (1, 2)
+        loop.run_until_complete(client.close())
+        loop.close()
 
     def test_nothing_is_left_to_warn_of(self, slow):
         async def use(client):

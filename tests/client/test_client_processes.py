@@ -149,9 +149,10 @@ def test_a_closed_client_leaves_no_thread(server):
 
 def test_nor_does_the_one_for_asyncio(server):
     before = len(own_threads())
+    client = AsyncAlignClient(server.url)
 
     async def use():
-        async with AsyncAlignClient(server.url) as client:
+        async with client:
             await client.embed_image([np.zeros((9, 9, 3), np.uint8)] * 40)
             assert len(own_threads()) > before
 
