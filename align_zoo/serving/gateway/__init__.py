@@ -2,5 +2,6 @@
 
 import os
 
-# gRPC reads it when it is imported. By itself it writes a line for each failed TLS handshake.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+# gRPC reads it when it is imported. By itself it writes a line for each failed TLS handshake, at
+# ERROR for each call with too many headers, and a thread of it waits until somebody reads them.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -73,6 +73,7 @@ KNOCKED_AT = """
 import asyncio, socket, sys
 from pathlib import Path
 import align_zoo.serving.service  # what the command begins with
+import grpc
 from align_zoo.serving.backends import Backends
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
@@ -84,31 +85,51 @@ def knock(port):
         while connection.recv(100):
             pass
 
+def call(port):
+    headers = [(f"header-{number}", "a") for number in range(800)]
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_http_proxy", 0)]) as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        try:
+            infer(b"", metadata=headers, timeout=10)
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, error
+
 async def main():
-    cert, key = map(Path, sys.argv[1:])
-    options = GatewayOptions(
-        grpc_port=0, http_port=0, metrics_port=0, tls_cert=cert, tls_key=key
-    )
+    tls = dict(zip(["tls_cert", "tls_key"], map(Path, sys.argv[1:])))
+    options = GatewayOptions(grpc_port=0, http_port=0, metrics_port=0, **tls)
     gateway = Gateway(Backends(), options, Metrics(), lambda: (True, {}))
     await gateway.start()
-    for port in (gateway.grpc_port, gateway.http_port):
-        await asyncio.to_thread(knock, port)
+    if tls:
+        await asyncio.to_thread(knock, gateway.grpc_port)
+        await asyncio.to_thread(knock, gateway.http_port)
+    else:
+        await asyncio.to_thread(call, gateway.grpc_port)
     await gateway.stop()
 
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(("asked_for", "told"), [(None, False), ("INFO", True)])
-def test_a_connection_without_tls_writes_no_line_unless_asked_for(tmp_path, asked_for, told):
-    own = Authority(tmp_path).issue("localhost")
+def written_when_knocked_at(*files, **asked_for):
+    """The lines beside a gateway's own when a caller lacks TLS; without files, has many headers."""
     environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
     ended = subprocess.run(
-        [sys.executable, "-c", KNOCKED_AT, own["tls_cert"], own["tls_key"]],
-        env=environment | ({"GRPC_VERBOSITY": asked_for} if asked_for else {}),
+        [sys.executable, "-c", KNOCKED_AT, *files],
+        env=environment | asked_for,
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    assert bool(ended.stderr) is told
+    return [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+
+
+@pytest.mark.parametrize(("asked_for", "told"), [({}, False), ({"GRPC_VERBOSITY": "INFO"}, True)])
+def test_a_connection_without_tls_writes_no_line_unless_asked_for(tmp_path, asked_for, told):
+    own = Authority(tmp_path).issue("localhost")
+    assert bool(written_when_knocked_at(own["tls_cert"], own["tls_key"], **asked_for)) is told
+
+
+@pytest.mark.parametrize(("asked_for", "told"), [({}, False), ({"GRPC_VERBOSITY": "ERROR"}, True)])
+def test_a_call_with_too_many_headers_writes_no_line_unless_asked_for(asked_for, told):
+    assert bool(written_when_knocked_at(**asked_for)) is told
