@@ -21,7 +21,7 @@ from align_zoo.serving.gateway.refusal import Reason
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DRAIN_SECONDS = 30
-FUNCTIONS = {"rate", "increase", "sum", "by", "histogram_quantile", "label_values", "bool"}
+FUNCTIONS = {"rate", "increase", "sum", "by", "max_over_time", "histogram_quantile", "Inf"}
 FROM_PROMETHEUS = {"up": {"instance", "job"}}
 
 
@@ -129,6 +129,33 @@ def test_an_alert_says_what_is_wrong_and_what_to_do(rule):
     for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
         aggregated = re.findall(r"sum by \(([^)]*)\)", rule["expr"])
         assert label == "instance" or not aggregated or label in aggregated[0]
+
+
+def rule(name):
+    (found,) = (rule for rule in alerts() if rule["alert"] == name)
+    return found
+
+
+def test_a_service_that_comes_and_goes_is_down_or_not_ready():
+    # Beyond the gap that the one bridges the other one begins.
+    bridged = re.search(
+        r"max_over_time\(align_zoo_ready\[(\w+)\]\)", rule("AlignZooNotReady")["expr"]
+    )
+    assert bridged[1] == rule("AlignZooDown")["for"]
+
+
+def test_a_model_that_has_never_answered_is_not_said_to_be_silent():
+    assert rule("AlignZooNoProof")["expr"].endswith("< Inf")
+
+
+def test_what_is_refused_at_the_door_is_no_models_error():
+    selected = re.findall(r"align_zoo_requests_total\{([^}]*)\}", rule("AlignZooErrors")["expr"])
+    assert len(selected) == 2 and all('model!=""' in each for each in selected)
+
+
+def test_the_alerts_that_are_to_fire_are_there():
+    named = re.findall(r'alertname="(\w+)"', (DEPLOY / "alerts_test.yml").read_text())
+    assert named and set(named) <= {rule["alert"] for rule in alerts()}
 
 
 def test_panels_have_places_and_numbers_of_their_own():
