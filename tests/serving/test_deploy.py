@@ -18,6 +18,8 @@ from tritonclient.utils import InferenceServerException
 from align_zoo.cli import app
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.refusal import Reason
+from align_zoo.serving.supervision.running import _START_SECONDS
+from align_zoo.serving.supervision.supervisor import _DRAIN_SECONDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DRAIN_SECONDS = 30
@@ -213,6 +215,11 @@ def test_systemd_lets_the_service_finish_and_calls_its_commands():
     assert unit()["ExecReload"].split()[1:] == ["reload"]
     assert unit()["KillMode"] == "mixed"
     assert int(unit()["TimeoutStopSec"]) > DRAIN_SECONDS
+
+
+def test_systemd_lets_a_reload_finish():
+    minutes = int(unit()["TimeoutStartSec"].removesuffix("min"))
+    assert 60 * minutes > _START_SECONDS + _DRAIN_SECONDS
 
 
 def test_kubernetes_asks_for_health_where_it_is_told():
