@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from align_zoo.serving.stderr import write
 
-__all__ = ["Relay", "last_words", "why_not_loaded"]
+__all__ = ["Relay", "died_while_it_loaded", "last_words", "why_not_loaded"]
 
 
 class Relay:
@@ -49,9 +49,16 @@ def last_words(lines: Sequence[str]) -> list[str]:
 
 
 _NOT_LOADED = re.compile(r"failed to load '(\w+)' version \d+: (?:\w+: )*(.+?)(?:\\n|\"|$)")
+_DIED = re.compile(r"Stub process '(\w+?)_\d+_\d+' is not healthy\.?")
 
 
 def why_not_loaded(lines: Sequence[str]) -> str:
     """In one line, why the models could not be loaded; empty if the lines do not say so."""
     found = (_NOT_LOADED.search(line) for line in lines)
-    return "; ".join(dict.fromkeys(match[2].strip() for match in found if match))
+    why = "; ".join(dict.fromkeys(match[2].strip() for match in found if match))
+    return _DIED.sub(lambda match: died_while_it_loaded(match[1]), why)
+
+
+def died_while_it_loaded(model: str) -> str:
+    """What to say of a model whose process was not given the time to say it."""
+    return f"{model}'s process died while it loaded; the kernel's log tells whether memory ran out"

@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "is_alive", "triton_processes", "until_ended"]
+__all__ = ["cpu_seconds", "dead_children", "is_alive", "triton_processes", "until_ended"]
 
 _PROC = Path("/proc")
 _NAMES = ("tritonserver", "triton_python_backend_stub")
@@ -30,6 +30,12 @@ def triton_processes(*words: str) -> list[int]:
 def is_alive(pid: int) -> bool:
     """Whether it has not ended, be it that nobody has asked for its exit code."""
     return _status(pid)[0] not in "ZX"
+
+
+def dead_children(pid: int) -> set[int]:
+    """The processes that it started, that have ended, and for whose end it has not asked."""
+    found = {int(folder.name): _status(int(folder.name)) for folder in _PROC.glob("[0-9]*")}
+    return {child for child, status in found.items() if status[:2] == ["Z", str(pid)]}
 
 
 async def until_ended(pid: int) -> None:

@@ -15,7 +15,10 @@ from align_zoo.serving import die_together
 from align_zoo.serving.options import ServeOptions, command, environment, repository_of
 from align_zoo.serving.tritonserver import find_tritonserver
 
-__all__ = ["TritonProcess", "remove_shared_memory"]
+__all__ = ["KILLED", "TritonProcess", "how_it_ended", "remove_shared_memory"]
+
+KILLED = 128 + signal.SIGKILL
+"""The exit code of one that had no time for last words."""
 
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -107,6 +110,13 @@ class TritonProcess:
             while True:
                 os.waitpid(-self._process.pid, 0)
         remove_shared_memory(self.shm_prefix)
+
+
+def how_it_ended(code: int) -> str:
+    """In words, for an exit code as :meth:`TritonProcess.wait` gives it."""
+    if code == KILLED:
+        return "tritonserver was killed (SIGKILL); the kernel does so when memory runs out"
+    return f"tritonserver ended with exit code {code}"
 
 
 def remove_shared_memory(prefix: str) -> None:

@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,32 @@ def test_sigterm_during_the_start_is_no_error(tmp_path):
         service.process.terminate()
         assert service.process.wait(30) == 0
         assert not list(service.tmp.glob("align-zoo*"))
+
+
+@pytest.mark.parametrize(
+    ("process", "words"),
+    [
+        (
+            tritonserver,
+            "tritonserver was killed (SIGKILL); the kernel does so when memory runs out",
+        ),
+        (
+            image_model,
+            "process died while it loaded; the kernel's log tells whether memory ran out",
+        ),
+    ],
+)
+def test_what_is_killed_while_it_loads_is_named_at_once(tmp_path, process, words):
+    def is_there():
+        with suppress(StopIteration):
+            return process(service)
+
+    with serving(tmp_path, start=False) as service:
+        begin(service)
+        wait_until(is_there)
+        os.kill(is_there(), signal.SIGKILL)
+        assert service.process.wait(60) == 1
+        assert words in service.log.read_text().splitlines()[-1]
 
 
 def test_a_killed_service_takes_its_servers_along_and_the_next_start_cleans_up(tmp_path):

@@ -14,18 +14,20 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.backends import Backend
 from align_zoo.serving.options import ServeOptions, unix_sockets
-from align_zoo.serving.output import Relay, last_words, why_not_loaded
+from align_zoo.serving.output import Relay, died_while_it_loaded, last_words, why_not_loaded
 from align_zoo.serving.probe import MODELS, ask, explain
-from align_zoo.serving.processes import triton_processes
+from align_zoo.serving.processes import dead_children, triton_processes
 from align_zoo.serving.supervision.pulse import Pulse
 from align_zoo.serving.supervision.run_folder import RunFolder
-from align_zoo.serving.triton_process import TritonProcess
+from align_zoo.serving.triton_process import KILLED, TritonProcess, how_it_ended
 
 __all__ = ["Running", "start"]
 
 _POLL_SECONDS = 0.05
 """How often to look whether it has begun."""
 
+_WORD_SECONDS = 5.0
+"""For tritonserver to see that a model's process has died, and to say why."""
 _START_SECONDS = 1800.0
 """To load both models; the first time that may mean to fetch and to export a checkpoint."""
 _FIRST_ANSWER_SECONDS = 60.0
@@ -91,21 +93,47 @@ class Running:
             self.process.launch(relay.writer)
         finally:
             os.close(relay.writer)
-        # Not by dialling: gRPC would try again only after a second.
-        while not (self._sockets / "grpc:1").exists():
-            code = self.process.ended()
-            if code is not None:
-                relay.finish(_LAST_LINES_SECONDS)
-                lines = list(relay.lines)
-                why = why_not_loaded(lines) or " ".join(last_words(lines)[-3:])
-                raise AlignZooError(f"tritonserver ended with exit code {code}: {why}")
-            await asyncio.sleep(_POLL_SECONDS)
+        deaths = asyncio.create_task(self._model_dies())
+        try:
+            # Not by dialling: gRPC would try again only after a second.
+            while not (self._sockets / "grpc:1").exists():
+                self._check(relay)
+                if deaths.done():
+                    why = why_not_loaded(list(relay.lines)) or died_while_it_loaded("a model")
+                    raise AlignZooError(f"tritonserver does not load the models: {why}")
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            deaths.cancel()
         channel = grpc.aio.insecure_channel(f"unix:{self._sockets / 'grpc:1'}", _CHANNEL)
         try:
             await self._meet(channel)
         except BaseException:
             await channel.close()
             raise
+
+    def _check(self, relay: Relay) -> None:
+        """Return if it runs."""
+        code = self.process.ended()
+        if code == KILLED:
+            raise AlignZooError(how_it_ended(code))
+        if code is not None:
+            relay.finish(_LAST_LINES_SECONDS)
+            lines = list(relay.lines)
+            why = why_not_loaded(lines) or " ".join(last_words(lines)[-3:])
+            raise AlignZooError(f"{how_it_ended(code)}: {why}")
+
+    async def _model_dies(self) -> None:
+        """Return when a model's process has ended, and the server goes on as if it had not: it
+        waits without end for one that had not said a word yet.
+        """
+        assert self.process.pid
+        before: set[int] = set()
+        while True:
+            dead = dead_children(self.process.pid)
+            if dead & before:
+                return
+            before = dead
+            await asyncio.sleep(_WORD_SECONDS)
 
     async def _meet(self, channel: grpc.aio.Channel) -> None:
         health = await asyncio.gather(*(ask(channel, m, _FIRST_ANSWER_SECONDS) for m in MODELS))

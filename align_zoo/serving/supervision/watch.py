@@ -12,6 +12,7 @@ from align_zoo.serving.probe import MODELS, ask
 from align_zoo.serving.processes import cpu_seconds, until_ended
 from align_zoo.serving.supervision.pulse import LONGEST_SILENCE
 from align_zoo.serving.supervision.running import Running
+from align_zoo.serving.triton_process import how_it_ended
 
 __all__ = ["Cause", "Fault", "watch"]
 
@@ -66,7 +67,8 @@ async def _end(running: Running) -> Fault:
     assert running.process.pid
     await until_ended(running.process.pid)
     code = running.process.ended()
-    return Fault(Cause.EXITED, f"tritonserver ended with exit code {code}")
+    assert code is not None
+    return Fault(Cause.EXITED, how_it_ended(code))
 
 
 async def _model_end(model: str, process: int) -> Fault:
