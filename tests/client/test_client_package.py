@@ -1,12 +1,15 @@
 """The package as its users get it."""
 
 import ast
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomllib
 
 import align_client
 from align_client import AlignClient, InvalidInput
@@ -29,6 +32,21 @@ def test_importing_it_brings_no_framework_and_no_image_plugin():
         "assert not [m for m in sys.modules if m.startswith('PIL.') and m.endswith('Plugin')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_each_package_that_it_imports_is_declared():
+    """With a bound of ours: those of tritonclient let in a grpcio that it fails on."""
+    project = tomllib.loads((Path(__file__).parents[2] / "client" / "pyproject.toml").read_text())
+    declared = {re.split(r"[^\w-]", each)[0] for each in project["project"]["dependencies"]}
+    trees = [ast.walk(ast.parse(path.read_text())) for path in SOURCES]
+    nodes = [node for tree in trees for node in tree]
+    modules = {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module} | {
+        alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names
+    }
+    packages = {module.partition(".")[0] for module in modules}
+    others = packages - sys.stdlib_module_names - {"align_client"}
+    owners = packages_distributions()
+    assert {owners[package][0].lower() for package in others} == declared
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
