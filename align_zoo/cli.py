@@ -100,11 +100,15 @@ def serve(
     ] = None,
 ) -> None:
     """Serve ALIGN in the foreground, through faults; SIGTERM ends it when all is answered."""
-    from align_zoo.serving.gateway.options import GatewayOptions
-    from align_zoo.serving.options import ServeOptions
-    from align_zoo.serving.service import serve as run
-
     with _one_line_errors():
+        try:
+            from align_zoo.serving.gateway.options import GatewayOptions
+            from align_zoo.serving.options import ServeOptions
+            from align_zoo.serving.service import serve as run
+        except ImportError as error:
+            raise AlignZooError(
+                f"serving needs {error.name}: run `pip install 'align-zoo[server]'`"
+            ) from error
         options = ServeOptions(
             model=model,
             revision=revision,

@@ -1,6 +1,9 @@
 """The align-zoo command: exit codes and single lines."""
 
+import re
 import socket
+import subprocess
+import sys
 
 import pytest
 import trustme
@@ -80,6 +83,20 @@ def test_serve_without_repository_is_1_and_one_line(tmp_path):
     done = align_zoo("serve", f"--repository={tmp_path / 'nowhere'}")
     assert done.exit_code == 1
     assert done.stderr == f"align-zoo: there is no model repository at {tmp_path / 'nowhere'}\n"
+
+
+@pytest.mark.parametrize("package", ["grpc", "aiohttp"])
+def test_serve_without_the_server_extra_is_1_and_says_what_to_install(package):
+    without = f"import sys; sys.modules[{package!r}] = None; from align_zoo.cli import app; app()"
+    done = subprocess.run(
+        [sys.executable, "-c", without, "serve", "--model=align_tiny"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    wanted = rf"align-zoo: serving needs {package}\S*: run `pip install 'align-zoo\[server\]'`\n"
+    assert re.fullmatch(wanted, done.stderr)
 
 
 def test_a_server_that_others_can_reach_needs_tls_or_consent():
