@@ -75,8 +75,10 @@ class FixedPadConv2d(nn.Conv2d):
         """Convolve ``x`` [N, C, H, W] to [N, O, H // 2, W // 2]."""
         pad_kernel = self.pad_kernel
         if not torch.jit.is_scripting():  # which does not know the next line
-            # Runtimes such as ONNX's merge a padding of the activation into the convolution.
-            pad_kernel = pad_kernel and not torch.compiler.is_exporting()
+            # Runtimes such as ONNX's merge a padding of the activation into the convolution, and
+            # torch's older ONNX exporter, which timm's onnx_export uses, knows fixed kernels alone.
+            exporting = torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+            pad_kernel = pad_kernel and not exporting
         if pad_kernel:
             weight = F.pad(self.weight, (1, 0, 1, 0))
             return F.conv2d(x, weight, self.bias, self.stride, self.reach, 1, self.groups)

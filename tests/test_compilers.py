@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import timm
 import torch
+from timm.utils.onnx import onnx_export
 from torch.export import Dim
 
 import align_zoo  # noqa: F401  registers the towers
@@ -130,6 +131,16 @@ def test_onnx_takes_any_batch(name, tmp_path):
         np.testing.assert_allclose(
             run_onnx(path, x=pictures(count)), expected, rtol=1e-3, atol=1e-4
         )
+
+
+def test_timms_own_onnx_export_gives_equal_answers(tiny_image, tmp_path):
+    path = tmp_path / "timm.onnx"
+    onnx_export(tiny_image, str(path), pictures(1), dynamic_size=True)
+    for size in (SIZE, 48):
+        with torch.inference_mode():
+            expected = tiny_image(pictures(1, size)).numpy()
+        got = run_onnx(path, input0=pictures(1, size))
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_the_text_tower_as_onnx_takes_any_batch_and_length(tiny_text, tmp_path):
