@@ -220,8 +220,9 @@ def test_timms_optimizers_spare_what_should_not_decay(tower):
         (torch.ones(1, 513, dtype=torch.long), "513 tokens"),
         (torch.ones(3, dtype=torch.long), "[N, L]"),
         (torch.ones(1, 0, dtype=torch.long), "[N, L]"),
+        (torch.ones(1, 3), "torch.float32, not torch.int64"),
     ],
-    ids=["beyond the vocabulary", "negative", "too long", "one row", "empty"],
+    ids=["beyond the vocabulary", "negative", "too long", "one row", "empty", "no whole numbers"],
 )
 def test_ids_that_do_not_fit_are_refused(tower, ids, words):
     with pytest.raises(align_zoo.InvalidText) as caught:
@@ -229,3 +230,30 @@ def test_ids_that_do_not_fit_are_refused(tower, ids, words):
     assert words in str(caught.value)
     with pytest.raises(align_zoo.InvalidText):
         tower.forward_hidden_states(ids)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"attention_mask": MASK[:1]}, "attention_mask is [1, 5], not [2, 5]"),
+        ({"attention_mask": MASK[:, :4]}, "attention_mask is [2, 4], not [2, 5]"),
+        ({"attention_mask": torch.ones(2, 64)}, "attention_mask is [2, 64], not [2, 5]"),
+        ({"attention_mask": MASK.tolist()}, "attention_mask is a list, not a tensor"),
+        ({"token_type_ids": MASK[:, :4]}, "token_type_ids is [2, 4], not [2, 5]"),
+        ({"token_type_ids": 2 * MASK}, "token type 2 is none of this model's 2 (type_vocab_size)"),
+        ({"token_type_ids": -MASK}, "token type -1"),
+    ],
+    ids=["one row", "too short", "too long", "a list", "short types", "unknown type", "below 0"],
+)
+def test_a_mask_and_types_that_do_not_fit_the_ids_are_refused(tower, given, words):
+    for call in (tower, tower.forward_hidden_states):
+        with pytest.raises(InvalidText) as caught:
+            call(IDS, **given)
+        assert words in str(caught.value)
+
+
+def test_a_mask_for_each_pair_of_tokens_and_one_row_of_types_are_taken(tower):
+    pairs = MASK[:, None, None, :].bool()
+    types = torch.zeros_like(IDS[:1])
+    with torch.inference_mode():
+        torch.testing.assert_close(tower(IDS, pairs, types), tower(IDS, MASK))
