@@ -16,11 +16,12 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from timm.models import save_for_hf
+from timm.models._hub import save_config_for_hf
 
 from align_zoo.config import AlignConfig
 from align_zoo.convert import image_table, text_table, to_hf
 from align_zoo.errors import CheckpointError
+from align_zoo.image_tower import AlignImage
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
 from align_zoo.text_tower import AlignText
@@ -85,11 +86,17 @@ def save_timm(
         CheckpointError: the folder cannot be written.
     """
     with _replacing(Path(folder)) as part:
-        save_for_hf(model.image, str(part / "image"), safe_serialization=True)
-        _readable(part / "image")
+        _save_image_tower(model.image, part / "image")
         _save_text_tower(model.text, part / "text")
         _write_json({"temperature": model.temperature.item()}, part / "align.json")
         _save_processor(part, transform, tokenizer)
+
+
+def _save_image_tower(tower: AlignImage, folder: Path) -> None:
+    """What timm's save_for_hf does, which insists on weights that are not channels_last."""
+    folder.mkdir()
+    save_config_for_hf(tower, str(folder / "config.json"))
+    _save_weights(tower.state_dict(), folder)
 
 
 def _save_text_tower(tower: AlignText, folder: Path) -> None:
@@ -155,11 +162,7 @@ def _hf_config(model: Align) -> transformers.AlignConfig:
 def _save_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
     whole = {name: tensor.contiguous() for name, tensor in weights.items()}
     save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
-    _readable(folder)
-
-
-def _readable(folder: Path) -> None:
-    """safetensors writes for the owner's eyes alone; a server may run as somebody else."""
+    # safetensors writes for the owner's eyes alone; a server may run as somebody else.
     shutil.copymode(folder / "config.json", folder / "model.safetensors")
 
 

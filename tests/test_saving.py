@@ -103,6 +103,20 @@ def test_half_precision_stays_half(opened, tmp_path):
     assert AlignModel.from_pretrained(tmp_path).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize(
+    ("save", "load"), [(save_hf, align_zoo.create_align), (save_timm, load_timm)]
+)
+def test_a_model_in_channels_last_is_written(opened, tmp_path, save, load):
+    model, transform, tokenizer = copy.deepcopy(opened)
+    save(
+        model.to(memory_format=torch.channels_last),
+        tmp_path,
+        transform=transform,
+        tokenizer=tokenizer,
+    )
+    same(answers(load(tmp_path)[0], tokenizer(TEXTS)), answers(opened[0], tokenizer(TEXTS)))
+
+
 def test_other_input_channels_are_written(tmp_path):
     model, _, tokenizer = align_zoo.create_align("align_tiny")
     cfg = {"file": str(EMBEDDED["align_tiny"] / "model.safetensors")}
