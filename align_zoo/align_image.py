@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
@@ -19,6 +19,7 @@ from align_zoo.convert import (
     replaced_heads,
     weights_source,
 )
+from align_zoo.fields import changed
 from align_zoo.preprocess import AlignTransform
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _create(
     # Here: importing the tower imports timm, and that imports this module, to register it.
     from align_zoo.image_tower import AlignImage
 
-    shape = replace(shape, **(config or {}))
+    shape = changed(shape, config or {}, "vision_config.")
     model: nn.Module = build_model_with_cfg(
         AlignImage,
         variant,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
@@ -19,6 +19,7 @@ from align_zoo.convert import (
     text_table,
     weights_source,
 )
+from align_zoo.fields import changed
 
 if TYPE_CHECKING:
     from align_zoo.text_tower import AlignText
@@ -48,7 +49,7 @@ def _create(
     # Here: importing the tower imports timm, and that imports this module, to register it.
     from align_zoo.text_tower import AlignText
 
-    shape = replace(shape, **(config or {}))
+    shape = changed(shape, config or {}, "text_config.")
     model: nn.Module = build_model_with_cfg(
         AlignText,
         variant,

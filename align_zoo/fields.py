@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from align_zoo.errors import CheckpointError
 
-__all__ = ["check_ranges", "read", "read_json", "refuse", "within"]
+__all__ = ["changed", "check_ranges", "read", "read_json", "refuse", "within"]
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -72,6 +72,19 @@ def read(kind: type[Any], values: Any, prefix: str = "", but: Iterable[str] = ()
                 refuse(prefix + each.name, value, "of type float")
         known[each.name] = value
     return known
+
+
+def changed(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
+    """``config`` with the fields that ``values`` says otherwise.
+
+    Raises:
+        CheckpointError: there is no such field, or it does not support the value.
+    """
+    names = [each.name for each in fields(config)]
+    for name in values:
+        if name not in names:
+            refuse(f"a field of {prefix.rstrip('.')}", name, f"one of {', '.join(names)}")
+    return replace(config, **read(type(config), values, prefix))
 
 
 def check_ranges(config: Any, prefix: str = "") -> None:

@@ -166,3 +166,22 @@ def test_one_tower_loads_without_the_other_being_built(tmp_path):
         save_file({k: v for k, v in whole.items() if k.startswith(prefix)}, half)
         overlay = {"file": str(half)}
         timm.create_model(f"align_tiny_{kind}", pretrained=True, pretrained_cfg_overlay=overlay)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "words"),
+    [
+        (
+            "align_tiny_text",
+            {"vocab_size": "200"},
+            "text_config.vocab_size is '200'; supported",
+        ),
+        ("align_tiny_text", {"hidden_sizes": 64}, "a field of text_config is 'hidden_sizes'"),
+        ("align_tiny_image", {"in_channels": 5}, "vision_config.in_channels is 5; supported"),
+        ("align_tiny_image", {"batch_norm_eps": 0}, "vision_config.batch_norm_eps is 0.0"),
+    ],
+)
+def test_a_config_that_is_not_supported_is_refused_by_its_field(name, config, words):
+    with pytest.raises(align_zoo.CheckpointError) as caught:
+        timm.create_model(name, config=config)
+    assert words in str(caught.value)
