@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from align_zoo.errors import CheckpointError
@@ -30,6 +30,15 @@ _ACTIVATIONS = {
     "tanh": "tanh",
     "sigmoid": "sigmoid",
 }
+# The fields of the image tower with a value a stage.
+_BY_STAGE = (
+    "kernel_sizes",
+    "in_channels",
+    "out_channels",
+    "strides",
+    "num_block_repeats",
+    "expand_ratios",
+)
 # Far beyond the paper's largest ALIGN (820 million): a slip in a config.json must not take
 # the machine's memory.
 _MOST_PARAMETERS = 4_000_000_000
@@ -83,13 +92,7 @@ class VisionConfig:
         stages = len(self.in_channels)
         if not stages:
             refuse(prefix + "in_channels", self.in_channels, "at least one stage")
-        for name in (
-            "kernel_sizes",
-            "out_channels",
-            "strides",
-            "num_block_repeats",
-            "expand_ratios",
-        ):
+        for name in _BY_STAGE:
             if len(getattr(self, name)) != stages:
                 refuse(prefix + name, getattr(self, name), f"{stages} values, a stage")
         if not all(kernel % 2 for kernel in self.kernel_sizes):
@@ -157,6 +160,10 @@ class VisionConfig:
     def activation(self) -> str:
         """``hidden_act`` by timm's name."""
         return _ACTIVATIONS[self.hidden_act]
+
+    def first_stages(self, count: int) -> VisionConfig:
+        """The shape of the tower that ends behind ``count`` of the stages."""
+        return replace(self, **{name: getattr(self, name)[:count] for name in _BY_STAGE})
 
     def _repeats(self, stage: int) -> int:
         return math.ceil(self.depth_coefficient * self.num_block_repeats[stage])

@@ -6,6 +6,7 @@ transformers), so ``num_classes=0`` returns it, not yet normalised.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -110,6 +111,15 @@ class AlignImage(EfficientNet):
         super().reset_classifier(num_classes, global_pool)
         if "cosine_classifier" in getattr(self, "_model_args", {}):
             self._model_args = {**self._model_args, "cosine_classifier": False}
+
+    def prune_intermediate_layers(self, *args: Any, **kwargs: Any) -> list[int]:
+        """Drop the stages behind the last one that is wanted, and the head; timm's way."""
+        take: list[int] = super().prune_intermediate_layers(*args, **kwargs)
+        if len(self.blocks):  # the stem alone is no shape of ALIGN
+            self.config = self.config.first_stages(len(self.blocks))
+            # By these a saved tower is built again.
+            self._model_args = {**getattr(self, "_model_args", {}), "config": asdict(self.config)}
+        return take
 
     @torch.jit.ignore
     def forward_hidden_states(

@@ -136,9 +136,8 @@ def _hf_config(model: Align) -> transformers.AlignConfig:
     strides = [block.conv_dw.stride[0] for stage in image.blocks for block in stage]
     if strides != [block.stride for block in image.config.blocks()]:
         raise CheckpointError(
-            "the image tower's blocks are not its config's: it was built with an output_stride, "
-            "which save_timm can write, or pruned; Hugging Face's ALIGN format has no place for "
-            "that"
+            "the image tower's strides are not its config's: it was built with an output_stride, "
+            "which save_timm can write; Hugging Face's ALIGN format has no place for that"
         )
     if text.num_classes != image.num_features:
         raise CheckpointError(

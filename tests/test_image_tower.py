@@ -122,6 +122,15 @@ def test_pruned_layers_give_the_same_intermediates(name):
         assert torch.equal(one, other)
 
 
+def test_timm_saves_a_pruned_tower_and_builds_it_again(tmp_path):
+    tower = create("align_tiny_image", pretrained=True).eval()
+    tower.prune_intermediate_layers([1])
+    save_for_hf(tower, str(tmp_path), safe_serialization=True)
+    again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    with torch.inference_mode():
+        assert torch.equal(again(pictures(size=9)), tower(pictures(size=9)))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_gradient_checkpointing_changes_no_gradient(name):
     tower = create(name, num_classes=3).eval()  # eval, so that BatchNorm sees the same twice

@@ -162,12 +162,22 @@ def test_an_output_stride_is_refused_by_hugging_faces_format_alone(tmp_path):
     same(answers(model, tokenizer(TEXTS)), answers(again, tokenizer(TEXTS)))
 
 
-def test_a_pruned_image_tower_is_refused_by_hugging_faces_format(opened, tmp_path):
-    model = copy.deepcopy(opened[0])
-    model.image.prune_intermediate_layers([1])
-    model.image.reset_classifier(0, "avg")
-    with pytest.raises(CheckpointError, match=r"are not its config's.* pruned"):
-        save_hf(model, tmp_path)
+def test_a_pruned_image_tower_is_written_as_it_is(opened, tmp_path):
+    model, transform, tokenizer = copy.deepcopy(opened)
+    model.image.prune_intermediate_layers([2])
+    save_timm(model, tmp_path / "timm", transform=transform, tokenizer=tokenizer)
+    again, *_ = load_timm(tmp_path / "timm")
+    with torch.inference_mode():
+        assert again.image(pictures()).ndim == 4  # pruning takes the pooling away
+        assert torch.equal(again.image(pictures()), model.image(pictures()))
+    with pytest.raises(CheckpointError, match="global_pool is ''"):
+        save_hf(model, tmp_path / "hf")
+    model.image.reset_classifier(0, "max")
+    model.text.reset_classifier(model.image.num_features)
+    save_hf(model.eval(), tmp_path / "hf", transform=transform, tokenizer=tokenizer)
+    expected = answers(model, tokenizer(TEXTS))
+    same(expected, answers(align_zoo.create_align(tmp_path / "hf")[0], tokenizer(TEXTS)))
+    same(expected, answers(AlignModel.from_pretrained(tmp_path / "hf"), tokenizer(TEXTS)))
 
 
 @pytest.mark.parametrize("save", [save_hf, save_timm])
