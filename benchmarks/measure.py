@@ -52,11 +52,16 @@ def timed(run: Callable[[], Any]) -> Contender:
 
 
 def interleaved(
-    contenders: dict[str, Contender], *, rounds: int = 7, seconds: float = 0.5
+    contenders: dict[str, Contender],
+    *,
+    rounds: int = 7,
+    seconds: float = 0.5,
+    check: Callable[[dict[str, Any]], None] = lambda answers: None,
 ) -> tuple[dict[str, Timing], dict[str, Any]]:
     """Time each contender in turn, ``rounds`` times, after one run that does not count.
 
     A round repeats what is quick until about ``seconds`` have passed, and takes the mean.
+    ``check`` is given what the uncounted runs answered, before the first that counts.
 
     Returns:
         The timings, and what the uncounted runs answered.
@@ -65,6 +70,7 @@ def interleaved(
     for name, run in contenders.items():
         first, answers[name] = run(1)  # first calls allocate and fill caches
         repeats[name] = max(1, round(seconds / first))
+    check(answers)
     measured: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
@@ -81,13 +87,12 @@ class Difference:
     """Half of the interval in which the true median lies with 95 % probability."""
 
 
-def difference(one: Contender, other: Contender, *, pairs: int) -> tuple[Difference, Any, Any]:
-    """The median difference of single runs that follow each other, and both answers.
+def difference(one: Contender, other: Contender, *, pairs: int) -> Difference:
+    """The median difference of single runs that follow each other.
 
     What a noisy machine does to a run it mostly does to its neighbour; who goes first changes.
     The interval is that of the order statistics, which asks nothing of the distribution.
     """
-    answers = one(1)[1], other(1)[1]
     found = []
     for pair in range(pairs):
         order = (one, other) if pair % 2 else (other, one)
@@ -96,7 +101,7 @@ def difference(one: Contender, other: Contender, *, pairs: int) -> tuple[Differe
     found.sort()
     reach = math.ceil(1.96 * math.sqrt(pairs) / 2)
     low, high = found[max(0, pairs // 2 - reach)], found[min(pairs - 1, pairs // 2 + reach)]
-    return Difference(statistics.median(found), (high - low) / 2), *answers
+    return Difference(statistics.median(found), (high - low) / 2)
 
 
 def compare(
@@ -129,12 +134,16 @@ def compare(
     Raises:
         AssertionError: the answers differ: what is faster by being wrong is not faster.
     """
-    timings, answers = interleaved({"ours": ours, "theirs": theirs}, rounds=rounds)
     note = ""
-    if tolerance is not None:
-        error = float(np.abs(np.asarray(answers["ours"]) - np.asarray(answers["theirs"])).max())
-        assert error <= tolerance, f"{what}: the answers of {against} differ by {error:.1e}"
-        note = f"answers within {error:.0e}"
+
+    def check(answers: dict[str, Any]) -> None:
+        nonlocal note
+        if tolerance is not None:
+            error = float(np.abs(np.asarray(answers["ours"]) - np.asarray(answers["theirs"])).max())
+            assert error <= tolerance, f"{what}: the answers of {against} differ by {error:.1e}"
+            note = f"answers within {error:.0e}"
+
+    timings, _ = interleaved({"ours": ours, "theirs": theirs}, rounds=rounds, check=check)
     mine, other = timings["ours"].median, timings["theirs"].median
     row = Row(
         group=group,
