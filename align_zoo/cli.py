@@ -11,6 +11,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from align_zoo import __version__
 from align_zoo.errors import AlignZooError
 from align_zoo.evaluation.command import evaluate
 from align_zoo.serving.settings import DEFAULT_MODEL
@@ -27,6 +28,22 @@ app = typer.Typer(
 
 
 _TOKEN_FILE = "ALIGN_ZOO_TOKEN_FILE"
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"align-zoo {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _before_any_command(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell it and exit."),
+    ] = False,
+) -> None:
+    pass
 
 
 @contextmanager

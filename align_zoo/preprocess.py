@@ -237,7 +237,8 @@ class AlignTransform:
             (height, width), (columns, rows) = self.crop, image.size
             if rows < height or columns < width:
                 raise InvalidImage(
-                    f"a {columns} x {rows} picture is smaller than the crop", "too_small"
+                    f"a {columns} x {rows} picture is smaller than the crop, {width} x {height}",
+                    "too_small",
                 )
             top, left = (rows - height) // 2, (columns - width) // 2
             image = image.crop((left, top, left + width, top + height))

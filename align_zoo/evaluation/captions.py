@@ -49,7 +49,7 @@ def read_captions(path: Path, images: Path | None = None) -> Captions:
         if path.suffix.lower() == ".csv":
             names, rows = _csv_pairs(path)
         else:
-            names, rows = _coco_pairs(path.read_text(encoding="utf-8-sig"))
+            names, rows = _coco_pairs(path.read_bytes())
     except AlignZooError:
         raise
     except OSError as error:
@@ -78,8 +78,11 @@ def _csv_pairs(path: Path) -> Pairs:
     return list(dict.fromkeys(name for name, _ in rows)), rows
 
 
-def _coco_pairs(content: str) -> Pairs:
-    data = json.loads(content)
+def _coco_pairs(content: bytes) -> Pairs:
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"it is neither a .csv nor COCO's JSON: {error}") from error
     names: dict[Any, str] = {}
     for i, image in enumerate(_records(data, "images")):
         where = f"images[{i}]"

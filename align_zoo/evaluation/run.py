@@ -64,6 +64,8 @@ def evaluate(options: EvaluateOptions) -> Report:
         raise InvalidInput(f"batch_size is {options.batch_size}; it must be at least 1")
     if not options.data.exists():
         raise AlignZooError(f"{options.data} does not exist")
+    if options.out.exists() and not options.out.is_dir():
+        raise AlignZooError(f"{options.out} is a file; results go to a folder")
     _refuse_idle(options)
     try:
         options.out.mkdir(parents=True, exist_ok=True)

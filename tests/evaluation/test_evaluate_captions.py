@@ -106,6 +106,12 @@ def test_one_picture_spelled_in_two_ways_is_one(tmp_path):
     assert data.owners == [0, 0, 1, 1]
 
 
+def test_results_do_not_go_to_a_file(captions, tmp_path):
+    (tmp_path / "out").write_text("kept")
+    with pytest.raises(AlignZooError, match="out is a file; results go to a folder"):
+        run(captions, tmp_path / "out")
+
+
 @pytest.mark.parametrize("idle", [{"templates": "photo"}, {"classnames": Path("names.json")}])
 def test_an_option_for_classes_is_refused(captions, tmp_path, idle):
     with pytest.raises(AlignZooError, match=f"--{next(iter(idle))} is for a folder of classes; "):
@@ -119,7 +125,7 @@ IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", "{", "a.json: Expecting property name"),
+        ("a.json", "{", "a.json: it is neither a .csv nor COCO's JSON: Expecting property"),
         ("a.json", "[]", "no list of objects 'images'"),
         ("a.json", {"images": [IMAGE], "annotations": 3}, "no list of objects 'annotations'"),
         ("a.json", {"images": [IMAGE], "annotations": []}, "a.json holds no captions"),
@@ -162,6 +168,12 @@ IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat
             r"annotations\[0\]: caption is 'a \\ud83d', not a text",
         ),
         ("a.csv", "image,caption\na\0.png,a cat\n", "line 2: image is 'a.x00.png', not the name"),
+        (
+            "a.txt",
+            "a.png a cat\n",
+            r"a\.txt: it is neither a \.csv nor COCO's JSON: Expecting value",
+        ),
+        ("a.png", b"\x89PNG\r\n", r"a\.png: it is neither a \.csv nor COCO's JSON: 'utf-8' codec"),
         ("a.csv", "picture,caption\n", "no column 'image'"),
         ("a.csv", "", "no column 'image'"),
         ("a.csv", "image,caption\n", "a.csv holds no captions"),

@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 import trustme
@@ -17,6 +18,13 @@ from align_zoo.serving.probe import ModelHealth, explain
 
 def align_zoo(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_its_version_is_the_distributions():
+    told = f"align-zoo {version('align-zoo')}\n"
+    assert align_zoo("--version").stdout == told
+    module = [sys.executable, "-m", "align_zoo", "--version"]
+    assert subprocess.run(module, capture_output=True, text=True).stdout == told
 
 
 def test_probe_is_0_when_both_models_answer(server):
