@@ -106,12 +106,6 @@ def test_one_picture_spelled_in_two_ways_is_one(tmp_path):
     assert data.owners == [0, 0, 1, 1]
 
 
-def test_results_do_not_go_to_a_file(captions, tmp_path):
-    (tmp_path / "out").write_text("kept")
-    with pytest.raises(AlignZooError, match="out is a file; results go to a folder"):
-        run(captions, tmp_path / "out")
-
-
 @pytest.mark.parametrize("idle", [{"templates": "photo"}, {"classnames": Path("names.json")}])
 def test_an_option_for_classes_is_refused(captions, tmp_path, idle):
     with pytest.raises(AlignZooError, match=f"--{next(iter(idle))} is for a folder of classes; "):

@@ -170,7 +170,8 @@ def names(content):
         (lambda root: {"batch_size": 0}, "batch_size is 0"),
         (lambda root: {"data": root / "absent"}, "absent does not exist"),
         (lambda root: {"data": root / "red_star"}, "a folder for each class.*it holds 0"),
-        (lambda root: {"out": next(root.rglob("*.png"))}, "cannot go on: .*exists: .*png"),
+        (lambda root: {"out": next(root.rglob("*.png"))}, r"\.png is a file; results go to"),
+        (lambda root: {"out": next(root.rglob("*.png")) / "out"}, "cannot go on: .*Not a dir"),
         (lambda root: {"model": str(root)}, "is no ALIGN checkpoint"),
     ],
 )
