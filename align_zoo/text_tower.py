@@ -18,7 +18,7 @@ from transformers import BertConfig, BertModel
 from transformers.masking_utils import create_bidirectional_mask
 
 from align_zoo.config import TextConfig
-from align_zoo.errors import InvalidText
+from align_zoo.text_tokens import check_tokens
 
 __all__ = ["AlignText"]
 
@@ -75,41 +75,8 @@ class AlignText(nn.Module):
                 types are not of its shape, or a type is one that BERT has not.
         """
         if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
-            self._check(input_ids, attention_mask, token_type_ids)
+            check_tokens(self.config, input_ids, attention_mask, token_type_ids)
         return super().__call__(input_ids, attention_mask, token_type_ids)
-
-    def _check(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        token_type_ids: torch.Tensor | None = None,
-    ) -> None:
-        if not isinstance(input_ids, torch.Tensor):
-            raise InvalidText(f"the token ids are a {type(input_ids).__name__}, not a tensor")
-        if input_ids.ndim != 2 or not input_ids.numel():
-            raise InvalidText(f"the token ids are {list(input_ids.shape)}, not [N, L]")
-        if input_ids.dtype not in (torch.int64, torch.int32):
-            raise InvalidText(f"the token ids are {input_ids.dtype}, not torch.int64")
-        rows, length = input_ids.shape
-        if length > self.config.max_position_embeddings:
-            raise InvalidText(
-                f"the text has {length} tokens; this model has "
-                f"{self.config.max_position_embeddings} positions (max_position_embeddings)"
-            )
-        if attention_mask is not None and getattr(attention_mask, "ndim", 0) != 4:
-            _check_shape("attention_mask", attention_mask, (rows,), length)
-        if token_type_ids is not None:
-            _check_shape("token_type_ids", token_type_ids, (rows, 1), length)
-        if input_ids.is_meta:  # which has no values
-            return
-        size = self.config.vocab_size
-        if (id := _outside(input_ids, size)) is not None:
-            raise InvalidText(
-                f"token id {id} is not in the vocabulary, which has {size} tokens (vocab_size)"
-            )
-        size = self.config.type_vocab_size
-        if token_type_ids is not None and (id := _outside(token_type_ids, size)) is not None:
-            raise InvalidText(f"token type {id} is none of this model's {size} (type_vocab_size)")
 
     def _embed(
         self,
@@ -214,7 +181,7 @@ class AlignText(nn.Module):
             The embedding; the hidden states [N, L, hidden] of BERT's embeddings and behind
             every layer; the attention weights [N, heads, L, L] of every layer.
         """
-        self._check(input_ids, attention_mask, token_type_ids)
+        check_tokens(self.config, input_ids, attention_mask, token_type_ids)
         x, mask = self._embed(input_ids, attention_mask, token_type_ids)
         states, attentions = [x], []
         for layer in self.bert.encoder.layer:
@@ -274,20 +241,6 @@ class AlignText(nn.Module):
         self.head = (
             nn.Linear(self.num_features, num_classes, **like) if num_classes else nn.Identity()
         )
-
-
-def _check_shape(name: str, tensor: object, rows: tuple[int, ...], length: int) -> None:
-    if not isinstance(tensor, torch.Tensor):
-        raise InvalidText(f"{name} is a {type(tensor).__name__}, not a tensor")
-    if tensor.shape not in [(count, length) for count in rows]:
-        wanted = [rows[0], length]
-        raise InvalidText(f"{name} is {list(tensor.shape)}, not {wanted} as the token ids")
-
-
-def _outside(ids: torch.Tensor, size: int) -> int | None:
-    """An id that is not from 0 to below ``size``, if there is one."""
-    low, high = (int(id) for id in ids.aminmax())
-    return next((id for id in (low, high) if not 0 <= id < size), None)
 
 
 def _attention_weights(attention: Any, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

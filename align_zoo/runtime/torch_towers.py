@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from align_zoo.image_tower import AlignImage
 from align_zoo.runtime.buckets import pad_texts
 from align_zoo.runtime.fixed_batches import FixedBatches
+from align_zoo.text_tokens import check_tokens
 from align_zoo.text_tower import AlignText
 
 __all__ = ["TorchImage", "TorchText", "fold_batch_norm"]
@@ -102,7 +103,7 @@ class TorchText:
 
     def __call__(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """Any batch, padded to one length."""
-        self._tower._check(torch.from_numpy(input_ids))
+        check_tokens(self._tower.config, torch.from_numpy(input_ids))
         return self.batches(*pad_texts(input_ids, attention_mask, self._lengths))
 
 
