@@ -6,9 +6,9 @@ import asyncio
 import ctypes
 import resource
 
-from align_zoo.errors import AlignZooError
 from align_zoo.serving import logs
 from align_zoo.serving.gateway.options import GatewayOptions
+from align_zoo.serving.loop import run
 from align_zoo.serving.options import ServeOptions
 from align_zoo.serving.stderr import unhindered
 from align_zoo.serving.supervision.run_folder import remove_dead
@@ -42,12 +42,6 @@ def serve(options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5) -> 
 def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int) -> int:
     gateway.check()
     TritonProcess(options, (), "")  # says what is missing before anything is begun
-    try:
-        from align_zoo.serving.loop import run
-    except ImportError as error:
-        raise AlignZooError(
-            f"serving needs {error.name}: run `pip install 'align-zoo[server]'`"
-        ) from error
     _raise_file_limit()
     # Models' processes that a killed tritonserver leaves are then ours to wait for.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
