@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,13 @@ def load_encoder(
         dtype: "float32", "bfloat16" or "float16" to compute in (the last two in torch alone; the
             answers are float32), or "auto": float32 on a CPU, bfloat16 on a GPU that has it,
             else float16.
-        threads: CPU threads a tower; all cores by default.
+        threads: CPU threads a tower; by default a core's each, of those that the process may use.
         revision: branch, tag or commit of a hub id.
         cache_dir: the hub cache, instead of Hugging Face's default.
 
     Raises:
         InvalidInput: there is no such runtime or dtype, or the runtime cannot run on that
-            device or in that dtype.
+            device or in that dtype, or ``threads`` is no whole number above 0.
         CheckpointError: the checkpoint cannot be found, is damaged, incomplete or not supported.
     """
     device = "cpu" if str(device).startswith("cpu:") else str(device)  # there is but one
@@ -70,6 +71,8 @@ def load_encoder(
         raise InvalidInput(f"there is no runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
     if dtype not in DTYPES:
         raise InvalidInput(f"there is no dtype {dtype!r}; there are {', '.join(DTYPES)}")
+    if threads is not None and (not isinstance(threads, Integral) or threads < 1):
+        raise InvalidInput(f"threads is {threads!r}, not a whole number above 0")
     half = dtype in ("bfloat16", "float16")
     if runtime == "onnx" and half:
         raise InvalidInput(

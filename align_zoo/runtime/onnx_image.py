@@ -29,7 +29,7 @@ def open_image(
     Args:
         folder: the export's.
         channels: of its pictures.
-        threads: CPU threads; all cores by default.
+        threads: CPU threads; as many as ``cores`` by default.
         export: makes the export again, should it be damaged.
 
     Raises:

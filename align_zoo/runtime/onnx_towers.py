@@ -10,6 +10,7 @@ import onnxruntime
 
 from align_zoo.errors import CheckpointError, InvalidImage
 from align_zoo.runtime.allocator import give_back
+from align_zoo.runtime.cores import cores
 from align_zoo.runtime.encoder import ImageTower
 
 __all__ = [
@@ -39,7 +40,7 @@ class OnnxImage:
 
     Args:
         path: the exported graph.
-        threads: CPU threads; all cores by default.
+        threads: CPU threads; as many as ``cores`` by default.
 
     Raises:
         CheckpointError: the file cannot be loaded.
@@ -58,7 +59,7 @@ class OnnxText:
 
     Args:
         path: the exported graph.
-        threads: CPU threads; all cores by default.
+        threads: CPU threads; as many as ``cores`` by default.
 
     Raises:
         CheckpointError: the file cannot be loaded.
@@ -102,7 +103,7 @@ def open_session(
 
     Args:
         path: the graph.
-        threads: CPU threads; all cores by default.
+        threads: CPU threads; as many as ``cores`` by default.
         optimize: whether its optimizer shall work on the graph first.
 
     Raises:
@@ -110,7 +111,7 @@ def open_session(
     """
     _register_arena()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads = threads or cores()
     # A plan lays the maps of a run over each other at any offset, so that one core writes over
     # what another has in its cache: where they share none, a twentieth of a picture's time.
     options.enable_mem_pattern = threads == 1

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from align_zoo.checkpoint import Checkpoint
 from align_zoo.errors import InvalidInput
 from align_zoo.runtime.allocator import keep_warm
+from align_zoo.runtime.cores import cores
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.loading import load_model
 from align_zoo.runtime.texts import TextBatcher
@@ -59,8 +60,7 @@ def torch_encoder(
         raise InvalidInput(f"torch cannot compute on {device!r}: it finds no GPU")
     if kind == "cpu":
         keep_warm()
-    if threads:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or min(cores(), torch.get_num_threads()))
     if dtype == "auto":
         dtype = _fastest_dtype(device)
     precision = getattr(torch, dtype)

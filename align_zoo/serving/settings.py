@@ -24,9 +24,9 @@ class ServingSettings:
     """``ALIGN_ZOO_REVISION``: branch, tag or commit of a hub id."""
 
     threads: int | None = None
-    """``ALIGN_ZOO_THREADS``: CPU threads a tower; None is all cores.
+    """``ALIGN_ZOO_THREADS``: CPU threads a tower; None is one for each core there is to use.
 
-    All cores, although the two towers run in two processes: a picture costs ten times a label,
+    For each core, although the two towers run in two processes: a picture costs ten times a label,
     so one tower is busy while the other waits, and half the cores would double its time.
     """
 
