@@ -20,7 +20,15 @@ from align_zoo.processor_options import OPTIONS, check_type, read_option
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "AlignTransform", "decode_image", "read_rgb", "to_rgb"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "AlignTransform",
+    "decode_image",
+    "open_encoded",
+    "read_rgb",
+    "to_rgb",
+]
 
 MAX_BYTES = 20_000_000
 """Largest encoded picture, in bytes."""
@@ -52,6 +60,17 @@ def decode_image(
     Raises:
         InvalidImage: empty, too large, of a format that is not accepted, or damaged.
     """
+    return read_rgb(open_encoded(data, max_bytes=max_bytes, max_pixels=max_pixels))
+
+
+def open_encoded(
+    data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """The first half of :func:`decode_image`: judged, and its size is known, but no pixel.
+
+    Raises:
+        InvalidImage: empty, too large, of a format that is not accepted, or with a damaged header.
+    """
     if not data:
         raise InvalidImage("the picture is empty (0 bytes)", "empty")
     if len(data) > max_bytes:
@@ -78,7 +97,7 @@ def decode_image(
             "damaged",
         ) from error
     Judge(kind, max_pixels).size(*image.size)
-    return read_rgb(image)
+    return image
 
 
 def read_rgb(image: Image.Image) -> Image.Image:

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from align_zoo.errors import InvalidImage
-from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, decode_image, read_rgb
+from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, open_encoded, read_rgb
 from align_zoo.runtime.cores import cores
+from align_zoo.runtime.room import Room
 
 __all__ = ["ImageBatcher", "ImageLike"]
 
@@ -27,6 +28,12 @@ Answer = Union[np.ndarray, InvalidImage]
 
 _AHEAD = 16
 """Pictures that are decoded before the tower wants them, or two portions: a megabyte each."""
+
+_LARGEST_AT_ONCE = 4
+"""Pictures of the largest size are decoded at once, at most: each takes 20 bytes a pixel.
+
+Sixteen of 12 megapixels are no more than that, so only larger ones wait for each other.
+"""
 
 # PIL reads an opened file on first use, and not safely from several threads. A lock for each
 # picture, from a fixed set, so that different pictures are read at once.
@@ -53,6 +60,7 @@ class ImageBatcher:
     ) -> None:
         self._transform, self._at_once = transform, at_once
         self._limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
+        self._room = Room(_LARGEST_AT_ONCE * max_pixels)
         self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
 
     def embed(
@@ -98,19 +106,21 @@ class ImageBatcher:
     def _pixels(self, item: ImageLike) -> Answer:
         """[3, H, W] at the tower's size at once: 16 pictures of 50 MP would be 2.4 GB."""
         try:
-            if isinstance(item, Image.Image):
-                with _reading[id(item) // 16 % len(_reading)]:  # addresses are multiples of 16
-                    rgb = read_rgb(item)
+            picture = item if isinstance(item, Image.Image) else self._opened(item)
+            with self._room.take(picture.width * picture.height):
+                with _reading[id(picture) // 16 % len(_reading)]:  # addresses are multiples of 16
+                    rgb = read_rgb(picture)
                 return self._transform.to_array(rgb)
-            if not isinstance(item, str | os.PathLike | bytes):
-                raise InvalidImage(
-                    f"a {type(item).__name__} is neither a path nor an encoded picture (bytes) nor "
-                    "a PIL picture"
-                )
-            data = item if isinstance(item, bytes) else _read(item)
-            return self._transform.to_array(decode_image(data, **self._limits))
         except InvalidImage as error:
             return error
+
+    def _opened(self, item: str | os.PathLike[str] | bytes) -> Image.Image:
+        if not isinstance(item, str | os.PathLike | bytes):
+            raise InvalidImage(
+                f"a {type(item).__name__} is neither a path nor an encoded picture (bytes) nor "
+                "a PIL picture"
+            )
+        return open_encoded(item if isinstance(item, bytes) else _read(item), **self._limits)
 
     def _chunks(self, decoded: Iterable[Answer], first: int) -> Iterator[list[Answer]]:
         """In order, of one shape each: a checkpoint that neither resizes nor crops has many."""

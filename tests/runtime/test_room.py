@@ -1,0 +1,85 @@
+"""Large pictures wait for each other, so that memory does not grow with the number of cores."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from align_zoo.preprocess import AlignTransform
+from align_zoo.runtime import images
+from align_zoo.runtime.images import ImageBatcher
+from align_zoo.runtime.room import Room
+
+
+class Used:
+    """How much is held at once, and the most there ever was."""
+
+    def __init__(self) -> None:
+        self.now, self.most, self._lock = 0, 0, threading.Lock()
+
+    def add(self, some: int) -> None:
+        with self._lock:
+            self.now += some
+            self.most = max(self.most, self.now)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_more_is_held_than_there_is_and_everybody_gets_his_turn(seed):
+    room, used = Room(100), Used()
+    wanted = np.random.default_rng(seed).integers(0, 101, 400).tolist()
+
+    def hold(some: int) -> int:
+        with room.take(some):
+            used.add(some)
+            used.add(-some)
+        return some
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(hold, wanted, timeout=60)) == wanted
+    assert max(wanted) <= used.most <= 100
+    assert used.now == 0
+
+
+def test_who_wants_more_than_there_is_gets_all():
+    room, entered = Room(100), threading.Event()
+
+    def enter() -> None:
+        with room.take(1):
+            entered.set()
+
+    other = threading.Thread(target=enter)
+    with room.take(1_000):
+        other.start()
+        assert not entered.wait(0.1)
+    assert entered.wait(60)
+    other.join()
+
+
+def test_an_error_leaves_its_room_to_others():
+    room = Room(100)
+    with pytest.raises(ZeroDivisionError), room.take(100):
+        1 / 0  # noqa: B018
+    with room.take(100):
+        pass
+
+
+def test_four_pictures_of_the_largest_size_are_decoded_at_once(monkeypatch):
+    monkeypatch.setattr(images, "cores", lambda: 8)
+    used, four = Used(), threading.Barrier(4)
+
+    class Watched(AlignTransform):
+        def to_array(self, image: Image.Image) -> np.ndarray:
+            used.add(1)
+            four.wait(60)
+            used.add(-1)
+            return super().to_array(image)
+
+    batcher = ImageBatcher(Watched.from_dict({}), at_once=4, max_pixels=900)
+    pictures = [Image.new("RGB", (30, 30))] * 8
+    rows = list(batcher.embed(pictures, lambda arrays: arrays[:, 0, 0]))
+    assert len(rows) == 8
+    assert used.most == 4
