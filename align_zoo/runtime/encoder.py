@@ -99,8 +99,8 @@ class Encoder:
             raise InvalidImage(f"the pixels are {kind}, not an array {wanted}")
         if x.ndim != 4 or not len(x) or x.shape[1] != self.num_channels:
             raise InvalidImage(f"the pixels are {list(x.shape)}, not {wanted}")
-        if min(x.strides) < 0:  # which torch does not know
-            x = np.ascontiguousarray(x)
+        if min(x.strides) < 0 or not x.flags.aligned:  # which torch does not know
+            x = x.copy()
         chunks = range(0, len(x), self.images_at_once)
         return np.concatenate([self.image(x[i : i + self.images_at_once]) for i in chunks])
 

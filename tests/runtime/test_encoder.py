@@ -145,6 +145,13 @@ def test_mirrored_pixels_are_embedded(encoder):
     np.testing.assert_allclose(encoder.embed_pixels(mirrored), expected, atol=1e-6)
 
 
+def test_pixels_at_odd_addresses_are_embedded(encoder):
+    x = np.random.default_rng(5).standard_normal((2, 3, 64, 75), dtype=np.float32)
+    odd = np.frombuffer(b"?" + x.tobytes(), np.float32, offset=1).reshape(x.shape)
+    assert not odd.flags.aligned
+    np.testing.assert_allclose(encoder.embed_pixels(odd), encoder.embed_pixels(x), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "x",
     [
@@ -159,6 +166,13 @@ def test_mirrored_pixels_are_embedded(encoder):
 def test_pixels_that_do_not_fit_are_refused(encoder, x):
     with pytest.raises(align_zoo.InvalidImage, match=r"\[N, 3, H, W\] float32"):
         encoder.embed_pixels(x)
+
+
+@pytest.mark.parametrize("threads", [0, -1, "2", 1.5])
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_threads_are_a_whole_number_above_0(checkpoint, runtime, threads):
+    with pytest.raises(align_zoo.InvalidInput, match=f"threads is {threads!r}, not a whole number"):
+        align_zoo.load_encoder(checkpoint, runtime=runtime, device="cpu", threads=threads)
 
 
 def test_another_runtime_is_refused(checkpoint):
