@@ -7,6 +7,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 import align_zoo
 from align_zoo.runtime.blocked import BlockedImage, layouts
+from align_zoo.runtime.blocking import lay_out
 from align_zoo.runtime.load import export_checkpoint
 from align_zoo.runtime.onnx_towers import OnnxImage
 
@@ -189,6 +192,23 @@ def test_where_the_exporters_packages_are_missing_it_runs_as_exported(
     monkeypatch.setitem(sys.modules, "onnx_ir", None)
     np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
     assert "onnx_ir" in caplog.text
+
+
+def test_those_who_start_together_lay_it_out_once(checkpoint, without_layout, monkeypatch):
+    begun, second = [], threading.Event()
+
+    def watched(*args):
+        begun.append(args)
+        if len(begun) > 1:
+            second.set()
+        second.wait(1)  # who comes now without waiting for the first is seen
+        return lay_out(*args)
+
+    monkeypatch.setattr("align_zoo.runtime.blocking.lay_out", watched)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(embedded, [checkpoint] * 2)
+    assert len(begun) == len(layouts(without_layout)) == 1
+    np.testing.assert_array_equal(one, other)
 
 
 def test_what_a_killed_process_left_is_removed(checkpoint, without_layout):
