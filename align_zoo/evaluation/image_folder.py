@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +53,7 @@ def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder
     files: list[Path] = []
     targets: list[int] = []
     for target, folder in enumerate(folders):
-        found = sorted(path for path in (root / folder).rglob("*") if _is_picture(path))
+        found = sorted(path for path in _files(root / folder) if _is_picture(path))
         files += found
         targets += [target] * len(found)
     if not files:
@@ -63,6 +65,18 @@ def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder
     else:
         names = _named(folders, classnames)
     return ImageFolder(folders, names, files, targets)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """All below, links followed, each folder once: a link may lead back to where it is."""
+    seen = set()
+    for path, folders, names in os.walk(root, followlinks=True):
+        folders.sort()  # of two ways to a folder it is always the same one
+        if (real := os.path.realpath(path)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(path, name) for name in names)
 
 
 def _is_picture(path: Path) -> bool:

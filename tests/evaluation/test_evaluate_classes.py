@@ -121,6 +121,18 @@ def test_pictures_in_folders_below_a_class_count(two, tmp_path):
     assert report["mean_class_recall"] == pytest.approx((1 + 10 / 11) / 2)
 
 
+def test_links_to_folders_are_followed_and_no_folder_is_counted_twice(two, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (two / "red_star").rename(elsewhere)
+    (two / "red_star").mkdir()
+    (two / "red_star" / "part").symlink_to(elsewhere)
+    (two / "red_star" / "same").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(two / "red_star")
+    report = run(two, tmp_path / "out")
+    assert [entry["pictures"] for entry in report["classes"]] == [10, 10]
+    assert report["top1"] == 1
+
+
 def test_names_with_a_spreadsheets_byte_order_mark_are_read(two, tmp_path):
     options = names('\ufeff{"red_star": "red star", "blue_ring": "blue ring"}')(two)
     assert run(two, tmp_path / "out", **options)["top1"] == 1
