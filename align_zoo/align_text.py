@@ -19,6 +19,7 @@ from align_zoo.convert import (
     text_table,
     weights_source,
 )
+from align_zoo.errors import InvalidInput
 from align_zoo.fields import changed
 
 if TYPE_CHECKING:
@@ -45,10 +46,19 @@ def _create(
     config: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> nn.Module:
-    """``shape``, with the fields that ``config`` says otherwise: what JSON can hold."""
+    """``shape``, with the fields that ``config`` says otherwise: what JSON can hold.
+
+    Raises:
+        InvalidInput: ``features_only`` is asked for.
+    """
     # Here: importing the tower imports timm, and that imports this module, to register it.
     from align_zoo.text_tower import AlignText
 
+    if kwargs.get("features_only"):
+        raise InvalidInput(
+            "features_only is for maps of pictures; a text tower gives its layers' hidden states "
+            "by forward_intermediates"
+        )
     shape = changed(shape, config or {}, "text_config.")
     model: nn.Module = build_model_with_cfg(
         AlignText,

@@ -26,10 +26,13 @@ from align_zoo.weights import PICKLES, SAFETENSORS, find_weights, read_weights, 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EMBEDDED", "Checkpoint", "open_checkpoint"]
+__all__ = ["EMBEDDED", "TIMM_FILE", "Checkpoint", "open_checkpoint"]
 
 EMBEDDED = {"align_tiny": Path(__file__).parent / "assets" / "align_tiny"}
 """Checkpoints inside the package, by the name that stands for them."""
+
+TIMM_FILE = "align.json"
+"""By which a folder of timm's two towers is known: ``save_timm`` writes it."""
 
 _SMALL_FILES = ("*.json", "vocab.txt")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
@@ -143,6 +146,11 @@ def open_checkpoint(
     try:
         folder = Path(name).expanduser()
         if folder.is_dir():
+            if (folder / TIMM_FILE).is_file():
+                raise CheckpointError(
+                    f"{folder} holds timm's two towers, no ALIGN checkpoint; "
+                    f"`align-zoo convert {folder} NEW_FOLDER --to hf` makes one of them"
+                )
             if not (folder / "config.json").is_file():
                 raise CheckpointError(f"{folder} is no ALIGN checkpoint: config.json is missing")
             return Checkpoint(name, folder)

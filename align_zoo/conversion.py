@@ -8,7 +8,7 @@ from typing import Any
 import timm
 from safetensors import SafetensorError
 
-from align_zoo.checkpoint import Checkpoint
+from align_zoo.checkpoint import TIMM_FILE, Checkpoint
 from align_zoo.errors import CheckpointError, InvalidInput
 from align_zoo.factory import create_align
 from align_zoo.fields import read_json
@@ -65,14 +65,14 @@ def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer
     transform = AlignTransform.from_dict(options, source=str(file))
     image, text = (_load_tower(folder / name) for name in ("image", "text"))
     tokenizer = AlignTokenizer.from_folder(folder, text.config)
-    temperature = read_json(folder / "align.json").get("temperature")
+    temperature = read_json(folder / TIMM_FILE).get("temperature")
     if not isinstance(temperature, (int, float)):
-        raise CheckpointError(f"{folder / 'align.json'} holds no temperature")
+        raise CheckpointError(f"{folder / TIMM_FILE} holds no temperature")
     return Align(image, text, temperature).eval(), transform, tokenizer
 
 
 def _is_timm(folder: Path) -> bool:
-    return (folder / "align.json").is_file()
+    return (folder / TIMM_FILE).is_file()
 
 
 def _load_tower(folder: Path) -> Any:

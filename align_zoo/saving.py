@@ -18,9 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 
+from align_zoo.checkpoint import TIMM_FILE
 from align_zoo.config import AlignConfig
 from align_zoo.convert import image_table, text_table, to_hf
-from align_zoo.errors import CheckpointError
+from align_zoo.errors import CheckpointError, InvalidInput
 from align_zoo.image_tower import AlignImage
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
@@ -53,7 +54,9 @@ def save_hf(
     Raises:
         CheckpointError: a tower has a head that Hugging Face's format has no place for, or
             the folder cannot be written.
+        InvalidInput: ``model`` is a tower alone.
     """
+    _check_both(model)
     config = _hf_config(model)
     weights = {
         **to_hf(model.image.state_dict(), image_table(model.image)),
@@ -84,12 +87,22 @@ def save_timm(
 
     Raises:
         CheckpointError: the folder cannot be written.
+        InvalidInput: ``model`` is a tower alone.
     """
+    _check_both(model)
     with _replacing(Path(folder)) as part:
         _save_image_tower(model.image, part / "image")
         _save_text_tower(model.text, part / "text")
-        _write_json({"temperature": model.temperature.item()}, part / "align.json")
+        _write_json({"temperature": model.temperature.item()}, part / TIMM_FILE)
         _save_processor(part, transform, tokenizer)
+
+
+def _check_both(model: Align) -> None:
+    if not (hasattr(model, "image") and hasattr(model, "text")):
+        raise InvalidInput(
+            f"the model is {type(model).__name__}, not both towers as create_align gives them; "
+            "an image tower alone is saved by timm.models.save_for_hf"
+        )
 
 
 def _save_image_tower(tower: AlignImage, folder: Path) -> None:

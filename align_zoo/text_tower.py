@@ -60,6 +60,13 @@ class AlignText(nn.Module):
         ]
         self.to(device=device, dtype=dtype)
 
+    def init_non_persistent_buffers(self) -> None:
+        """Fill what no checkpoint holds: timm's way from the meta device to another."""
+        embeddings = self.bert.embeddings
+        positions = embeddings.position_ids
+        positions.copy_(torch.arange(positions.shape[1], device=positions.device))
+        embeddings.token_type_ids.zero_()
+
     # Here and not in forward, which compilers trace: a look at the ids would end the graph.
     def __call__(
         self,

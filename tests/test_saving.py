@@ -221,6 +221,14 @@ def test_a_pooling_that_hugging_face_has_not_is_refused(opened, tmp_path):
         save_hf(model, tmp_path)
 
 
+@pytest.mark.parametrize("save", [save_hf, save_timm])
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_a_tower_alone_is_refused_by_what_saves_one(opened, tmp_path, save, tower):
+    with pytest.raises(align_zoo.InvalidInput, match=r"not both towers.*save_for_hf"):
+        save(getattr(opened[0], tower), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_file_in_the_folders_place_is_named(opened, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(CheckpointError, match="file"):
@@ -241,6 +249,14 @@ def test_timms_folders_give_the_same_answers(opened, tmp_path):
     assert transform_again == transform
     assert tokenizer_again(TEXTS)["input_ids"].equal(tokenizer(TEXTS)["input_ids"])
     same(answers(again, tokenizer(TEXTS)), answers(model, tokenizer(TEXTS)))
+
+
+def test_timms_folders_are_no_checkpoint_but_are_told_the_way_to_one(opened, tmp_path):
+    model, transform, tokenizer = opened
+    save_timm(model, tmp_path, transform=transform, tokenizer=tokenizer)
+    way = rf"`align-zoo convert {tmp_path} NEW_FOLDER --to hf`"
+    with pytest.raises(CheckpointError, match=way):
+        align_zoo.create_align(tmp_path)
 
 
 def test_the_shell_converts_there_and_back(source, tmp_path):

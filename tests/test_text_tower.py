@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
-from timm.models._manipulate import group_parameters
+from timm.models._manipulate import group_parameters, reinit_non_persistent_buffers
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 
 import align_zoo
-from align_zoo import InvalidText
+from align_zoo import InvalidInput, InvalidText
 
 NAMES = timm.list_models("align_*_text")
 IDS = torch.tensor([[2, 45, 9, 77, 3], [2, 46, 3, 0, 0]])
@@ -145,6 +145,23 @@ def test_it_is_created_where_and_in_what_timm_is_told(name):
     tower = create(name, device="meta", dtype=torch.bfloat16)
     kinds = {(each.device.type, each.dtype) for each in tower.parameters()}
     assert kinds == {("meta", torch.bfloat16)}
+
+
+def test_from_the_meta_device_it_comes_back_with_equal_answers():
+    tower = create("align_tiny_text", device="meta").eval()
+    whole = create("align_tiny_text", pretrained=True).eval()
+    tower.to_empty(device="cpu")
+    for buffer in tower.buffers():
+        buffer.fill_(7)
+    tower.load_state_dict(whole.state_dict())
+    reinit_non_persistent_buffers(tower)
+    with torch.inference_mode():
+        assert torch.equal(tower(IDS), whole(IDS))
+
+
+def test_features_only_is_refused_by_what_there_is_instead():
+    with pytest.raises(InvalidInput, match="forward_intermediates"):
+        create("align_tiny_text", features_only=True)
 
 
 def test_pretrained_weights_are_loaded_in_the_precision_that_timm_is_told():
