@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from align_zoo.errors import AlignZooError
+
 __all__ = ["Load", "closed_loop"]
 
 
@@ -46,6 +48,9 @@ def closed_loop(
         seconds: no call begins later; those under way are waited for. Each caller makes one at
             least.
         warm_up: each caller's first calls, which do not count.
+
+    Raises:
+        AlignZooError: there are no threads for so many callers.
     """
     begin, stop = threading.Barrier(concurrency), threading.Event()
 
@@ -69,11 +74,14 @@ def closed_loop(
                 return times, errors, now - start
 
     with ThreadPoolExecutor(concurrency) as pool:
-        futures = [pool.submit(caller, number) for number in range(concurrency)]
         try:
+            futures = [pool.submit(caller, number) for number in range(concurrency)]
             results = [future.result() for future in futures]
-        finally:
-            stop.set()  # Ctrl-C: nobody asks again
+        except RuntimeError as error:  # no thread is to be had
+            raise AlignZooError(f"{concurrency} callers at once are too many: {error}") from error
+        finally:  # Ctrl-C, too: nobody asks again, or waits for those who will not come
+            stop.set()
+            begin.abort()
     times = np.concatenate([np.array(taken) for taken, _, _ in results])
     quantiles = np.percentile(times, [50, 95, 99]) * 1000 if len(times) else np.full(3, np.nan)
     p50, p95, p99 = quantiles.tolist()

@@ -1,0 +1,80 @@
+"""Load in a closed loop: who calls when, and what is counted."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from align_zoo import AlignZooError
+from align_zoo.serving.load import closed_loop
+
+
+@pytest.mark.parametrize(("callers", "warm_up"), [(1, 0), (3, 1), (8, 2)])
+def test_every_call_has_a_number_of_its_own_and_the_first_do_not_count(callers, warm_up):
+    numbers = []
+    load = closed_loop(numbers.append, callers, 0.01, warm_up=warm_up)
+    assert len(set(numbers)) == len(numbers) == load.count + callers * warm_up
+    for first in range(callers):
+        own = sorted(n for n in numbers if n % callers == first)
+        assert own == list(range(first, first + callers * len(own), callers))
+
+
+def test_as_many_calls_are_under_way_as_there_are_callers():
+    together = threading.Barrier(5)
+    load = closed_loop(lambda _: together.wait(30), 5, 0.0)
+    assert (load.count, load.errors) == (5, {})
+
+
+def test_rate_and_times_are_those_of_the_calls():
+    start = time.perf_counter()
+    load = closed_loop(lambda _: time.sleep(0.02), 4, 0.2, warm_up=0)
+    passed = time.perf_counter() - start
+    assert 20 <= load.p50 <= load.p95 <= load.p99 <= 1000 * passed
+    assert load.count / passed <= load.per_second <= 4 / 0.02
+
+
+def test_a_call_that_outlasts_the_time_is_waited_for():
+    load = closed_loop(lambda _: time.sleep(0.1), 1, 0.0, warm_up=0)
+    assert load.count == 1
+    assert load.p50 >= 100
+    assert load.per_second <= 1 / 0.1
+
+
+def test_errors_are_counted_by_their_kind_and_are_no_answers():
+    def call(i):
+        if i % 3:
+            raise (KeyError, ValueError)[i % 3 - 1]
+
+    load = closed_loop(call, 1, 0.01, warm_up=0)
+    assert load.errors.keys() == {"ValueError", "KeyError"}
+    assert abs(load.errors["ValueError"] - load.count) <= 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (RuntimeError("can't start new thread"), AlignZooError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+    ids=["no more threads", "Ctrl-C"],
+)
+def test_those_who_began_do_not_wait_for_callers_that_never_come(monkeypatch, failure, told):
+    class Pool(ThreadPoolExecutor):
+        def submit(self, caller, number):
+            if number == 2:
+                raise failure
+            return super().submit(caller, number)
+
+    monkeypatch.setattr("align_zoo.serving.load.ThreadPoolExecutor", Pool)
+    with pytest.raises(told) as error:
+        closed_loop(lambda _: None, 5, 60.0)
+    if told is AlignZooError:
+        assert str(error.value) == "5 callers at once are too many: can't start new thread"
+
+
+def test_nothing_answered_has_no_times():
+    load = closed_loop(lambda _: 1 / 0, 2, 0.0)
+    assert (load.count, load.per_second, load.errors) == (0, 0.0, {"ZeroDivisionError": 2})
+    assert np.isnan([load.p50, load.p95, load.p99]).all()
