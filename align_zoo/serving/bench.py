@@ -58,8 +58,11 @@ def bench(options: BenchOptions, console: Console) -> int:
         The exit code: 0; 1 if an answer was wrong or a measurement got none; 130 after Ctrl-C.
 
     Raises:
-        AlignZooError: the server does not answer, or there is no picture to send.
+        AlignZooError: the server does not answer, there is no picture to send, or the file cannot
+            be written.
     """
+    if options.json and options.json.is_dir():
+        raise AlignZooError(f"{options.json} is a folder; results go to a file")
     if options.json and not options.json.absolute().parent.is_dir():
         raise AlignZooError(f"{options.json} cannot be written: there is no such folder")
     about = served(options.url)
@@ -83,13 +86,20 @@ def bench(options: BenchOptions, console: Console) -> int:
     console.print("client: {cpu}, {cores} cores, Python {python}".format(**report.client))
     console.print(report.table())
     if options.json:
-        options.json.write_text(json.dumps(report.content(), indent=1) + "\n", encoding="utf-8")
+        _write(options.json, report.content())
         console.print(f"written to {options.json}")
     if not report.complete:
         return 130
     if not report.sound:
         console.print("NOT SOUND: see the errors; the times of wrong answers are worth nothing")
     return 0 if report.sound else 1
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    try:
+        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise AlignZooError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def served(url: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Load in a closed loop, and `align-zoo bench` on a real server."""
+"""`align-zoo bench`: what it sends, what it tells, and that on a real server."""
 
 import io
 import itertools
@@ -9,8 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,56 +23,9 @@ from align_zoo.cli import app
 from align_zoo.serving.bench import BenchOptions, bench
 from align_zoo.serving.bench_inputs import Checked, WrongAnswer, drawn_photo, new_labels, pictures
 from align_zoo.serving.bench_report import Report
-from align_zoo.serving.load import Load, closed_loop
+from align_zoo.serving.load import Load
 
 ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")
-
-
-@pytest.mark.parametrize(("callers", "warm_up"), [(1, 0), (3, 1), (8, 2)])
-def test_every_call_has_a_number_of_its_own_and_the_first_do_not_count(callers, warm_up):
-    numbers = []
-    load = closed_loop(numbers.append, callers, 0.01, warm_up=warm_up)
-    assert len(set(numbers)) == len(numbers) == load.count + callers * warm_up
-    for first in range(callers):
-        own = sorted(n for n in numbers if n % callers == first)
-        assert own == list(range(first, first + callers * len(own), callers))
-
-
-def test_as_many_calls_are_under_way_as_there_are_callers():
-    together = threading.Barrier(5)
-    load = closed_loop(lambda _: together.wait(30), 5, 0.0)
-    assert (load.count, load.errors) == (5, {})
-
-
-def test_rate_and_times_are_those_of_the_calls():
-    start = time.perf_counter()
-    load = closed_loop(lambda _: time.sleep(0.02), 4, 0.2, warm_up=0)
-    passed = time.perf_counter() - start
-    assert 20 <= load.p50 <= load.p95 <= load.p99 <= 1000 * passed
-    assert load.count / passed <= load.per_second <= 4 / 0.02
-
-
-def test_a_call_that_outlasts_the_time_is_waited_for():
-    load = closed_loop(lambda _: time.sleep(0.1), 1, 0.0, warm_up=0)
-    assert load.count == 1
-    assert load.p50 >= 100
-    assert load.per_second <= 1 / 0.1
-
-
-def test_errors_are_counted_by_their_kind_and_are_no_answers():
-    def call(i):
-        if i % 3:
-            raise (KeyError, ValueError)[i % 3 - 1]
-
-    load = closed_loop(call, 1, 0.01, warm_up=0)
-    assert load.errors.keys() == {"ValueError", "KeyError"}
-    assert abs(load.errors["ValueError"] - load.count) <= 1
-
-
-def test_nothing_answered_has_no_times():
-    load = closed_loop(lambda _: 1 / 0, 2, 0.0)
-    assert (load.count, load.per_second, load.errors) == (0, 0.0, {"ZeroDivisionError": 2})
-    assert np.isnan([load.p50, load.p95, load.p99]).all()
 
 
 def test_an_answer_that_differs_from_the_first_is_wrong():
@@ -236,7 +187,21 @@ def test_no_server_is_1_and_one_sentence():
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_file_that_cannot_be_written_is_named_before_anything_is_measured(tmp_path):
-    path = tmp_path / "nowhere" / "found.json"
-    with pytest.raises(AlignZooError, match="there is no such folder"):
-        bench(BenchOptions("localhost:1", json=path), Console(file=io.StringIO()))
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [("nowhere/found.json", "there is no such folder"), ("", "is a folder; results go to a file")],
+)
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_measured(tmp_path, file, why):
+    with pytest.raises(AlignZooError, match=why) as error:
+        bench(BenchOptions("localhost:1", json=tmp_path / file), Console(file=io.StringIO()))
+    assert str(tmp_path / file) in str(error.value)
+
+
+def test_a_disk_without_room_for_the_file_is_one_sentence_after_the_table(server, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    console = Console(file=io.StringIO(), width=200)
+    full = Path("/dev/full")
+    options = BenchOptions(server.grpc_url, tmp_path, concurrency=(1,), seconds=0.01, json=full)
+    with pytest.raises(AlignZooError, match="/dev/full cannot be written: No space left"):
+        bench(options, console)
+    assert " InvalidInput" in console.file.getvalue()
