@@ -1,14 +1,15 @@
-"""What a served model reads from its environment."""
+"""What a served model reads from its environment, and from its config.pbtxt."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from align_zoo.errors import AlignZooError
 
-__all__ = ["DEFAULT_MODEL", "ServingSettings"]
+__all__ = ["DEFAULT_MODEL", "ServingSettings", "picture_limits"]
 
 DEFAULT_MODEL = "kakaobrain/align-base"
 
@@ -45,13 +46,31 @@ class ServingSettings:
         Raises:
             AlignZooError: ``ALIGN_ZOO_THREADS`` is no whole number above 0.
         """
-        threads = env.get("ALIGN_ZOO_THREADS") or None
-        if threads is not None and (not threads.isdecimal() or int(threads) < 1):
-            raise AlignZooError(f"ALIGN_ZOO_THREADS is {threads!r}, not a whole number above 0")
+        threads = env.get("ALIGN_ZOO_THREADS")
         return cls(
             model=env.get("ALIGN_ZOO_MODEL") or DEFAULT_MODEL,
             revision=env.get("ALIGN_ZOO_REVISION") or None,
-            threads=int(threads) if threads else None,
+            threads=_number("ALIGN_ZOO_THREADS", threads) if threads else None,
             runtime=env.get("ALIGN_ZOO_RUNTIME") or "auto",
             dtype=env.get("ALIGN_ZOO_DTYPE") or "auto",
         )
+
+
+def picture_limits(model_config: str) -> dict[str, int]:
+    """``max_bytes`` and ``max_pixels``, where a model's config (JSON, from Triton) has them.
+
+    Raises:
+        AlignZooError: one is no whole number above 0.
+    """
+    parameters = json.loads(model_config).get("parameters", {})
+    return {
+        name: _number(f"the parameter {name} in config.pbtxt", parameters[name]["string_value"])
+        for name in ("max_bytes", "max_pixels")
+        if name in parameters
+    }
+
+
+def _number(name: str, value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise AlignZooError(f"{name} is {value!r}, not a whole number above 0")
+    return int(value)

@@ -5,7 +5,6 @@ Imported only inside Triton's Python backend, which brings ``triton_python_backe
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 import warnings
@@ -22,7 +21,7 @@ from align_zoo.serving.garbage import spare_what_stays
 from align_zoo.serving.image_service import ImageService
 from align_zoo.serving.model_metrics import ModelMetrics
 from align_zoo.serving.per_request import Answer, embed_requests
-from align_zoo.serving.settings import ServingSettings
+from align_zoo.serving.settings import ServingSettings, picture_limits
 from align_zoo.serving.text_service import TextService
 
 __all__ = ["TritonAdapter"]
@@ -155,13 +154,7 @@ def _service(tower: str, args: Mapping[str, str]) -> Service:
     pb_utils.Logger.log_info(_printable(f"align_{tower}: {served}"))
     if tower == "text":
         return TextService(encoder)
-    parameters = json.loads(args["model_config"]).get("parameters", {})
-    limits: dict[str, Any] = {
-        name: int(parameters[name]["string_value"])
-        for name in ("max_bytes", "max_pixels")
-        if name in parameters
-    }
-    return ImageService(encoder, **limits)
+    return ImageService(encoder, **picture_limits(args["model_config"]))
 
 
 def _device(args: Mapping[str, str], runtime: str) -> str:

@@ -1,5 +1,6 @@
-"""What a served model reads from its environment, and that it does so."""
+"""What a served model reads from its environment and its config, and that it does so."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ from tritonclient import grpc
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.launcher import run_server
 from align_zoo.serving.options import ServeOptions
-from align_zoo.serving.settings import ServingSettings
+from align_zoo.serving.settings import ServingSettings, picture_limits
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 TELLING_THREADS = """
@@ -50,6 +51,30 @@ def test_threads_that_are_no_number_are_named(threads):
     told = f"ALIGN_ZOO_THREADS is {threads!r}, not a whole number above 0"
     with pytest.raises(AlignZooError, match=re.escape(told)):
         ServingSettings.from_env({"ALIGN_ZOO_THREADS": threads})
+
+
+def config(**parameters):
+    """What Triton gives to a model of its config.pbtxt."""
+    values = {name: {"string_value": value} for name, value in parameters.items()}
+    return json.dumps({"name": "align_image", "parameters": values})
+
+
+def test_the_limits_of_a_picture_are_those_of_the_config():
+    limits = picture_limits(config(max_bytes="7", max_pixels="9", other="x"))
+    assert limits == {"max_bytes": 7, "max_pixels": 9}
+
+
+@pytest.mark.parametrize("none", ["{}", config()])
+def test_a_config_without_limits_leaves_them_to_the_service(none):
+    assert picture_limits(none) == {}
+
+
+@pytest.mark.parametrize("value", ["20 MB", "2e7", "0", "-1", ""])
+@pytest.mark.parametrize("name", ["max_bytes", "max_pixels"])
+def test_a_limit_that_is_no_number_is_named(name, value):
+    told = f"the parameter {name} in config.pbtxt is {value!r}, not a whole number above 0"
+    with pytest.raises(AlignZooError, match=re.escape(told)):
+        picture_limits(config(**{name: value}))
 
 
 def test_both_models_run_as_they_are_told_and_log_it(tmp_path, monkeypatch, pictures):
