@@ -79,7 +79,8 @@ def python_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
     Raises:
         AlignZooError: this Python has no shared libpython.
     """
-    changed = {**env, "PATH": os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])}
+    programs = env.get("PATH") or os.defpath
+    changed = {**env, "PATH": os.pathsep.join([str(Path(sys.executable).parent), programs])}
     library = f"libpython{_python_version()}.so.1.0"
     folder = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
     if (folder / library).is_file():

@@ -107,3 +107,10 @@ def test_the_stub_finds_this_pythons_packages():
     env = python_environment({"PATH": "/usr/bin", "LD_LIBRARY_PATH": "/opt/lib"})
     assert env["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/usr/bin"]
     assert env["LD_LIBRARY_PATH"].endswith("/opt/lib")
+
+
+@pytest.mark.parametrize("env", [{}, {"PATH": "", "LD_LIBRARY_PATH": ""}], ids=["absent", "empty"])
+def test_without_a_path_the_stub_finds_the_systems_programs_and_nothing_where_it_works(env):
+    changed = python_environment(env)
+    assert changed["PATH"] == os.pathsep.join([str(Path(sys.executable).parent), os.defpath])
+    assert "" not in changed.get("LD_LIBRARY_PATH", "no").split(os.pathsep)
