@@ -16,6 +16,7 @@ from rich.table import Table
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.launcher import run_server
 from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.triton_process import how_it_ended
 
 __all__ = [
     "Answer",
@@ -103,7 +104,7 @@ def run_demo(console: Console) -> None:
             console.print(_table(answers, len(labels)))
         code = server.wait()
     if code:
-        raise AlignZooError(f"tritonserver ended with exit code {code}")
+        raise AlignZooError(how_it_ended(code))
     # The median: the first picture's time includes the labels, which the client then keeps.
     middle = statistics.median(each.milliseconds for each in answers)
     console.print(

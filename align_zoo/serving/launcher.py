@@ -14,7 +14,7 @@ from align_zoo.errors import AlignZooError
 from align_zoo.serving.options import ServeOptions, tcp_ports
 from align_zoo.serving.output import last_words
 from align_zoo.serving.probe import explain, probe
-from align_zoo.serving.triton_process import TritonProcess
+from align_zoo.serving.triton_process import TritonProcess, how_it_ended
 
 __all__ = ["ServerProcess", "run_server"]
 
@@ -75,7 +75,7 @@ class ServerProcess(TritonProcess):
                         f"no answer from tritonserver within {timeout:g} s: {why}{self._log_end()}"
                     ) from None
             else:
-                raise AlignZooError(f"tritonserver ended with exit code {code}{self._log_end()}")
+                raise AlignZooError(f"{how_it_ended(code)}{self._log_end()}")
 
     def _log_end(self) -> str:
         if not self.log:

@@ -151,6 +151,14 @@ def test_a_server_that_dies_early_shows_its_log(tmp_path):
     assert "load-model" in str(error.value)
 
 
+def test_a_server_that_is_killed_while_it_starts_is_said_to_be(tmp_path):
+    server = ServerProcess(ServeOptions(model="align_tiny").on_free_ports(), log=tmp_path / "log")
+    server.start()
+    os.kill(server.pid, signal.SIGKILL)
+    with pytest.raises(AlignZooError, match=r"tritonserver was killed \(SIGKILL\)"):
+        server.wait_until_answering()
+
+
 def test_a_missing_repository_is_named(tmp_path):
     with pytest.raises(AlignZooError, match=r"no model repository at .*nowhere"):
         ServerProcess(ServeOptions(repository=tmp_path / "nowhere"))
