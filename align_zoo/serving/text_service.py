@@ -101,7 +101,7 @@ def _first_words(text: str) -> str:
     They are divided only by what divides words for every tokenizer.
     """
     words: list[str] = []
-    size = counting = 0
+    size, counting = -1, 0  # no blank before the first
     for match in _WORD.finditer(text):
         size += len(match[0]) + 1
         if size > MAX_CHARACTERS:

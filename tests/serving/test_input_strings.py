@@ -127,6 +127,17 @@ def test_a_text_up_to_the_limit_is_left_as_it_is():
     assert decode_text(text.encode()) == text
 
 
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_the_words_that_count_may_be_as_long_as_the_limit(beyond):
+    words = "cat " * 63
+    words += "x" * (MAX_CHARACTERS + beyond - len(words))
+    if beyond:
+        with pytest.raises(InvalidText, match="first 64 words have more than 10,000 characters"):
+            decode_text(f"{words} dog".encode())
+    else:
+        assert decode_text(f"{words} dog".encode()) == words
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     text=st.text(max_size=40) | st.text("\0\t \u0301\u200b\u00a0\ufffda猫\U0001fae8", max_size=12)
@@ -134,6 +145,9 @@ def test_a_text_up_to_the_limit_is_left_as_it_is():
 @example("\ufada")  # not assigned
 @example("\ue000")  # private
 @example("\u0898")  # an accent that is newer than the tokenizer's tables
+@example("\u1734")  # an accent in the tokenizer's tables, and no more one in Python's
+@example("\u2028")  # between lines
+@example("\u2029")  # between paragraphs
 def test_a_string_is_refused_if_no_token_tells_anything(service, plain, tokens, text):
     (answer,) = service.embed([text.encode()])
     if isinstance(answer, InvalidText):
