@@ -48,6 +48,14 @@ def test_rounding_is_no_wrong_answer(noise):
     check(1)
 
 
+def test_an_answer_that_is_only_like_the_first_is_wrong():
+    answers = iter([np.array([[1.0, 0.0]]), np.array([[0.999, 0.0447]])])
+    check = Checked(lambda _: next(answers), ["a"])
+    check(0)
+    with pytest.raises(WrongAnswer):
+        check(1)
+
+
 def test_no_number_at_all_is_a_wrong_answer():
     answers = iter([np.ones((1, 1)), np.full((1, 1), np.nan)])
     check = Checked(lambda _: next(answers), ["a"])
@@ -73,6 +81,14 @@ def test_a_folders_pictures_are_found_below_it(tmp_path):
     (tmp_path / "notes.txt").write_text("not a picture")
     (found,) = pictures(tmp_path).values()
     assert found == [drawn_photo(64, 48)]
+
+
+def test_of_a_large_folder_the_first_200_pictures_are_held_in_memory(tmp_path):
+    (tmp_path / "000.png").mkdir()
+    for number in range(1, 203):
+        (tmp_path / f"{number:03}.png").write_bytes(b"%d" % number)
+    (found,) = pictures(tmp_path).values()
+    assert found == [b"%d" % number for number in range(1, 201)]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Load in a closed loop: who calls when, and what is counted."""
 
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,39 @@ def test_as_many_calls_are_under_way_as_there_are_callers():
     together = threading.Barrier(5)
     load = closed_loop(lambda _: together.wait(30), 5, 0.0)
     assert (load.count, load.errors) == (5, {})
+
+
+def test_nobody_is_counted_before_everyones_first_calls_are_made():
+    made = []
+
+    def call(number):
+        if number == 2:
+            time.sleep(0.05)
+        made.append(number)
+
+    closed_loop(call, 3, 0.0)
+    assert set(made[:3]) == {0, 1, 2}
+
+
+def test_the_slowest_hundredth_is_left_out_of_p99():
+    load = closed_loop(lambda number: time.sleep(0.1 * (number == 7)), 1, 0.2)
+    assert load.count > 200
+    assert load.p99 < 100
+
+
+def test_after_ctrl_c_nobody_asks_again():
+    def call(number):
+        if number == 5:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    begin = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            closed_loop(call, 2, 40.0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - begin < 20
 
 
 def test_rate_and_times_are_those_of_the_calls():
