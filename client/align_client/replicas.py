@@ -66,11 +66,11 @@ class Replicas:
             self._take_turn(best)
             return best
 
-    def another(self, tried: Collection[Replica]) -> bool:
-        """Whether there is one that was not tried yet and does not rest."""
+    def another(self, tried: Collection[Replica], *, resting: bool = False) -> bool:
+        """Whether there is one that was not tried yet and does not rest; or, if it may, rests."""
         with self._lock:
             now = self._clock()
-            return any(r not in tried and r.rests_until <= now for r in self.replicas)
+            return any(r not in tried and (resting or r.rests_until <= now) for r in self.replicas)
 
     def best_first(self) -> List[Replica]:
         """All of them, those that do not rest first."""

@@ -32,12 +32,13 @@ class Retries:
         self._jitter = jitter
         self._rounds = 0
         self._died = False
+        self._hope = False
 
     def pause(self, again: Again, *, another: bool, answered_before: bool) -> Optional[float]:
         """Seconds until the next try, 0.1 s before the deadline; None if there is to be none.
 
         Half to whole of 0.1 s, of 0.2 s, and so on, up to 2 s; none before another server is
-        asked.
+        asked. There is none where none of those asked so far will ever answer.
 
         Args:
             again: of the last failure.
@@ -50,9 +51,11 @@ class Retries:
             if self._died:
                 return None
             self._died = True
+        nobody = again is Again.UNREACHED and not answered_before
+        self._hope |= not (nobody or again is Again.ELSEWHERE)
         if another:
             return 0.0 if self._call.deadline.left() > 0 else None
-        if again is Again.ELSEWHERE or (again is Again.UNREACHED and not answered_before):
+        if not self._hope:
             return None
         longest = min(_LONGEST, _FIRST * 2 ** min(self._rounds, 10))
         self._rounds += 1

@@ -143,9 +143,10 @@ class Transport:
             # Of a call that asks one replica, the other parts wait there for their turn, too.
             stay = replica is call.replica and isinstance(answer.error, Overloaded)
             tried |= set() if stay else {replica}
+            wrong = answer.again is Again.ELSEWHERE
             pause = retries.pause(
                 answer.again,
-                another=not stay and self.replicas.another(tried),
+                another=not stay and self.replicas.another(tried, resting=wrong),
                 answered_before=self.replicas.answered_before,
             )
             if pause is None:

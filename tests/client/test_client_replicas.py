@@ -97,6 +97,15 @@ def test_one_that_has_too_much_to_do_sends_its_callers_to_the_other(two, client)
     assert len(free.requests) == 10
 
 
+def test_one_that_is_no_server_of_ours_fails_no_request_that_the_other_will_answer(two, client):
+    wrong, right = two
+    wrong.refuse("UNIMPLEMENTED", "Method not found!", times=1000)
+    for _ in range(4):
+        right.refuse("UNAVAILABLE", "server is stopping")
+        assert client.embed_image(b"picture").shape == (1, 2)
+    assert len(right.requests) == 8
+
+
 def test_one_that_dies_with_a_request_leaves_it_to_the_other_once(two, client):
     for server in two:
         server.refuse("ABORTED", "server restarted: the model's process died", times=5)
