@@ -158,7 +158,6 @@ class Transport:
     async def _try(
         self, request: _Request, call: Call, replica: Replica
     ) -> Union[_Answer, Failure]:
-        self._runtime.check_open()
         left, timeout = call.deadline.left(), call.deadline.timeout
         if left <= 0:
             self.replicas.left_open(replica)
@@ -168,6 +167,7 @@ class Transport:
             options["request_id"] = request.id
         try:
             triton = self._runtime.channels.to(replica, same=call.replica is not None)
+            self._runtime.check_open()  # after that: close() ends what was open before it
             result = await self._runtime.call(
                 getattr(triton, request.method), *request.arguments, **options
             )

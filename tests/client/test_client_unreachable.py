@@ -138,3 +138,18 @@ def test_closing_ends_the_calls_under_way(silent, requests):
     with pytest.raises(AlignClientError, match="closed"):
         client.embed_image([PICTURE] * requests)
     assert time.monotonic() - start < 5
+
+
+def test_nor_does_a_call_go_on_that_had_no_connection_yet(silent, monkeypatch):
+    client = AlignClient(silent, timeout=5)
+    connect = client._runtime.channels.to
+
+    def closed_first(*args, **options):
+        client.close()
+        return connect(*args, **options)
+
+    monkeypatch.setattr(client._runtime.channels, "to", closed_first)
+    start = time.monotonic()
+    with pytest.raises(AlignClientError, match="closed"):
+        client.embed_image(PICTURE)
+    assert time.monotonic() - start < 3
