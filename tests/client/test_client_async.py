@@ -155,6 +155,12 @@ class TestConcurrency:
         whole = run(use, slow.url) - start
         assert longest < whole / 2
 
+    def test_the_size_to_shrink_to_is_asked_for_once(self, slow):
+        image = np.zeros((200, 300, 3), np.uint8)
+        slow.resize = [50, 50, 2]
+        run(lambda client: client.embed_image([image] * 5), slow.url)
+        assert len(slow.requests) == 1 + 5
+
     def test_the_refused_are_asked_again(self, slow):
         slow.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=5)
         assert run(lambda c: c.embed_image([b"picture"] * 5), slow.url).shape == (5, 2)
@@ -199,6 +205,24 @@ class TestEnds:
         run(use, slow.url, max_in_flight=8)
         assert slow.cancelled >= 8
         assert time.monotonic() - start < 10
+
+    def test_a_request_cancelled_leaves_its_replica_to_be_tried_by_the_next(self, slow):
+        slow.seconds = 2
+
+        async def use(client):
+            client._align.transport.replicas.replicas[0].failures = 1  # and its rest is over
+            task = asyncio.ensure_future(client.embed_image(b"picture"))
+            while not slow.requests:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.wait({task})
+            slow.seconds = 0
+            for _ in range(2):
+                await client.embed_image(b"picture")
+            assert len(slow.requests) == 2
+
+        with Scripted() as other:
+            run(use, [slow.url, other.url])
 
     def test_closing_ends_the_calls_under_way(self, slow):
         slow.seconds = 1

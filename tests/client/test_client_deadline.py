@@ -56,6 +56,15 @@ def test_nor_is_one_that_waits_for_a_thread_of_the_client_for_asyncio(server, fi
     assert sum(file.opened for file in files) <= 2 * (os.cpu_count() or 1)
 
 
+def test_a_request_has_only_the_time_that_those_before_it_left(server):
+    server.seconds = 0.7
+    with AlignClient(server.url, timeout=1.2, max_in_flight=1) as client:
+        client._align.transport._max_batch = 1
+        with pytest.raises(DeadlineExceeded, match=r"within 1\.2 s"):
+            client.embed_text(["a", "b"])
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize("timeout", [1e10, sys.maxsize, 10**400], ids=["float", "maxsize", "huge"])
 def test_a_timeout_longer_than_any_life_is_none(server, timeout):
     with AlignClient(server.url, timeout=timeout) as client:

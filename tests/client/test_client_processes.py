@@ -135,6 +135,22 @@ def test_while_the_interpreter_ends_that_is_told_as_every_error_is(server, call)
     assert "cannot schedule new futures after interpreter shutdown" in said.stdout, said.stderr
 
 
+class Interrupted(os.PathLike):
+    """A picture during which the user presses Ctrl-C."""
+
+    def __fspath__(self):
+        raise KeyboardInterrupt
+
+
+def test_a_call_that_was_interrupted_leaves_nothing_in_the_queue(server):
+    server.seconds = 0.5
+    with AlignClient(server.url, max_in_flight=4) as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.embed_image([Interrupted(), *[b"picture"] * 40])
+        client.embed_image([b"picture"] * 2)
+        assert len(server.requests) <= 4 + 2
+
+
 def own_threads():
     return [t for t in threading.enumerate() if t.name.startswith("align-client")]
 

@@ -68,6 +68,22 @@ def test_all_of_a_call_asks_one_that_works_each_call_the_next(replicas, clock):
     assert [replicas.choose_for_all().url for _ in range(4)] == ["h:0", "h:2", "h:0", "h:2"]
 
 
+def test_where_all_failed_it_asks_one_whose_rest_is_over(replicas, clock):
+    for replica, clock.now in zip(replicas.replicas, (0.4, 0, 0.4), strict=True):
+        replicas.failed(replica)
+    clock.now = 0.6
+    assert [replicas.choose_for_all().url for _ in range(3)] == ["h:1"] * 3
+
+
+def test_one_that_rests_is_another_one_only_if_it_may_rest(replicas):
+    first, *others = replicas.replicas
+    for replica in others:
+        replicas.failed(replica)
+    assert not replicas.another({first})
+    assert replicas.another({first}, resting=True)
+    assert not replicas.another(set(replicas.replicas), resting=True)
+
+
 def test_requests_that_meet_one_fault_together_do_not_let_it_rest_for_longer(replicas, clock):
     failed = replicas.replicas[1]
     for _ in range(8):

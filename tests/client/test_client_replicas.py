@@ -10,7 +10,13 @@ import pytest
 from scripted import Scripted
 from waiting import wait_until
 
-from align_client import AlignClient, InvalidInput, ModelUnavailable, ServerUnavailable
+from align_client import (
+    AlignClient,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelUnavailable,
+    ServerUnavailable,
+)
 
 
 @pytest.fixture
@@ -27,6 +33,21 @@ def client(two):
 
 def counts(*servers):
     return [len(server.requests) for server in servers]
+
+
+class ThenRefusing(Scripted):
+    """Answers one inference, then refuses as many as it is told."""
+
+    def __init__(self, *refusal):
+        super().__init__()
+        self._refusal = refusal
+
+    def _infer(self, request):
+        answer = super()._infer(request)
+        if self._refusal:
+            self.refuse(*self._refusal)
+            self._refusal = ()
+        return answer
 
 
 def test_each_is_asked_in_its_turn(two, client):
@@ -114,6 +135,41 @@ def test_one_that_dies_with_a_request_leaves_it_to_the_other_once(two, client):
     assert counts(*two) == [1, 1]
 
 
+def replicas(client):
+    return client._align.transport.replicas.replicas
+
+
+class TestRest:
+    def test_one_without_our_models_is_left_alone_after_it_has_said_so(self, two, client):
+        replicas(client)[0].failures = 3  # so that it rests for 4 s
+        two[0].refuse("NOT_FOUND", "Request for unknown model: 'm' is not found", times=1000)
+        with pytest.raises(ModelUnavailable):
+            client.embed_image(b"picture")
+        for _ in range(3):
+            client.embed_image(b"picture")
+        assert counts(*two) == [1, 3]
+
+    def test_and_so_is_a_silent_one(self, two):
+        two[0].seconds = 20
+        with AlignClient([server.url for server in two], timeout=0.5) as client:
+            replicas(client)[0].failures = 3
+            with pytest.raises(DeadlineExceeded):
+                client.embed_image(b"picture")
+            for _ in range(3):
+                client.embed_image(b"picture")
+        assert counts(*two) == [1, 3]
+
+    def test_a_request_whose_time_was_up_leaves_one_to_be_tried_by_the_next(self, two):
+        two[0].seconds = 20
+        with AlignClient([server.url for server in two], timeout=0.5, max_in_flight=1) as client:
+            replicas(client)[0].failures = 3
+            replicas(client)[1].failures = 1  # and its rest is over
+            with pytest.raises(DeadlineExceeded):
+                client.embed_image([b"picture"] * 2)
+            client.embed_image(b"picture")
+        assert counts(*two) == [1, 1]
+
+
 class TestCheckpoints:
     @pytest.fixture
     def mixed(self, two):
@@ -134,10 +190,25 @@ class TestCheckpoints:
                 assert client.classify([b"picture"] * 3, [f"dog {i}"])
         assert all(counts(*mixed))
 
-    def test_one_that_is_too_busy_for_its_part_is_waited_for(self, mixed, client):
-        for server in mixed:
-            server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=2)
-        assert client.embed_image([b"picture"] * 6).shape == (6, 2)
+    def test_one_that_is_too_busy_for_its_part_is_waited_for(self):
+        with (
+            ThenRefusing("RESOURCE_EXHAUSTED", "overloaded: queue", 3) as busy,
+            Scripted(checkpoint="b") as other,
+            AlignClient([busy.url, other.url], max_in_flight=1) as client,
+        ):
+            start = time.monotonic()
+            assert client.embed_image([b"picture"] * 2).shape == (2, 2)
+            assert time.monotonic() - start > 0.35  # half of 0.1 + 0.2 + 0.4
+            assert counts(busy, other) == [1 + 3 + 2, 1]
+
+    def test_one_that_stops_before_its_part_leaves_it_to_another(self):
+        with (
+            ThenRefusing("UNAVAILABLE", "server is stopping", 1000) as stopping,
+            Scripted(checkpoint="b") as other,
+            AlignClient([stopping.url, other.url], max_in_flight=1) as client,
+        ):
+            assert client.embed_image([b"picture"] * 2).shape == (2, 2)
+            assert counts(stopping, other) == [1 + 2, 1 + 2]
 
     def test_a_picture_is_shrunk_for_the_replica_that_answers(self):
         image = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
@@ -165,7 +236,7 @@ class TestCheckpoints:
             Scripted() as third,
             AlignClient([s.url for s in (*mixed, third)], max_in_flight=1) as client,
         ):
-            client._align.transport.replicas.replicas[2].failures = 1  # and its rest is over
+            replicas(client)[2].failures = 1  # and its rest is over
             with pytest.raises(InvalidInput, match="does not exist"):
                 client.embed_image([Removed()] * 2)
             for _ in range(3):
@@ -182,7 +253,26 @@ class TestCheckpoints:
             client.similarity(old.encode(), new)
 
 
+class Halves(Scripted):
+    """Its towers are of two checkpoints."""
+
+    def _infer(self, request):
+        self.checkpoint = request.model_name
+        return super()._infer(request)
+
+
 class TestReady:
+    def test_a_refusal_is_told_as_it_is_not_waited_out(self, two):
+        two[0].refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
+        with AlignClient(two[0].url) as client:
+            assert client.ready(deep=True) is False
+            assert client.ready(deep=True) is True
+
+    def test_towers_that_are_not_of_one_checkpoint_are_not_ready(self):
+        with Halves() as server, AlignClient(server.url) as client:
+            assert client.ready() is True
+            assert client.ready(deep=True) is False
+
     def test_one_that_is_ready_is_enough(self, two, client):
         assert client.ready() is client.ready(deep=True) is True
         two[0].stop()

@@ -115,9 +115,18 @@ def test_a_picture_that_kills_servers_is_not_sent_a_third_time(server, client, c
 
 def test_without_retries_the_first_refusal_is_told(server):
     server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
-    with AlignClient(server.url, retries=False) as client, pytest.raises(Overloaded):
+    with AlignClient(server.url, retries=False) as client, pytest.raises(Overloaded) as caught:
         client.embed_image(b"picture")
     assert tries(server) == 1
+    assert caught.value.message.endswith("call again later")
+
+
+def test_what_is_final_is_told_without_the_tries_before_it(server, client):
+    server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
+    server.refuse("INVALID_ARGUMENT", "bad")
+    with pytest.raises(InvalidInput) as caught:
+        client.embed_image(b"picture")
+    assert caught.value.message == "bad"
 
 
 def test_of_a_batch_only_the_refused_are_sent_again(server, client):
@@ -163,6 +172,20 @@ def test_a_server_that_went_is_tried_until_the_deadline(server):
         with pytest.raises(ServerUnavailable, match=r"cannot be reached.*; tried \d times"):
             client.embed_image(b"picture")
     assert 0.2 < time.monotonic() - start < 1.1
+
+
+@pytest.mark.parametrize(
+    "code, words",
+    [("UNAVAILABLE", "server not ready: it is starting"), ("ABORTED", "server restarted: killed")],
+)
+def test_a_server_that_never_said_more_than_no_was_there(server, code, words):
+    server.refuse(code, words, times=1000)
+    with AlignClient(server.url, timeout=0.5) as client:
+        with pytest.raises(ServerUnavailable):
+            client.embed_image(b"picture")
+        server.stop()
+        with pytest.raises(ServerUnavailable, match=r"cannot be reached.*; tried \d times"):
+            client.embed_image(b"picture")
 
 
 def test_closing_ends_the_wait_for_the_next_try(server):

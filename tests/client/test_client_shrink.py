@@ -1,6 +1,7 @@
 """Large pictures are shrunk to the very pixels that the server would make of them."""
 
 import io
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from align_client import AlignClient, InvalidInput
 from align_client.images import encoded
-from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk_file
+from align_client.shrink import NO_RESIZE, Resize, _cores, is_large, shrunk_file
 from align_zoo.preprocess import decode_image
 from align_zoo.serving.resize_check import resize_check
 
@@ -152,6 +153,17 @@ def test_a_large_file_is_sent_in_the_server_s_own_pixels(data):
     sent = encoded(data, lambda: RESIZE, files=True)
     assert size_of(sent) == (61, 58)
     assert np.array_equal(resized(sent), resized(data))
+
+
+def test_no_more_files_are_decoded_at_a_time_than_there_are_cores(monkeypatch):
+    monkeypatch.setattr(_cores, "own", threading.BoundedSemaphore(1))
+    decoding = threading.Thread(target=shrunk_file, args=(file(picture()), RESIZE))
+    with _cores.own:
+        decoding.start()
+        decoding.join(0.2)
+        assert decoding.is_alive()
+    decoding.join(20)
+    assert not decoding.is_alive()
 
 
 def test_the_caller_s_image_is_left_as_it_was():

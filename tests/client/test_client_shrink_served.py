@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
+from scripted import Scripted
 from waiting import wait_until
 
 from align_client import AlignClient, InvalidInput, ModelUnavailable
@@ -169,6 +170,14 @@ class TestPuppets:
             list(threads.map(client.embed_image, [self.IMAGE] * 8))
         client.embed_image([self.IMAGE] * 4)
         assert answered_since(triton, before, 1 + 8 + 4) == 1 + 8 + 4
+
+    def test_after_a_reload_only_the_first_is_sent_twice(self):
+        with Scripted(resize=[64, 48, 2]) as server, AlignClient(server.url) as client:
+            client.embed_image(self.IMAGE)
+            server.resize = [30, 50, 3]
+            client.embed_image([self.IMAGE])
+            client.embed_image(self.IMAGE)
+            assert len(server.requests) == (1 + 1) + 2 + 1
 
     def test_small_pictures_are_sent_without_asking(self, triton, client):
         triton.load("align_image", resize="64 48 2")

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from scripted import Scripted
+from tritonclient.grpc import service_pb2 as pb
 
-from align_client import AlignClient, InvalidInput
+from align_client import AlignClient, InvalidInput, ModelUnavailable
 
 
 @pytest.fixture
@@ -38,6 +39,28 @@ def test_a_bad_text_is_named_and_none_is_sent(server, client, texts):
         with pytest.raises(InvalidInput, match=r"^text 1 "):
             call(texts)
     assert not server.requests
+
+
+def test_a_text_that_the_server_refuses_is_named_by_its_first_place_and_ends_the_call(
+    server, client
+):
+    server.refuse("INVALID_ARGUMENT", "item 0: bad")
+    with pytest.raises(InvalidInput, match=r"^text 1: bad "):
+        client.embed_text(["good", "a", "a"])
+    assert len(server.requests) == 1
+
+
+def test_a_model_that_takes_no_several_texts_breaks_the_contract():
+    class One(Scripted):
+        def _config(self, request):
+            return pb.ModelConfigResponse()
+
+    with (
+        One() as server,
+        AlignClient(server.url) as client,
+        pytest.raises(ModelUnavailable, match=r"align-zoo's contract: it does not batch"),
+    ):
+        client.embed_text("a")
 
 
 @pytest.mark.parametrize("words", ["these are too many", "item 2: there is none"])

@@ -140,6 +140,13 @@ def test_closing_ends_the_calls_under_way(silent, requests):
     assert time.monotonic() - start < 5
 
 
+def test_and_the_question_whether_a_server_is_ready(silent):
+    client = AlignClient(silent, timeout=30)
+    threading.Timer(0.3, client.close).start()
+    with pytest.raises(AlignClientError, match="closed"):
+        client.ready()
+
+
 def test_nor_does_a_call_go_on_that_had_no_connection_yet(silent, monkeypatch):
     client = AlignClient(silent, timeout=5)
     connect = client._runtime.channels.to
