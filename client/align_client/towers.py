@@ -54,7 +54,7 @@ class Towers:
     ) -> List[Outcome[Row]]:
         """A row for each image; ``several`` says whether an error names which."""
 
-        async def ask(call: Call, fresh: bool) -> List[Outcome[Row]]:
+        async def ask(call: Call) -> List[Outcome[Row]]:
             return await self._image_rows(images, several, call, keep)
 
         return await self._of_one_checkpoint(ask, call)
@@ -64,7 +64,7 @@ class Towers:
     ) -> List[Outcome[Row]]:
         """A row for each text, asked of the server now; errors among them stay."""
 
-        async def ask(call: Call, fresh: bool) -> List[Outcome[Row]]:
+        async def ask(call: Call) -> List[Outcome[Row]]:
             rows = await self._text_rows(texts, "text", call, keep)
             return [rows[text] if isinstance(text, str) else text for text in texts]
 
@@ -85,13 +85,13 @@ class Towers:
         ``keep`` is for the images. There are no texts' rows where there is no image's.
         """
 
-        async def ask(call: Call, fresh: bool) -> List[Outcome[Row]]:
+        async def ask(call: Call) -> List[Outcome[Row]]:
             pictures = await self._image_rows(images, several, call, keep)
             checkpoints = {row.checkpoint for row in _sound(pictures)}
             if len(checkpoints) != 1:
                 return pictures
             (checkpoint,) = checkpoints
-            known = {} if fresh else self._cache.find(checkpoint, texts)
+            known = self._cache.find(checkpoint, texts)
             new = await self._text_rows(texts, noun, call, False, known)
             sound = {text: row for text, row in new.items() if isinstance(row, Row)}
             self._cache.keep(sound)
@@ -102,16 +102,16 @@ class Towers:
         return rows[: len(images)], _sound(rows[len(images) :])
 
     async def _of_one_checkpoint(
-        self, ask: Callable[[Call, bool], Awaitable[List[Outcome[Row]]]], call: Call
+        self, ask: Callable[[Call], Awaitable[List[Outcome[Row]]]], call: Call
     ) -> List[Outcome[Row]]:
-        """Ask; and again, one replica and without the cache, if the answers are mixed.
+        """Ask; and again, one replica, if the answers are mixed.
 
         Raises:
             ModelUnavailable: the towers serve different checkpoints.
         """
         checkpoints: List[str] = []
-        for i in range(_TRIES):
-            outcomes = await ask(call, i > 0)
+        for _ in range(_TRIES):
+            outcomes = await ask(call)
             rows = _sound(outcomes)
             checkpoints = sorted({row.checkpoint for row in rows})
             if len(checkpoints) <= 1:
