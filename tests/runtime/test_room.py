@@ -59,6 +59,32 @@ def test_who_wants_more_than_there_is_gets_all():
     other.join()
 
 
+def test_who_wants_much_gets_his_turn_among_many_who_want_little():
+    room, running, entered = Room(100), threading.Event(), threading.Event()
+
+    def little() -> None:
+        while not entered.is_set():
+            with room.take(12):
+                running.set()
+                entered.wait(0.01)
+
+    def much() -> None:
+        with room.take(100):
+            entered.set()
+
+    others = [threading.Thread(target=little) for _ in range(32)]
+    for each in others:
+        each.start()
+    assert running.wait(60)
+    own = threading.Thread(target=much)
+    own.start()
+    in_time = entered.wait(5)
+    entered.set()
+    for each in (own, *others):
+        each.join()
+    assert in_time
+
+
 def test_an_error_leaves_its_room_to_others():
     room = Room(100)
     with pytest.raises(ZeroDivisionError), room.take(100):
