@@ -39,5 +39,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _direction(section: Any) -> str:
-    """Of a section of ``tokenizer.json``, which is null where nothing is cut or padded."""
-    return str(section.get("direction")).lower() if isinstance(section, dict) else "right"
+    """Of a section of ``tokenizer.json``, which is null where nothing is cut or padded.
+
+    Old files say no direction, for there was one.
+    """
+    return str(section.get("direction", "right")).lower() if isinstance(section, dict) else "right"

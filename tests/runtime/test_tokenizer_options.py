@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer
@@ -48,6 +49,15 @@ def test_the_side_is_also_found_where_the_tokenizer_itself_says_it(own):
         align_zoo.load_encoder(own, device="cpu")
     edited(own / "tokenizer_config.json", truncation_side="right")
     align_zoo.load_encoder(own, device="cpu", runtime="torch")
+
+
+def test_an_old_tokenizer_that_says_no_side_cuts_at_the_end(own):
+    edited(own / "tokenizer.json", truncation={k: v for k, v in CUT.items() if k != "direction"})
+    encoder = align_zoo.load_encoder(own, device="cpu", runtime="torch")
+    model, _, tokenizer = align_zoo.create_align(own)
+    with torch.inference_mode():
+        expected = model.encode_text(tokenizer(LONG), normalize=True).numpy()
+    np.testing.assert_allclose(encoder.embed_texts(LONG), expected, atol=1e-5)
 
 
 def test_create_align_cuts_where_transformers_cuts(own):
