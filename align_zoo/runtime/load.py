@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import re
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = ["DTYPES", "RUNTIMES", "export_checkpoint", "load_encoder"]
 
 RUNTIMES = ("auto", "onnx", "torch")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+_DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +64,8 @@ def load_encoder(
         cache_dir: the hub cache, instead of Hugging Face's default.
 
     Raises:
-        InvalidInput: there is no such runtime or dtype, or the runtime cannot run on that
-            device or in that dtype, or ``threads`` is no whole number above 0.
+        InvalidInput: there is no such runtime, dtype or device, or the runtime cannot run on
+            that device or in that dtype, or ``threads`` is no whole number above 0.
         CheckpointError: the checkpoint cannot be found, is damaged, incomplete or not supported.
     """
     device = "cpu" if str(device).startswith("cpu:") else str(device)  # there is but one
@@ -71,6 +73,8 @@ def load_encoder(
         raise InvalidInput(f"there is no runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
     if dtype not in DTYPES:
         raise InvalidInput(f"there is no dtype {dtype!r}; there are {', '.join(DTYPES)}")
+    if not _DEVICES.fullmatch(device):
+        raise InvalidInput(f"there is no device {device!r}; there are auto, cpu, cuda, cuda:1 ...")
     if threads is not None and (not isinstance(threads, Integral) or threads < 1):
         raise InvalidInput(f"threads is {threads!r}, not a whole number above 0")
     half = dtype in ("bfloat16", "float16")

@@ -55,11 +55,14 @@ def torch_encoder(
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = device.partition(":")[0]
-    if kind != "cpu" and not torch.cuda.is_available():
-        raise InvalidInput(f"torch cannot compute on {device!r}: it finds no GPU")
+    kind, _, number = device.partition(":")
     if kind == "cpu":
         keep_warm()
+    else:
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= count:
+            found = ", ".join(f"cuda:{each}" for each in range(count)) or "no GPU"
+            raise InvalidInput(f"torch cannot compute on {device!r}: it finds {found}")
     torch.set_num_threads(threads or min(cores(), torch.get_num_threads()))
     if dtype == "auto":
         dtype = _fastest_dtype(device)

@@ -191,6 +191,20 @@ def test_a_gpu_that_is_not_there_is_named(checkpoint, monkeypatch):
         align_zoo.load_encoder(checkpoint, runtime="torch", device="cuda:7")
 
 
+def test_a_gpu_beyond_those_that_are_there_is_named(checkpoint, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(align_zoo.InvalidInput, match=r"'cuda:2': it finds cuda:0, cuda:1$"):
+        align_zoo.load_encoder(checkpoint, device="cuda:2")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", torch.device("mps"), None])
+def test_another_device_is_refused(checkpoint, device):
+    told = f"there is no device '{device}'; there are auto, cpu, cuda"
+    with pytest.raises(align_zoo.InvalidInput, match=told):
+        align_zoo.load_encoder(checkpoint, device=device)
+
+
 def test_a_gpu_that_torch_cannot_compute_on_is_none(checkpoint, monkeypatch):
     monkeypatch.setattr(load, "_driver_sees_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
