@@ -45,8 +45,8 @@ def _quota() -> float:
 def _groups() -> Iterator[Path]:
     """The folders of this process's cgroup and of those around it, in both versions."""
     mounted = _ROOT / "sys/fs/cgroup"
-    for line in _read(_ROOT / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
+    for line in _read(_ROOT / "proc/self/cgroup").split("\n"):
+        controllers, _, path = line.partition(":")[2].partition(":")
         if controllers and "cpu" not in controllers.split(","):
             continue
         top = mounted / ("cpu" if controllers else "")
@@ -68,6 +68,6 @@ def _quota_of(group: Path) -> float:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return os.fsdecode(path.read_bytes()).strip()  # a group's name may be any bytes
     except OSError:
         return ""

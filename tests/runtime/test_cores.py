@@ -71,6 +71,14 @@ def test_those_that_a_quota_pays_for(machine, own, groups, expected):
     assert cores() == expected
 
 
+@pytest.mark.parametrize("own", [b"0::/pods/caf\xe9", "0::/pods/a\u2028b".encode(), b"0::/pods\n?"])
+def test_a_group_may_have_any_name(machine, tmp_path, own):
+    machine({"sys/fs/cgroup/pods/cpu.max": "200000 100000"})
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_bytes(own + b"\n")
+    assert cores() == 2
+
+
 OLD = "12:memory:/docker/12\n5:cpu,cpuacct:/docker/12\n3:cpuset:/docker/12\n0::/system.slice"
 
 
