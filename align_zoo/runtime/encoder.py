@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from align_zoo.errors import InvalidImage, InvalidText
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.images import ImageBatcher, ImageLike
+from align_zoo.runtime.once import once
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.strings import check_strings
 
@@ -26,7 +26,7 @@ TextTower = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Encoder:
     """Both towers of a checkpoint in one runtime, as ``load_encoder`` makes it.
 
-    A tower is loaded when it is first asked for.
+    A tower is loaded when it is first asked for, once for all threads.
     """
 
     load_image: Callable[[], ImageTower]
@@ -50,7 +50,7 @@ class Encoder:
         """The runtime and why it was taken, for logs and metadata."""
         return f"{self.runtime}: {self.reason}"
 
-    @cached_property
+    @once
     def image(self) -> ImageTower:
         """The image tower.
 
@@ -59,7 +59,7 @@ class Encoder:
         """
         return self.load_image()
 
-    @cached_property
+    @once
     def text(self) -> TextTower:
         """The text tower.
 
@@ -68,7 +68,7 @@ class Encoder:
         """
         return self.load_text()
 
-    @cached_property
+    @once
     def _images(self) -> ImageBatcher:
         return ImageBatcher(self.transform, at_once=self.images_at_once)
 

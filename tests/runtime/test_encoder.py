@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +80,24 @@ def test_the_runtimes_say_what_they_are(encoder, model, checkpoint):
     assert encoder.temperature == pytest.approx(model[0].temperature.item())
     assert encoder.fingerprint == align_zoo.load_encoder(checkpoint).fingerprint
     assert encoder.transform == model[1]
+
+
+def test_threads_that_come_first_together_load_a_tower_once(encoder):
+    loaded, second = [], threading.Event()
+
+    def load_text():
+        loaded.append(encoder.text)
+        if len(loaded) > 1:
+            second.set()
+        second.wait(0.3)  # who comes now without waiting for the first is seen
+        return encoder.text
+
+    own = replace(encoder, load_text=load_text)
+    with ThreadPoolExecutor(4) as pool:
+        rows = [*pool.map(own.embed_texts, [TEXTS] * 4)]
+    assert len(loaded) == 1
+    for each in rows:
+        np.testing.assert_allclose(each, rows[0], atol=1e-6)
 
 
 def test_a_bad_picture_is_named(encoder):
