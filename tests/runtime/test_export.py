@@ -120,30 +120,32 @@ def test_an_exporter_that_breaks_is_named_and_torch_serves(checkpoint, tmp_path,
 
 WITHOUT_A_PACKAGE = """
 import sys
-sys.modules[sys.argv[2]] = None  # as if it were not installed
 import align_zoo
-try:
-    align_zoo.load_encoder(sys.argv[1], runtime="onnx")
-except align_zoo.AlignZooError as error:
-    print(error)
-print(align_zoo.load_encoder(sys.argv[1]).explanation)
+for package in sys.argv[2:]:
+    sys.modules[package] = None  # as if it were not installed
+    try:
+        align_zoo.load_encoder(sys.argv[1], runtime="onnx")
+    except align_zoo.AlignZooError as error:
+        print(error)
+    print(align_zoo.load_encoder(sys.argv[1]).explanation)
+    del sys.modules[package]
 """
 
 
-@pytest.mark.parametrize("package", ["onnxruntime", "onnx", "onnx_ir", "onnxscript"])
-def test_a_package_that_is_missing_is_named_and_torch_serves(
-    checkpoint, tmp_path, monkeypatch, package
-):
+def test_a_package_that_is_missing_is_named_and_torch_serves(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    packages = ["onnxruntime", "onnx", "onnx_ir", "onnxscript"]  # as they are imported
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_A_PACKAGE, str(checkpoint), package],
+        [sys.executable, "-c", WITHOUT_A_PACKAGE, str(checkpoint), *packages],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    refused, explained = done.stdout.splitlines()
-    assert package in refused and "pip install 'align-zoo[onnx]'" in refused
-    assert explained.startswith("torch (float32 on cpu)") and package in explained
+    told = done.stdout.splitlines()
+    for package, refused, explained in zip(packages, told[::2], told[1::2], strict=True):
+        reason = f"(import of {package} halted; None in sys.modules)"
+        assert reason in refused and "pip install 'align-zoo[onnx]'" in refused
+        assert explained.startswith("torch (float32 on cpu)") and reason in explained
 
 
 def test_a_tower_is_compared_at_sides_that_it_takes(tmp_path, monkeypatch):
