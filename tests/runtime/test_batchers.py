@@ -115,6 +115,11 @@ def test_no_other_way_to_put_texts_together_costs_less(lengths, call):
     assert cost == min(ways(ordered))
 
 
+def test_what_takes_as_many_calls_either_way_is_not_padded():
+    chunks = cheapest_chunks([2, 2, 2, 2, 1, 1], at_once=4, padding_a_call=8)
+    assert chunks == [[4, 5], [0, 1, 2, 3]]
+
+
 @given(lengths=lengths, at_once=st.integers(1, 64))
 def test_no_chunk_is_larger_than_the_tower_may_have(lengths, at_once):
     chunks = cheapest_chunks(lengths, at_once=at_once, padding_a_call=8)

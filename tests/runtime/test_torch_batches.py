@@ -93,7 +93,8 @@ def numbers(*shape: int) -> np.ndarray:
 def test_every_row_gets_its_own_answer(count, width):
     function = Doubled()
     run = FixedBatches(function, "cpu", [(numbers(1, 2),), (numbers(1, 3),)], SIZES)
-    assert sorted(function.shapes) == [(size, w) for size in SIZES for w in (2, 3)]
+    # Into the memory of the largest the others fit.
+    assert function.shapes == [(size, w) for w in (2, 3) for size in reversed(SIZES)]
     function.shapes.clear()
     x = numbers(count, width)
     np.testing.assert_array_equal(run(x), 2 * x)
@@ -107,6 +108,17 @@ def test_without_sizes_nothing_is_captured():
     assert function.shapes == []
     np.testing.assert_array_equal(run(numbers(7, 2)), 2 * numbers(7, 2))
     assert function.shapes == [(7, 2)]
+
+
+def test_nothing_is_kept_for_gradients():
+    inferring = []
+
+    def function(x: torch.Tensor) -> torch.Tensor:
+        inferring.append(torch.is_inference_mode_enabled())
+        return 2 * x
+
+    FixedBatches(function, "cpu", [(numbers(1, 2),)], (4,))(numbers(3, 2))
+    assert inferring == [True, True]
 
 
 def test_an_answer_outlives_the_next_call():
