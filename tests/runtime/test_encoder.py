@@ -231,6 +231,28 @@ def test_a_gpu_that_torch_cannot_compute_on_is_none(checkpoint, monkeypatch):
     assert align_zoo.load_encoder(checkpoint).explanation == "onnx: the fastest on a CPU"
 
 
+@pytest.mark.parametrize(
+    ("state", "count", "sees"), [(0, 1, True), (0, 0, False), (100, 1, False), (None, 1, False)]
+)
+def test_a_driver_sees_a_gpu_if_it_is_there_and_starts_and_counts_one(
+    monkeypatch, state, count, sees
+):
+    class Driver:
+        def __init__(self, name: str) -> None:
+            if state is None:
+                raise OSError(f"{name}: cannot open shared object file")
+
+        def cuInit(self, flags: int) -> int:
+            return state
+
+        def cuDeviceGetCount(self, pointer) -> int:
+            pointer._obj.value = count
+            return 0
+
+    monkeypatch.setattr(load.ctypes, "CDLL", Driver)
+    assert load._driver_sees_gpu() is sees
+
+
 @pytest.mark.parametrize("device", [torch.device("cpu"), torch.device("cpu", 0)], ids=str)
 def test_a_device_may_be_torchs_own_object(checkpoint, device):
     assert align_zoo.load_encoder(checkpoint, runtime="torch", device=device).device == "cpu"
