@@ -84,13 +84,14 @@ def load_encoder(
         )
     if runtime == "onnx" and device not in ("auto", "cpu"):
         raise InvalidInput(f"the runtime 'onnx' runs on the CPU, not on {device!r}; use 'torch'")
-    on_cpu = runtime == "onnx" or device == "cpu" or (device == "auto" and not _has_gpu())
+    if device == "auto":
+        device = "cuda" if runtime != "onnx" and _has_gpu() else "cpu"
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     check_tokenizer(checkpoint.folder)
-    in_torch = partial(_torch, checkpoint, "cpu" if on_cpu else device, dtype, threads)
+    in_torch = partial(_torch, checkpoint, device, dtype, threads)
     if runtime == "torch":
         encoder = in_torch("asked for")
-    elif runtime == "auto" and not on_cpu:
+    elif runtime == "auto" and device != "cpu":
         encoder = in_torch("there is a GPU")
     elif half:
         encoder = in_torch(f"{dtype} was asked for")

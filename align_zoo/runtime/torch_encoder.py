@@ -53,8 +53,6 @@ def torch_encoder(
         InvalidInput: torch cannot compute on ``device``.
         CheckpointError: the checkpoint cannot be loaded.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = device.partition(":")
     if kind == "cpu":
         keep_warm()

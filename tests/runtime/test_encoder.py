@@ -231,6 +231,18 @@ def test_a_gpu_that_torch_cannot_compute_on_is_none(checkpoint, monkeypatch):
     assert align_zoo.load_encoder(checkpoint).explanation == "onnx: the fastest on a CPU"
 
 
+@pytest.mark.parametrize("runtime", ["auto", "torch"])
+def test_a_gpu_is_taken_where_there_is_one(checkpoint, monkeypatch, runtime):
+    monkeypatch.setattr(load, "_driver_sees_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    encoder = align_zoo.load_encoder(checkpoint, runtime=runtime, dtype="float32")
+    reason = "asked for" if runtime == "torch" else "there is a GPU"
+    assert encoder.explanation == f"torch (float32 on cuda): {reason}"
+    on_cpu = align_zoo.load_encoder(checkpoint, runtime="onnx")
+    assert on_cpu.explanation == "onnx: asked for"
+
+
 @pytest.mark.parametrize(
     ("state", "count", "sees"), [(0, 1, True), (0, 0, False), (100, 1, False), (None, 1, False)]
 )
