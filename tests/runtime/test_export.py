@@ -53,8 +53,9 @@ def damage_image(folder: Path) -> None:
     (folder / "image.onnx").write_bytes(content)
 
 
-def older(manifest: Path) -> None:
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": 0}))
+def rewrite(folder: Path, **values: object) -> None:
+    manifest = folder / "export.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **values}))
 
 
 DAMAGES = {
@@ -65,7 +66,8 @@ DAMAGES = {
     "manifest": lambda folder: (folder / "export.json").write_text("{"),
     "no manifest": lambda folder: (folder / "export.json").unlink(),
     "fields": lambda folder: (folder / "export.json").write_text('{"fingerprint": "x"}'),
-    "an older version": lambda folder: older(folder / "export.json"),
+    "an older version": lambda folder: rewrite(folder, version=0),
+    "no digests": lambda folder: rewrite(folder, sha256={}),
 }
 
 

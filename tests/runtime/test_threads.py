@@ -7,7 +7,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+import align_zoo
+from align_zoo.runtime import torch_encoder
+from align_zoo.runtime.blocked import pictures_at_once
 from align_zoo.runtime.cores import cores
 
 LOADING = """
@@ -52,3 +56,20 @@ def test_in_onnx(checkpoint, exported, count):
 
 def test_in_torch(checkpoint):
     assert loaded(checkpoint, "torch", cores() + 3)[2] == cores() + 3
+
+
+@pytest.mark.parametrize(("available", "wanted"), [(1, 1), (1000, None)])
+def test_torch_takes_no_more_than_its_own_choice_and_the_cores(
+    checkpoint, monkeypatch, available, wanted
+):
+    asked: list[int] = []
+    monkeypatch.setattr(torch_encoder, "cores", lambda: available)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    align_zoo.load_encoder(checkpoint, runtime="torch", device="cpu")
+    assert asked == [wanted or torch.get_num_threads()]
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_as_many_pictures_make_a_portion_as_share_the_threads(checkpoint, exported, count):
+    encoder = align_zoo.load_encoder(checkpoint, runtime="onnx", threads=count)
+    assert encoder.images_at_once == pictures_at_once(count)

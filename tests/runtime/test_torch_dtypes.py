@@ -44,6 +44,23 @@ def test_pictures_in_half_precision_are_near(model, dtype, least, captured):
     assert near.min() < 1 - 1e-7  # in float32 it would not be tested
 
 
+@pytest.mark.parametrize("dtype", HALVES.values(), ids=HALVES)
+def test_the_last_map_becomes_a_vector_in_float32(model, dtype):
+    pool, dtypes = type(model.image.global_pool), []
+
+    def note(module: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        if isinstance(module, pool):
+            dtypes.append(output.dtype)
+
+    tower = TorchImage(model.image, "meta", dtype)
+    hook = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        tower.batches.function(torch.empty(1, 3, 75, 75, device="meta"))
+    finally:
+        hook.remove()
+    assert dtypes == [torch.float32]
+
+
 @pytest.mark.parametrize("dtype", HALVES)
 def test_trained_towers_in_half_precision_are_near(dtype):
     pictures = sorted((Path(align_zoo.__file__).parent / "assets/samples").glob("*.png"))
