@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,11 @@ def evaluate(options: EvaluateOptions) -> Report:
         raise AlignZooError(f"{options.data} does not exist")
     if options.out.exists() and not options.out.is_dir():
         raise AlignZooError(f"{options.out} is a file; results go to a folder")
+    if options.data.is_dir() and _within(options.out, options.data):
+        raise AlignZooError(
+            f"{options.out} lies in {options.data}, where every folder is a class, and results "
+            "would be one too; choose another --out"
+        )
     _refuse_idle(options)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -75,6 +81,10 @@ def evaluate(options: EvaluateOptions) -> Report:
     except OSError as error:  # a full disk, a folder that may not be read: the file is named
         raise AlignZooError(f"the evaluation cannot go on: {error}") from error
     return report
+
+
+def _within(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _refuse_idle(options: EvaluateOptions) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -183,7 +184,7 @@ def names(content):
         (lambda root: {"data": root / "absent"}, "absent does not exist"),
         (lambda root: {"data": root / "red_star"}, "a folder for each class.*it holds 0"),
         (lambda root: {"out": next(root.rglob("*.png"))}, r"\.png is a file; results go to"),
-        (lambda root: {"out": next(root.rglob("*.png")) / "out"}, "cannot go on: .*Not a dir"),
+        (lambda root: {"out": Path("/dev/null/out")}, "cannot go on: .*Not a dir"),
         (lambda root: {"model": str(root)}, "is no ALIGN checkpoint"),
     ],
 )
@@ -192,6 +193,16 @@ def test_what_cannot_be_evaluated_is_named(two, tmp_path, changes, message):
     with pytest.raises(AlignZooError, match=message):
         evaluate(EvaluateOptions(**options))
     assert not (tmp_path / "out" / "report.json").exists()
+
+
+@pytest.mark.parametrize("out", [".", "evaluation", "red_star/results", "../link/evaluation"])
+def test_results_are_not_written_to_where_they_would_be_a_class(two, tmp_path, monkeypatch, out):
+    (tmp_path / "link").symlink_to(two)
+    before = sorted(two.rglob("*"))
+    monkeypatch.chdir(two)
+    with pytest.raises(AlignZooError, match=r"lies in \., where every folder is a class, .* --out"):
+        run(Path(), Path(out))
+    assert sorted(two.rglob("*")) == before
 
 
 def test_pictures_that_are_all_broken_fail(two, tmp_path):
