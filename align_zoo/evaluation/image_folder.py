@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from align_zoo.errors import AlignZooError
 
@@ -70,13 +71,17 @@ def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder
 def _files(root: Path) -> Iterator[Path]:
     """All below, links followed, each folder once: a link may lead back to where it is."""
     seen = set()
-    for path, folders, names in os.walk(root, followlinks=True):
+    for path, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
         folders.sort()  # of two ways to a folder it is always the same one
         if (real := os.path.realpath(path)) in seen:
             folders.clear()
             continue
         seen.add(real)
         yield from (Path(path, name) for name in names)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise error  # os.walk would leave the folder out without a word
 
 
 def _is_picture(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -203,6 +204,21 @@ def test_results_are_not_written_to_where_they_would_be_a_class(two, tmp_path, m
     with pytest.raises(AlignZooError, match=r"lies in \., where every folder is a class, .* --out"):
         run(Path(), Path(out))
     assert sorted(two.rglob("*")) == before
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(two, tmp_path, monkeypatch):
+    locked = two / "red_star" / "locked"
+    locked.mkdir()
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path) == locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(AlignZooError, match=r"cannot go on: .*Permission denied: '.*/locked'"):
+        run(two, tmp_path / "out")
 
 
 def test_pictures_that_are_all_broken_fail(two, tmp_path):
