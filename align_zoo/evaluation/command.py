@@ -41,6 +41,7 @@ def evaluate(
     from align_zoo.evaluation.report import summary
     from align_zoo.evaluation.run import EvaluateOptions
     from align_zoo.evaluation.run import evaluate as run
+    from align_zoo.progress import say
 
     options = EvaluateOptions(
         data=data,
@@ -55,4 +56,4 @@ def evaluate(
     )
     told = f"{summary(run(options))}\nwritten to {out}"
     # A folder's name need not be UTF-8.
-    typer.echo(told.encode(errors="backslashreplace").decode())
+    say(told.encode(errors="backslashreplace").decode())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from align_zoo.cli import app
+from align_zoo.evaluation.command import evaluate
 
 
 def run(*arguments):
@@ -52,6 +55,15 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path):
     assert done.exit_code == 1
     assert done.stderr == f"align-zoo: {tmp_path / 'nowhere'} does not exist\n"
     assert not done.stdout
+
+
+def test_a_report_that_is_written_is_a_success_though_stdout_is_full(
+    captions, tmp_path, monkeypatch
+):
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        evaluate(captions, model="align_tiny", out=tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["pictures"] == 80
 
 
 def test_wrong_usage_is_2(shapes):
