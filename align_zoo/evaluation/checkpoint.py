@@ -28,7 +28,7 @@ class Loaded:
     device: torch.device
 
 
-def load(name_or_folder: str, device: str = "cpu") -> Loaded:
+def load(name_or_folder: str, device: str = "cpu", *, revision: str | None = None) -> Loaded:
     """Load a checkpoint for evaluation.
 
     Raises:
@@ -40,7 +40,7 @@ def load(name_or_folder: str, device: str = "cpu") -> Loaded:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise AlignZooError(f"device {device!r} cannot be used: {reason}") from error
-    checkpoint = open_checkpoint(name_or_folder)
+    checkpoint = open_checkpoint(name_or_folder, revision=revision)
     # By its folder: the hub must not be asked twice.
     model, transform, tokenizer = create_align(checkpoint.folder, device=device)
     return Loaded(

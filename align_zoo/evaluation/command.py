@@ -21,6 +21,10 @@ def evaluate(
         str,
         typer.Option(envvar="ALIGN_ZOO_MODEL", help='A hub id, a folder, or "align_tiny".'),
     ] = DEFAULT_MODEL,
+    revision: Annotated[
+        Optional[str],
+        typer.Option(envvar="ALIGN_ZOO_REVISION", help="Branch, tag or commit of a hub id."),
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for report.json, confusion.png and the embeddings.")
     ] = Path("evaluation"),
@@ -46,6 +50,7 @@ def evaluate(
     options = EvaluateOptions(
         data=data,
         model=model,
+        revision=revision,
         out=out,
         templates=templates,
         classnames=classnames,

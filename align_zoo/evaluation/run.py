@@ -39,6 +39,7 @@ class EvaluateOptions:
         device: as torch names it.
         batch_size: pictures, and texts, at a time.
         progress: show bars on stderr.
+        revision: branch, tag or commit of a hub id.
     """
 
     data: Path
@@ -50,6 +51,7 @@ class EvaluateOptions:
     device: str = "cpu"
     batch_size: int = 32
     progress: bool = False
+    revision: str | None = None
 
 
 def evaluate(options: EvaluateOptions) -> Report:
@@ -107,7 +109,7 @@ def _classification(options: EvaluateOptions) -> Report:
 
     templates = read_templates("photo" if options.templates is None else options.templates)
     data = read_image_folder(options.data, options.classnames)
-    model = load(options.model, options.device)
+    model = load(options.model, options.device, revision=options.revision)
     weights = zero_shot_weights(
         model.align,
         model.tokenizer,
@@ -125,7 +127,7 @@ def _classification(options: EvaluateOptions) -> Report:
 
 def _retrieval(options: EvaluateOptions) -> Report:
     data = read_captions(options.data, options.images)
-    model = load(options.model, options.device)
+    model = load(options.model, options.device, revision=options.revision)
     embeddings = _embed(model, data.files, options)
     row = {file: i for i, file in enumerate(embeddings.sound)}
     kept = [i for i, owner in enumerate(data.owners) if owner in row]

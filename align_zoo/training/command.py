@@ -40,6 +40,9 @@ def finetune(
         typer.Option(help="A .csv (columns image, caption) or webdataset .tar shards."),
     ],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
+    revision: Annotated[
+        Optional[str], typer.Option(help="Branch, tag or commit of a hub id.")
+    ] = None,
     eval_data: Annotated[
         Optional[str], typer.Option(help="Held-out pairs: retrieval is measured on them.")
     ] = None,
@@ -81,6 +84,7 @@ def finetune(
 
         options = FinetuneOptions(
             model=model,
+            revision=revision,
             data=data,
             out=out,
             eval_data=eval_data,

@@ -39,6 +39,7 @@ class FinetuneOptions:
         grad_checkpointing: trade time for memory.
         random_crop: augment; otherwise the centre is cropped, as in inference.
         workers: processes that decode pictures, beside each training process.
+        revision: branch, tag or commit of a hub id.
     """
 
     model: str
@@ -58,6 +59,7 @@ class FinetuneOptions:
     freeze: Freeze = "none"
     random_crop: bool = True
     workers: int = 2
+    revision: str | None = None
 
 
 def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) -> None:
@@ -79,7 +81,7 @@ def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> None:
     accelerator = _accelerator(options.mixed_precision)
     pairs = open_pairs(options.data)
     held_out = open_pairs(options.eval_data) if options.eval_data else None
-    model, transform, tokenizer = create_align(options.model)
+    model, transform, tokenizer = create_align(options.model, revision=options.revision)
     batches = PairBatches(
         pairs,
         transform,
@@ -111,6 +113,7 @@ def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> None:
         resume=resume,
         decides={
             "--model": options.model,
+            "--revision": options.revision,
             "--data": _summary(pairs),
             "--batch-size": options.batch_size,
             "--random-crop": options.random_crop,

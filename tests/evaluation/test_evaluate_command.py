@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
+from align_zoo.checkpoint import EMBEDDED
 from align_zoo.cli import app
 from align_zoo.evaluation.command import evaluate
 
 
-def run(*arguments):
-    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+def run(*arguments, **environment):
+    return CliRunner(env=environment).invoke(app, ["evaluate", *map(str, arguments)])
 
 
 def test_a_folder_of_classes_is_classified(shapes, tmp_path):
@@ -64,6 +67,27 @@ def test_a_report_that_is_written_is_a_success_though_stdout_is_full(
         monkeypatch.setattr(sys, "stdout", full)
         evaluate(captions, model="align_tiny", out=tmp_path)
     assert json.loads((tmp_path / "report.json").read_text())["pictures"] == 80
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """A hub's cache that has one commit of a checkpoint, by the name of a branch."""
+    repository = tmp_path / "hub" / "models--some--align"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    shutil.copytree(EMBEDDED["align_tiny"], repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "pinned").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return "--model=some/align"
+
+
+def test_a_revision_of_a_hub_id_is_evaluated_as_it_is_served(cached, captions, tmp_path):
+    options = [captions, cached, f"--out={tmp_path / 'out'}"]
+    assert "some/align is neither a local folder nor in the hub" in run(*options).stderr
+    for done in (run(*options, "--revision=pinned"), run(*options, ALIGN_ZOO_REVISION="pinned")):
+        assert done.exit_code == 0, done.output
+        assert done.stdout.startswith("image-text retrieval, some/align, 80 pictures")
 
 
 def test_wrong_usage_is_2(shapes):

@@ -180,6 +180,7 @@ def test_a_loss_that_is_no_number_any_more_ends_training(pairs_csv, tmp_path):
     ("given", "named"),
     [
         (["--model", "no/such/folder"], "no/such/folder does not exist"),
+        (["--model", "some/align", "--revision", ".."], "'..' is no branch, tag or commit of some"),
         (["--data", "absent.csv"], "absent.csv does not exist"),
         (["--eval-data", "absent.csv"], "absent.csv does not exist"),
         (["--batch-size", "25"], "24 pairs, fewer than one batch of 25"),

@@ -117,6 +117,7 @@ def test_sigint_ends_training_after_a_whole_step(pairs_csv, tmp_path):
         (["--learning-rate", "1e-4"], "--learning-rate 0.001, not 0.0001"),
         (["--batch-size", "6"], "--batch-size 8, not 6"),
         (["--steps", "13"], "--steps 12, not 13"),
+        (["--revision", "v1"], "--revision None, not 'v1'"),
         (["--freeze", "text"], "--freeze 'none', not 'text'"),
         (["--no-random-crop"], "--random-crop True, not False"),
     ],
