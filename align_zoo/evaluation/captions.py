@@ -83,15 +83,17 @@ def _coco_pairs(content: bytes) -> Pairs:
         data = json.loads(content)
     except ValueError as error:
         raise ValueError(f"it is neither a .csv nor COCO's JSON: {error}") from error
-    names: dict[Any, str] = {}
+    names: dict[int | str, str] = {}
+    seen = set()
     for i, image in enumerate(_records(data, "images")):
         where = f"images[{i}]"
         key = _key(image, "id", where)
         if key in names:
             raise ValueError(f"{where}: the id {key!r} is there twice")
-        names[key] = _name(image.get("file_name"), where, "file_name")
-    if len(set(names.values())) < len(names):
-        raise ValueError("two images have the same file_name")
+        name = names[key] = _name(image.get("file_name"), where, "file_name")
+        if name in seen:
+            raise ValueError(f"{where}: the file_name {name!r} is there twice")
+        seen.add(name)
     rows = []
     for i, annotation in enumerate(_records(data, "annotations")):
         where = f"annotations[{i}]"

@@ -129,7 +129,7 @@ IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat
         (
             "a.json",
             {"images": [IMAGE, {**IMAGE, "id": 2}], "annotations": [TEXT]},
-            "two images have the same file_name",
+            r"images\[1\]: the file_name 'a.png' is there twice",
         ),
         (
             "a.json",
@@ -144,7 +144,7 @@ IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat
         (
             "a.json",
             {"images": [IMAGE, {"id": 2, "file_name": "./a.png"}], "annotations": [TEXT]},
-            "two images have the same file_name",
+            r"images\[1\]: the file_name 'a.png' is there twice",
         ),
         (
             "a.json",
