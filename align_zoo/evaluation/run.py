@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from align_zoo.errors import AlignZooError, InvalidInput
 from align_zoo.evaluation.captions import read_captions
 from align_zoo.evaluation.checkpoint import Loaded, load
@@ -82,6 +84,11 @@ def evaluate(options: EvaluateOptions) -> Report:
         write_report(report, options.out / "report.json")
     except OSError as error:  # a full disk, a folder that may not be read: the file is named
         raise AlignZooError(f"the evaluation cannot go on: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise AlignZooError(
+            f"--device {options.device} has no room for --batch-size {options.batch_size}; choose "
+            f"a smaller one: {error}"
+        ) from error
     return report
 
 

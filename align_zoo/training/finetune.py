@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
@@ -74,6 +75,11 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
         _finetune(options, every, resume)
     except OSError as error:  # a full disk, a folder that may not be written: the file is named
         raise TrainingError(f"the training cannot go on: {error}") from error
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the device has no room for --batch-size {options.batch_size}; choose a smaller one, "
+            f"--grad-checkpointing or --mixed-precision bf16: {error}"
+        ) from error
 
 
 def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> None:

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from align_zoo.errors import AlignZooError
 from align_zoo.evaluation.run import EvaluateOptions, evaluate
+from align_zoo.model import Align
 
 
 def run(data, out, **changes):
@@ -219,6 +221,15 @@ def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(two, tmp_path, 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(AlignZooError, match=r"cannot go on: .*Permission denied: '.*/locked'"):
         run(two, tmp_path / "out")
+
+
+def test_a_device_without_room_for_a_batch_is_told_the_way_out(two, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(Align, "encode_image", full)
+    with pytest.raises(AlignZooError, match=r"no room for --batch-size 64; .* 20\.00 GiB"):
+        run(two, tmp_path / "out", batch_size=64)
 
 
 def test_pictures_that_are_all_broken_fail(two, tmp_path):

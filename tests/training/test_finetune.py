@@ -15,6 +15,7 @@ from webdataset import ShardWriter
 import align_zoo
 from align_zoo.evaluation.ranks import recall
 from align_zoo.evaluation.retrieval import retrieve
+from align_zoo.model import Align
 from align_zoo.tiny.evaluate import EMBEDDED
 from align_zoo.training.pairs import open_pairs
 
@@ -208,6 +209,16 @@ def test_a_package_that_training_needs_is_named_if_it_is_not_installed(
     result = run(pairs_csv, tmp_path)
     assert result.exit_code == 1
     assert "accelerate is not installed; pip install 'align-zoo[train]'" in result.output
+
+
+def test_a_device_without_room_for_a_batch_is_told_the_way_out(pairs_csv, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(Align, "forward", full)
+    said = run(pairs_csv, tmp_path, "--steps", "1").output.splitlines()[-1]
+    assert said.startswith("align-zoo: the device has no room for --batch-size 8; choose a smaller")
+    assert said.endswith("20.00 GiB.")
 
 
 def test_a_folder_with_something_else_in_it_is_refused(pairs_csv, tmp_path):
