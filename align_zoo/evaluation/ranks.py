@@ -37,7 +37,7 @@ def rank_of_best(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     best = scores.masked_fill(~right, float("-inf")).amax(1, keepdim=True)
     # "not below" and not "at least": a comparison with NaN is false.
     beaten = scores < best
-    return torch.where(right.any(1), (~beaten & ~right).sum(1), scores.shape[1])
+    return (~beaten & ~right).sum(1)
 
 
 def recall(ranks: torch.Tensor, k: int, candidates: int) -> float | None:

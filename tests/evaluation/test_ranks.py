@@ -51,6 +51,15 @@ def test_more_places_than_candidates_mean_nothing():
     assert recall(torch.tensor([0, 1]), 4, candidates=4) == 1
 
 
+def test_a_row_without_a_right_answer_has_the_last_rank():
+    scores = torch.tensor([[0.5, -0.5], [float("nan"), float("-inf")]])
+    assert rank_of_best(scores, torch.zeros(2, 2, dtype=torch.bool)).tolist() == [2, 2]
+
+
+def test_a_share_has_all_its_digits():
+    assert recall(torch.tensor([0, 0, 7]), 1, candidates=9) == 2 / 3
+
+
 def exact_rows(count, seed, width=6):
     """Small whole numbers, whose products are exact: equal scores are equal to the last bit."""
     generator = torch.Generator().manual_seed(seed)
