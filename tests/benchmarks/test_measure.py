@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
 
-from benchmarks.measure import Contender, compare, difference
+from benchmarks.measure import Contender, Timing, compare, difference, interleaved, timed
 
 
 def machine(seed: int, *, added: float) -> tuple[Contender, Contender]:
@@ -38,6 +39,74 @@ def test_a_difference_is_within_its_uncertainty(added: float) -> None:
 @pytest.mark.parametrize("pairs", [1, 2, 3, 20])
 def test_a_difference_takes_any_number_of_pairs(pairs: int) -> None:
     assert difference(*machine(0, added=0.1), pairs=pairs).median == pytest.approx(0.1, abs=0.06)
+
+
+def test_a_median_and_its_spread_are_those_of_the_rounds() -> None:
+    timing = Timing([5.0, 1.0, 2.0, 4.0, 3.0])
+    assert (timing.median, timing.spread) == (3.0, 1 / 3)  # quartiles 2 and 4
+    assert Timing([7.0]).spread == 0
+
+
+def test_what_works_here_is_timed_for_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, answers = [100.0], iter(range(9))
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def run() -> int:
+        clock[0] += 2.5
+        return next(answers)
+
+    assert timed(run)(4) == (2.5, 3)
+
+
+def test_contenders_take_turns_and_what_is_quick_is_repeated() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def contender(name: str, seconds: float) -> Contender:
+        def run(repeats: int) -> tuple[float, str]:
+            asked.append((name, repeats))
+            return seconds, name
+
+        return run
+
+    two = {"quick": contender("quick", 0.1), "slow": contender("slow", 3.0)}
+    timings, answers = interleaved(two, rounds=2, seconds=0.5)
+    assert asked == [("quick", 1), ("slow", 1), *[("quick", 5), ("slow", 1)] * 2]
+    assert {name: timing.rounds for name, timing in timings.items()} == {
+        "quick": [0.1, 0.1],
+        "slow": [3.0, 3.0],
+    }
+    assert answers == {"quick": "quick", "slow": "slow"}
+
+
+def figures(*seconds: float) -> Contender:
+    """A contender that takes so long in its rounds, after the one that does not count."""
+    given = iter((1.0, *seconds))
+    return lambda _: (next(given), np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"items": 8}, ("/s", 4.0, 2.0, 2.0)),
+        ({}, ("ms", 2000.0, 4000.0, 2.0)),
+        ({"at_most": True}, ("ms", 2000.0, 4000.0, 0.5)),
+    ],
+)
+def test_a_row_says_how_many_times_better_ours_is_or_as_long(asked, told) -> None:
+    ours, theirs = figures(1.0, 2.0, 3.0), figures(2.0, 4.0, 10.0)
+    row = compare("towers", "images", "eager", ours=ours, theirs=theirs, rounds=3, **asked)
+    assert (row.unit, row.ours, row.theirs, row.ratio) == told
+    assert (row.spread, row.their_spread) == (0.25, 0.5)
+
+
+def test_who_goes_first_changes_from_pair_to_pair() -> None:
+    order: list[str] = []
+
+    def contender(name: str) -> Contender:
+        return lambda _: (1.0, order.append(name))
+
+    difference(contender("one"), contender("other"), pairs=3)
+    assert order == ["other", "one", "one", "other", "other", "one"]
 
 
 def test_different_answers_end_it_before_anything_is_timed() -> None:
