@@ -207,17 +207,17 @@ def main(
     seconds: Annotated[float, typer.Option(help="Of each turn.")] = 0.5,
 ) -> None:
     """Compare, print the table and write the figures."""
-    about = machine()
+    about, rows = machine(), []
     if device.startswith("cuda"):
-        torch.backends.cudnn.benchmark = True  # the peers' best; ours chooses by itself
         about |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
-    rows = []
-    for row in compare_on(
-        device, folder, batch or [1, 16, 64, 256], rounds=rounds, seconds=seconds
-    ):
-        print(row.line(), flush=True)
-        rows.append(row)
-        write_rows(out, about, {"gpu": rows})
+    batches = batch or [1, 16, 64, 256]
+    # Events tell the current device's time. To choose kernels is the peers' best; ours does so
+    # by itself.
+    with current(torch.device(device), choosing=True):
+        for row in compare_on(device, folder, batches, rounds=rounds, seconds=seconds):
+            print(row.line(), flush=True)
+            rows.append(row)
+            write_rows(out, about, {"gpu": rows})
     print(f"\n{table(rows)}")
 
 

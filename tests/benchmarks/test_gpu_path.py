@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from align_zoo.checkpoint import open_checkpoint
 from benchmarks import gpu
 from benchmarks.bounds import Bounds, Work, count
 from benchmarks.measure import timed
+from benchmarks.results import read_rows, table
 
 PEERS = [
     f"transformers {dtype}{compiled}"
@@ -21,13 +21,16 @@ PEERS = [
 ]
 
 
-def compared() -> Iterator[gpu.Row]:
-    folder = open_checkpoint("align_tiny").folder
-    return gpu.compare_on("cpu", folder, [2], rounds=2, seconds=0.001)
+TINY = open_checkpoint("align_tiny").folder
 
 
-def test_both_towers_are_compared_with_every_peer_and_bound():
-    rows = list(compared())
+def test_both_towers_are_compared_with_every_peer_and_bound(tmp_path, capsys):
+    out = tmp_path / "new" / "gpu.json"
+    gpu.main(TINY, device="cpu", batch=[2], out=out, rounds=2, seconds=0.001)
+    about, parts = read_rows(out)
+    rows = parts["gpu"]
+    assert about["cores"] >= 1
+    assert table(rows) in capsys.readouterr().out
     for what in ("images, batch 2", "labels, batch 2"):
         assert [row.against for row in rows if row.what == what] == PEERS
         for bound in ("matmul", "memory"):
@@ -42,7 +45,7 @@ def test_both_towers_are_compared_with_every_peer_and_bound():
 def test_answers_that_are_far_are_refused(monkeypatch):
     monkeypatch.setattr(gpu, "NEAR", 1.1)
     with pytest.raises(AssertionError, match=r"images, batch 2: cosine 0\.9999\d+ to float32"):
-        next(compared())
+        next(gpu.compare_on("cpu", TINY, [2], rounds=2, seconds=0.001))
 
 
 def test_what_a_peer_needs_to_be_compiled_and_captured_is_not_counted():
@@ -60,6 +63,34 @@ def test_what_a_peer_needs_to_be_compiled_and_captured_is_not_counted():
     assert row.theirs > 1 / 0.05
 
 
+def test_on_a_gpu_the_devices_clock_counts_and_a_captured_answer_is_kept(monkeypatch):
+    device, answer = {"ms": 0.0, "waited": False}, torch.zeros(2)
+
+    class Event:
+        def __init__(self, *, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            self.at = device["ms"]
+
+        def synchronize(self) -> None:
+            device["waited"] = True
+
+        def elapsed_time(self, end: Event) -> float:
+            assert device["waited"]
+            return end.at - self.at
+
+    def captured() -> torch.Tensor:
+        device["ms"] += 30
+        return answer.add_(1)  # always the same memory
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    seconds, kept = gpu._on_device("cuda:1")(captured)(4)
+    captured()
+    assert seconds == pytest.approx(0.03)
+    assert kept.tolist() == [4, 4]
+
+
 def test_arithmetic_and_traffic_are_counted():
     linear, x = nn.Linear(30, 50), torch.randn(7, 30)
     size = 4 * (7 * 30 + 50 * 30 + 50 + 7 * 50)
@@ -73,6 +104,9 @@ def test_a_view_moves_nothing_and_a_change_in_place_moves_twice():
 
 
 def test_bounds_are_rates():
-    bounds = Bounds.measure(lambda run: 2.0, "cpu", torch.float32, side=10, megabytes=1)
+    def seconds(run) -> float:
+        return 2.0 if run().dtype == torch.float32 else 4.0  # a product, and a copy of bytes
+
+    bounds = Bounds.measure(seconds, "cpu", torch.float32, side=10, megabytes=2)
     assert bounds == Bounds(flops=1000, bandwidth=1 << 20)
     assert bounds.seconds(Work(flop=3000, bytes=5 << 20)) == (3, 5)
