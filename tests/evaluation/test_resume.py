@@ -68,6 +68,7 @@ def test_after_an_interruption_only_the_rest_is_done(tiny, files, expected, tmp_
         embed(tiny, files, tmp_path)
     with counting(tiny) as seen:
         got = embed(tiny, files, tmp_path)
+    assert seen == [32, 32, 32, 8]
     assert sum(seen) == len(files) - SHARD
     torch.testing.assert_close(got.vectors, expected, atol=1e-6, rtol=0)
 
