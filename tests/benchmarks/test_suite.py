@@ -65,7 +65,7 @@ def test_what_serving_costs_is_measured_beside_the_bare_tower(ours, server) -> N
         rate, added = served.bare_rows(client, ours, TINY, rounds=1)
     assert rate.unit == "/s"
     assert added.unit == "ms"
-    assert added.ours < 100
+    assert 0 < added.ours < 100
 
 
 def test_classification_is_compared_with_the_pipeline(theirs, server, tmp_path: Path) -> None:
