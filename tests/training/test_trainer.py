@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from captioned import log_of
+from torch import nn
 
 import align_zoo
 from align_zoo.training.batches import Batch
@@ -32,18 +33,23 @@ class SameBatch:
 def trained(tmp_path):
     """What so many steps make of align_tiny."""
 
-    def train(loss, *, temperature=0.05, steps=1, **options):
+    def train(
+        loss, *, temperature=0.05, dropout=0.0, steps=1, out=tmp_path, kind=Accelerator, **options
+    ):
         model = align_zoo.create_align("align_tiny")[0]
         model.temperature.data.fill_(temperature)
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = dropout
         trainer = Trainer(
             model,
             SameBatch(),
             loss,
             replace(RECIPE, **options),
-            out=tmp_path,
+            out=out,
             resume=False,
             decides={},
-            accelerator=Accelerator(cpu=True),
+            accelerator=kind(cpu=True),
         )
         trainer.run(Every(), until=steps)
         return model
@@ -73,6 +79,29 @@ def test_the_temperature_moves_at_a_tenth_of_the_learning_rate(trained):
 def test_the_temperature_is_kept_from_freezing_unless_it_starts_below(trained, start, end):
     model = trained(colder, temperature=start, steps=4)
     assert model.temperature.item() == pytest.approx(end, abs=1e-8)
+
+
+class SecondProcess(Accelerator):
+    process_index = 1
+
+
+def test_dropout_is_decided_by_the_seed_the_step_and_the_process_alone(trained, tmp_path):
+    def texts(out, *, drawn=0, **options):
+        seen = []
+
+        def noted(output, *given):
+            seen.append(output.text_embeds.detach())
+            torch.rand(drawn)  # as whatever else needs randomness
+            return colder(output, *given)  # the weights stay as they are
+
+        trained(noted, dropout=0.1, steps=2, out=tmp_path / out, **options)
+        return torch.stack(seen)
+
+    one = texts("one")
+    assert torch.equal(texts("again", drawn=5), one)
+    others = [one.flip(0), texts("seed", seed=1), texts("process", kind=SecondProcess)]
+    for other in others:
+        assert not any(map(torch.equal, one, other))
 
 
 def test_the_log_has_the_mean_loss_and_the_learning_rate_of_its_last_step(trained, tmp_path):
