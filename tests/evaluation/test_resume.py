@@ -76,15 +76,27 @@ def test_after_an_interruption_only_the_rest_is_done(tiny, files, expected, tmp_
 def test_a_second_run_embeds_nothing_and_says_the_same(tiny, files, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no")
-    some = [broken, *files, broken]
+    some = [broken, *files, broken, tmp_path / "absent.png"]
     first = embed(tiny, some, tmp_path / "kept")
     with counting(tiny) as seen:
         second = embed(tiny, some, tmp_path / "kept")
     assert not seen
     assert torch.equal(first.vectors, second.vectors)
     assert first.broken == second.broken
-    assert list(first.broken) == [0, len(files) + 1]
+    assert list(first.broken) == [0, len(files) + 1, len(files) + 2]
     assert second.sound == list(range(1, len(files) + 1))
+
+
+def test_a_shard_of_broken_files_alone_is_kept_too(tiny, files, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no")
+    some = [broken] * SHARD + files[:3]
+    for expected in ([3], []):
+        with counting(tiny) as seen:
+            got = embed(tiny, some, tmp_path / "kept")
+        assert seen == expected
+        assert got.sound == [SHARD, SHARD + 1, SHARD + 2]
+        assert len(got.vectors) == 3
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
