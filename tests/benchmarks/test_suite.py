@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,10 +53,16 @@ def server(tmp_path_factory: pytest.TempPathFactory):
         yield process.pid, url
 
 
-def test_both_towers_are_compared_with_transformers_and_the_limit() -> None:
-    ours = partial(Worker, "align_zoo", TINY)
-    theirs = partial(Worker, "transformers", TINY, Path(sys.executable))
-    rows = tower_rows(TINY, ours, theirs, size=49, rounds=1)
+def test_both_towers_are_compared_with_transformers_and_the_limit(ours, theirs) -> None:
+    started: Counter[str] = Counter()
+
+    def start(worker: Worker) -> AbstractContextManager[Worker]:
+        started[worker.name] += 1
+        return nullcontext(worker)  # a process takes seconds to start
+
+    rows = tower_rows(TINY, partial(start, ours), partial(start, theirs), size=49, rounds=1)
+    # For each of two batches one look that does not count and one turn; and once for the rest.
+    assert started == {"align_zoo": 5, "transformers": 5}
     assert [row.what for row in rows if row.group == "text tower"] == ["1 label", "8 labels"]
     assert sum(row.group == "image tower" for row in rows) == 3
     assert all(row.ratio > 0 and row.verdict for row in rows)
