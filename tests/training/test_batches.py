@@ -41,6 +41,8 @@ def test_a_picture_is_cropped_elsewhere_in_each_epoch(pairs_csv, tmp_path, tools
     data = write_csv(tmp_path / "one.csv", [(str(pairs_csv.with_name("0.png")), "a shape")])
     found = batches(data, tools, batch_size=1)
     assert len({found[epoch].pixels.numpy().tobytes() for epoch in range(6)}) > 3
+    seeds = [batches(data, tools, batch_size=1, seed=seed)[0] for seed in range(6)]
+    assert len({each.pixels.numpy().tobytes() for each in seeds}) > 3
 
 
 def test_what_is_left_at_an_epochs_end_is_less_than_a_batch(pairs_csv, tools):
@@ -81,6 +83,41 @@ def test_a_random_crop_is_a_window_of_the_resized_picture(pairs_csv, tools):
         assert len(same)
         places.add(tuple(same[0].tolist()))
     assert len(places) > 4
+
+
+def test_a_random_crop_may_touch_every_edge(pairs_csv, tools):
+    transform, tokenizer = tools
+    larger = replace(transform, size=(50, 50))
+    found = batches(pairs_csv, (larger, tokenizer))
+    places = set()
+    for step in range(3):
+        batch = found[step]
+        for name, pixels in zip(batch.target, batch.pixels, strict=True):
+            resized = replace(larger, crop=None)(Image.open(pairs_csv.parent / name))
+            windows = resized.unfold(1, 49, 1).unfold(2, 49, 1)
+            places |= set(
+                map(tuple, (windows == pixels[:, None, None]).all(dim=(0, 3, 4)).nonzero().tolist())
+            )
+    assert places == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_a_picture_that_is_smaller_than_the_crop_is_broken(pairs_csv, tools):
+    transform, tokenizer = tools
+    small = replace(transform, size=(40, 40)), tokenizer
+    with pytest.raises(TrainingError, match="a 40 x 40 picture is smaller than the crop"):
+        batches(pairs_csv, small)[0]
+
+
+def test_a_picture_that_has_gone_since_training_began_is_left_out_and_named(tmp_path, tools):
+    for name in ("a", "b"):
+        Image.new("RGB", (60, 60)).save(tmp_path / f"{name}.png")
+    found = batches(
+        write_csv(tmp_path / "pairs.csv", [("a.png", "one"), ("b.png", "two")]), tools, batch_size=2
+    )
+    (tmp_path / "b.png").unlink()
+    batch = found[0]
+    assert batch.captions == ("one",)
+    assert "pairs.csv line 3 (b.png): [Errno 2]" in batch.broken[0]
 
 
 def test_a_broken_picture_is_left_out_and_named(tmp_path, tools):

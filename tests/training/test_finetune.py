@@ -164,7 +164,7 @@ def test_broken_pictures_are_named_in_the_log_and_the_rest_is_trained_on(pairs_c
     (tmp_path / "broken.png").write_bytes(pairs_csv.with_name("0.png").read_bytes()[:60])
     rows = [(str(pairs_csv.with_name(f"{i}.png")), f"number {i}") for i in range(7)]
     data = write_csv(tmp_path / "pairs.csv", [*rows, ("broken.png", "broken")])
-    assert run(data, tmp_path / "out", "--steps", "2").exit_code == 0
+    assert run(data, tmp_path / "out", "--steps", "2", "--log-every", "1").exit_code == 0
     named = [line["broken"] for line in log_of(tmp_path / "out") if "broken" in line]
     assert len(named) == 2
     assert all("pairs.csv line 9 (broken.png)" in each for each in named)

@@ -65,7 +65,9 @@ def assert_stopped(out, process, number: signal.Signals):
     assert 5 <= step < 12
     assert f"stopped by {number.name} after step {step} of 12" in process.said
     assert "--resume goes on" in process.said
-    assert (out / "training" / f"state-{step:08d}").is_dir()
+    kept = sorted(path.name for path in (out / "training").glob("state-*"))
+    assert len(kept) == 2
+    assert kept[-1] == f"state-{step:08d}"
 
 
 @pytest.fixture(scope="module")

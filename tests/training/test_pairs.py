@@ -213,6 +213,21 @@ def test_a_blank_caption_of_a_shard_is_refused_when_it_is_read(tmp_path):
         open_pairs(path).read(0)
 
 
+def test_capitals_in_a_shards_names_and_blanks_around_a_caption_are_no_matter(tmp_path):
+    path = shard(tmp_path / "0.tar", {"0.PNG": picture(), "0.TXT": b" a cat\n"})
+    assert open_pairs(path).read(0) == (picture(), "a cat")
+
+
+def test_shards_have_their_fingerprint_wherever_they_lie(tmp_path):
+    found = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        found.append(open_pairs(shard(tmp_path / name / "0.tar", {"0.png": b"a", "0.txt": b"b"})))
+    assert found[0].fingerprint == found[1].fingerprint
+    renamed = shard(tmp_path / "1.tar", {"0.png": b"a", "0.txt": b"b"})
+    assert open_pairs(renamed).fingerprint != found[0].fingerprint
+
+
 def test_the_fingerprint_changes_with_a_caption_and_with_the_order(folder):
     rows = [("pictures/a.png", "a cat"), ("pictures/b.png", "a dog")]
     other = [("pictures/a.png", "a cat"), ("pictures/b.png", "a log")]

@@ -37,10 +37,40 @@ def test_equal_captions_are_equal_answers_whatever_they_are_batched_with(pairs_c
 
 
 def test_recall_is_none_with_fewer_pictures_or_captions_than_places(pairs_csv, tmp_path, tiny):
-    rows = [(str(pairs_csv.with_name("0.png")), f"a shape {i}") for i in range(6)]
+    rows = [(str(pairs_csv.with_name("0.png")), f"a shape {i // 2}") for i in range(6)]
     found = measure(write_csv(tmp_path / "pairs.csv", rows), tiny)
     assert (found["text_to_image_R@1"], found["text_to_image_R@5"]) == (1, None)
     assert (found["image_to_text_R@5"], found["image_to_text_R@10"]) == (1, None)
+
+
+def test_equal_captions_are_equal_answers_however_they_were_rounded(
+    pairs_csv, tmp_path, tiny, monkeypatch
+):
+    model, random = tiny[0], torch.Generator().manual_seed(0)
+    encode = model.encode_text
+
+    def rounded(tokens, **options):
+        rows = encode(tokens, **options)
+        return rows + 1e-6 * torch.randn(rows.shape, generator=random)
+
+    monkeypatch.setattr(model, "encode_text", rounded)
+    rows = [(str(pairs_csv.with_name(f"{i}.png")), "a shape") for i in range(8)]
+    found = measure(write_csv(tmp_path / "pairs.csv", rows), tiny)
+    assert found["image_to_text_R@1"] == found["image_to_text_R@5"] == 0
+
+
+def test_the_order_of_the_rows_changes_no_measure(pairs_csv, tmp_path, tiny):
+    rows = []
+    for line in pairs_csv.read_text().splitlines()[1:]:
+        name, caption = line.split(",")
+        path = str(pairs_csv.with_name(name))
+        rows += [(path, caption), (path, f"the {caption.split()[1]} thing")]
+    found = [
+        measure(write_csv(tmp_path / f"{i}.csv", some), tiny)
+        for i, some in enumerate((rows, rows[::2] + rows[1::2]))
+    ]
+    assert found[0] == found[1]
+    assert 0 < found[0]["text_to_image_R@1"] < 1
 
 
 @pytest.fixture

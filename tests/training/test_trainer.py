@@ -14,6 +14,7 @@ from torch import nn
 import align_zoo
 from align_zoo.training.batches import Batch
 from align_zoo.training.contrastive import ContrastiveLoss
+from align_zoo.training.errors import TrainingError
 from align_zoo.training.recipe import Recipe
 from align_zoo.training.trainer import Every, Trainer
 
@@ -34,7 +35,15 @@ def trained(tmp_path):
     """What so many steps make of align_tiny."""
 
     def train(
-        loss, *, temperature=0.05, dropout=0.0, steps=1, out=tmp_path, kind=Accelerator, **options
+        loss,
+        *,
+        temperature=0.05,
+        dropout=0.0,
+        steps=1,
+        out=tmp_path,
+        kind=Accelerator,
+        measure=None,
+        **options,
     ):
         model = align_zoo.create_align("align_tiny")[0]
         model.temperature.data.fill_(temperature)
@@ -51,7 +60,7 @@ def trained(tmp_path):
             decides={},
             accelerator=kind(cpu=True),
         )
-        trainer.run(Every(), until=steps)
+        trainer.run(Every(), measure=measure, until=steps)
         return model
 
     yield train
@@ -79,6 +88,34 @@ def test_the_temperature_moves_at_a_tenth_of_the_learning_rate(trained):
 def test_the_temperature_is_kept_from_freezing_unless_it_starts_below(trained, start, end):
     model = trained(colder, temperature=start, steps=4)
     assert model.temperature.item() == pytest.approx(end, abs=1e-8)
+
+
+def test_gradients_are_those_of_one_step(trained):
+    model = trained(lambda *given: 0.1 * colder(*given), steps=3)
+    assert model.temperature.grad.item() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_loss_that_is_no_number_ends_training_before_it_changes_a_weight(trained, value):
+    with pytest.raises(TrainingError, match=f"the loss of step 1 is {value}; a smaller"):
+        trained(lambda *given: colder(*given) * value)
+
+
+def test_a_model_is_measured_as_it_answers_and_not_as_it_is_trained(trained):
+    modes = []
+
+    def measure(model):
+        training = any(module.training for module in model.modules())
+        modes.append((training, torch.is_inference_mode_enabled()))
+        return {}
+
+    trained(colder, batch_norm="train", measure=measure)
+    assert modes == [(False, True)] * 2
+
+
+def test_training_ends_with_the_recipe_whatever_it_is_told_to_stop_after(trained, tmp_path):
+    trained(colder, steps=20)
+    assert log_of(tmp_path)[-1]["step"] == RECIPE.steps
 
 
 class SecondProcess(Accelerator):
