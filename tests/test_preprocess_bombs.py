@@ -35,7 +35,14 @@ def in_jpeg(segments: bytes) -> bytes:
 def scans(count: int, size: tuple[int, int] = (32, 16)) -> bytes:
     """A progressive JPEG of ten scans whose last scan comes ``count`` times more."""
     data = written("JPEG", size, progressive=True)
-    return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * count + data[-2:]
+    return data[:-2] + data[data.rindex(SCAN) : -2] * count + data[-2:]
+
+
+def among_pixels(content: bytes) -> bytes:
+    """In a sound JPEG, behind the head of its only scan."""
+    data = written("JPEG")
+    (length,) = struct.unpack_from(">H", data, at := data.index(SCAN) + 2)
+    return data[: at + length] + content + data[at + length :]
 
 
 def in_webp(kind: bytes, body: bytes) -> bytes:
@@ -51,6 +58,7 @@ def webp_canvas(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+SCAN = b"\xff\xda"
 PROFILE = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000)))
 SEGMENT = jpeg_segment(0xFE, b"")
 ONE_BIT = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
@@ -66,13 +74,18 @@ def tile(side: int, *, kind: int = 4) -> bytes:
 
 TOO_MANY_PARTS = {
     "JPEG segments": in_jpeg(SEGMENT * MANY),
+    "JPEG segments behind an end": in_jpeg(b"\xff\xd9" + SEGMENT * MANY),
     "JPEG rubbish between segments": in_jpeg(SEGMENT + b"a" * MANY),
+    "JPEG marks among the pixels": among_pixels(b"\xff\x01" * MANY + jpeg_segment(0xFE, SCAN * 60)),
     "JPEG scans": scans(41),
     "JPEG scans of a large picture": scans(11, (8_000, 6_000)),
     "PNG chunks": png(8, 8, extra=png_chunk(b"abCd", b"") * MANY),
     "PNG colour profiles": png(8, 8, extra=PROFILE * 26),
     "GIF blocks": gif(8, 8, extra=b"!\xfe" + b"\x01a" * MANY + b"\0"),
-    "GIF blocks behind an end": gif(8, 8, extra=b"!\x07\0" + b"\x01a" * MANY + b"\0"),
+    "GIF blocks behind an end": gif(8, 8, extra=b"!\x07\0" + b"\x01;" * MANY + b"\0"),
+    "GIF blocks behind an application's end": gif(
+        8, 8, extra=b"!\xff\x0bNETSCAPE2.0\0" + b"\x01;" * MANY + b"\0"
+    ),
     "GIF rubbish": gif(8, 8, extra=b"a" * MANY),
     "TIFF strips": tiff([*ONE_BIT, (273, 4, MANY, bytes(4 * MANY))]),
     "TIFF strips as bytes": tiff([*ONE_BIT, (273, 1, MANY, bytes(MANY))]),
@@ -90,6 +103,8 @@ TOO_MANY_PIXELS = {
     "TIFF picture": tiff([(256, 4, 1, 60_000), (257, 4, 1, 60_000), *ONE_BIT[2:], (273, 4, 1, 8)]),
     "BMP picture": bmp(8_000, 8_000, compression=0, bits=8, pixels=b""),
     "BMP run lengths": bmp(7_000, 7_000, compression=1, bits=8, pixels=b"\1\1\0\0" * 7_000),
+    "BMP run lengths of 4 bits": bmp(7_000, 7_000, compression=2, bits=4, pixels=b"\1\1\0\0"),
+    "BMP run lengths upside down": bmp(7_000, -7_000, compression=1, bits=8, pixels=b"\1\1\0\0"),
     "PNG of one row": png(65_536, 1, bits=1),
     "PNG of one column": png(1, 65_536, bits=1),
     "PNG beyond Pillow's own limit": png(30_000, 30_000, bits=1),
@@ -99,9 +114,12 @@ TOO_MANY_BYTES = {
         jpeg_segment(0xE1, b"Exif\0\0" + bytes(60_000)) * (MAX_BLOCK // 60_000 + 1)
     ),
     "PNG EXIF": png(8, 8, extra=png_chunk(b"eXIf", bytes(MAX_BLOCK + 1))),
-    "PNG EXIF as text": png(
-        8, 8, extra=png_chunk(b"tEXt", b"Raw profile type exif\0" + b"0" * MAX_BLOCK)
-    ),
+    **{
+        f"PNG EXIF as text, {kind}": png(
+            8, 8, extra=png_chunk(kind.encode(), b"Raw profile type exif\0" + b"0" * MAX_BLOCK)
+        )
+        for kind in ("tEXt", "zTXt", "iTXt")
+    },
     "WEBP EXIF": in_webp(b"EXIF", bytes(MAX_BLOCK + 1)),
     "BMP run lengths": bmp(99, 99, compression=1, bits=8, pixels=b"\0\0" * 2_000_000),
 }
@@ -154,13 +172,36 @@ def test_the_largest_picture_may_be_progressive(mode):
 
 def test_scans_of_what_follows_a_picture_are_not_its_own():
     """Phones put a film behind the picture, and FF DA occurs in it by chance."""
-    assert decode_image(written("JPEG") + b"film \xff\xda" * 500).size == (32, 16)
+    assert decode_image(written("JPEG") + b"film \xff\xda\0\2" * 500).size == (32, 16)
+
+
+def test_the_smaller_a_picture_the_more_scans_it_may_have():
+    half = 2 * 64 * 32
+    assert decode_image(scans(30, (64, 32)), max_pixels=half).size == (64, 32)
+    with pytest.raises(InvalidImage, match="more than 40 scans"):
+        decode_image(scans(31, (64, 32)), max_pixels=half)
+
+
+def test_a_jpeg_that_names_no_height_is_refused():
+    data = bytearray(written("JPEG"))
+    struct.pack_into(">H", data, data.index(b"\xff\xc0") + 5, 0)
+    with pytest.raises(InvalidImage) as refused:
+        decode_image(bytes(data))
+    assert refused.value.reason == "damaged"
+
+
+def test_a_bmp_of_os_2_has_no_compression_to_be_judged_by():
+    """Where others name theirs, it has colours."""
+    head = struct.pack("<IHHHH", 12, 100, 60, 1, 8) + bytes([9, 9, 9, 9, 1, 0, 0, 0]) + bytes(760)
+    pixels = bytes(100 * 60)
+    begin = struct.pack("<IHHI", 14 + len(head) + len(pixels), 0, 0, 14 + len(head))
+    assert decode_image(b"BM" + begin + head + pixels).size == (100, 60)
 
 
 def test_scans_are_counted_behind_an_end_that_is_none():
     data = scans(60)
-    first = data.index(b"\xff\xda")
-    second = data.index(b"\xff\xda", first + 2)
+    first = data.index(SCAN)
+    second = data.index(SCAN, first + 2)
     hidden = data[:second] + jpeg_segment(0xFE, b"\xff\xd9") + data[second:]
     with pytest.raises(InvalidImage, match="scans"):
         decode_image(hidden)
