@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import timm
-from safetensors import SafetensorError
 
 from align_zoo.checkpoint import TIMM_FILE, Checkpoint
 from align_zoo.errors import CheckpointError, InvalidInput
@@ -63,11 +63,13 @@ def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer
     folder = Path(folder)
     file, options = Checkpoint(str(folder), folder).preprocessor
     transform = AlignTransform.from_dict(options, source=str(file))
+    temperature: Any = read_json(folder / TIMM_FILE).get("temperature")
+    if type(temperature) not in (int, float) or not 0 < temperature < math.inf:
+        raise CheckpointError(
+            f"{folder / TIMM_FILE}: temperature is {temperature!r}, not a number above 0"
+        )
     image, text = (_load_tower(folder / name) for name in ("image", "text"))
     tokenizer = AlignTokenizer.from_folder(folder, text.config)
-    temperature = read_json(folder / TIMM_FILE).get("temperature")
-    if not isinstance(temperature, (int, float)):
-        raise CheckpointError(f"{folder / TIMM_FILE} holds no temperature")
     return Align(image, text, temperature).eval(), transform, tokenizer
 
 
@@ -76,10 +78,13 @@ def _is_timm(folder: Path) -> bool:
 
 
 def _load_tower(folder: Path) -> Any:
-    architecture = read_json(folder / "config.json").get("architecture")
-    if not str(architecture).startswith("align_"):
-        raise CheckpointError(f"{folder / 'config.json'}: {architecture!r} is no ALIGN tower")
+    kind = folder.name
+    architecture = str(read_json(folder / "config.json").get("architecture"))
+    if not (architecture.startswith("align_") and architecture.endswith(f"_{kind}")):
+        raise CheckpointError(
+            f"{folder / 'config.json'}: {architecture!r} is no {kind} tower of ALIGN"
+        )
     try:
         return timm.create_model(f"local-dir:{folder}", pretrained=True)
-    except (OSError, RuntimeError, SafetensorError, TypeError) as error:
+    except Exception as error:  # whatever timm meets in what the folder says
         raise CheckpointError(f"{folder} cannot be read as a timm model: {error}") from error

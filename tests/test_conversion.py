@@ -1,0 +1,79 @@
+"""A folder of timm's two towers: what stands in it is used as it is, or refused by its name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from align_zoo import CheckpointError
+from align_zoo.conversion import convert, load_timm
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sound")
+    convert("align_tiny", folder, "timm")
+    return folder
+
+
+@pytest.fixture
+def folder(sound, tmp_path) -> Path:
+    """A sound folder of the test's own, to damage."""
+    return Path(shutil.copytree(sound, tmp_path / "timm"))
+
+
+@pytest.mark.parametrize(
+    "value", [0, -0.03, float("nan"), float("inf"), True, "0.03", None, [0.03]], ids=str
+)
+def test_a_temperature_that_no_logits_can_be_divided_by_is_refused(folder, value):
+    (folder / "align.json").write_text(json.dumps({"temperature": value}))
+    with pytest.raises(CheckpointError, match=r"align\.json: temperature is .* above 0"):
+        load_timm(folder)
+
+
+def test_a_temperature_may_be_a_whole_number(folder):
+    (folder / "align.json").write_text('{"temperature": 2}')
+    assert load_timm(folder)[0].temperature == 2
+
+
+@pytest.mark.parametrize(
+    "architecture", ["resnet50", "align_tiny_text", "image", "align_image_text", None, 3]
+)
+def test_what_is_no_image_tower_of_align_is_refused_in_its_place(folder, architecture):
+    path = folder / "image" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "architecture": architecture}))
+    with pytest.raises(CheckpointError) as caught:
+        load_timm(folder)
+    assert str(caught.value) == f"{path}: '{architecture}' is no image tower of ALIGN"
+
+
+def test_towers_in_each_others_place_are_refused(folder):
+    (folder / "image").rename(folder / "other")
+    (folder / "text").rename(folder / "image")
+    (folder / "other").rename(folder / "text")
+    with pytest.raises(CheckpointError, match="'align_base_text' is no image tower of ALIGN"):
+        load_timm(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"architecture": "align_huge_text"}, "align_huge_text"),
+        ({"model_args": [1]}, "list"),
+        ({"model_args": {"config": 3}}, "int"),
+        ({"model_args": {"config": {"vocab_size": "all"}}}, "text_config.vocab_size is 'all'"),
+        ({"pretrained_cfg": 3}, "int"),
+        ({"pretrained_cfg": {"colour": "red"}}, "colour"),
+    ],
+    ids=str,
+)
+def test_a_tower_that_timm_cannot_build_is_named_with_its_folder(folder, values, word):
+    path = folder / "text" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    with pytest.raises(CheckpointError) as caught:
+        load_timm(folder)
+    assert str(caught.value).startswith(f"{folder / 'text'} cannot be read as a timm model: ")
+    assert word in str(caught.value)
