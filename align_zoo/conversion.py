@@ -14,7 +14,7 @@ from align_zoo.factory import create_align
 from align_zoo.fields import read_json
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
-from align_zoo.saving import PART, save_hf, save_timm
+from align_zoo.saving import PART, at_home, save_hf, save_timm
 from align_zoo.tokenizer import AlignTokenizer
 
 __all__ = ["convert", "load_timm"]
@@ -38,9 +38,9 @@ def convert(source: str | Path, target: str | Path, to: str) -> None:
     """
     if to not in _WRITERS:
         raise InvalidInput(f"there is no format {to!r}; there are {', '.join(_WRITERS)}")
-    target = Path(target)
+    target = at_home(target)
     _refuse_unless_empty(target)
-    opened = load_timm(source) if _is_timm(Path(source)) else create_align(source)
+    opened = load_timm(source) if _is_timm(at_home(source)) else create_align(source)
     model, transform, tokenizer = opened
     _refuse_unless_empty(target)  # still: another process may have been faster
     _WRITERS[to](model, target, transform=transform, tokenizer=tokenizer)
@@ -60,7 +60,7 @@ def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    folder = Path(folder)
+    folder = at_home(folder)
     file, options = Checkpoint(str(folder), folder).preprocessor
     transform = AlignTransform.from_dict(options, source=str(file))
     temperature: Any = read_json(folder / TIMM_FILE).get("temperature")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from align_zoo import CheckpointError
+from align_zoo import CheckpointError, create_align, save_timm
 from align_zoo.conversion import convert, load_timm
 
 
@@ -23,6 +23,20 @@ def sound(tmp_path_factory) -> Path:
 def folder(sound, tmp_path) -> Path:
     """A sound folder of the test's own, to damage."""
     return Path(shutil.copytree(sound, tmp_path / "timm"))
+
+
+def test_a_home_is_found_where_it_is_written_to_and_read_from(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    convert("~/timm", "~/hf", "hf")
+    assert {path.name for path in tmp_path.iterdir()} == {"timm", "hf"}
+    model, transform, tokenizer = create_align("~/hf")
+    save_timm(model, "~/again", transform=transform, tokenizer=tokenizer)
+    assert load_timm("~/again")[0].temperature == model.temperature
+
+
+def test_a_home_that_there_is_not_is_named():
+    with pytest.raises(CheckpointError, match="~nosuchuser/new"):
+        convert("align_tiny", "~nosuchuser/new", "hf")
 
 
 @pytest.mark.parametrize(
