@@ -71,6 +71,11 @@ class Checkpoint:
         options = read_json(path).get("image_processor") if path.is_file() else None
         if options is None:
             path = self.folder / "preprocessor_config.json"
+            if not path.exists():
+                raise CheckpointError(
+                    f"{path} is missing; copy it and the tokenizer's files from the checkpoint "
+                    "that the model was trained from"
+                )
             return path, read_json(path)
         if not isinstance(options, dict):
             raise CheckpointError(f"{path}: image_processor is {options!r}, no object")

@@ -55,7 +55,8 @@ class AlignTokenizer:
         """
         if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
             raise CheckpointError(
-                f"{folder} holds no tokenizer: neither tokenizer.json nor vocab.txt"
+                f"{folder} holds no tokenizer: neither tokenizer.json nor vocab.txt; copy its "
+                "files from the checkpoint that the model was trained from"
             )
         try:
             tokenizer = AutoTokenizer.from_pretrained(

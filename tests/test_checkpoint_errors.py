@@ -12,7 +12,7 @@ import timm
 import torch
 from checkpoints import PREPROCESSOR, lively_model, save_checkpoint, small_config
 from safetensors.torch import load_file, save_file
-from transformers import AlignProcessor, BertTokenizerFast
+from transformers import AlignModel, AlignProcessor, BertTokenizerFast
 from transformers.models.efficientnet.image_processing_pil_efficientnet import (
     EfficientNetImageProcessorPil,
 )
@@ -192,6 +192,17 @@ def test_an_absent_file_is_named(folder, absent):
         path.unlink()
     (folder / "vocab.txt").unlink() if absent == "tokenizer" else None
     refused(folder, absent, str(folder))
+
+
+def test_a_model_saved_without_its_processor_is_told_where_to_get_one(folder, tmp_path):
+    """As transformers' Trainer saves one that it was given no processor of."""
+    bare = tmp_path / "bare"
+    AlignModel.from_pretrained(folder).save_pretrained(bare)
+    for files in ("preprocessor_config.json", "tokenizer*"):
+        refused(bare, files.rstrip("*"), "copy", "the checkpoint that the model was trained from")
+        for path in folder.glob(files):
+            shutil.copy(path, bare)
+    align_zoo.create_align(bare)
 
 
 @pytest.mark.parametrize(
