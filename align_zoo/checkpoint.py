@@ -151,14 +151,14 @@ def open_checkpoint(
     try:
         folder = Path(name).expanduser()
         if folder.is_dir():
+            if (folder / "config.json").is_file():
+                return Checkpoint(name, folder)
             if (folder / TIMM_FILE).is_file():
                 raise CheckpointError(
                     f"{folder} holds timm's two towers, no ALIGN checkpoint; "
                     f"`align-zoo convert {folder} NEW_FOLDER --to hf` makes one of them"
                 )
-            if not (folder / "config.json").is_file():
-                raise CheckpointError(f"{folder} is no ALIGN checkpoint: config.json is missing")
-            return Checkpoint(name, folder)
+            raise CheckpointError(f"{folder} is no ALIGN checkpoint: config.json is missing")
         if folder.exists():
             raise CheckpointError(
                 f"{folder} is a file; a checkpoint is a folder with a config.json"

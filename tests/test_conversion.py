@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from align_zoo import CheckpointError, create_align, save_timm
+from align_zoo import CheckpointError, create_align, save_hf, save_timm
 from align_zoo.conversion import convert, load_timm
 
 
@@ -32,6 +32,13 @@ def test_a_home_is_found_where_it_is_written_to_and_read_from(folder, tmp_path, 
     model, transform, tokenizer = create_align("~/hf")
     save_timm(model, "~/again", transform=transform, tokenizer=tokenizer)
     assert load_timm("~/again")[0].temperature == model.temperature
+
+
+def test_a_folder_may_hold_both_formats(folder):
+    model, transform, tokenizer = load_timm(folder)
+    save_hf(model, folder, transform=transform, tokenizer=tokenizer)
+    for opened in (create_align(folder), load_timm(folder)):
+        assert opened[0].temperature == model.temperature
 
 
 def test_a_home_that_there_is_not_is_named():
