@@ -7,7 +7,9 @@ from dataclasses import fields
 import pytest
 import transformers
 
+from align_zoo import CheckpointError
 from align_zoo.config import AlignConfig, TextConfig, VisionConfig
+from align_zoo.fields import read_json
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,19 @@ def test_nulls_mean_the_default():
     sections = {"vision_config": nulls(VisionConfig()), "text_config": nulls(TextConfig())}
     assert AlignConfig.from_dict(empty) == AlignConfig.from_dict({**empty, **sections})
     assert AlignConfig.from_dict(empty) == AlignConfig()
+
+
+def test_a_long_value_is_told_in_part():
+    config = {"model_type": "align", "text_config": {"hidden_act": "x" * 5_000}}
+    with pytest.raises(CheckpointError, match=r"hidden_act is 'x{20,}\.\.\.; supported") as caught:
+        AlignConfig.from_dict(config)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_config_may_have_letters_of_any_language(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"_name_or_path": "größe/画像"}', encoding="utf-8")
+    assert read_json(path) == {"_name_or_path": "größe/画像"}
 
 
 def test_whole_numbers_for_floats_are_floats():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -21,6 +22,8 @@ from transformers.models.efficientnet.image_processing_pil_efficientnet import (
 import align_zoo
 from align_zoo import CheckpointError, InvalidText
 from align_zoo.checkpoint import EMBEDDED, open_checkpoint
+from align_zoo.config import TextConfig
+from align_zoo.tokenizer import AlignTokenizer
 
 
 @pytest.fixture(scope="module", params=["small", "align_tiny"])
@@ -76,6 +79,40 @@ def test_texts_may_be_as_long_as_the_tower_has_positions(pair):
     assert ids.shape == (1, tokenizer.positions)
     with pytest.raises(InvalidText, match=f"max_length .* 2 to {tokenizer.positions}"):
         tokenizer("a cat", max_length=tokenizer.positions + 1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """align_tiny's tokenizer alone, to change."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        shutil.copy(EMBEDDED["align_tiny"] / name, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("own", "positions", "cut"),
+    [(None, 512, 64), (16, 512, 16), (1000, 512, 64), (1000, 20, 20), (None, 20, 20)],
+)
+def test_a_text_is_cut_at_the_least_of_aligns_the_tokenizers_and_the_towers_length(
+    folder, own, positions, cut
+):
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": own}))
+    shape = TextConfig(vocab_size=549, max_position_embeddings=positions)
+    tokenizer = AlignTokenizer.from_folder(folder, shape)
+    assert tokenizer("a cat " * 500)["input_ids"].shape == (1, cut)
+    assert tokenizer("a cat " * 500, max_length=positions)["input_ids"].shape == (1, positions)
+
+
+@pytest.mark.parametrize("absent", ["tokenizer.json", "vocab.txt"])
+def test_either_file_of_a_tokenizer_is_enough(folder, absent):
+    (folder / absent).unlink()
+    tokenizer = AlignTokenizer.from_folder(folder, TextConfig(vocab_size=549))
+    expected = AutoTokenizer.from_pretrained(EMBEDDED["align_tiny"])(TEXTS)["input_ids"]
+    got = tokenizer(TEXTS, padding="longest")
+    assert [
+        ids[: len(row)].tolist() for ids, row in zip(got["input_ids"], expected, strict=True)
+    ] == expected
 
 
 def test_align_processors_default_is_padding_to_max_length(pair, processor):

@@ -166,7 +166,7 @@ REFUSED = [
     *vision("in_channels", [], [32, 64, 24, 40, 80, 112, 192], [0] * 7, "many", [10**9] * 7),
     *vision("out_channels", [], [16], [0] * 7, [16, 24, 40, 80, 112, 192, 10**9]),
     *vision("depthwise_padding", [-1], [1.5], 3, "all", [10**9]),
-    *vision("strides", [], [1, 2], [1, 2, 3, 2, 1, 2, 1], [1, 2, 0, 2, 1, 2, 1]),
+    *vision("strides", [], [1, 2], [1, 2, 3, 2, 1, 2, 1], [True] * 7, [1, 2, 0, 2, 1, 2, 1]),
     *vision("num_block_repeats", [], [1, 2, 2, 3, 3, 4, "x"], [0] * 7, [10**9] * 7, [999] * 7),
     *vision("expand_ratios", [], [1, 6, 6, 6, 6, 6, 0], [1, 6, 6, 6, 6, 6, 10**9]),
     *vision("expand_ratios", [1, 3, 3, 3, 3, 3, 3], depth_divisor=4),
