@@ -41,6 +41,13 @@ def test_a_folder_may_hold_both_formats(folder):
         assert opened[0].temperature == model.temperature
 
 
+def test_a_file_in_the_targets_place_is_left_alone(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(CheckpointError, match="name a new folder"):
+        convert("align_tiny", tmp_path / "mine", "hf")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def test_a_home_that_there_is_not_is_named():
     with pytest.raises(CheckpointError, match="~nosuchuser/new"):
         convert("align_tiny", "~nosuchuser/new", "hf")
@@ -57,11 +64,13 @@ def test_a_temperature_that_no_logits_can_be_divided_by_is_refused(folder, value
 
 def test_a_temperature_may_be_a_whole_number(folder):
     (folder / "align.json").write_text('{"temperature": 2}')
-    assert load_timm(folder)[0].temperature == 2
+    model, _, _ = load_timm(folder)
+    assert model.temperature == 2
+    assert not any(module.training for module in model.modules())
 
 
 @pytest.mark.parametrize(
-    "architecture", ["resnet50", "align_tiny_text", "image", "align_image_text", None, 3]
+    "architecture", ["resnet50", "align_tiny_text", "vit_image", "align_image_text", None, 3]
 )
 def test_what_is_no_image_tower_of_align_is_refused_in_its_place(folder, architecture):
     path = folder / "image" / "config.json"
