@@ -12,10 +12,14 @@ from typing import Any
 __all__ = ["Listening", "share"]
 
 
+_MOST_FILES = 2**16
+"""Containers may often open a million, and connections take memory: with TLS 100 KB each."""
+
+
 def share(part: float) -> int:
-    """So much of the limit, in files."""
+    """So much of the limit, in files; of 65,536 where more may be open."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return int(part * (2**31 - 1 if limit == resource.RLIM_INFINITY else limit))
+    return int(part * (_MOST_FILES if limit == resource.RLIM_INFINITY else min(limit, _MOST_FILES)))
 
 
 class Listening(socket.socket):

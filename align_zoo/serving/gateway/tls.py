@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from asyncio import sslproto
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import grpc
 from align_zoo.errors import AlignZooError
 
 __all__ = ["Tls"]
+
+# What asyncio sets aside for each connection, before a byte has come: 256 KB unless it is told.
+sslproto.SSLProtocol.max_size = 2**16
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,18 @@ import http.client
 import os
 import resource
 import socket
+import ssl
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from authorities import Authority
 from doors import stub_at
 from messages import http as call_http
 from messages import message
 from waiting import wait_until
+
+from align_zoo.serving.gateway.files import share
 
 
 def open_now():
@@ -89,3 +94,29 @@ def test_grpc_turns_connections_away_before_there_are_no_files(own_doors):
         assert 10 < count <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 4
     with stub_at(doors.grpc_url) as stub:
         stub.ModelInfer(message("align_text", [b"a"]), timeout=30, wait_for_ready=True)
+
+
+@pytest.mark.parametrize(
+    ("limit", "files"),
+    [(1000, 250), (2**16, 2**14), (2**20, 2**14), (resource.RLIM_INFINITY, 2**14)],
+)
+def test_who_may_open_a_million_files_has_no_million_connections(monkeypatch, limit, files):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert share(1 / 4) == files
+
+
+def test_a_tls_connection_that_says_nothing_takes_little_memory(own_doors, tmp_path):
+    authority = Authority(tmp_path)
+    doors = own_doors(**authority.issue("localhost"))
+    context = ssl.create_default_context(cafile=authority.ca_file)
+    tracemalloc.start()
+    try:
+        with contextlib.ExitStack() as stack:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(20):
+                plain = socket.create_connection(("127.0.0.1", doors.gateway.http_port), 10)
+                stack.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
+            after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20 * 128 * 1024
