@@ -1,0 +1,133 @@
+"""A gate whose visitors leave before they are answered, or are not what it was made for."""
+
+import asyncio
+
+import pytest
+from visitors import at_a_gate, seconds_an_item, settled
+
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+
+AWAY = Refusal(Reason.NOT_READY, "server not ready: it is restarting")
+
+
+def test_who_leaves_before_the_end_has_not_been_worked_on():
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, 0.1)
+        for name in range(100):
+            await visitors.arrive(name)
+            clock.now += 0.001
+            await visitors.cancel(name)
+        await visitors.arrive("stays")
+        assert visitors.gate.foreseen() == pytest.approx(0.1, rel=0.2)
+
+    at_a_gate(visit)
+
+
+def test_who_leaves_at_the_moment_of_its_turn_has_not_been_worked_on():
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, 0.1)
+        for name in range(100):
+            await visitors.arrive("inside")
+            await visitors.arrive(name)
+            visitors.tasks["inside"].cancel()
+            await asyncio.sleep(0)  # it leaves, and the other has its turn but has not run yet
+            assert visitors.gate.waiting == 0
+            await visitors.cancel(name)
+        await visitors.arrive("stays")
+        assert visitors.gate.foreseen() == pytest.approx(0.1, rel=0.2)
+
+    at_a_gate(visit, at_once=1)
+
+
+def test_what_a_dying_server_does_not_answer_it_has_not_worked_on():
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, 0.1)
+        for _ in range(100):
+            with pytest.raises(Refusal):
+                async with visitors.gate.turn(1):
+                    clock.now += 0.001
+                    raise Refusal(Reason.DIED, "server restarted: it died")
+        await visitors.arrive("stays")
+        assert visitors.gate.foreseen() == pytest.approx(0.1, rel=0.2)
+
+    at_a_gate(visit)
+
+
+def test_who_is_cancelled_as_it_is_sent_away_leaves_nothing_behind():
+    async def visit(visitors, _):
+        for name in "ab":
+            await visitors.arrive(name)
+        visitors.gate.refuse_waiting(AWAY)
+        await visitors.cancel("b")
+        assert (visitors.gate.through, visitors.gate.waiting) == (1, 0)
+
+    at_a_gate(visit, at_once=1)
+
+
+def test_who_is_sent_away_as_it_is_cancelled_leaves_nothing_behind():
+    async def visit(visitors, _):
+        for name in "abc":
+            await visitors.arrive(name)
+        visitors.tasks["b"].cancel()
+        visitors.gate.refuse_waiting(AWAY)
+        await settled()
+        assert visitors.tasks["b"].cancelled()
+        assert visitors.refused == {"c": AWAY}
+        assert (visitors.gate.through, visitors.gate.waiting) == (1, 0)
+
+    at_a_gate(visit, at_once=1)
+
+
+def test_a_request_of_more_bytes_than_all_together_may_wait_alone():
+    async def visit(visitors, _):
+        await visitors.arrive("inside")
+        await visitors.arrive("large", size=11)
+        await visitors.arrive("next", size=1)
+        assert set(visitors.refused) == {"next"}
+        await visitors.go("inside")
+        assert list(visitors.inside) == ["large"]
+
+    at_a_gate(visit, at_once=1, queue_bytes=10)
+
+
+def test_requests_may_have_as_many_bytes_together_as_is_said():
+    async def visit(visitors, _):
+        await visitors.arrive("inside")
+        await visitors.arrive("a", size=4)
+        await visitors.arrive("b", size=6)
+        assert not visitors.refused
+
+    at_a_gate(visit, at_once=1, queue_bytes=10)
+
+
+def test_who_may_not_wait_at_all_is_let_in_where_nobody_is():
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, 0.1)
+        await visitors.arrive("a")
+        await visitors.arrive("b")
+        assert list(visitors.inside) == ["a"]
+        assert set(visitors.refused) == {"b"}
+
+    at_a_gate(visit, queue_seconds=0)
+
+
+def test_a_large_request_that_waits_goes_alone_where_less_may_be_let_through_now():
+    async def visit(visitors, _):
+        await visitors.arrive("a")
+        await visitors.arrive("large", 4)
+        visitors.gate.at_once = 2  # another checkpoint's server, with smaller batches
+        await visitors.go("a")
+        assert list(visitors.inside) == ["large"]
+
+    at_a_gate(visit, at_once=4)
+
+
+def test_a_server_that_hangs_is_foreseen_to_be_as_slow_as_it_is_with_all_that_it_has():
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, 0.01)
+        for name in "abcd":
+            await visitors.arrive(name)
+        clock.now += 8
+        assert visitors.gate.foreseen() == pytest.approx(8, rel=0.05)
+
+    at_a_gate(visit, at_once=4)
