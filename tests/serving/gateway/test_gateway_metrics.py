@@ -125,6 +125,7 @@ def test_a_good_request_is_a_line_only_when_asked_for(own_doors, capfd, monkeypa
         assert requests(capfd.readouterr().err) == []
         monkeypatch.setenv("ALIGN_ZOO_LOG", "debug")
         stub.ModelInfer(message("align_text", [b"a"], id="0123abcd"))
+    assert doors.count("align_zoo_items_total", model="align_text") == 2  # the line comes with it
     (line,) = requests(capfd.readouterr().err)
     assert (line["level"], line["code"], line["id"]) == ("debug", "OK", "0123abcd")
 
