@@ -120,12 +120,17 @@ def test_a_failed_request_is_a_line_without_what_was_in_it(own_doors, capfd):
 
 def test_a_good_request_is_a_line_only_when_asked_for(own_doors, capfd, monkeypatch):
     doors = own_doors()
+
+    def answered():
+        return doors.count("align_zoo_items_total", model="align_text")  # the line comes with it
+
     with stub_at(doors.grpc_url) as stub:
         stub.ModelInfer(message("align_text", [b"a"]))
+        assert answered() == 1
         assert requests(capfd.readouterr().err) == []
         monkeypatch.setenv("ALIGN_ZOO_LOG", "debug")
         stub.ModelInfer(message("align_text", [b"a"], id="0123abcd"))
-    assert doors.count("align_zoo_items_total", model="align_text") == 2  # the line comes with it
+        assert answered() == 2
     (line,) = requests(capfd.readouterr().err)
     assert (line["level"], line["code"], line["id"]) == ("debug", "OK", "0123abcd")
 
