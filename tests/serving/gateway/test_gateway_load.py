@@ -131,6 +131,22 @@ def test_a_full_queue_is_overloaded_on_both_protocols(own_doors, held, asked):
     assert doors.count("align_zoo_rejected_total", **labels) == 2
 
 
+def test_large_requests_fill_a_queue_sooner(own_doors, held):
+    doors = own_doors(at_once=1, queue_bytes=3_000_000)
+    large = message("align_text", [b"a" * 2_000_000])
+    with stub_at(doors.grpc_url) as stub:
+        with held():
+            busy = occupied(doors, stub, message("align_text", [b"a"]))
+            waiting = stub.ModelInfer.future(large)
+            wait_until(lambda: doors.metrics.waiting("align_text") == 1)
+            with refused("RESOURCE_EXHAUSTED", "overloaded: requests of 2 MB wait already"):
+                stub.ModelInfer(large, timeout=10)
+        busy.result()
+        assert waiting.code() is grpc.StatusCode.INVALID_ARGUMENT, (
+            "it was judged when its turn came"
+        )
+
+
 def test_cancelled_calls_that_wait_are_not_computed(own_doors, bare, held, asked):
     doors = own_doors(at_once=1)
     before = computed_so_far(bare)

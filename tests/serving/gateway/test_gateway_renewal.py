@@ -171,6 +171,8 @@ def test_what_was_no_good_is_tried_until_it_is_and_told_once(tmp_path, capsys):
         async with looking(file, renew) as until:
             file.write_text("new")
             await until(lambda: len(tries) == 5)
+            await asyncio.sleep(5 * renewal._LOOK_SECONDS)
+        assert len(tries) == 5, "there is nothing more to be done"
 
     asyncio.run(look())
     seen = []
@@ -179,6 +181,23 @@ def test_what_was_no_good_is_tried_until_it_is_and_told_once(tmp_path, capsys):
         "the disk cannot be read",
         "it has no token",
     ]
+
+
+def test_other_files_that_are_no_good_for_the_same_reason_are_told_again(tmp_path, capsys):
+    file, seen = tmp_path / "tokens", []
+
+    async def renew():
+        raise AlignZooError("it has no token")
+
+    async def look():
+        async with looking(file, renew) as until:
+            for content in ("a", "bb"):
+                file.write_text(content)
+                before = len(seen)
+                await until(lambda before=before: len(events(capsys, seen)) > before)
+
+    asyncio.run(look())
+    assert [each["event"] for each in seen] == ["not_renewed", "not_renewed"]
 
 
 def test_a_file_that_keeps_its_date_and_size_is_seen_to_have_changed(tmp_path):
