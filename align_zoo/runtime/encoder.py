@@ -44,11 +44,13 @@ class Encoder:
     """"onnx" or "torch"."""
     reason: str
     """Why this runtime."""
+    threads: int
+    """That a tower computes with on the CPU."""
 
     @property
     def explanation(self) -> str:
-        """The runtime and why it was taken, for logs and metadata."""
-        return f"{self.runtime}: {self.reason}"
+        """The runtime, how many threads it has and why it was taken, for logs and metadata."""
+        return f"{self.runtime} (threads: {self.threads}): {self.reason}"
 
     @once
     def image(self) -> ImageTower:

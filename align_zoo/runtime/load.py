@@ -151,14 +151,15 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
             raise
         return _torch(checkpoint, "cpu", "float32", threads, f"the export failed: {error}")
 
+    count = threads or cores()
     smallest = checkpoint.config.vision_config.smallest_side
 
     def load_image() -> ImageTower:
-        return from_side(smallest, open_image(folder, manifest.num_channels, threads, make))
+        return from_side(smallest, open_image(folder, manifest.num_channels, count, make))
 
     def load_text() -> OnnxText:
         find_or_export(folder, (TEXT,), make)
-        return OnnxText(folder / TEXT, threads)
+        return OnnxText(folder / TEXT, count)
 
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     return Encoder(
@@ -174,10 +175,11 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
         ),
         temperature=manifest.temperature,
         fingerprint=manifest.fingerprint,
-        images_at_once=pictures_at_once(threads or cores()),
+        images_at_once=pictures_at_once(count),
         num_channels=manifest.num_channels,
         runtime="onnx",
         reason=reason,
+        threads=count,
     )
 
 

@@ -93,6 +93,7 @@ def torch_encoder(
         num_channels=model.image.in_chans,
         runtime="torch",
         reason=reason,
+        threads=torch.get_num_threads(),
         dtype=dtype,
         device=device,
     )

@@ -14,9 +14,11 @@ from PIL import Image
 
 import align_zoo
 from align_zoo.runtime import load
+from align_zoo.runtime.cores import cores
 from align_zoo.runtime.images import ImageBatcher
 
 TEXTS = ["cat", "a photo of a big red bus", "dog", "the cat, " * 40, "cat", "ünïcödé 世界 [MASK]"]
+ON_A_CPU = f"onnx (threads: {cores()}): the fastest on a CPU"
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +230,7 @@ def test_another_device_is_refused(checkpoint, device):
 def test_a_gpu_that_torch_cannot_compute_on_is_none(checkpoint, monkeypatch):
     monkeypatch.setattr(load, "_driver_sees_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert align_zoo.load_encoder(checkpoint).explanation == "onnx: the fastest on a CPU"
+    assert align_zoo.load_encoder(checkpoint).explanation == ON_A_CPU
 
 
 @pytest.mark.parametrize("runtime", ["auto", "torch"])
@@ -240,7 +242,7 @@ def test_a_gpu_is_taken_where_there_is_one(checkpoint, monkeypatch, runtime):
     reason = "asked for" if runtime == "torch" else "there is a GPU"
     assert encoder.explanation == f"torch (float32 on cuda): {reason}"
     on_cpu = align_zoo.load_encoder(checkpoint, runtime="onnx")
-    assert on_cpu.explanation == "onnx: asked for"
+    assert on_cpu.explanation == f"onnx (threads: {cores()}): asked for"
 
 
 @pytest.mark.parametrize(
@@ -268,6 +270,4 @@ def test_a_driver_sees_a_gpu_if_it_is_there_and_starts_and_counts_one(
 @pytest.mark.parametrize("device", [torch.device("cpu"), torch.device("cpu", 0)], ids=str)
 def test_a_device_may_be_torchs_own_object(checkpoint, device):
     assert align_zoo.load_encoder(checkpoint, runtime="torch", device=device).device == "cpu"
-    assert align_zoo.load_encoder(checkpoint, device=device).explanation == (
-        "onnx: the fastest on a CPU"
-    )
+    assert align_zoo.load_encoder(checkpoint, device=device).explanation == ON_A_CPU
