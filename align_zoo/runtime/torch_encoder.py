@@ -10,10 +10,10 @@ from tokenizers import Tokenizer
 from align_zoo.checkpoint import Checkpoint
 from align_zoo.errors import InvalidInput
 from align_zoo.runtime.allocator import keep_warm
-from align_zoo.runtime.cores import cores
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.loading import load_model
 from align_zoo.runtime.texts import TextBatcher
+from align_zoo.runtime.torch_threads import set_torch_threads
 from align_zoo.runtime.torch_towers import TorchImage, TorchText
 
 __all__ = ["TorchEncoder", "torch_encoder"]
@@ -61,7 +61,7 @@ def torch_encoder(
         if int(number or 0) >= count:
             found = ", ".join(f"cuda:{each}" for each in range(count)) or "no GPU"
             raise InvalidInput(f"torch cannot compute on {device!r}: it finds {found}")
-    torch.set_num_threads(threads or min(cores(), torch.get_num_threads()))
+    set_torch_threads(threads)
     if dtype == "auto":
         dtype = _fastest_dtype(device)
     precision = getattr(torch, dtype)

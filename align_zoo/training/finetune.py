@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from align_zoo.factory import create_align
+from align_zoo.runtime.torch_threads import set_torch_threads
 from align_zoo.training.batches import PairBatches
 from align_zoo.training.contrastive import ContrastiveLoss
 from align_zoo.training.errors import TrainingError
@@ -85,6 +86,7 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
 def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> None:
     check_output(options.out, resume=resume)
     accelerator = _accelerator(options.mixed_precision)
+    set_torch_threads()
     pairs = open_pairs(options.data)
     held_out = open_pairs(options.eval_data) if options.eval_data else None
     model, transform, tokenizer = create_align(options.model, revision=options.revision)

@@ -10,9 +10,12 @@ import pytest
 import torch
 
 import align_zoo
-from align_zoo.runtime import torch_encoder
+from align_zoo.evaluation.checkpoint import load
+from align_zoo.runtime import torch_threads
 from align_zoo.runtime.blocked import pictures_at_once
 from align_zoo.runtime.cores import cores
+from align_zoo.training.finetune import FinetuneOptions, finetune
+from align_zoo.training.trainer import Every
 
 LOADING = """
 import json, os, sys
@@ -58,14 +61,29 @@ def test_in_torch(checkpoint):
     assert loaded(checkpoint, "torch", cores() + 3)[2] == cores() + 3
 
 
+def encoder_in_torch(checkpoint, _):
+    align_zoo.load_encoder(checkpoint, runtime="torch", device="cpu")
+
+
+def evaluation(checkpoint, _):
+    load(checkpoint)
+
+
+def fine_tuning(checkpoint, out):
+    options = FinetuneOptions(str(checkpoint), data="absent.csv", out=out)
+    with pytest.raises(align_zoo.AlignZooError, match=r"absent\.csv"):
+        finetune(options, Every(save=1, log=1, measure=1))
+
+
+@pytest.mark.parametrize("begin", [encoder_in_torch, evaluation, fine_tuning])
 @pytest.mark.parametrize(("available", "wanted"), [(1, 1), (1000, None)])
 def test_torch_takes_no_more_than_its_own_choice_and_the_cores(
-    checkpoint, monkeypatch, available, wanted
+    checkpoint, tmp_path, monkeypatch, begin, available, wanted
 ):
     asked: list[int] = []
-    monkeypatch.setattr(torch_encoder, "cores", lambda: available)
+    monkeypatch.setattr(torch_threads, "cores", lambda: available)
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    align_zoo.load_encoder(checkpoint, runtime="torch", device="cpu")
+    begin(checkpoint, tmp_path)
     assert asked == [wanted or torch.get_num_threads()]
 
 
