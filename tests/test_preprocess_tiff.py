@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 
 import pytest
 
 from align_zoo import InvalidImage
 from align_zoo.headers.judge import MAX_PARTS
 from align_zoo.preprocess import decode_image
-from benchmarks.fuzz.files import tiff
-
-Entry = tuple[int, int, int, int | bytes]
+from benchmarks.fuzz.files import Entry, bigtiff, tiff
 
 WIDTH, HEIGHT = (256, 3, 1, 8), (257, 3, 1, 8)
 ONE_BIT: list[Entry] = [WIDTH, HEIGHT, (258, 3, 1, 1), (259, 3, 1, 1), (262, 3, 1, 1)]
 TILE: list[Entry] = [(322, 3, 1, 16), (323, 3, 1, 16), (324, 4, 1, bytes(256))]
 MANY = MAX_PARTS + 1
-
-
-def bigtiff(entries: Sequence[Entry]) -> bytes:
-    """A little-endian one with one directory, its values behind it."""
-    behind = 16 + 8 + 20 * len(entries) + 8
-    directory, values = b"", b""
-    for tag, kind, count, value in entries:
-        if isinstance(value, bytes):
-            place, values = behind + len(values), values + value
-        else:
-            place = value
-        directory += struct.pack("<HHQQ", tag, kind, count, place)
-    head = b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, len(entries))
-    return head + directory + bytes(8) + values
 
 
 def refused(data: bytes, reason: str) -> None:

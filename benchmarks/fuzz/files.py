@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-__all__ = ["bmp", "gif", "jpeg_segment", "png", "png_chunk", "tiff"]
+__all__ = ["Entry", "bigtiff", "bmp", "gif", "jpeg_segment", "png", "png_chunk", "tiff"]
 
 Entry = tuple[int, int, int, "int | bytes"]
 """Tag, type, count, and value: a number, or bytes that are put behind the directory."""
@@ -70,13 +70,25 @@ def bmp(width: int, height: int, *, compression: int, bits: int, pixels: bytes) 
 
 def tiff(entries: Sequence[Entry]) -> bytes:
     """A little-endian one with one directory."""
-    behind = 8 + 2 + 12 * len(entries) + 4
+    directory, values = _directory(entries, "<HHII", 8 + 2 + 12 * len(entries) + 4)
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    return head + directory + bytes(4) + values
+
+
+def bigtiff(entries: Sequence[Entry]) -> bytes:
+    """The same as BigTIFF."""
+    directory, values = _directory(entries, "<HHQQ", 16 + 8 + 20 * len(entries) + 8)
+    head = b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, len(entries))
+    return head + directory + bytes(8) + values
+
+
+def _directory(entries: Sequence[Entry], layout: str, behind: int) -> tuple[bytes, bytes]:
+    """The entries, and the values that lie ``behind`` the directory."""
     directory, values = b"", b""
     for tag, kind, count, value in entries:
         if isinstance(value, bytes):
             place, values = behind + len(values), values + value
         else:
             place = value
-        directory += struct.pack("<HHII", tag, kind, count, place)
-    head = b"II*\0" + struct.pack("<IH", 8, len(entries))
-    return head + directory + struct.pack("<I", 0) + values
+        directory += struct.pack(layout, tag, kind, count, place)
+    return directory, values
