@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from align_zoo import CheckpointError, create_align, save_hf, save_timm
+from align_zoo import CheckpointError, InvalidInput, create_align, save_hf, save_timm
+from align_zoo.cli import app
 from align_zoo.conversion import convert, load_timm
 
 
@@ -107,3 +109,39 @@ def test_a_tower_that_timm_cannot_build_is_named_with_its_folder(folder, values,
         load_timm(folder)
     assert str(caught.value).startswith(f"{folder / 'text'} cannot be read as a timm model: ")
     assert word in str(caught.value)
+
+
+def test_a_target_that_is_not_empty_is_left_alone(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    result = CliRunner().invoke(app, ["convert", "align_tiny", str(tmp_path), "--to", "hf"])
+    assert result.exit_code == 1
+    assert "not empty" in result.output
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
+def test_another_format_is_refused_by_name(tmp_path):
+    with pytest.raises(InvalidInput, match="'onnx'; there are hf, timm"):
+        convert("align_tiny", tmp_path / "new", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "word"),
+    [
+        ("align.json", "{}", "temperature"),
+        ("image/config.json", '{"architecture": "resnet50"}', "resnet50"),
+        ("image/model.safetensors", "rubbish", "image"),
+        ("text/model.safetensors", None, "text"),
+        ("text/config.json", None, "text/config.json"),
+        ("vocab.txt", None, "tokenizer"),
+    ],
+)
+def test_a_damaged_timm_folder_is_named(folder, file, content, word):
+    if word == "tokenizer":
+        (folder / "tokenizer.json").unlink()
+        (folder / file).unlink(missing_ok=True)
+    elif content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(content)
+    with pytest.raises(CheckpointError, match=word):
+        load_timm(folder)

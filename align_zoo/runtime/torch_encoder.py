@@ -38,8 +38,9 @@ class TorchEncoder(Encoder):
 
     @property
     def explanation(self) -> str:
-        """Runtime, dtype and device, and why this runtime."""
-        return f"{self.runtime} ({self.dtype} on {self.device}): {self.reason}"
+        """Runtime, dtype, device and the CPU's threads, and why this runtime."""
+        computes = f"{self.dtype} on {self.device}, threads: {self.threads}"
+        return f"{self.runtime} ({computes}): {self.reason}"
 
 
 def torch_encoder(

@@ -240,7 +240,7 @@ def test_a_gpu_is_taken_where_there_is_one(checkpoint, monkeypatch, runtime):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     encoder = align_zoo.load_encoder(checkpoint, runtime=runtime, dtype="float32")
     reason = "asked for" if runtime == "torch" else "there is a GPU"
-    assert encoder.explanation == f"torch (float32 on cuda): {reason}"
+    assert encoder.explanation == (f"torch (float32 on cuda, threads: {encoder.threads}): {reason}")
     on_cpu = align_zoo.load_encoder(checkpoint, runtime="onnx")
     assert on_cpu.explanation == f"onnx (threads: {cores()}): asked for"
 

@@ -104,10 +104,11 @@ def test_an_encoder_in_half_precision_says_so(checkpoint, runtime, dtype, caplog
     caplog.set_level(logging.INFO)
     encoder = align_zoo.load_encoder(checkpoint, runtime=runtime, device="cpu", dtype=dtype)
     reason = "asked for" if runtime == "torch" else f"{dtype} was asked for"
-    assert encoder.explanation == f"torch ({dtype} on cpu): {reason}"
+    threads = f"threads: {torch.get_num_threads()}"
+    assert encoder.explanation == f"torch ({dtype} on cpu, {threads}): {reason}"
     assert encoder.explanation in caplog.text
     full = align_zoo.load_encoder(checkpoint, runtime="torch", device="cpu")
-    assert full.explanation == "torch (float32 on cpu): asked for"
+    assert full.explanation == f"torch (float32 on cpu, {threads}): asked for"
     near = cosines(encoder.embed_texts(TEXTS), full.embed_texts(TEXTS))
     assert 0.9995 <= near.min() < 1 - 1e-7
 

@@ -96,7 +96,7 @@ def test_both_models_run_as_they_are_told_and_log_it(tmp_path, monkeypatch, pict
             (fingerprint,), (runtime,) = (
                 answer.as_numpy(name)[0] for name in ("CHECKPOINT", "RUNTIME")
             )
-            assert runtime == b"torch (bfloat16 on cpu): asked for"
+            assert runtime == b"torch (bfloat16 on cpu, threads: 3): asked for"
             told = f"{model}: align_tiny ({fingerprint.decode()}) in {runtime.decode()}"
             assert told in log.read_text()
             assert (repository / f"{model}.threads").read_text() == "3"

@@ -13,8 +13,8 @@ from align_zoo.errors import AlignZooError
 
 __all__ = ["Tls"]
 
-# What asyncio sets aside for each connection, before a byte has come: 256 KB unless it is told.
-sslproto.SSLProtocol.max_size = 2**16
+_BUFFER = 2**16
+"""Bytes that asyncio sets aside for each connection before one has come; by itself 256 KB."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Tls:
     """The authorities of which a caller must show a certificate; None: it needs none."""
 
     def for_http(self) -> ssl.SSLContext:
-        """What asyncio's servers need."""
+        """What asyncio's servers need; its connections take less memory from then on."""
+        sslproto.SSLProtocol.max_size = _BUFFER  # there is no option for it
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         _read(self.cert, "--tls-cert")
