@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import active_children
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from torch.utils.data import DataLoader
@@ -14,6 +17,11 @@ from align_zoo.training.errors import TrainingError
 from align_zoo.training.interrupt import heed_the_trainer_alone
 
 __all__ = ["dead_workers_named", "read_ahead"]
+
+
+_DEATH_KNOWN = 5.0
+"""Seconds in which the end of a process is known after its connections were cut; milliseconds
+are usual."""
 
 
 class _Batches(Protocol):
@@ -34,6 +42,7 @@ def read_ahead(
 
     Raises:
         AlignZooError: as ``batches`` raised it, wherever that was.
+        RuntimeError: a worker has died.
     """
     loader: DataLoader[Batch | AlignZooError] = DataLoader(
         _OrRefused(batches),  # type: ignore[arg-type]  # numbers are all it is asked for
@@ -44,15 +53,32 @@ def read_ahead(
         pin_memory=pin_memory,
         worker_init_fn=heed_the_trainer_alone,
     )
-    for batch in loader:
-        if isinstance(batch, AlignZooError):
-            raise batch
-        yield batch
+    read = iter(loader)
+    readers = active_children()
+    try:
+        for batch in read:
+            if isinstance(batch, AlignZooError):
+                raise batch
+            yield batch
+    except (OSError, EOFError):
+        if readers:
+            _raise_if_one_has_died(readers)
+        raise
+
+
+def _raise_if_one_has_died(readers: list[BaseProcess]) -> None:
+    """As torch says it, which reads of the cut connection before it learns of the death."""
+    # In the main thread torch's handler of SIGCHLD raises while this waits.
+    ended = wait([each.sentinel for each in readers], _DEATH_KNOWN)
+    for each in readers:
+        if each.sentinel in ended:
+            each.join()  # a sentinel is told at the begin of the end
+            raise RuntimeError(f"DataLoader worker (pid {each.pid}) exited unexpectedly")
 
 
 @contextmanager
 def dead_workers_named() -> Iterator[None]:
-    """What torch raises when a worker has died, which may be anywhere in the main thread.
+    """What is raised when a worker has died, which may be anywhere in the main thread.
 
     Raises:
         TrainingError: one has died: killed for want of memory, for example.
@@ -60,7 +86,7 @@ def dead_workers_named() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if "DataLoader worker (pid" not in str(error):
             raise
         raise TrainingError(
             f"a process that decodes pictures is gone: {error} Fewer --workers need less memory, "

@@ -70,6 +70,32 @@ def test_any_other_error_of_a_worker_ends_the_process_too(tmp_path, kept):
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
+@pytest.mark.parametrize("error", ["ConnectionResetError", "OSError", "EOFError"])
+@pytest.mark.parametrize("thread", ["main", "other"])
+def test_a_worker_that_dies_while_it_is_read_from_is_named(error, thread):
+    done = read_what_cannot_be_read(error, thread, "dies")
+    assert "TrainingError: a process that decodes pictures is gone: DataLoader worker" in done
+    assert "--resume goes on" in done
+
+
+@pytest.mark.parametrize("error", ["ConnectionResetError", "RuntimeError"])
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_error_that_no_death_is_behind_stays_what_it_is(error, workers):
+    assert read_what_cannot_be_read(error, "main", "lives", workers).startswith(f"{error}: ")
+
+
+def read_what_cannot_be_read(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("unreadable.py"), *arguments],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_a_worker_that_is_killed_is_named(training):
     os.kill(workers_of(training)[0], signal.SIGKILL)
     said = training.communicate(timeout=LIMIT)[1]
