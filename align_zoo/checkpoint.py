@@ -21,6 +21,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from align_zoo.config import AlignConfig
 from align_zoo.errors import CheckpointError
 from align_zoo.fields import read_json
+from align_zoo.home import at_home
 from align_zoo.weights import PICKLES, SAFETENSORS, find_weights, read_weights, shards
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ def open_checkpoint(
     name = str(name_or_folder)
     if name in EMBEDDED:
         return Checkpoint(name, EMBEDDED[name])
+    folder = at_home(name, CheckpointError)
     try:
-        folder = Path(name).expanduser()
         if folder.is_dir():
             if (folder / "config.json").is_file():
                 return Checkpoint(name, folder)
@@ -163,7 +164,7 @@ def open_checkpoint(
             raise CheckpointError(
                 f"{folder} is a file; a checkpoint is a folder with a config.json"
             )
-    except (OSError, RuntimeError) as error:  # the second of a home that there is not
+    except OSError as error:
         raise CheckpointError(f"{name} cannot be opened: {error}") from error
     if isinstance(name_or_folder, Path) or not _HUB_ID.fullmatch(name):
         raise CheckpointError(f"{name} does not exist")

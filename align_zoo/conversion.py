@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ from align_zoo.checkpoint import TIMM_FILE, Checkpoint
 from align_zoo.errors import CheckpointError, InvalidInput
 from align_zoo.factory import create_align
 from align_zoo.fields import read_json
+from align_zoo.home import at_home
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
-from align_zoo.saving import PART, at_home, save_hf, save_timm
+from align_zoo.saving import PART, save_hf, save_timm
 from align_zoo.tokenizer import AlignTokenizer
 
 __all__ = ["convert", "load_timm"]
@@ -38,9 +41,9 @@ def convert(source: str | Path, target: str | Path, to: str) -> None:
     """
     if to not in _WRITERS:
         raise InvalidInput(f"there is no format {to!r}; there are {', '.join(_WRITERS)}")
-    target = at_home(target)
+    folder, target = at_home(source, CheckpointError), at_home(target, CheckpointError)
     _refuse_unless_empty(target)
-    opened = load_timm(source) if _is_timm(at_home(source)) else create_align(source)
+    opened = load_timm(folder) if _is_timm(folder) else create_align(source)
     model, transform, tokenizer = opened
     _refuse_unless_empty(target)  # still: another process may have been faster
     _WRITERS[to](model, target, transform=transform, tokenizer=tokenizer)
@@ -48,10 +51,12 @@ def convert(source: str | Path, target: str | Path, to: str) -> None:
 
 def _refuse_unless_empty(target: Path) -> None:
     """Refuse to mix with other files; what a killed process left half-written is none."""
-    if not target.exists():
-        return
-    if not target.is_dir() or not all(path.name.startswith(PART) for path in target.iterdir()):
-        raise CheckpointError(f"{target} is not empty; name a new folder to write to")
+    with _named(target):
+        if not target.exists():
+            return
+        if target.is_dir() and all(path.name.startswith(PART) for path in target.iterdir()):
+            return
+    raise CheckpointError(f"{target} is not empty; name a new folder to write to")
 
 
 def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer]:
@@ -60,7 +65,7 @@ def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    folder = at_home(folder)
+    folder = at_home(folder, CheckpointError)
     file, options = Checkpoint(str(folder), folder).preprocessor
     transform = AlignTransform.from_dict(options, source=str(file))
     temperature: Any = read_json(folder / TIMM_FILE).get("temperature")
@@ -74,7 +79,17 @@ def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer
 
 
 def _is_timm(folder: Path) -> bool:
-    return (folder / TIMM_FILE).is_file()
+    with _named(folder):
+        return (folder / TIMM_FILE).is_file()
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """What the system refuses: a folder that may not be entered, a name that is too long."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be used: {error}") from error
 
 
 def _load_tower(folder: Path) -> Any:

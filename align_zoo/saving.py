@@ -22,13 +22,14 @@ from align_zoo.checkpoint import TIMM_FILE
 from align_zoo.config import AlignConfig
 from align_zoo.convert import image_table, text_table, to_hf
 from align_zoo.errors import CheckpointError, InvalidInput
+from align_zoo.home import at_home
 from align_zoo.image_tower import AlignImage
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
 from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
 
-__all__ = ["PART", "at_home", "hf_config", "save_hf", "save_timm"]
+__all__ = ["PART", "hf_config", "save_hf", "save_timm"]
 
 PART = ".part-"
 """How the names begin of folders in which files are until all are written."""
@@ -171,18 +172,6 @@ def _hf_config(model: Align) -> transformers.AlignConfig:
     return hf_config(config, architectures=["AlignModel"], dtype=model.temperature.dtype)
 
 
-def at_home(folder: str | Path) -> Path:
-    """The folder that a name is of: ``~`` is the user's home, as where checkpoints are opened.
-
-    Raises:
-        CheckpointError: there is no such home.
-    """
-    try:
-        return Path(folder).expanduser()
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder} cannot be used: {error}") from error
-
-
 def _save_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
     whole = {name: tensor.contiguous() for name, tensor in weights.items()}
     save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
@@ -210,7 +199,7 @@ def _write_json(content: dict[str, Any], path: Path) -> None:
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A folder to write to, whose files take their place only when all are written."""
-    folder = at_home(folder)
+    folder = at_home(folder, CheckpointError)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder) as alone:

@@ -258,8 +258,3 @@ def test_what_is_no_file_has_no_part_in_the_fingerprint(folder):
     (folder / "gone.json").symlink_to("nowhere")
     assert Checkpoint("after", folder).fingerprint == expected
     align_zoo.create_align(folder)
-
-
-@pytest.mark.parametrize("name", ["~nosuchuser/align", "a" * 300])
-def test_a_name_that_can_be_no_folders_is_refused(name):
-    refused(name, name)

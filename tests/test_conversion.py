@@ -50,11 +50,6 @@ def test_a_file_in_the_targets_place_is_left_alone(tmp_path):
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_a_home_that_there_is_not_is_named():
-    with pytest.raises(CheckpointError, match="~nosuchuser/new"):
-        convert("align_tiny", "~nosuchuser/new", "hf")
-
-
 @pytest.mark.parametrize(
     "value", [0, -0.03, float("nan"), float("inf"), True, "0.03", None, [0.03]], ids=str
 )

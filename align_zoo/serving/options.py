@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from align_zoo.errors import AlignZooError
+from align_zoo.home import at_home
 from align_zoo.runtime.allocator import with_huge_pages
 from align_zoo.serving.backend import backend_folder, python_environment
 from align_zoo.serving.settings import DEFAULT_MODEL
@@ -83,11 +84,18 @@ def repository_of(options: ServeOptions) -> Path:
 
 
 def absolute_model(name: str) -> str:
-    """A name that means the same from any working directory: of a relative folder its path."""
+    """A name that means the same from any working directory: of a relative folder its path.
+
+    Raises:
+        AlignZooError: it is that of a folder that cannot be looked at.
+    """
     from align_zoo.checkpoint import EMBEDDED
 
-    folder = Path(name).expanduser()
-    return str(folder.absolute()) if name not in EMBEDDED and folder.is_dir() else name
+    folder = at_home(name)
+    try:
+        return str(folder.absolute()) if name not in EMBEDDED and folder.is_dir() else name
+    except OSError as error:
+        raise AlignZooError(f"{name} cannot be opened: {error}") from error
 
 
 def tcp_ports(options: ServeOptions) -> list[str]:
@@ -177,7 +185,7 @@ def environment(
     changed = with_huge_pages(python_environment(env) if server.wheel else env)
     for name in _FOLDERS:
         if folder := env.get(name):
-            changed[name] = str(Path(folder).expanduser().absolute())
+            changed[name] = str(at_home(folder).absolute())
     changed["ALIGN_ZOO_MODEL"] = absolute_model(options.model)
     # Empty: a revision in our own environment belongs to another model.
     changed["ALIGN_ZOO_REVISION"] = options.revision or ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from align_zoo.home import at_home
 from align_zoo.training.errors import TrainingError
 
 __all__ = ["Pair", "Pairs", "open_pairs"]
@@ -55,7 +56,7 @@ def open_pairs(data: str | Path) -> Pairs:
 
     name = str(data)
     if name.lower().endswith(".csv"):
-        return CsvPairs(Path(name).expanduser())
+        return CsvPairs(at_home(name, TrainingError))
     if name.lower().endswith(".tar"):
         from align_zoo.training.webdataset_pairs import WebdatasetPairs
 

@@ -12,6 +12,7 @@ from webdataset.shardlists import expand_urls
 from webdataset.tariterators import base_plus_ext
 
 from align_zoo.errors import InvalidText
+from align_zoo.home import at_home
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.pairs import Pair
 
@@ -91,7 +92,7 @@ def _shards(pattern: str) -> list[Path]:
     for name in names:
         if "://" in name or name.startswith("pipe:"):
             raise TrainingError(f"{name} is not a local shard; copy or mount it first")
-        path = str(Path(name).expanduser())
+        path = str(at_home(name, TrainingError))
         found = sorted(glob(path)) or [path]  # noqa: PTH207 - the pattern may be absolute
         for shard in map(Path, found):
             if not shard.is_file():
