@@ -17,7 +17,17 @@ from align_zoo.preprocess import AlignTransform
 from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
 
-__all__ = ["ImageTower", "TextTower", "create_align", "load_image_tower", "load_text_tower"]
+__all__ = [
+    "ImageTower",
+    "TextTower",
+    "create_align",
+    "load_image_tower",
+    "load_text_tower",
+    "read_image_tower",
+    "read_text_tower",
+    "read_tokenizer",
+    "read_transform",
+]
 
 Device = torch.device | str
 
@@ -63,8 +73,8 @@ def create_align(
             message names the file and the key or field.
     """
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
-    image, transform = _image(checkpoint)
-    text, tokenizer = _text(checkpoint)
+    transform, tokenizer = read_transform(checkpoint), read_tokenizer(checkpoint)
+    image, text = read_image_tower(checkpoint, transform), read_text_tower(checkpoint)
     model = Align(image, text, checkpoint.temperature)
     return model.to(device=device, dtype=dtype).eval(), transform, tokenizer
 
@@ -79,8 +89,8 @@ def load_image_tower(
 ) -> ImageTower:
     """The image tower alone, in eval mode; arguments and errors are ``create_align``'s."""
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
-    tower, transform = _image(checkpoint)
-    tower = tower.to(device=device, dtype=dtype).eval()
+    transform = read_transform(checkpoint)
+    tower = read_image_tower(checkpoint, transform).to(device=device, dtype=dtype)
     return ImageTower(tower, transform, checkpoint.fingerprint)
 
 
@@ -94,25 +104,35 @@ def load_text_tower(
 ) -> TextTower:
     """The text tower alone, in eval mode; arguments and errors are ``create_align``'s."""
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
-    tower, tokenizer = _text(checkpoint)
-    tower = tower.to(device=device, dtype=dtype).eval()
+    tokenizer = read_tokenizer(checkpoint)
+    tower = read_text_tower(checkpoint).to(device=device, dtype=dtype)
     return TextTower(tower, tokenizer, checkpoint.temperature, checkpoint.fingerprint)
 
 
-def _image(checkpoint: Checkpoint) -> tuple[AlignImage, AlignTransform]:
+def read_transform(checkpoint: Checkpoint) -> AlignTransform:
+    """The image transform; errors are ``create_align``'s, as of the three below."""
     file, options = checkpoint.preprocessor
-    transform = AlignTransform.from_dict(options, source=str(file))
+    return AlignTransform.from_dict(options, source=str(file))
+
+
+def read_image_tower(checkpoint: Checkpoint, transform: AlignTransform) -> AlignImage:
+    """The image tower on the CPU, in eval mode."""
     tower = build_image_tower(checkpoint.config.vision_config, transform)
     _fill(tower, checkpoint, image_table(tower), "vision_model.")
-    return tower, transform
+    return tower.eval()
 
 
-def _text(checkpoint: Checkpoint) -> tuple[AlignText, AlignTokenizer]:
+def read_tokenizer(checkpoint: Checkpoint) -> AlignTokenizer:
+    """The tokenizer."""
+    return AlignTokenizer.from_folder(checkpoint.folder, checkpoint.config.text_config)
+
+
+def read_text_tower(checkpoint: Checkpoint) -> AlignText:
+    """The text tower on the CPU, in eval mode."""
     config = checkpoint.config
-    tokenizer = AlignTokenizer.from_folder(checkpoint.folder, config.text_config)
     tower = build_text_tower(config.text_config, config.projection_dim)
     _fill(tower, checkpoint, text_table(), "text_model.", "text_projection.")
-    return tower, tokenizer
+    return tower.eval()
 
 
 def _fill(

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
-from align_zoo.errors import InvalidImage, InvalidText
+from align_zoo.errors import InvalidImage, InvalidInput, InvalidText
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.images import ImageBatcher, ImageLike
 from align_zoo.runtime.once import once
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.strings import check_strings
 
-__all__ = ["Encoder", "ImageTower", "TextTower"]
+__all__ = ["Encoder", "ImageTower", "TextTower", "not_loaded"]
 
 ImageTower = Callable[[np.ndarray], np.ndarray]
 """Pixels [N, 3, H, W] float32 to unit embeddings [N, D] float32, any N."""
 TextTower = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Token ids and mask [N, L] int64 to unit embeddings [N, D] float32, any N."""
+
+
+def not_loaded() -> NoReturn:
+    """In the place of the tower that ``load_encoder`` was told to leave out.
+
+    Raises:
+        InvalidInput: always.
+    """
+    raise InvalidInput("this encoder was loaded for the other tower only; load it without only=")
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class Encoder:
 
         Raises:
             CheckpointError: it cannot be loaded.
+            InvalidInput: it was left out.
         """
         return self.load_image()
 
@@ -67,6 +78,7 @@ class Encoder:
 
         Raises:
             CheckpointError: it cannot be loaded.
+            InvalidInput: it was left out.
         """
         return self.load_text()
 

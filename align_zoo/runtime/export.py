@@ -15,9 +15,10 @@ from torch.export import Dim
 
 from align_zoo.checkpoint import Checkpoint
 from align_zoo.errors import CheckpointError
+from align_zoo.factory import create_align
 from align_zoo.model import Align
 from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER, Manifest
-from align_zoo.runtime.loading import load_model
+from align_zoo.runtime.loading import unchanged
 from align_zoo.runtime.onnx_towers import OnnxImage, OnnxText
 from align_zoo.runtime.text_graph import text_graph
 from align_zoo.tokenizer import AlignTokenizer
@@ -41,7 +42,8 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
         CheckpointError: the checkpoint cannot be loaded, an exported tower's answers differ
             from the original's, or the folder cannot be written.
     """
-    model, transform, tokenizer = load_model(checkpoint)
+    with unchanged(checkpoint):
+        model, transform, tokenizer = create_align(checkpoint.folder)
     draft = folder.with_name(f".draft-{folder.name}")
     try:
         if draft.exists():  # left by a process that was killed over it

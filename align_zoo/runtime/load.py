@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import re
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -17,7 +18,7 @@ from align_zoo.errors import AlignZooError, CheckpointError, InvalidInput
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.cache import export_folder, find_or_export
 from align_zoo.runtime.cores import cores
-from align_zoo.runtime.encoder import Encoder, ImageTower
+from align_zoo.runtime.encoder import Encoder, ImageTower, not_loaded
 from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.tokenizer_options import check_tokenizer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["DTYPES", "RUNTIMES", "export_checkpoint", "load_encoder"]
 
 RUNTIMES = ("auto", "onnx", "torch")
+TOWERS = ("image", "text")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -41,6 +43,7 @@ def load_encoder(
     device: str | torch.device = "auto",
     dtype: str = "auto",
     threads: int | None = None,
+    only: str | None = None,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> Encoder:
@@ -60,11 +63,12 @@ def load_encoder(
             answers are float32), or "auto": float32 on a CPU, bfloat16 on a GPU that has it,
             else float16.
         threads: CPU threads a tower; by default a core's each, of those that the process may use.
+        only: "image" or "text" for one tower, without the other's time to load and its memory.
         revision: branch, tag or commit of a hub id.
         cache_dir: the hub cache, instead of Hugging Face's default.
 
     Raises:
-        InvalidInput: there is no such runtime, dtype or device, or the runtime cannot run on
+        InvalidInput: there is no such runtime, dtype, device or tower, or the runtime cannot run on
             that device or in that dtype, or ``threads`` is no whole number above 0.
         CheckpointError: the checkpoint cannot be found, is damaged, incomplete or not supported.
     """
@@ -77,6 +81,8 @@ def load_encoder(
         raise InvalidInput(f"there is no device {device!r}; there are auto, cpu, cuda, cuda:1 ...")
     if threads is not None and (not isinstance(threads, Integral) or threads < 1):
         raise InvalidInput(f"threads is {threads!r}, not a whole number above 0")
+    if only not in (None, *TOWERS):
+        raise InvalidInput(f"there is no tower {only!r}; there are {', '.join(TOWERS)}")
     half = dtype in ("bfloat16", "float16")
     if runtime == "onnx" and half:
         raise InvalidInput(
@@ -88,7 +94,7 @@ def load_encoder(
         device = "cuda" if runtime != "onnx" and _has_gpu() else "cpu"
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     check_tokenizer(checkpoint.folder)
-    in_torch = partial(_torch, checkpoint, device, dtype, threads)
+    in_torch = partial(_torch, checkpoint, device, dtype, threads, only)
     if runtime == "torch":
         encoder = in_torch("asked for")
     elif runtime == "auto" and device != "cpu":
@@ -97,7 +103,8 @@ def load_encoder(
         encoder = in_torch(f"{dtype} was asked for")
     else:
         reason = "asked for" if runtime == "onnx" else "the fastest on a CPU"
-        encoder = _onnx(checkpoint, threads, reason, or_torch=runtime == "auto")
+        instead = in_torch if runtime == "auto" else None
+        encoder = _onnx(checkpoint, threads, only, reason, instead)
     _log.info("%s runs in %s", checkpoint.name, encoder.explanation)
     return encoder
 
@@ -126,7 +133,14 @@ def export_checkpoint(name_or_folder: str | Path, *, revision: str | None = None
     return folder
 
 
-def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch: bool) -> Encoder:
+def _onnx(
+    checkpoint: Checkpoint,
+    threads: int | None,
+    only: str | None,
+    reason: str,
+    instead: Callable[[str], Encoder] | None,
+) -> Encoder:
+    """In ONNX Runtime; where that is not possible ``instead``, which is told why."""
     try:
         from align_zoo.runtime.blocked import pictures_at_once
         from align_zoo.runtime.onnx_image import open_image
@@ -137,9 +151,9 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
             from_side,
         )
     except ImportError as error:
-        if not or_torch:
+        if instead is None:
             raise InvalidInput(_not_installed(error)) from error
-        return _torch(checkpoint, "cpu", "float32", threads, _not_installed(error))
+        return instead(_not_installed(error))
 
     try:
         folder = export_folder(checkpoint.fingerprint)
@@ -147,9 +161,9 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
         manifest = find_or_export(folder, (TOKENIZER,), make)
     except AlignZooError as error:
         # A checkpoint that is no good is none in torch either, and says so.
-        if not or_torch:
+        if instead is None:
             raise
-        return _torch(checkpoint, "cpu", "float32", threads, f"the export failed: {error}")
+        return instead(f"the export failed: {error}")
 
     count = threads or cores()
     smallest = checkpoint.config.vision_config.smallest_side
@@ -163,8 +177,8 @@ def _onnx(checkpoint: Checkpoint, threads: int | None, reason: str, *, or_torch:
 
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     return Encoder(
-        load_image=load_image,
-        load_text=load_text,
+        load_image=load_image if only != "text" else not_loaded,
+        load_text=load_text if only != "image" else not_loaded,
         transform=AlignTransform.from_dict(manifest.preprocessor, source=str(folder)),
         texts=TextBatcher(
             tokenizer,
@@ -208,11 +222,18 @@ def _not_installed(error: ImportError) -> str:
 
 
 def _torch(
-    checkpoint: Checkpoint, device: str, dtype: str, threads: int | None, reason: str
+    checkpoint: Checkpoint,
+    device: str,
+    dtype: str,
+    threads: int | None,
+    only: str | None,
+    reason: str,
 ) -> Encoder:
     from align_zoo.runtime.torch_encoder import torch_encoder
 
-    return torch_encoder(checkpoint, device=device, dtype=dtype, threads=threads, reason=reason)
+    return torch_encoder(
+        checkpoint, device=device, dtype=dtype, threads=threads, only=only, reason=reason
+    )
 
 
 def _has_gpu() -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from tokenizers import Tokenizer
 
 from align_zoo.checkpoint import Checkpoint
 from align_zoo.errors import InvalidInput
+from align_zoo.factory import read_image_tower, read_text_tower, read_tokenizer, read_transform
 from align_zoo.runtime.allocator import keep_warm
-from align_zoo.runtime.encoder import Encoder
-from align_zoo.runtime.loading import load_model
+from align_zoo.runtime.encoder import Encoder, not_loaded
+from align_zoo.runtime.loading import unchanged
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.torch_threads import set_torch_threads
 from align_zoo.runtime.torch_towers import TorchImage, TorchText
@@ -44,9 +46,15 @@ class TorchEncoder(Encoder):
 
 
 def torch_encoder(
-    checkpoint: Checkpoint, *, device: str, dtype: str, threads: int | None, reason: str
+    checkpoint: Checkpoint,
+    *,
+    device: str,
+    dtype: str,
+    threads: int | None,
+    only: str | None,
+    reason: str,
 ) -> TorchEncoder:
-    """Both towers in ``dtype``; on a GPU they are captured when they are loaded.
+    """The towers in ``dtype``; on a GPU they are captured when they are first asked for.
 
     On a CPU the process keeps the memory that it frees, from now on: see ``keep_warm``.
 
@@ -66,15 +74,24 @@ def torch_encoder(
     if dtype == "auto":
         dtype = _fastest_dtype(device)
     precision = getattr(torch, dtype)
-    model, transform, tokenizer = load_model(checkpoint)
+    with unchanged(checkpoint) as source:
+        transform, tokenizer = read_transform(source), read_tokenizer(source)
+        image = read_image_tower(source, transform) if only != "text" else None
+        text = read_text_tower(source) if only != "image" else None
+        temperature = source.temperature
     fast = tokenizer.hf.backend_tokenizer.to_str()
     longest = tokenizer.max_length
     return TorchEncoder(
-        load_image=lambda: TorchImage(
-            model.image, device, precision, sizes=_SIZES[kind], picture=transform.input_size
+        load_image=not_loaded
+        if image is None
+        else partial(
+            TorchImage, image, device, precision, sizes=_SIZES[kind], picture=transform.input_size
         ),
-        load_text=lambda: TorchText(
-            model.text,
+        load_text=not_loaded
+        if text is None
+        else partial(
+            TorchText,
+            text,
             device,
             precision,
             sizes=_SIZES[kind],
@@ -88,10 +105,10 @@ def torch_encoder(
             at_once=_TEXTS_AT_ONCE,
             padding_a_call=_PADDING_A_CALL[kind],
         ),
-        temperature=model.temperature.item(),
+        temperature=temperature,
         fingerprint=checkpoint.fingerprint,
         images_at_once=_IMAGES_AT_ONCE[kind],
-        num_channels=model.image.in_chans,
+        num_channels=source.config.vision_config.num_channels,
         runtime="torch",
         reason=reason,
         threads=torch.get_num_threads(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ class TorchImage:
     """Pixels [N, 3, H, W] to unit embeddings [N, D].
 
     Args:
-        tower: in eval mode; it is not changed.
+        tower: in eval mode; it is this one's from now on, and changed.
         device: where to compute.
         dtype: to compute in; pooling and normalisation stay in float32, as the answers are.
         sizes: batch sizes to capture, of pictures of ``picture``'s size.
@@ -45,12 +44,13 @@ class TorchImage:
         sizes: Sequence[int] = (),
         picture: tuple[int, int] | None = None,
     ) -> None:
-        folded = fold_batch_norm(tower).to(device, dtype, memory_format=torch.channels_last)
-        _in_float32(folded.global_pool)
+        fold_batch_norm(tower)
+        tower.to(device, dtype, memory_format=torch.channels_last)
+        _in_float32(tower.global_pool)
 
         def unit(pixels: torch.Tensor) -> torch.Tensor:
             x = pixels.to(dtype=dtype, memory_format=torch.channels_last)
-            return _unit(folded(x))
+            return _unit(tower(x))
 
         # Noise, by which the fastest kernels are chosen.
         noise = np.random.default_rng(0).standard_normal
@@ -68,7 +68,7 @@ class TorchText:
     """Token ids and mask [N, L] to unit embeddings [N, D].
 
     Args:
-        tower: in eval mode; it is not changed.
+        tower: in eval mode; it is this one's from now on, and changed.
         device: where to compute.
         dtype: to compute in; projection and normalisation stay in float32, as the answers are.
         sizes: batch sizes to capture.
@@ -84,9 +84,9 @@ class TorchText:
         sizes: Sequence[int] = (),
         lengths: Sequence[int] = (),
     ) -> None:
-        self._tower = copy = deepcopy(tower).to(device)
-        copy.bert.to(dtype)
-        _in_float32(copy.head)
+        self._tower = tower.to(device)
+        tower.bert.to(dtype)
+        _in_float32(tower.head)
         captures = bool(sizes and lengths)
 
         def unit(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -95,7 +95,7 @@ class TorchText:
                 # be left out, which a capture cannot follow.
                 mask = mask[:, None, None, :].bool()
             # Not the tower itself, which would wait for the GPU to look at the ids.
-            return _unit(copy.forward(ids, mask))
+            return _unit(tower.forward(ids, mask))
 
         self._lengths = tuple(lengths) if captures else ()
         ones = [np.ones((1, length), dtype=np.int64) for length in self._lengths]
@@ -107,23 +107,23 @@ class TorchText:
         return self.batches(*pad_texts(input_ids, attention_mask, self._lengths))
 
 
-def fold_batch_norm(tower: AlignImage) -> AlignImage:
-    """A copy in eval mode whose convolutions do the work of the BatchNorm behind them.
+def fold_batch_norm(tower: AlignImage) -> None:
+    """Have the convolutions of a tower in eval mode do the work of the BatchNorm behind them.
 
     The answers are equal up to rounding.
     """
-    folded = deepcopy(tower).eval()
-    _fold(folded, "conv_stem", "bn1")
-    for stage in folded.blocks:
+    _fold(tower, "conv_stem", "bn1")
+    for stage in tower.blocks:
         for block in stage:
             for conv, norm in _EXPANDING if hasattr(block, "conv_pwl") else _PLAIN:
                 _fold(block, conv, norm)
-    return folded
 
 
 def _fold(block: Any, conv: str, norm: str) -> None:
     """timm's BatchNormAct2d is a norm and an activation; the activation stays."""
     batch_norm = getattr(block, norm)
+    if not isinstance(batch_norm, nn.BatchNorm2d):
+        return  # it is done
     setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), batch_norm))
     setattr(block, norm, batch_norm.act)
 

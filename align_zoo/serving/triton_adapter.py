@@ -148,6 +148,7 @@ def _service(tower: str, args: Mapping[str, str]) -> Service:
         dtype=settings.dtype,
         device=_device(args, settings.runtime),
         threads=settings.threads,
+        only=tower,
         revision=settings.revision,
     )
     served = f"{settings.model} ({encoder.fingerprint}) in {encoder.explanation}"

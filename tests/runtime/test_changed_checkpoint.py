@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import align_zoo
+from align_zoo import checkpoint as checkpoints
 from align_zoo.checkpoint import open_checkpoint
-from align_zoo.runtime import loading
 from align_zoo.runtime.cache import export_folder
 
 TEXTS = ["cat", "a photo of a dog"]
@@ -22,17 +22,17 @@ def live(checkpoint, tmp_path, monkeypatch) -> Path:
     """A folder of which the first reader finds, behind the fingerprint, other weights."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     live = shutil.copytree(checkpoint, tmp_path / "live")
-    create_align = loading.create_align
+    read_weights = checkpoints.read_weights
 
-    def replaced(folder):
-        monkeypatch.setattr(loading, "create_align", create_align)
-        model, transform, tokenizer = create_align(folder)
+    def replaced(*arguments):
+        monkeypatch.setattr(checkpoints, "read_weights", read_weights)
+        model, transform, tokenizer = align_zoo.create_align(live)
         with torch.no_grad():
             model.text.head.bias += 1
-        align_zoo.save_hf(model, folder, transform=transform, tokenizer=tokenizer)
-        return create_align(folder)
+        align_zoo.save_hf(model, live, transform=transform, tokenizer=tokenizer)
+        return read_weights(*arguments)
 
-    monkeypatch.setattr(loading, "create_align", replaced)
+    monkeypatch.setattr(checkpoints, "read_weights", replaced)
     return live
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -151,28 +152,29 @@ def test_threads_get_their_own_answers():
 
 def test_as_they_come_the_answers_are_the_towers_to_the_bit(model):
     pixels, ids = torch.from_numpy(numbers(5, 3, 75, 75)), torch.arange(24).reshape(3, 8)
-    folded = fold_batch_norm(model.image).to(memory_format=torch.channels_last)
+    folded = deepcopy(model.image).to(memory_format=torch.channels_last)
+    fold_batch_norm(folded)
     with torch.inference_mode():
         images = F.normalize(folded(pixels.to(memory_format=torch.channels_last)), dim=-1)
         texts = F.normalize(model.text(ids, torch.ones_like(ids)), dim=-1)
-    np.testing.assert_array_equal(TorchImage(model.image)(pixels.numpy()), images.numpy())
+    np.testing.assert_array_equal(TorchImage(deepcopy(model.image))(pixels.numpy()), images.numpy())
     ones = np.ones((3, 8), dtype=np.int64)
-    np.testing.assert_array_equal(TorchText(model.text)(ids.numpy(), ones), texts.numpy())
+    np.testing.assert_array_equal(TorchText(deepcopy(model.text))(ids.numpy(), ones), texts.numpy())
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
 @pytest.mark.parametrize("size", [(75, 75), (64, 90)], ids=["captured", "another size"])
 def test_captured_pictures_get_the_towers_embeddings(model, count, size):
-    tower = TorchImage(model.image, sizes=(1, 4), picture=(75, 75))
+    tower = TorchImage(deepcopy(model.image), sizes=(1, 4), picture=(75, 75))
     pixels = numbers(count, 3, *size)
-    np.testing.assert_allclose(tower(pixels), TorchImage(model.image)(pixels), atol=1e-5)
+    np.testing.assert_allclose(tower(pixels), TorchImage(deepcopy(model.image))(pixels), atol=1e-5)
 
 
 @pytest.fixture(scope="module")
 def texts(model) -> tuple[TorchText, TorchText]:
     """Captured, and as they come."""
-    captured = TorchText(model.text, sizes=(1, 4, 16), lengths=(8, 16, 64))
-    return captured, TorchText(model.text)
+    captured = TorchText(deepcopy(model.text), sizes=(1, 4, 16), lengths=(8, 16, 64))
+    return captured, TorchText(deepcopy(model.text))
 
 
 @settings(max_examples=60, deadline=None)
@@ -195,8 +197,8 @@ def test_an_unknown_token_is_named_by_a_captured_tower(texts):
 # Tensors on "meta" have shapes alone: whoever asks for a value fails, as a capture does.
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_capture_never_asks_for_values(model, dtype):
-    TorchImage(model.image, "meta", dtype, sizes=(1, 4), picture=(75, 75))
-    TorchText(model.text, "meta", dtype, sizes=(1, 4), lengths=(8, 16))
+    TorchImage(deepcopy(model.image), "meta", dtype, sizes=(1, 4), picture=(75, 75))
+    TorchText(deepcopy(model.text), "meta", dtype, sizes=(1, 4), lengths=(8, 16))
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
         FixedBatches(lambda x: x if x.all() else -x, "meta", [(numbers(1, 2),)], (4,))
 
@@ -218,8 +220,8 @@ class Devices(TorchDispatchMode):
 # A copy from the host, too, would end a capture.
 def test_a_capture_makes_nothing_on_the_host(model):
     pixels, ids = torch.empty(2, 3, 75, 75), torch.ones(2, 8, dtype=torch.int64)
-    image = TorchImage(model.image, "meta", sizes=(2,), picture=(75, 75))
-    text = TorchText(model.text, "meta", sizes=(2,), lengths=(8,))
+    image = TorchImage(deepcopy(model.image), "meta", sizes=(2,), picture=(75, 75))
+    text = TorchText(deepcopy(model.text), "meta", sizes=(2,), lengths=(8,))
     for tower, inputs in ((image, [pixels]), (text, [ids, ids])):
         there = [x.to("meta") for x in inputs]
         with torch.inference_mode(), Devices() as devices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def test_pictures_in_half_precision_are_near(model, dtype, least, captured):
     pixels = np.random.default_rng(1).standard_normal((6, 3, 128, 128), dtype=np.float32)
     shapes = {"sizes": (1, 4), "picture": (128, 128)} if captured else {}
-    got = TorchImage(model.image, "cpu", dtype, **shapes)(pixels)
-    near = cosines(got, TorchImage(model.image)(pixels))
+    got = TorchImage(deepcopy(model.image), "cpu", dtype, **shapes)(pixels)
+    near = cosines(got, TorchImage(deepcopy(model.image))(pixels))
     assert near.min() >= least
     assert near.min() < 1 - 1e-7  # in float32 it would not be tested
 
@@ -52,7 +53,7 @@ def test_the_last_map_becomes_a_vector_in_float32(model, dtype):
         if isinstance(module, pool):
             dtypes.append(output.dtype)
 
-    tower = TorchImage(model.image, "meta", dtype)
+    tower = TorchImage(deepcopy(model.image), "meta", dtype)
     hook = torch.nn.modules.module.register_module_forward_hook(note)
     try:
         tower.batches.function(torch.empty(1, 3, 75, 75, device="meta"))
@@ -82,8 +83,8 @@ def test_texts_in_half_precision_are_near(model, dtype, captured, padded):
     if padded:  # down to a single token
         mask[:] = np.arange(20) < np.array([[1], [2], [5], [10], [19], [20]])
     shapes = {"sizes": (1, 4), "lengths": (8, 32)} if captured else {}
-    got = TorchText(model.text, "cpu", dtype, **shapes)(ids, mask)
-    near = cosines(got, TorchText(model.text)(ids, mask))
+    got = TorchText(deepcopy(model.text), "cpu", dtype, **shapes)(ids, mask)
+    near = cosines(got, TorchText(deepcopy(model.text))(ids, mask))
     assert near.min() >= 0.9995
     assert near.min() < 1 - 1e-7
 
@@ -93,7 +94,7 @@ def test_what_is_masked_does_not_matter_in_half_precision(model):
     mask = np.ones_like(ids)
     mask[:, 4:] = 0
     for dtype in HALVES.values():
-        tower = TorchText(model.text, "cpu", dtype)
+        tower = TorchText(deepcopy(model.text), "cpu", dtype)
         other = np.where(mask, ids, 17)
         np.testing.assert_array_equal(tower(ids, mask), tower(other, mask))
 
