@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from calls import ask, request
 from tritonclient import grpc
-from waiting import wait_until
+from waiting import wait_for_port, wait_until
 
 from align_zoo.serving.launcher import run_server
 from align_zoo.serving.options import ServeOptions
@@ -99,6 +99,7 @@ def running(tmp_path_factory):
         file.write(ONE_BY_ONE)
     options = ServeOptions(model="align_tiny", repository=repository).on_free_ports()
     with run_server(options, log=folder / "log") as server:
+        wait_for_port(options.metrics_port)
         yield server, repository, f"http://127.0.0.1:{options.metrics_port}/metrics"
 
 

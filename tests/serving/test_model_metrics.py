@@ -7,7 +7,7 @@ from urllib.request import urlopen
 import pytest
 from calls import ask, ask_at_once
 from prometheus_client.parser import text_string_to_metric_families
-from waiting import wait_until
+from waiting import wait_for_port, wait_until
 
 from align_zoo.serving.image_service import ImageService
 from align_zoo.serving.text_service import TextService
@@ -18,6 +18,7 @@ def metrics(server):
     """A function: all samples now, by their name and labels."""
     flags = Path(f"/proc/{server.pid}/cmdline").read_text().split("\0")
     (port,) = (flag.partition("=")[2] for flag in flags if flag.startswith("--metrics-port="))
+    wait_for_port(port)
 
     def read():
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
