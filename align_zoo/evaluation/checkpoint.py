@@ -11,6 +11,7 @@ from align_zoo.errors import AlignZooError
 from align_zoo.factory import create_align
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
+from align_zoo.runtime.loading import unchanged
 from align_zoo.runtime.torch_threads import set_torch_threads
 from align_zoo.tokenizer import AlignTokenizer
 
@@ -33,18 +34,19 @@ def load(name_or_folder: str, device: str = "cpu", *, revision: str | None = Non
     """Load a checkpoint for evaluation.
 
     Raises:
-        CheckpointError: it cannot be loaded.
+        CheckpointError: it cannot be loaded, or somebody wrote to it meanwhile.
         AlignZooError: torch cannot use the device.
     """
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # of "meta" nothing can be read
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise AlignZooError(f"device {device!r} cannot be used: {reason}") from error
     set_torch_threads()
     checkpoint = open_checkpoint(name_or_folder, revision=revision)
-    # By its folder: the hub must not be asked twice.
-    model, transform, tokenizer = create_align(checkpoint.folder, device=device)
+    with unchanged(checkpoint):  # for which embeddings are kept
+        # By its folder: the hub must not be asked twice.
+        model, transform, tokenizer = create_align(checkpoint.folder, device=device)
     return Loaded(
         model, transform, tokenizer, checkpoint.name, checkpoint.fingerprint, torch.device(device)
     )

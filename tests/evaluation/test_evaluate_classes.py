@@ -182,6 +182,7 @@ def names(content):
         (lambda root: {"images": root}, "--images is for a file of captions; .*two is a folder of"),
         (lambda root: {"templates": "a photo"}, "'a photo' needs {} exactly once"),
         (lambda root: {"device": "nonsense"}, "device 'nonsense' cannot be used"),
+        (lambda root: {"device": "meta"}, "device 'meta' cannot be used"),
         (lambda root: {"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
         (lambda root: {"batch_size": 0}, "batch_size is 0"),
         (lambda root: {"data": root / "absent"}, "absent does not exist"),

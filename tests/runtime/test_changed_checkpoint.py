@@ -12,6 +12,7 @@ import torch
 import align_zoo
 from align_zoo import checkpoint as checkpoints
 from align_zoo.checkpoint import open_checkpoint
+from align_zoo.evaluation import checkpoint as evaluated
 from align_zoo.runtime.cache import export_folder
 
 TEXTS = ["cat", "a photo of a dog"]
@@ -42,6 +43,12 @@ def test_it_is_not_served_under_the_fingerprint_of_what_it_was(live, runtime):
         align_zoo.load_encoder(live, runtime=runtime, device="cpu")
     again = align_zoo.load_encoder(live, runtime=runtime, device="cpu")
     assert again.fingerprint == open_checkpoint(live).fingerprint
+
+
+def test_it_is_not_evaluated_under_the_fingerprint_of_what_it_was(live):
+    with pytest.raises(align_zoo.CheckpointError, match="live was changed while it was read"):
+        evaluated.load(str(live))
+    assert evaluated.load(str(live)).fingerprint == open_checkpoint(live).fingerprint
 
 
 def test_no_export_of_it_is_kept_for_what_it_was(checkpoint, live):
