@@ -72,7 +72,6 @@ def _raise_if_one_has_died(readers: list[BaseProcess]) -> None:
     ended = wait([each.sentinel for each in readers], _DEATH_KNOWN)
     for each in readers:
         if each.sentinel in ended:
-            each.join()  # a sentinel is told at the begin of the end
             raise RuntimeError(f"DataLoader worker (pid {each.pid}) exited unexpectedly")
 
 
