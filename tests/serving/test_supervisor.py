@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -142,29 +143,55 @@ def test_a_checkpoint_that_is_gone_is_named_and_served_again_when_it_is_back(kno
     assert 0 < first["again_in"] <= 1 <= second["again_in"] <= 2
 
 
-def no_more_files(_):
-    return resource.RLIMIT_NOFILE, 10
-
-
-def no_more_threads(pid):
-    (line,) = (x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmSize" in x)
-    return resource.RLIMIT_AS, int(line.split()[1]) * 1024 + 2**22  # less than a thread's stack
-
-
-@pytest.mark.parametrize("shortage", [no_more_files, no_more_threads])
-def test_a_restart_for_which_the_system_has_no_means_is_tried_again(known, tmp_path, shortage):
+def test_a_restart_for_which_there_are_no_files_is_tried_again(known, tmp_path):
     with serving(tmp_path, "--restart-limit=100") as service:
         pid = service.process.pid
-        kind, limit = shortage(pid)
-        soft, hard = resource.prlimit(pid, kind)
-        resource.prlimit(pid, kind, (limit, hard))
-        os.kill(text_model(service), signal.SIGKILL)
-        wait_until(lambda: len(events(service, "restart_failed")) >= 2)
-        resource.prlimit(pid, kind, (soft, hard))
-        with Steady(service.url, known) as callers:
-            wait_until(lambda: callers.right_since(0))
-        assert not callers.wrong
-        assert events(service, "restart")
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (10, hard))
+        recovers(
+            service, known, lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        )
+
+
+# Not by a limit of its memory, which tritonserver would inherit, and which a thread that takes
+# an ended one's stack does not meet.
+NO_THREADS_WHILE_THERE_IS = """
+import sys, threading
+from pathlib import Path
+from align_zoo.cli import app
+
+shortage, start = Path(sys.argv.pop(1)), threading.Thread.start
+
+def refused(thread):
+    if shortage.exists():
+        raise RuntimeError("can't start new thread")
+    start(thread)
+
+threading.Thread.start = refused
+app()
+"""
+
+
+def test_a_restart_for_which_there_are_no_threads_is_tried_again(known, tmp_path):
+    shortage = tmp_path / "shortage"
+    with serving(tmp_path, "--restart-limit=100", start=False) as service:
+        service.command[:1] = [sys.executable, "-c", NO_THREADS_WHILE_THERE_IS, str(shortage)]
+        service.start()
+        shortage.touch()
+        recovers(service, known, shortage.unlink)
+        failed = events(service, "restart_failed")
+    assert all("can't start new thread" in each["reason"] for each in failed)
+
+
+def recovers(service, known, end_shortage):
+    """A model dies; it fails to restart twice, until there is an end of the shortage."""
+    os.kill(text_model(service), signal.SIGKILL)
+    wait_until(lambda: len(events(service, "restart_failed")) >= 2)
+    end_shortage()
+    with Steady(service.url, known) as callers:
+        wait_until(lambda: callers.right_since(0))
+    assert not callers.wrong
+    assert events(service, "restart")
 
 
 def test_sigterm_answers_what_was_accepted_and_leaves_nothing(known, tmp_path):
