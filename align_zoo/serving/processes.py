@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "dead_children", "is_alive", "triton_processes", "until_ended"]
+__all__ = [
+    "awaited_children",
+    "cpu_seconds",
+    "dead_children",
+    "is_alive",
+    "triton_processes",
+    "until_ended",
+]
 
 _PROC = Path("/proc")
 _NAMES = ("tritonserver", "triton_python_backend_stub")
 _POLL_SECONDS = 0.5
+_WAIT4 = {"x86_64": "61", "aarch64": "260"}.get(platform.machine())
+"""The number of the system call by which a thread waits for the end of a process."""
 
 
 def triton_processes(*words: str) -> list[int]:
@@ -36,6 +46,19 @@ def dead_children(pid: int) -> set[int]:
     """The processes that it started, that have ended, and for whose end it has not asked."""
     found = {int(folder.name): _status(int(folder.name)) for folder in _PROC.glob("[0-9]*")}
     return {child for child, status in found.items() if status[:2] == ["Z", str(pid)]}
+
+
+def awaited_children(pid: int) -> set[int]:
+    """The processes for whose end a thread of it waits; none where /proc does not tell."""
+    found = set()
+    for file in _PROC.glob(f"{pid}/task/*/syscall"):
+        try:
+            number, *arguments = file.read_text().split()
+        except OSError:  # the thread has ended meanwhile, or nobody may look
+            continue
+        if number == _WAIT4:
+            found.add(int(arguments[0], 16))
+    return found
 
 
 async def until_ended(pid: int) -> None:

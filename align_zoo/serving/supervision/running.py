@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import time
 from contextlib import suppress
 
@@ -16,18 +17,19 @@ from align_zoo.serving.backends import Backend
 from align_zoo.serving.options import ServeOptions, unix_sockets
 from align_zoo.serving.output import Relay, died_while_it_loaded, last_words, why_not_loaded
 from align_zoo.serving.probe import MODELS, ask, explain
-from align_zoo.serving.processes import dead_children, triton_processes
+from align_zoo.serving.processes import awaited_children, dead_children, triton_processes
 from align_zoo.serving.supervision.pulse import Pulse
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.triton_process import KILLED, TritonProcess, how_it_ended
 
-__all__ = ["Running", "start"]
+__all__ = ["Running", "Stumbled", "start"]
 
 _POLL_SECONDS = 0.05
 """How often to look whether it has begun."""
 
 _WORD_SECONDS = 5.0
 """For tritonserver to see that a model's process has died, and to say why."""
+_ABORTED = (128 + signal.SIGABRT, 128 + signal.SIGSEGV)
 _START_SECONDS = 1800.0
 """To load both models; the first time that may mean to fetch and to export a checkpoint."""
 _FIRST_ANSWER_SECONDS = 60.0
@@ -38,6 +40,10 @@ _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
 ]
+
+
+class Stumbled(AlignZooError):
+    """It did not start by a fault of tritonserver's own, which the next one need not meet."""
 
 
 class Running:
@@ -86,6 +92,7 @@ class Running:
 
         Raises:
             AlignZooError: it ended, or what it answers is not sound; the message says why.
+            Stumbled: another one may do better.
         """
         self._sockets.mkdir()
         relay = Relay()
@@ -93,17 +100,16 @@ class Running:
             self.process.launch(relay.writer)
         finally:
             os.close(relay.writer)
-        deaths = asyncio.create_task(self._model_dies())
+        standstill = asyncio.create_task(self._stands_still(relay))
         try:
             # Not by dialling: gRPC would try again only after a second.
             while not (self._sockets / "grpc:1").exists():
                 self._check(relay)
-                if deaths.done():
-                    why = why_not_loaded(list(relay.lines)) or died_while_it_loaded("a model")
-                    raise AlignZooError(f"tritonserver does not load the models: {why}")
+                if standstill.done():
+                    raise standstill.result()
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
-            deaths.cancel()
+            standstill.cancel()
         channel = grpc.aio.insecure_channel(f"unix:{self._sockets / 'grpc:1'}", _CHANNEL)
         try:
             await self._meet(channel)
@@ -120,19 +126,29 @@ class Running:
             relay.finish(_LAST_LINES_SECONDS)
             lines = list(relay.lines)
             why = why_not_loaded(lines) or " ".join(last_words(lines)[-3:])
-            raise AlignZooError(f"{how_it_ended(code)}: {why}")
+            kind = Stumbled if code in _ABORTED else AlignZooError
+            raise kind(f"{how_it_ended(code)}: {why}")
 
-    async def _model_dies(self) -> None:
-        """Return when a model's process has ended, and the server goes on as if it had not: it
-        waits without end for one that had not said a word yet.
+    async def _stands_still(self, relay: Relay) -> AlignZooError:
+        """Return why, when it waits without end for a model's process.
+
+        For one that had not said a word when it died; and for the end of one that it has given up
+        after a second without a sign of life, which that was too slow for and knows nothing of.
         """
         assert self.process.pid
-        before: set[int] = set()
+        dead: set[int] = set()
+        given_up: set[int] = set()
         while True:
-            dead = dead_children(self.process.pid)
-            if dead & before:
-                return
-            before = dead
+            dead_before, dead = dead, dead_children(self.process.pid)
+            if dead & dead_before:
+                why = why_not_loaded(list(relay.lines)) or died_while_it_loaded("a model")
+                return AlignZooError(f"tritonserver does not load the models: {why}")
+            given_up_before, given_up = given_up, awaited_children(self.process.pid)
+            if given_up & given_up_before:
+                return Stumbled(
+                    "tritonserver took a model's process for dead that only was slow: the "
+                    "machine, or the container's CPU limit, gives it too little time"
+                )
             await asyncio.sleep(_WORD_SECONDS)
 
     async def _meet(self, channel: grpc.aio.Channel) -> None:
@@ -167,6 +183,7 @@ async def start(options: ServeOptions, number: int, folder: RunFolder) -> Runnin
 
     Raises:
         AlignZooError: it cannot start, or does not answer as it should.
+        Stumbled: another one may do better.
     """
     try:
         running = Running(options, number, folder)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
+from align_zoo.serving import logs
 from align_zoo.serving.backends import Backends
 from align_zoo.serving.options import ServeOptions
 from align_zoo.serving.supervision.run_folder import RunFolder
-from align_zoo.serving.supervision.running import Running, start
+from align_zoo.serving.supervision.running import Running, Stumbled, start
 
 __all__ = ["Servers"]
+
+_STUMBLES = 2
+"""Starts that may fail by a fault of tritonserver's own."""
 
 _FAILING_SECONDS = 5.0
 """For the calls on a killed server to notice."""
@@ -37,6 +42,15 @@ class Servers:
         Raises:
             AlignZooError: it cannot start, or does not answer as it should.
         """
+        for _ in range(_STUMBLES):
+            try:
+                return await self._start(options)
+            except Stumbled as error:
+                number, reason = self._number, str(error)
+                logs.event("start_failed", level=logging.ERROR, reason=reason, number=number)
+        return await self._start(options)
+
+    async def _start(self, options: ServeOptions) -> Running:
         self._number += 1
         running = await start(options, self._number, self._folder)
         self._alive.add(running)
