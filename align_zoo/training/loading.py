@@ -72,6 +72,7 @@ def _raise_if_one_has_died(readers: list[BaseProcess]) -> None:
     ended = wait([each.sentinel for each in readers], _DEATH_KNOWN)
     for each in readers:
         if each.sentinel in ended:
+            each.join()  # its SIGCHLD is to come now, not while this error is handled
             raise RuntimeError(f"DataLoader worker (pid {each.pid}) exited unexpectedly")
 
 
