@@ -12,7 +12,7 @@ import timm
 
 from align_zoo.checkpoint import TIMM_FILE, Checkpoint
 from align_zoo.errors import CheckpointError, InvalidInput
-from align_zoo.factory import create_align
+from align_zoo.factory import create_align, read_transform
 from align_zoo.fields import read_json
 from align_zoo.home import at_home
 from align_zoo.model import Align
@@ -66,8 +66,7 @@ def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer
         CheckpointError: a file is missing or damaged.
     """
     folder = at_home(folder, CheckpointError)
-    file, options = Checkpoint(str(folder), folder).preprocessor
-    transform = AlignTransform.from_dict(options, source=str(file))
+    transform = read_transform(Checkpoint(str(folder), folder))
     temperature: Any = read_json(folder / TIMM_FILE).get("temperature")
     if type(temperature) not in (int, float) or not 0 < temperature < math.inf:
         raise CheckpointError(

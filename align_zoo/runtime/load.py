@@ -94,7 +94,14 @@ def load_encoder(
         device = "cuda" if runtime != "onnx" and _has_gpu() else "cpu"
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     check_tokenizer(checkpoint.folder)
-    in_torch = partial(_torch, checkpoint, device, dtype, threads, only)
+
+    def in_torch(reason: str) -> Encoder:
+        from align_zoo.runtime.torch_encoder import torch_encoder
+
+        return torch_encoder(
+            checkpoint, device=device, dtype=dtype, threads=threads, only=only, reason=reason
+        )
+
     if runtime == "torch":
         encoder = in_torch("asked for")
     elif runtime == "auto" and device != "cpu":
@@ -218,21 +225,6 @@ def _not_installed(error: ImportError) -> str:
     return (
         f"what ONNX Runtime or the export needs is not installed ({error}): run "
         "`pip install 'align-zoo[onnx]'`, or use runtime='torch'"
-    )
-
-
-def _torch(
-    checkpoint: Checkpoint,
-    device: str,
-    dtype: str,
-    threads: int | None,
-    only: str | None,
-    reason: str,
-) -> Encoder:
-    from align_zoo.runtime.torch_encoder import torch_encoder
-
-    return torch_encoder(
-        checkpoint, device=device, dtype=dtype, threads=threads, only=only, reason=reason
     )
 
 

@@ -53,11 +53,11 @@ def awaited_children(pid: int) -> set[int]:
     found = set()
     for file in _PROC.glob(f"{pid}/task/*/syscall"):
         try:
-            number, *arguments = file.read_text().split()
+            call = file.read_text().split()
         except OSError:  # the thread has ended meanwhile, or nobody may look
             continue
-        if number == _WAIT4:
-            found.add(int(arguments[0], 16))
+        if call[:1] == [_WAIT4]:
+            found.add(int(call[1], 16))
     return found
 
 

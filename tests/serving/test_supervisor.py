@@ -6,13 +6,12 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from calls import ask
-from serving import begin, events, owners, restarts, serving, shared_memory
+from serving import events, owners, restarts, serving, shared_memory
 from steady import Steady
 from tritonclient import grpc
 from waiting import wait_until
@@ -20,7 +19,7 @@ from waiting import wait_until
 import align_zoo
 from align_zoo import create_align
 from align_zoo.preprocess import decode_image
-from align_zoo.serving.processes import awaited_children, is_alive, triton_processes
+from align_zoo.serving.processes import is_alive
 
 TINY = Path(align_zoo.__file__).parent / "assets" / "align_tiny"
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -210,79 +209,6 @@ def test_sigterm_answers_what_was_accepted_and_leaves_nothing(known, tmp_path):
     # One that was on its way when the signal came is answered, or was too late to be accepted.
     early = [each.words for each in callers.errors if each.asked < signalled]
     assert [each for each in early if each != "UNAVAILABLE: server is stopping"] == []
-
-
-def test_sigterm_during_the_start_is_no_error(tmp_path):
-    with serving(tmp_path, start=False) as service:
-        begin(service)
-        wait_until(lambda: "loading: align_text" in service.log.read_text())
-        service.process.terminate()
-        assert service.process.wait(30) == 0
-        assert not list(service.tmp.glob("align-zoo*"))
-
-
-@pytest.mark.parametrize(
-    ("process", "words"),
-    [
-        (
-            tritonserver,
-            "tritonserver was killed (SIGKILL); the kernel does so when memory runs out",
-        ),
-        (
-            image_model,
-            "process died while it loaded; the kernel's log tells whether memory ran out",
-        ),
-    ],
-)
-def test_what_is_killed_while_it_loads_is_named_at_once(tmp_path, process, words):
-    def is_there():
-        with suppress(StopIteration):
-            return process(service)
-
-    with serving(tmp_path, start=False) as service:
-        begin(service)
-        wait_until(is_there)
-        os.kill(is_there(), signal.SIGKILL)
-        assert service.process.wait(60) == 1
-        assert words in service.log.read_text().splitlines()[-1]
-
-
-def test_a_slow_model_that_tritonserver_gives_up_is_started_anew(tmp_path):
-    def initializes():
-        with suppress(StopIteration, OSError):
-            return "numpy" in Path(f"/proc/{text_model(service)}/maps").read_text()
-
-    with serving(tmp_path, start=False) as service:
-        begin(service)
-        wait_until(initializes)
-        slow, server = text_model(service), tritonserver(service)
-        os.kill(slow, signal.SIGSTOP)
-        wait_until(lambda: slow in awaited_children(server))
-        wait_until(lambda: events(service, "started"))
-        (failed,) = events(service, "start_failed")
-        assert "took a model's process for dead that only was slow" in failed["reason"]
-        assert not is_alive(slow)
-        assert not is_alive(server)
-
-
-def test_a_tritonserver_that_aborts_as_it_starts_is_started_anew_but_not_for_ever(tmp_path):
-    def loads():
-        return server(1 + len(aborted)) and "loading: align_text" in service.log.read_text()
-
-    def server(number):
-        found = triton_processes(f"/{number}/grpc")
-        return next(iter(found), None)
-
-    aborted = []
-    with serving(tmp_path, start=False) as service:
-        begin(service)
-        while len(aborted) < 3:
-            wait_until(loads)
-            aborted.append(server(1 + len(aborted)))
-            os.kill(aborted[-1], signal.SIGABRT)
-        assert service.process.wait(60) == 1
-        assert [each["number"] for each in events(service, "start_failed")] == [1, 2]
-        assert "tritonserver ended with exit code 134" in service.log.read_text().splitlines()[-1]
 
 
 def test_a_killed_service_takes_its_servers_along_and_the_next_start_cleans_up(tmp_path):
