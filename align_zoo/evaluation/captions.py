@@ -5,30 +5,35 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from align_zoo.caption_csv import read_caption_csv
+from align_zoo.caption_csv import read_caption_csv, real_paths
 from align_zoo.errors import AlignZooError
 from align_zoo.strings import is_utf8
 
 __all__ = ["Captions", "read_captions"]
 
+_INEXACT = 2**53
+"""From here on a float stands for several whole numbers."""
+
 
 @dataclass(frozen=True)
 class Captions:
-    """Pictures and what is said of them.
+    """Pictures and their captions.
 
     Attributes:
-        files: [N] pictures.
+        files: [N] pictures, each file once.
         texts: [T] captions; a picture may have several or none.
         owners: [T] which picture each caption belongs to.
+        same: further spellings of a picture's path, and the spelling in ``files``.
     """
 
     files: list[Path]
     texts: list[str]
     owners: list[int]
+    same: dict[Path, Path] = field(default_factory=dict)
 
 
 def read_captions(path: Path, images: Path | None = None) -> Captions:
@@ -58,12 +63,16 @@ def read_captions(path: Path, images: Path | None = None) -> Captions:
         raise AlignZooError(f"{path}: {error}") from error
     if not rows:
         raise AlignZooError(f"{path} holds no captions")
-    place = {name: i for i, name in enumerate(names)}
-    return Captions(
-        [folder / name for name in names],
-        [text for _, text in rows],
-        [place[name] for name, _ in rows],
-    )
+    files: dict[str, Path] = {}
+    same: dict[Path, Path] = {}
+    real = dict(zip(names, real_paths(folder / name for name in names), strict=True))
+    for name in names:
+        first = files.setdefault(real[name], folder / name)
+        if first != folder / name:
+            same[folder / name] = first
+    place = {path: i for i, path in enumerate(files)}
+    owners = [place[real[name]] for name, _ in rows]
+    return Captions(list(files.values()), [text for _, text in rows], owners, same)
 
 
 Pairs = tuple[list[str], list[tuple[str, str]]]
@@ -99,7 +108,9 @@ def _coco_pairs(content: bytes) -> Pairs:
         where = f"annotations[{i}]"
         key = _key(annotation, "image_id", where)
         if key not in names:
-            raise ValueError(f"{where}: there is no image with the id {key!r}")
+            raise ValueError(
+                f"{where}: there is no image with the id {key!r}{_as_other(key, names)}"
+            )
         rows.append((names[key], _text(annotation.get("caption"), where, "caption")))
     return list(names.values()), rows
 
@@ -112,10 +123,26 @@ def _records(data: Any, field: str) -> Iterable[dict[str, Any]]:
 
 
 def _key(record: dict[str, Any], field: str, where: str) -> int | str:
+    """Return an id; tools that keep tables of numbers write 1 as 1.0."""
     value = record.get(field)
-    if not isinstance(value, int | str):
-        raise ValueError(f"{where}: {field} is {value!r}, neither a number nor a string")
+    if isinstance(value, float) and value.is_integer():
+        if abs(value) >= _INEXACT:
+            raise ValueError(
+                f"{where}: {field} is {value!r}: so large an id with a decimal point is rounded, "
+                "and may be another's; write ids as whole numbers or strings"
+            )
+        return int(value)
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise ValueError(f"{where}: {field} is {value!r}, neither a whole number nor a string")
     return value
+
+
+def _as_other(key: int | str, names: dict[int | str, str]) -> str:
+    """Say that the id is there as a string instead of a number, or the reverse."""
+    for other in names:
+        if str(other) == str(key):
+            return f"; {other!r} is there, of another type"
+    return ""
 
 
 def _text(value: Any, where: str, field: str) -> str:
@@ -125,7 +152,7 @@ def _text(value: Any, where: str, field: str) -> str:
 
 
 def _name(value: Any, where: str, field: str) -> str:
-    """A file's name, spelled in one way: ``./a.png`` and ``a.png`` are one picture."""
+    """Return a file's name, with ``./a.png`` spelled as ``a.png``."""
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError(f"{where}: {field} is {value!r}, not the name of a file")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from align_zoo.caption_csv import CaptionRow, read_caption_csv
+from align_zoo.caption_csv import CaptionRow, read_caption_csv, real_paths
 from align_zoo.errors import InvalidInput
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.pairs import Pair
@@ -30,7 +30,7 @@ class CsvPairs:
         except InvalidInput as error:
             raise TrainingError(str(error)) from error
         _refuse_faults(path, self._rows)
-        self.pictures = [str(Path(row.image)) for row in self._rows]
+        self.pictures = real_paths(path.parent / row.image for row in self._rows)
         content = repr([(str(Path(row.image)), row.caption) for row in self._rows])
         self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
 

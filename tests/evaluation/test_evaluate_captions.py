@@ -106,6 +106,35 @@ def test_one_picture_spelled_in_two_ways_is_one(tmp_path):
     assert data.owners == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_links_and_detours_lead_to_one_picture(tmp_path, kind):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "link.png").symlink_to("a.png")
+    (tmp_path / "sub").mkdir()
+    names = ["a.png", "b.png", "link.png", "sub/../a.png", str(tmp_path / "a.png")]
+    path = tmp_path / f"captions.{kind}"
+    if kind == "csv":
+        path.write_text("\n".join(["image,caption", *(f"{name},one" for name in names)]))
+    else:
+        images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
+        texts = [{"image_id": i, "caption": "one"} for i in range(len(names))]
+        path.write_text(json.dumps({"images": images, "annotations": texts}))
+    data = read_captions(path)
+    assert data.files == [tmp_path / "a.png", tmp_path / "b.png"]
+    assert data.owners == [0, 1, 0, 0, 0]
+    assert {str(one): other for one, other in data.same.items()} == {
+        str(tmp_path / name): tmp_path / "a.png" for name in ("link.png", "sub/../a.png")
+    }
+
+
+def test_whole_numbers_with_a_decimal_point_are_ids(tmp_path):
+    path = tmp_path / "captions.json"
+    images = [{"id": float(i), "file_name": f"{i}.png"} for i in range(3)]
+    texts = [{"image_id": 2, "caption": "two"}, {"image_id": 0.0, "caption": "nought"}]
+    path.write_text(json.dumps({"images": images, "annotations": texts}))
+    assert read_captions(path).owners == [2, 0]
+
+
 @pytest.mark.parametrize("idle", [{"templates": "photo"}, {"classnames": Path("names.json")}])
 def test_an_option_for_classes_is_refused(captions, tmp_path, idle):
     with pytest.raises(AlignZooError, match=f"--{next(iter(idle))} is for a folder of classes; "):
@@ -160,6 +189,22 @@ IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat
             "a.json",
             {"images": [IMAGE], "annotations": [{**TEXT, "caption": "a \ud83d"}]},
             r"annotations\[0\]: caption is 'a \\ud83d', not a text",
+        ),
+        (
+            "a.json",
+            {"images": [{**IMAGE, "id": 1.5}], "annotations": [TEXT]},
+            "1.5, neither a whole",
+        ),
+        ("a.json", {"images": [{**IMAGE, "id": True}], "annotations": [TEXT]}, "id is True"),
+        (
+            "a.json",
+            {"images": [{**IMAGE, "id": 1e17}], "annotations": [TEXT]},
+            r"images\[0\]: id is 1e\+17: so large an id .* is rounded",
+        ),
+        (
+            "a.json",
+            {"images": [{**IMAGE, "id": "1"}], "annotations": [TEXT]},
+            r"annotations\[0\]: there is no image with the id 1; '1' is there, of another type",
         ),
         ("a.csv", "image,caption\na\0.png,a cat\n", "line 2: image is 'a.x00.png', not the name"),
         (
