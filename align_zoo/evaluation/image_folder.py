@@ -4,37 +4,66 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
+from align_zoo.caption_csv import real_paths
 from align_zoo.errors import AlignZooError
+from align_zoo.headers import FORMATS, format_of
 
-__all__ = ["ImageFolder", "read_image_folder"]
+__all__ = ["ImageFolder", "LeftOut", "read_image_folder"]
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_SUFFIXES = set(
+    ".apng .bmp .dib .gif .jfi .jfif .jif .jpe .jpeg .jpg .png .tif .tiff .webp".split()
+)
+"""Names of pictures. What is named otherwise is judged by its first bytes."""
+
+_OF_TOOLS = {
+    "#recycle",
+    "$recycle.bin",
+    "@eadir",
+    "__macosx",
+    "__pycache__",
+    "lost+found",
+    "system volume information",
+}
+"""Folders, in small letters, that tools make among pictures; so are all that begin with a dot."""
+
+
+class LeftOut(NamedTuple):
+    """A file, or a folder of files, that is not evaluated."""
+
+    path: Path
+    reason: str
+    files: int = 1
 
 
 @dataclass(frozen=True)
 class ImageFolder:
     """What a folder holds, in the order of the alphabet.
 
+    Every file below the folder is one of ``files`` or counted in ``left_out``.
+
     Attributes:
         folders: [C] names of the class folders.
         classnames: [C] what the classes are called.
         files: [N] pictures.
         targets: [N] which class each belongs to.
+        left_out: everything else.
     """
 
     folders: list[str]
     classnames: list[str]
     files: list[Path]
     targets: list[int]
+    left_out: list[LeftOut]
 
 
 def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder:
-    """List the pictures in ``root``'s folders.
+    """List the pictures in ``root``'s folders, known by their names or their first bytes.
 
     Args:
         root: one folder a class; its name, with ``_`` as a space, is the class's name.
@@ -44,9 +73,15 @@ def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder
         AlignZooError: there are fewer than two class folders or no pictures, or ``classnames``
             cannot be read or lacks a folder.
     """
-    folders = sorted(
-        path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    folders: list[str] = []
+    left_out: list[LeftOut] = []
+    for path in sorted(root.iterdir()):
+        if not path.is_dir():
+            left_out.append(LeftOut(path, "not in the folder of a class"))
+        elif _is_of_tools(path.name):
+            left_out.append(_hidden(path))
+        else:
+            folders.append(path.name)
     if len(folders) < 2:
         raise AlignZooError(
             f"{root} needs a folder for each class, at least two; it holds {len(folders)}"
@@ -54,29 +89,47 @@ def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder
     files: list[Path] = []
     targets: list[int] = []
     for target, folder in enumerate(folders):
-        found = sorted(path for path in _files(root / folder) if _is_picture(path))
+        found = _pictures(root / folder, left_out)
         files += found
         targets += [target] * len(found)
     if not files:
+        count = sum(each.files for each in left_out)
+        first = [f"; {count} files are left out, {e.path}: {e.reason}" for e in left_out[:1]]
         raise AlignZooError(
-            f"the folders in {root} hold no pictures ({', '.join(sorted(_SUFFIXES))})"
+            f"the folders in {root} hold no pictures ({', '.join(FORMATS)}){''.join(first)}"
         )
     if classnames is None:
         names = [folder.replace("_", " ") for folder in folders]
     else:
         names = _named(folders, classnames)
-    return ImageFolder(folders, names, files, targets)
+    return ImageFolder(folders, names, files, targets, left_out)
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """All below, links followed, each folder once: a link may lead back to where it is."""
+def _pictures(folder: Path, left_out: list[LeftOut]) -> list[Path]:
+    """Return the pictures below a class's folder; add to ``left_out`` what else is there."""
+    pictures: dict[str, Path] = {}
+    paths = sorted(_files(folder, left_out))
+    for path, real in zip(paths, real_paths(paths), strict=True):
+        if (reason := _no_picture(path)) is not None:
+            left_out.append(LeftOut(path, reason))
+        elif real in pictures:
+            left_out.append(LeftOut(path, f"the same file as {pictures[real]}"))
+        else:
+            pictures[real] = path
+    return list(pictures.values())
+
+
+def _files(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:
+    """Yield all files below, links followed, each folder once: a link may lead back to it."""
     seen = set()
     for path, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
-        folders.sort()  # of two ways to a folder it is always the same one
         if (real := os.path.realpath(path)) in seen:
             folders.clear()
             continue
         seen.add(real)
+        left_out += [_hidden(Path(path, name)) for name in folders if _is_of_tools(name)]
+        # Of two ways to a folder it is always the same one.
+        folders[:] = sorted(name for name in folders if not _is_of_tools(name))
         yield from (Path(path, name) for name in names)
 
 
@@ -84,8 +137,32 @@ def _refuse(error: OSError) -> NoReturn:
     raise error  # os.walk would leave the folder out without a word
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _is_of_tools(folder: str) -> bool:
+    return folder.startswith(".") or folder.lower() in _OF_TOOLS
+
+
+def _hidden(folder: Path) -> LeftOut:
+    count = sum(len(names) for _, _, names in os.walk(folder))
+    return LeftOut(folder, "a hidden folder, or one that tools make", count)
+
+
+def _no_picture(path: Path) -> str | None:
+    """Say why a file is not to be read as a picture; None if it is."""
+    if path.name.startswith("."):
+        return "a hidden file"
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return "a pipe, a socket or a device"
+        if path.suffix.lower() in _SUFFIXES:
+            return None
+        with path.open("rb") as file:
+            known = format_of(file.read(16))
+    except OSError as error:
+        if path.is_symlink() and not path.exists():
+            return "a link that leads nowhere"
+        # To be named with the pictures that cannot be read, and tried again by the next run.
+        return None if not isinstance(error, FileNotFoundError) else "gone"
+    return None if known else f"no picture in an accepted format ({', '.join(FORMATS)})"
 
 
 def _named(folders: list[str], path: Path) -> list[str]:

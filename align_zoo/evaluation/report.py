@@ -11,7 +11,7 @@ from align_zoo.evaluation.captions import Captions
 from align_zoo.evaluation.checkpoint import Loaded
 from align_zoo.evaluation.classification import Classified
 from align_zoo.evaluation.embeddings import ImageEmbeddings
-from align_zoo.evaluation.image_folder import ImageFolder
+from align_zoo.evaluation.image_folder import ImageFolder, LeftOut
 from align_zoo.evaluation.ranks import recall
 from align_zoo.evaluation.retrieval import Retrieved
 
@@ -50,14 +50,18 @@ def classification_report(
                 strict=True,
             )
         ],
-        "broken": _broken(data.files, embeddings),
+        **_others(data.files, embeddings, data.left_out),
     }
 
 
 def retrieval_report(
     model: Loaded, data: Captions, embeddings: ImageEmbeddings, result: Retrieved
 ) -> Report:
-    """Shares are 0 to 1; R@k is None where there are fewer than k answers to choose from."""
+    """Shares are 0 to 1; R@k is None where there are fewer than k answers to choose from.
+
+    Captions of pictures that cannot be read are left out, and counted.
+    """
+    left_out = [LeftOut(path, f"the same file as {other}") for path, other in data.same.items()]
     pictures, captions = len(embeddings.sound), len(result.images)
     return {
         "task": "image-text retrieval",
@@ -67,7 +71,8 @@ def retrieval_report(
         "captions": captions,
         "text_to_image": {f"R@{k}": recall(result.images, k, pictures) for k in (1, 5, 10)},
         "image_to_text": {f"R@{k}": recall(result.texts, k, captions) for k in (1, 5, 10)},
-        "broken": _broken(data.files, embeddings),
+        "captions_left_out": len(data.texts) - captions,
+        **_others(data.files, embeddings, left_out),
     }
 
 
@@ -81,7 +86,7 @@ def write_report(report: Report, path: Path) -> None:
 
 
 def summary(report: Report) -> str:
-    """A few lines: the shares in percent, and how many pictures cannot be read."""
+    """Say in a few lines the shares in percent, and how many files could not be used."""
     lines = [f"{report['task']}, {report['model']}, {report['pictures']:,} pictures"]
     if "top1" in report:
         lines.append(f"top-1 {_percent(report['top1'])}   top-5 {_percent(report['top5'])}")
@@ -91,6 +96,11 @@ def summary(report: Report) -> str:
             lines.append(f"{way.replace('_', ' ')}: {shares}")
     if report["broken"]:
         lines.append(f"pictures that cannot be read: {len(report['broken'])}, named in the report")
+    if report.get("captions_left_out"):
+        lines.append(f"captions of such pictures, left out: {report['captions_left_out']:,}")
+    if report["left_out"]:
+        count = sum(entry["files"] for entry in report["left_out"])
+        lines.append(f"files left out: {count:,}, named in the report")
     return "\n".join(lines)
 
 
@@ -98,5 +108,14 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def _broken(files: Sequence[Path], embeddings: ImageEmbeddings) -> list[dict[str, str]]:
-    return [{"file": str(files[i]), "reason": why} for i, why in embeddings.broken.items()]
+def _others(
+    files: Sequence[Path], embeddings: ImageEmbeddings, left_out: Sequence[LeftOut]
+) -> Report:
+    """Name what is not in the shares; with the pictures these are all files that there are."""
+    return {
+        "broken": [{"file": str(files[i]), "reason": why} for i, why in embeddings.broken.items()],
+        "left_out": [
+            {"file": str(path), "reason": reason, "files": count}
+            for path, reason, count in left_out
+        ],
+    }

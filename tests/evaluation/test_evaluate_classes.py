@@ -103,6 +103,10 @@ def test_broken_pictures_are_named_and_left_out(two, tmp_path):
     broken = {entry["file"]: entry["reason"] for entry in report["broken"]}
     assert list(broken) == [str(two / "blue_ring" / "00.jpg"), str(two / "red_star" / "zz.PNG")]
     assert "accepted format" in broken[str(two / "blue_ring" / "00.jpg")]
+    left_out = {Path(entry["file"]).name: entry["reason"] for entry in report["left_out"]}
+    assert list(left_out) == ["gone.png", "notes.txt"]
+    assert left_out["gone.png"] == "a link that leads nowhere"
+    assert left_out["notes.txt"].startswith("no picture in an accepted format (JPEG, ")
     assert report["top1"] == 1
     assert report["top5"] is None  # of two classes
 

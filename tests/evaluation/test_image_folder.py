@@ -1,0 +1,148 @@
+"""Of a folder's files none is lost: each is a picture, or left out by name and with a reason."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from align_zoo.errors import AlignZooError
+from align_zoo.evaluation.image_folder import read_image_folder
+from align_zoo.evaluation.run import EvaluateOptions, evaluate
+
+
+def picture(format="PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 40), "red").save(buffer, format)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two classes of one picture each."""
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "a.png").write_bytes(picture())
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("b.jfif", "JPEG"),
+        ("b.JPE", "JPEG"),
+        ("b.jif", "JPEG"),
+        ("b.TIFF", "TIFF"),
+        ("b.dib", "BMP"),
+        ("b", "WEBP"),
+        ("b.jpg_large", "JPEG"),
+        ("b.jpg.1", "JPEG"),
+        ("b.txt", "GIF"),
+    ],
+)
+def test_a_picture_is_known_by_its_name_or_its_content(root, name, format):
+    (root / "cat" / name).write_bytes(picture(format))
+    data = read_image_folder(root)
+    assert root / "cat" / name in data.files
+    assert not data.left_out
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "reason"),
+    [
+        ("cat/.ipynb_checkpoints/a-checkpoint.png", 1, "a hidden folder, or one that tools make"),
+        ("cat/__MACOSX/deep/a.png", 1, "a hidden folder, or one that tools make"),
+        ("cat/@eaDir/a.png/thumb.jpg", 1, "a hidden folder, or one that tools make"),
+        ("__MACOSX/cat/a.png", 1, "a hidden folder, or one that tools make"),
+        (".git/objects/a", 1, "a hidden folder, or one that tools make"),
+        ("cat/._a.png", 1, "a hidden file"),
+        ("cat/Thumbs.db", 1, "no picture in an accepted format"),
+        ("cat/a.heic", 1, "no picture in an accepted format"),
+        ("beside.png", 1, "not in the folder of a class"),
+    ],
+)
+def test_what_is_no_picture_is_left_out_with_a_reason(root, name, files, reason):
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(
+        b"\0\0\0\x18ftypheic" if name.endswith((".db", "heic")) else picture()
+    )
+    data = read_image_folder(root)
+    assert data.folders == ["cat", "dog"]
+    assert data.files == [root / "cat" / "a.png", root / "dog" / "a.png"]
+    (left,) = data.left_out
+    assert (left.files, left.reason.partition(" (")[0]) == (files, reason)
+    assert (root / name).is_relative_to(left.path)
+
+
+def test_a_file_under_two_names_is_one_picture_of_its_class(root):
+    (root / "cat" / "link.png").symlink_to("a.png")
+    (root / "dog" / "link.png").symlink_to(root / "cat" / "a.png")
+    data = read_image_folder(root)
+    assert Counter(data.targets) == {0: 1, 1: 2}  # two classes may share a picture
+    assert [(each.path.name, each.reason) for each in data.left_out] == [
+        ("link.png", f"the same file as {root / 'cat' / 'a.png'}")
+    ]
+
+
+def test_a_pipe_is_left_out_and_not_waited_for(root):
+    os.mkfifo(root / "cat" / "pipe.png")
+    (left,) = read_image_folder(root).left_out
+    assert left.reason == "a pipe, a socket or a device"
+
+
+def test_a_folder_without_pictures_says_what_it_holds(root):
+    for path in root.rglob("*.png"):
+        path.rename(path.with_suffix(".txt")).write_text("a cat")
+    with pytest.raises(AlignZooError, match=r"no pictures .*; 2 files are left out, .*a\.txt: no"):
+        read_image_folder(root)
+
+
+folders = st.sampled_from(["", "deep", ".hidden", "__MACOSX", "deep/@eaDir", "deep/deeper"])
+names = st.sampled_from(["a", "b.c", ".a", "é"])
+suffixes = st.sampled_from(["", ".png", ".JPE", ".txt", ".json", ".jpg.part"])
+contents = st.sampled_from([b"", b"text", picture(), picture("JPEG"), picture()[:50], None])
+classes = st.sampled_from(["cat", "dog", ".cache", "__MACOSX", "."])
+entries = st.tuples(classes, folders, names, suffixes, contents)
+
+
+@given(st.lists(entries, max_size=12))
+def test_pictures_and_what_is_left_out_are_all_files(entries):
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for kind in ("cat", "dog"):
+            (root / kind).mkdir()
+            (root / kind / "sound.png").write_bytes(picture())
+        for kind, folder, stem, suffix, content in entries:
+            path = root / kind / (folder if kind != "." else "") / f"{stem}{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() or path.is_symlink():
+                continue
+            if content is None:
+                path.symlink_to(root / "cat" / "sound.png")
+            else:
+                path.write_bytes(content)
+        there = sum(len(names) for _, _, names in os.walk(root))
+        data = read_image_folder(root)
+        assert len(data.files) + sum(each.files for each in data.left_out) == there
+        assert len({*data.files, *(each.path for each in data.left_out)}) == len(
+            [*data.files, *data.left_out]
+        )
+
+
+def test_read_left_out_and_failed_are_all_files(root, tmp_path):
+    (root / "cat" / "broken.jpg").write_bytes(b"no")
+    (root / "cat" / "empty.JFIF").touch()
+    (root / "cat" / "notes.txt").write_text("no")
+    (root / "dog" / ".cache").mkdir()
+    (root / "dog" / ".cache" / "a.png").write_bytes(picture())
+    report = evaluate(EvaluateOptions(data=root, model="align_tiny", out=tmp_path / "out"))
+    left_out = sum(entry["files"] for entry in report["left_out"])
+    assert (report["pictures"], len(report["broken"]), left_out) == (2, 2, 2)
+    assert sum(len(names) for _, _, names in os.walk(root)) == 6
