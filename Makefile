@@ -1,6 +1,7 @@
 # make setup   the environment alone: .venv with all that the commands below need
 # make demo    a real tritonserver classifies the shipped pictures
 # make test    the whole test suite, against the real tritonserver
+# make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
 # make lint    ruff and mypy
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
@@ -23,7 +24,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test lint bench growth chaos fuzz audit constraints clean
+.PHONY: setup demo test test-neighbours lint bench growth chaos fuzz audit constraints clean
 
 setup: $(VENV)/.setup
 
@@ -32,10 +33,15 @@ demo: setup
 
 # A server is held to seconds, so its tests have the machine to themselves.
 SERVED := tests/benchmarks tests/chaos tests/client tests/serving
+# Environments of other versions, made under build/ when they are first needed.
+NEIGHBOURS := tests/neighbours
 
 test: $(VENV)/.test-tools
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(SERVED))
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(SERVED) $(NEIGHBOURS))
 	$(BIN)/python -m pytest $(SERVED)
+
+test-neighbours: $(VENV)/.test-tools
+	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)
 
 lint: $(VENV)/.test-tools
 	$(BIN)/ruff check .

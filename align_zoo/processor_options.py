@@ -9,7 +9,7 @@ from PIL import Image
 
 from align_zoo.fields import refuse
 
-__all__ = ["OPTIONS", "check_type", "read_option"]
+__all__ = ["OPTIONS", "PROCESSOR_TYPE", "check_type", "read_option"]
 
 _LARGEST = 1 << 14
 
@@ -82,8 +82,9 @@ OPTIONS: dict[str, tuple[Any, Reader]] = {
 }
 """The default of each option and its reader; transformers' ``EfficientNetImageProcessor``."""
 
+PROCESSOR_TYPE = "EfficientNetImageProcessor"
+"""transformers' name of ALIGN's image processor."""
 
-_TYPE = "EfficientNetImageProcessor"
 _BACKENDS = ("", "Fast", "Pil")
 """What transformers adds to the name where it resizes with something else."""
 
@@ -100,8 +101,8 @@ def check_type(config: Mapping[str, Any]) -> None:
         if value is None:
             continue
         kind = str(value).replace("FeatureExtractor", "ImageProcessor")
-        if kind not in [_TYPE + backend for backend in _BACKENDS]:
-            refuse(name, value, repr(_TYPE))
+        if kind not in [PROCESSOR_TYPE + backend for backend in _BACKENDS]:
+            refuse(name, value, repr(PROCESSOR_TYPE))
         return
 
 

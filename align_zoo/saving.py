@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from align_zoo.home import at_home
 from align_zoo.image_tower import AlignImage
 from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
+from align_zoo.processor_options import PROCESSOR_TYPE
 from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
 
@@ -68,7 +69,7 @@ def save_hf(
     pooler = {"weight": torch.zeros(hidden, hidden), "bias": torch.zeros(hidden)}
     for name, tensor in pooler.items():
         weights[f"text_model.pooler.dense.{name}"] = tensor.to(model.temperature.dtype)
-    with _replacing(Path(folder)) as part:
+    with _replacing(Path(folder), _other_processors(transform)) as part:
         config.save_pretrained(part)
         _save_weights(weights, part)
         _save_processor(part, transform, tokenizer)
@@ -91,7 +92,7 @@ def save_timm(
         InvalidInput: ``model`` is a tower alone.
     """
     _check_both(model)
-    with _replacing(Path(folder)) as part:
+    with _replacing(Path(folder), _other_processors(transform)) as part:
         _save_image_tower(model.image, part / "image")
         _save_text_tower(model.text, part / "text")
         _write_json({"temperature": model.temperature.item()}, part / TIMM_FILE)
@@ -183,13 +184,20 @@ def _save_processor(
     folder: Path, transform: AlignTransform | None, tokenizer: AlignTokenizer | None
 ) -> None:
     if transform is not None:
-        options = dict(transform.config)
-        # transformers 5 reads the second name first, other readers know the first alone.
+        # Not the name of a backend, such as EfficientNetImageProcessorFast: older ones have none.
+        options = {**transform.config, "image_processor_type": PROCESSOR_TYPE}
         _write_json(options, folder / "preprocessor_config.json")
-        processor = {"image_processor": options, "processor_class": "AlignProcessor"}
-        _write_json(processor, folder / "processor_config.json")
     if tokenizer is not None:
         tokenizer.save(folder)
+
+
+def _other_processors(transform: AlignTransform | None) -> list[str]:
+    """What readers would believe before the ``preprocessor_config.json`` that is written.
+
+    Only that one is written: transformers 4.41 to 4.55 open no AlignProcessor whose
+    ``processor_config.json`` holds an image processor.
+    """
+    return [] if transform is None else ["processor_config.json"]
 
 
 def _write_json(content: dict[str, Any], path: Path) -> None:
@@ -197,8 +205,11 @@ def _write_json(content: dict[str, Any], path: Path) -> None:
 
 
 @contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """A folder to write to, whose files take their place only when all are written."""
+def _replacing(folder: Path, replaced: Sequence[str] = ()) -> Iterator[Path]:
+    """A folder to write to, whose files take their place only when all are written.
+
+    Files named in ``replaced`` go when the new files are in their place.
+    """
     folder = at_home(folder, CheckpointError)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -213,6 +224,8 @@ def _replacing(folder: Path) -> Iterator[Path]:
                         target.mkdir(exist_ok=True)
                     else:
                         file.replace(target)
+                for name in replaced:
+                    (folder / name).unlink(missing_ok=True)
     except Exception as error:
         # A full disk in Rust's words: safetensors has a class for it, tokenizers has none.
         if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:

@@ -20,6 +20,7 @@ from align_zoo.checkpoint import EMBEDDED
 from align_zoo.cli import app
 from align_zoo.config import AlignConfig
 from align_zoo.conversion import convert, load_timm
+from align_zoo.preprocess import AlignTransform
 from align_zoo.saving import save_hf, save_timm
 
 TEXTS = ["a photo of a cat", "the big red bus and a dog"]
@@ -77,12 +78,31 @@ def test_the_written_processor_answers_as_the_sources(opened, source, tmp_path):
 def test_an_older_processor_in_the_folder_is_replaced(opened, tmp_path):
     """transformers 5 believes processor_config.json before preprocessor_config.json."""
     model, transform, tokenizer = opened
-    save_hf(model, tmp_path, transform=transform, tokenizer=tokenizer)
+    older = {"image_processor": transform.config, "processor_class": "AlignProcessor"}
+    (tmp_path / "processor_config.json").write_text(json.dumps(older))
     other = transform.with_options(size=80, crop_size=75)
     save_hf(model, tmp_path, transform=other, tokenizer=tokenizer)
     assert align_zoo.create_align(tmp_path)[1] == other
     crop = AlignProcessor.from_pretrained(tmp_path).image_processor.crop_size
     assert (crop["height"], crop["width"]) == (75, 75)
+
+
+@pytest.mark.parametrize("save", [save_hf, save_timm])
+def test_a_folder_saved_without_a_transform_keeps_its_processor(opened, tmp_path, save):
+    (tmp_path / "processor_config.json").write_text("{}")
+    save(opened[0], tmp_path)
+    assert (tmp_path / "processor_config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("backend", ["", "Fast", "Pil"])
+def test_the_written_processor_names_no_backend(opened, tmp_path, backend):
+    """transformers 4 knows fewer of them, or none."""
+    model, transform, tokenizer = opened
+    name = "EfficientNetImageProcessor"
+    config = {**transform.config, "image_processor_type": name + backend}
+    save_hf(model, tmp_path, transform=AlignTransform.from_dict(config), tokenizer=tokenizer)
+    written = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    assert written["image_processor_type"] == name
 
 
 def test_every_field_of_the_config_is_written_back(opened, source, tmp_path):
