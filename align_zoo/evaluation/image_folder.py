@@ -14,7 +14,7 @@ from align_zoo.caption_csv import real_paths
 from align_zoo.errors import AlignZooError
 from align_zoo.headers import FORMATS, format_of
 
-__all__ = ["ImageFolder", "LeftOut", "read_image_folder"]
+__all__ = ["ImageFolder", "LeftOut", "is_of_tools", "read_image_folder"]
 
 _SUFFIXES = set(
     ".apng .bmp .dib .gif .jfi .jfif .jif .jpe .jpeg .jpg .png .tif .tiff .webp".split()
@@ -78,7 +78,7 @@ def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder
     for path in sorted(root.iterdir()):
         if not path.is_dir():
             left_out.append(LeftOut(path, "not in the folder of a class"))
-        elif _is_of_tools(path.name):
+        elif is_of_tools(path.name):
             left_out.append(_hidden(path))
         else:
             folders.append(path.name)
@@ -127,9 +127,9 @@ def _files(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        left_out += [_hidden(Path(path, name)) for name in folders if _is_of_tools(name)]
+        left_out += [_hidden(Path(path, name)) for name in folders if is_of_tools(name)]
         # Of two ways to a folder it is always the same one.
-        folders[:] = sorted(name for name in folders if not _is_of_tools(name))
+        folders[:] = sorted(name for name in folders if not is_of_tools(name))
         yield from (Path(path, name) for name in names)
 
 
@@ -137,7 +137,8 @@ def _refuse(error: OSError) -> NoReturn:
     raise error  # os.walk would leave the folder out without a word
 
 
-def _is_of_tools(folder: str) -> bool:
+def is_of_tools(folder: str) -> bool:
+    """Tell whether a name is a hidden folder's, or that of one which tools make."""
     return folder.startswith(".") or folder.lower() in _OF_TOOLS
 
 

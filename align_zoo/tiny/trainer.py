@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from align_zoo.model import Align, AlignOutput
@@ -17,6 +16,7 @@ from align_zoo.tiny.loss import caption_loss
 from align_zoo.tiny.sampler import CAPTIONS_EACH, PicturePool, sample_batch
 from align_zoo.tiny.vocabulary import build_vocabulary, save_tokenizer
 from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.training.accelerator import open_accelerator
 from align_zoo.training.batches import Batch
 from align_zoo.training.recipe import Recipe
 from align_zoo.training.trainer import Trainer
@@ -111,7 +111,7 @@ class TinyTraining:
             out=out,
             resume=resume,
             decides={f"--{name.replace('_', '-')}": value for name, value in asdict(plan).items()},
-            accelerator=Accelerator(cpu=True),
+            accelerator=open_accelerator("no", cpu=True),
         )
 
     def finish(self) -> None:

@@ -57,6 +57,7 @@ class PairBatches:
         process: which of the processes this is, from 0.
         processes: how many there are.
         random_crop: augment.
+        strict: refuse a broken picture instead of leaving it out.
 
     Raises:
         TrainingError: there are fewer pairs than a step needs, or the transform leaves pictures
@@ -74,6 +75,7 @@ class PairBatches:
         process: int = 0,
         processes: int = 1,
         random_crop: bool = True,
+        strict: bool = False,
     ) -> None:
         whole = batch_size * processes
         if len(pairs) < whole:
@@ -88,6 +90,7 @@ class PairBatches:
             )
         self.pairs, self.transform, self.tokenizer = pairs, transform, tokenizer
         self.seed, self.batch_size, self.random_crop = seed, batch_size, random_crop
+        self.strict = strict
         self.whole, self.first = whole, process * batch_size
         self.steps_per_epoch = len(pairs) // whole
 
@@ -95,7 +98,7 @@ class PairBatches:
         """The batch of a step, from 0.
 
         Raises:
-            TrainingError: every picture of it is broken.
+            TrainingError: every picture of it is broken; or one is, and that is to be refused.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
         start = place * self.whole + self.first
@@ -109,6 +112,7 @@ class PairBatches:
             crops=[(self.seed, step, self.first + i) for i in range(len(chosen))]
             if self.random_crop
             else None,
+            strict=self.strict,
         )
         if not len(batch.pixels):
             raise TrainingError(
@@ -125,6 +129,7 @@ def read_pairs(
     tokenizer: AlignTokenizer,
     *,
     crops: Sequence[tuple[int, ...]] | None = None,
+    strict: bool = False,
 ) -> Batch:
     """The batch of these pairs without the broken ones; its target are the pictures' names.
 
@@ -136,6 +141,10 @@ def read_pairs(
         transform: picture to tensor.
         tokenizer: caption to tokens.
         crops: a seed each for a random crop; without, the crop is the centre's.
+        strict: refuse the first broken pair.
+
+    Raises:
+        TrainingError: with ``strict``, a pair is broken.
     """
     pixels, captions, kept, broken = [], [], [], []
     for i, index in enumerate(chosen):
@@ -145,6 +154,8 @@ def read_pairs(
             array = _crop(transform, picture, crops[i]) if crops else transform.to_array(picture)
         except (InvalidInput, OSError) as error:
             broken.append(f"{pairs.where(index)}: {error}")
+            if strict:
+                raise TrainingError(f"{broken[0]}; without --strict it is left out") from error
             continue
         pixels.append(array)
         captions.append(pair.caption)

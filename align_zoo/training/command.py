@@ -58,7 +58,7 @@ def finetune(
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
     mixed_precision: Annotated[
-        Optional[_Precision], typer.Option(help="What Accelerate is configured for by default.")
+        Optional[_Precision], typer.Option(help="ACCELERATE_MIXED_PRECISION by default.")
     ] = None,
     grad_checkpointing: Annotated[
         bool, typer.Option("--grad-checkpointing", help="Less memory, more time.")
@@ -69,6 +69,9 @@ def finetune(
     freeze: Annotated[_Freeze, typer.Option(help="A tower to leave as it is.")] = _Freeze.none,
     random_crop: Annotated[bool, typer.Option(help="Crop anywhere, not the centre.")] = True,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode pictures.")] = 2,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what would be left out of the data.")
+    ] = False,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between saved states.")] = 500,
     eval_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 500,
     log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.")] = 10,
@@ -78,6 +81,7 @@ def finetune(
 ) -> None:
     """Continue the contrastive training of any ALIGN folder on captioned pictures."""
     with _one_line_errors():
+        from align_zoo.progress import say
         from align_zoo.training.finetune import FinetuneOptions
         from align_zoo.training.finetune import finetune as run
         from align_zoo.training.trainer import Every
@@ -101,8 +105,11 @@ def finetune(
             freeze=freeze.value,
             random_crop=random_crop,
             workers=workers,
+            strict=strict,
         )
-        run(options, Every(save=save_every, log=log_every, measure=eval_every), resume=resume)
+        every = Every(save=save_every, log=log_every, measure=eval_every)
+        if summary := run(options, every, resume=resume):
+            say(summary)
 
 
 @contextmanager

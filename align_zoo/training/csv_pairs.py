@@ -8,7 +8,7 @@ from pathlib import Path
 from align_zoo.caption_csv import CaptionRow, read_caption_csv, real_paths
 from align_zoo.errors import InvalidInput
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.pairs import Pair
+from align_zoo.training.pairs import LeftOut, Pair
 
 __all__ = ["CsvPairs"]
 
@@ -24,7 +24,7 @@ class CsvPairs:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.left_out = path, LeftOut()
         try:
             self._rows = read_caption_csv(path)
         except InvalidInput as error:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 
 from align_zoo.factory import create_align
+from align_zoo.progress import say
 from align_zoo.runtime.torch_threads import set_torch_threads
+from align_zoo.training.accelerator import open_accelerator
 from align_zoo.training.batches import PairBatches
 from align_zoo.training.contrastive import ContrastiveLoss
 from align_zoo.training.errors import TrainingError
@@ -37,11 +37,12 @@ class FinetuneOptions:
         epochs: passes over the data, 1 if ``steps`` is not given either.
         batch_size: pairs a process and step.
         warmup: steps; a twentieth of all by default.
-        mixed_precision: "no", "bf16" or "fp16"; what Accelerate is configured for by default.
+        mixed_precision: "no", "bf16" or "fp16"; ACCELERATE_MIXED_PRECISION by default.
         grad_checkpointing: trade time for memory.
         random_crop: augment; otherwise the centre is cropped, as in inference.
         workers: processes that decode pictures, beside each training process.
         revision: branch, tag or commit of a hub id.
+        strict: refuse what would be left out: samples that are no pair, broken pictures.
     """
 
     model: str
@@ -62,10 +63,15 @@ class FinetuneOptions:
     random_crop: bool = True
     workers: int = 2
     revision: str | None = None
+    strict: bool = False
 
 
-def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) -> None:
+def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) -> str:
     """Train, and write an ALIGN folder that transformers and ``create_align`` open.
+
+    Returns:
+        A few lines for the eye: the loss, what was left out, where the folder is, what to do
+        next. Empty in all processes but the first.
 
     Raises:
         TrainingError: an option, the data or the output folder cannot be used.
@@ -73,7 +79,7 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
         CheckpointError: the model cannot be opened, or the folder not be written.
     """
     try:
-        _finetune(options, every, resume)
+        return _finetune(options, every, resume)
     except OSError as error:  # a full disk, a folder that may not be written: the file is named
         raise TrainingError(f"the training cannot go on: {error}") from error
     except torch.OutOfMemoryError as error:
@@ -83,12 +89,14 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
         ) from error
 
 
-def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> None:
+def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> str:
     check_output(options.out, resume=resume)
-    accelerator = _accelerator(options.mixed_precision)
+    accelerator = open_accelerator(options.mixed_precision)
     set_torch_threads()
-    pairs = open_pairs(options.data)
-    held_out = open_pairs(options.eval_data) if options.eval_data else None
+    pairs = open_pairs(options.data, strict=options.strict)
+    held_out = None
+    if options.eval_data:
+        held_out = open_pairs(options.eval_data, strict=options.strict)
     model, transform, tokenizer = create_align(options.model, revision=options.revision)
     batches = PairBatches(
         pairs,
@@ -99,6 +107,7 @@ def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> None:
         process=accelerator.process_index,
         processes=accelerator.num_processes,
         random_crop=options.random_crop,
+        strict=options.strict,
     )
     steps = _steps(options, batches.steps_per_epoch)
     recipe = Recipe(
@@ -122,13 +131,19 @@ def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> None:
         decides={
             "--model": options.model,
             "--revision": options.revision,
-            "--data": _summary(pairs),
+            "--data": _identity(pairs),
             "--batch-size": options.batch_size,
             "--random-crop": options.random_crop,
             "--mixed-precision": accelerator.mixed_precision,
         },
         accelerator=accelerator,
     )
+    if accelerator.is_main_process:
+        for data, some in ((options.data, pairs), (options.eval_data, held_out)):
+            if some is not None and str(some.left_out):
+                say(_printable(f"{data}: left out {some.left_out}"))
+                if trainer.step == 0:
+                    trainer.log.write(0, left_out=_printable(str(some.left_out)), data=str(data))
     measure = None
     if held_out is not None:
         measure = HeldOutPairs(
@@ -137,24 +152,39 @@ def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> None:
             tokenizer,
             batch_size=options.batch_size,
             workers=options.workers,
+            strict=options.strict,
             on_broken=lambda broken: trainer.log.write(trainer.step, broken=broken),
         ).measure
     trainer.run(every, measure=measure, workers=options.workers)
     trainer.finish(transform, tokenizer)
+    return _summary(options, trainer, pairs) if accelerator.is_main_process else ""
 
 
-def _accelerator(mixed_precision: str | None) -> Accelerator:
-    # The first process measures alone while the others wait: longer than the default of
-    # ten minutes, if there is much to be measured.
-    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))
-    try:
-        accelerator = Accelerator(mixed_precision=mixed_precision, kwargs_handlers=[patience])
-    except ValueError as error:
-        raise TrainingError(f"--mixed-precision {mixed_precision}: {error}") from error
-    if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
-        # Accelerate would train in float32 and say nothing.
-        raise TrainingError("--mixed-precision fp16 needs a GPU; a CPU has bf16")
-    return accelerator
+def _summary(options: FinetuneOptions, trainer: Trainer, pairs: Pairs) -> str:
+    log = trainer.log.lines()
+    losses = [line["loss"] for line in log if "loss" in line]
+    broken = len({line["broken"] for line in log if "broken" in line})
+    samples = pairs.left_out.samples.total()
+    out = shlex.quote(str(options.out))
+    lines = [f"trained {trainer.step:,} steps on {len(pairs):,} pairs"]
+    if losses:  # the log may have been removed
+        lines[0] += f": loss {losses[0]:.4f} at first, {losses[-1]:.4f} at last"
+    if samples or broken:
+        lines.append(
+            f"left out: {samples:,} samples that are no pair, {broken:,} broken pairs; see "
+            f"{trainer.log.path}"
+        )
+    lines.append(f"written to {options.out}")
+    if options.eval_data and options.eval_data.lower().endswith(".csv"):
+        lines.append(f"next: align-zoo evaluate {shlex.quote(options.eval_data)} --model {out}")
+    else:
+        lines.append(f"next: align-zoo serve --model {out}")
+    return _printable("\n".join(lines))
+
+
+def _printable(text: str) -> str:
+    """Escape what is no UTF-8, as the name of a file may be."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _steps(options: FinetuneOptions, steps_per_epoch: int) -> int:
@@ -165,5 +195,5 @@ def _steps(options: FinetuneOptions, steps_per_epoch: int) -> int:
     return (1 if options.epochs is None else options.epochs) * steps_per_epoch
 
 
-def _summary(pairs: Pairs) -> str:
+def _identity(pairs: Pairs) -> str:
     return f"{len(pairs)} pairs with the fingerprint {pairs.fingerprint[:12]}"

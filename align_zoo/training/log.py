@@ -35,11 +35,18 @@ class TrainingLog:
                 told = _told(line)
                 if told is not None and told["step"] <= step:
                     kept.append(line)
-                    if not told.keys() & {"loss", "broken"}:
+                    if not told.keys() & {"loss", "broken", "left_out"}:
                         self.measured.add(told["step"])
         part = self.path.with_suffix(".part")
         part.write_text("".join(kept), encoding="utf-8")
         part.replace(self.path)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return all that was written, by the training's interrupted processes, too."""
+        if self.path is None:
+            return []
+        told = map(_told, self.path.read_text(encoding="utf-8").splitlines(keepends=True))
+        return [line for line in told if line is not None]
 
     def measure(self, step: int, found: dict[str, float | None]) -> None:
         """Append a measurement."""

@@ -32,6 +32,7 @@ class HeldOutPairs:
         tokenizer: the checkpoint's.
         batch_size: pairs that are embedded at once.
         workers: processes that decode pictures.
+        strict: refuse a broken picture instead of leaving it out.
         on_broken: told of each pair that has to be left out, and why, once.
     """
 
@@ -43,17 +44,18 @@ class HeldOutPairs:
         *,
         batch_size: int,
         workers: int = 0,
+        strict: bool = False,
         on_broken: Callable[[str], None],
     ) -> None:
         self.pairs, self.transform, self.tokenizer = pairs, transform, tokenizer
-        self.batch_size, self.workers = batch_size, workers
+        self.batch_size, self.workers, self.strict = batch_size, workers, strict
         self._on_broken, self._told = on_broken, set[str]()
 
     def __getitem__(self, batch: int) -> Batch:
         """The pairs of a batch."""
         first = batch * self.batch_size
         chosen = range(first, min(first + self.batch_size, len(self.pairs)))
-        return read_pairs(self.pairs, chosen, self.transform, self.tokenizer)
+        return read_pairs(self.pairs, chosen, self.transform, self.tokenizer, strict=self.strict)
 
     def measure(self, model: Align) -> dict[str, float | None]:
         """R@1, R@5 and R@10 both ways, 0 to 1, or None with fewer candidates than that.
@@ -62,7 +64,7 @@ class HeldOutPairs:
         of them may find. Equal captions are equal answers.
 
         Raises:
-            TrainingError: every picture is broken.
+            TrainingError: every picture is broken; or one is, and that is to be refused.
         """
         images, texts = [], []
         names: list[str] = []

@@ -170,6 +170,66 @@ def test_broken_pictures_are_named_in_the_log_and_the_rest_is_trained_on(pairs_c
     assert all("pairs.csv line 9 (broken.png)" in each for each in named)
 
 
+@pytest.mark.parametrize("place", ["--data", "--eval-data"])
+def test_strict_refuses_a_broken_picture(pairs_csv, tmp_path, place):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    rows = [(str(pairs_csv.with_name(f"{i}.png")), f"number {i}") for i in range(7)]
+    data = write_csv(tmp_path / "pairs.csv", [*rows, ("broken.png", "broken")])
+    result = run(pairs_csv, tmp_path / "out", "--steps", "1", "--strict", place, str(data))
+    assert result.exit_code == 1
+    said = result.output.splitlines()[-1]
+    assert "pairs.csv line 9 (broken.png)" in said
+    assert said.endswith("without --strict it is left out")
+
+
+@pytest.fixture
+def shard_with_faults(pairs_csv, tmp_path):
+    """Pairs, one of them broken, and a text without a picture."""
+    pairs = open_pairs(pairs_csv)
+    with ShardWriter(str(tmp_path / "%02d.tar"), maxcount=99, verbose=0) as writer:
+        for i in range(8):
+            pair = pairs.read(i)
+            content = b"no picture" if i == 3 else pair.picture
+            writer.write({"__key__": f"{i:02d}", "png": content, "txt": pair.caption})
+        writer.write({"__key__": "08", "txt": "text alone"})
+    return tmp_path / "00.tar"
+
+
+def test_the_end_says_the_loss_what_is_left_out_and_where_to_go(
+    shard_with_faults, held_out, tmp_path
+):
+    out = tmp_path / "out"
+    options = ["--steps", "3", "--log-every", "1", "--eval-data", str(held_out)]
+    result = run(shard_with_faults, out, *options)
+    assert result.exit_code == 0, result.output
+    losses = losses_of(out)
+    said = result.stdout.splitlines()
+    assert said[0] == f"{shard_with_faults}: left out 1 sample with no picture (00.tar sample 08)"
+    assert said[-4:] == [
+        f"trained 3 steps on 8 pairs: loss {losses[0]:.4f} at first, {losses[-1]:.4f} at last",
+        f"left out: 1 samples that are no pair, 1 broken pairs; see {out}/training/log.jsonl",
+        f"written to {out}",
+        f"next: align-zoo evaluate {held_out} --model {out}",
+    ]
+    first = log_of(out)[0]
+    assert (first["step"], first["data"]) == (0, str(shard_with_faults))
+    assert first["left_out"] == "1 sample with no picture (00.tar sample 08)"
+
+
+def test_without_held_out_pairs_the_end_names_the_server(pairs_csv, tmp_path):
+    out = tmp_path / "a b"
+    said = run(pairs_csv, out, "--steps", "1").stdout.splitlines()
+    assert said[-1] == f"next: align-zoo serve --model '{out}'"
+    assert not any("left out" in line for line in said)
+
+
+def test_strict_refuses_a_sample_that_is_no_pair(shard_with_faults, tmp_path):
+    result = run(shard_with_faults, tmp_path / "out", "--strict")
+    assert result.exit_code == 1
+    assert "00.tar: sample 08 has no picture" in result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_loss_that_is_no_number_any_more_ends_training(pairs_csv, tmp_path):
     result = run(pairs_csv, tmp_path, "--steps", "9", "--learning-rate", "1e30")
     assert result.exit_code == 1
@@ -205,7 +265,8 @@ def test_a_package_that_training_needs_is_named_if_it_is_not_installed(
     pairs_csv, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    monkeypatch.delitem(sys.modules, "align_zoo.training.finetune", raising=False)
+    for name in ("finetune", "accelerator"):
+        monkeypatch.delitem(sys.modules, f"align_zoo.training.{name}", raising=False)
     result = run(pairs_csv, tmp_path)
     assert result.exit_code == 1
     assert "accelerate is not installed; pip install 'align-zoo[train]'" in result.output

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
 from captioned import write_csv
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
-from webdataset import ShardWriter
+from webdataset import ShardWriter, WebDataset
 
 from align_zoo.errors import InvalidText
 from align_zoo.training.errors import TrainingError
@@ -140,17 +143,110 @@ def test_the_shards_that_webdataset_writes_are_read(tmp_path, pattern):
 @pytest.mark.parametrize(
     ("files", "named"),
     [
-        ({"a/0.png": b"", "a/0.txt": b"", "a/1.png": b""}, "sample a/1 has no .txt"),
-        ({"0.png": b"", "0.txt": b"", "1.txt": b""}, "sample 1 has no picture"),
-        ({"readme": b"", "0.json": b"{}"}, "holds no pairs"),
+        ({"a/0.png": b"", "a/0.txt": b"b", "a/1.png": b""}, "sample a/1 has no .txt"),
+        ({"0.png": b"", "0.txt": b"b", "1.txt": b""}, "sample 1 has no picture"),
+        ({"a.0.png": b"", "a.0.txt": b"b", "a.1.txt": b"b"}, "sample a.1 has no picture"),
         ({"0.png": b"", "0.txt": b""}, "sample 0 has an empty .txt"),
         ({"0.png": b"", "0.jpg": b"", "0.txt": b"a"}, "sample 0 has more than one picture"),
         ({"0.png": b"", "0.txt": b"a", "0.TXT": b"b"}, "sample 0 has more than one .txt"),
     ],
 )
-def test_a_sample_that_is_no_pair_is_named(tmp_path, files, named):
+def test_a_sample_that_is_no_pair_is_refused_if_asked(tmp_path, files, named):
     with pytest.raises(TrainingError, match=named):
+        open_pairs(shard(tmp_path / "0.tar", files), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"1.txt": b"b"}, "1 sample with no picture (0.tar sample 1)"),
+        ({"1.jpg": b"b", "2.jpg": b"b"}, "2 samples with no .txt (0.tar sample 1, 0.tar sample 2)"),
+        ({"1.jpg": b"b", "1.txt": b""}, "1 sample with an empty .txt (0.tar sample 1)"),
+        ({"1.jpg": b"", "1.png": b"", "1.txt": b"b"}, "1 sample with more than one picture ("),
+        ({"1.heic": b"b", "1.txt": b"b"}, "no picture (0.tar sample 1); other files: 1 .heic"),
+        ({"0.json": b"{}", "1.json": b"{}", "readme": b""}, "other files: 2 .json, 1 without an"),
+        ({"0.seg.png": b"b"}, "other files: 1 .seg.*"),
+        ({"._0.png": b"b", "._0.txt": b"b"}, "other files: 2 hidden files"),
+        ({"a/.cache/0.png": b"b", "__MACOSX/0.txt": b"b"}, "other files: 2 hidden files"),
+    ],
+)
+def test_what_is_no_pair_is_left_out_and_counted(tmp_path, more, said):
+    files = {"0.png": b"a", "0.txt": b"a", **more}
+    pairs = open_pairs(shard(tmp_path / "0.tar", files))
+    assert len(pairs) == 1
+    assert said in str(pairs.left_out)
+
+
+def test_a_link_in_a_shard_is_counted(tmp_path):
+    path = shard(tmp_path / "0.tar", {"0.png": b"a", "0.txt": b"a"})
+    with tarfile.open(path, "a") as tar:
+        link = tarfile.TarInfo("1.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "0.png"
+        tar.addfile(link)
+    assert "other files: 1 links and other special files" in str(open_pairs(path).left_out)
+
+
+@pytest.mark.parametrize(
+    "files", [{"readme": b"", "0.json": b"{}"}, {"0.txt": b"a", "1.txt": b"b"}, {}]
+)
+def test_a_shard_without_pairs_says_what_it_holds(tmp_path, files):
+    said = "holds no pairs; (other files: 1 with|2 samples with no picture|it is empty)"
+    with pytest.raises(TrainingError, match=said):
         open_pairs(shard(tmp_path / "0.tar", files))
+
+
+def test_names_with_dots_make_pairs(tmp_path):
+    names = ["img.000.png", "img.000.txt", "img.001.png", "img.001.txt", "a.b/c.v2.JPEG"]
+    files = dict.fromkeys([*names, "a.b/c.v2.txt"], b"content")
+    pairs = open_pairs(shard(tmp_path / "0.tar", files))
+    assert [pairs.where(i).rpartition(" ")[2] for i in range(len(pairs))] == [
+        "img.000",
+        "img.001",
+        "a.b/c.v2",
+    ]
+    assert not str(pairs.left_out)
+
+
+@pytest.mark.parametrize("extension", ["jpe", "JFIF", "bmp", "tiff", "gif"])
+def test_rarer_extensions_are_pictures_too(tmp_path, extension):
+    files = {f"0.{extension}": b"a", "0.txt": b"a", "1.png": b"b", f"1.{extension}": b"c"}
+    pairs = open_pairs(shard(tmp_path / "0.tar", {**files, "1.txt": b"b"}))
+    assert [pairs.read(i).picture for i in range(len(pairs))] == [b"b", b"a"]
+
+
+def test_a_shard_named_twice_is_refused(tmp_path):
+    shard(tmp_path / "0.tar", {"0.png": b"a", "0.txt": b"a"})
+    (tmp_path / "1.tar").symlink_to("0.tar")
+    with pytest.raises(TrainingError, match=r"names .*1\.tar twice, the first time as .*0\.tar"):
+        open_pairs(tmp_path / "*.tar")
+
+
+members = st.tuples(
+    st.sampled_from(["a", "b", "a.v2", "b.v2.x", "d/a", "./a", "d.e/f", ".h", "__x__"]),
+    st.sampled_from(["", ".png", ".jpg", ".JPE", ".txt", ".TXT", ".json", ".seg.png", ".de.txt"]),
+    st.sampled_from([b"", b"some"]),
+)
+
+
+@given(st.lists(members, max_size=14, unique_by=lambda one: (one[0], one[1].lower())))
+def test_pairs_and_what_is_left_out_are_all_files_of_a_shard(members):
+    files = {f"{stem}{suffix}": content for stem, suffix, content in sorted(members)}
+    files.update({"sound.png": b"a", "sound.txt": b"b"})
+    with tempfile.TemporaryDirectory() as folder:
+        path = shard(Path(folder) / "0.tar", files)
+        pairs = open_pairs(path)
+        counted = pairs.left_out.files + sum(pairs.left_out.others.values())
+        assert 2 * len(pairs) + counted == len(files)
+        found = {pairs.where(i).rpartition(" ")[2] for i in range(len(pairs))}
+        # What webdataset reads of the same shard as a picture with a caption.
+        samples = WebDataset(str(path), shardshuffle=False, empty_check=False)
+        theirs = {
+            sample["__key__"]
+            for sample in samples
+            if sample.get("txt") and len(sample.keys() & {"png", "jpg", "jpe"}) == 1
+        }
+        hidden = {key for key in theirs if "/." in f"/{key.removeprefix('./')}"}
+        assert theirs - hidden <= found
 
 
 @pytest.fixture

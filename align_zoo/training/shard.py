@@ -1,0 +1,153 @@
+"""One webdataset shard: which of its files make pairs, found by its table of contents."""
+
+from __future__ import annotations
+
+import tarfile
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from align_zoo.evaluation.image_folder import is_of_tools
+from align_zoo.training.errors import TrainingError
+from align_zoo.training.pairs import LeftOut
+
+__all__ = ["Entry", "Sample", "read_shard"]
+
+_PICTURES = {"jpg", "jpeg", "png", "webp"}
+_RARE_PICTURES = {"apng", "bmp", "dib", "gif", "jfi", "jfif", "jif", "jpe", "tif", "tiff"}
+"""Read where a sample has none of the common names."""
+_CAPTION = "txt"
+_CHUNK = 1 << 20
+
+
+class Entry(NamedTuple):
+    """Where a file's bytes lie in its shard."""
+
+    offset: int
+    size: int
+
+
+class Sample(NamedTuple):
+    """A picture and its caption."""
+
+    shard: Path
+    key: str
+    picture: Entry
+    caption: Entry
+
+
+def read_shard(shard: Path, left_out: LeftOut, *, strict: bool) -> list[Sample]:
+    """Return the pairs of a shard, in its order; count in ``left_out`` what else is there.
+
+    A sample's key is what stands before the last dot of a name.
+
+    Raises:
+        TrainingError: the shard is damaged, cut or compressed; with ``strict``, a sample is no
+            pair.
+    """
+    contents = _read(shard, left_out.others)
+    pictures, captions = contents.pictures, contents.captions
+    pairs = []
+    faults: dict[str, str] = {}
+    for key in {**pictures, **captions}:
+        if (fault := _fault(pictures.get(key, []), captions.get(key, []))) is None:
+            pairs.append(Sample(shard, key, pictures[key][0], captions[key][0]))
+        else:
+            faults[key] = fault
+    paired = {sample.key for sample in pairs}
+    for key, fault in faults.items():
+        count = len(pictures.get(key, [])) + len(captions.get(key, []))
+        folder, slash, name = key.rpartition("/")
+        first, dot, part = name.partition(".")
+        if dot and folder + slash + first in paired:  # by webdataset's rule a part of that sample
+            left_out.others[f".{part}.*"] += count
+        elif strict:
+            raise TrainingError(f"{shard}: sample {key} has {fault}")
+        else:
+            left_out.add(f"{shard.name} sample {key}", fault, count)
+    return pairs
+
+
+class _Contents:
+    """The files of a shard, by the sample that they belong to."""
+
+    def __init__(self) -> None:
+        self.pictures: dict[str, list[Entry]] = {}
+        self.rare_pictures: dict[str, list[Entry]] = {}
+        self.captions: dict[str, list[Entry]] = {}
+
+    def kind(self, extension: str) -> dict[str, list[Entry]] | None:
+        """Return where files with such an extension belong; None for what is no part of a pair."""
+        if extension in _PICTURES:
+            return self.pictures
+        if extension in _RARE_PICTURES:
+            return self.rare_pictures
+        return self.captions if extension == _CAPTION else None
+
+    def settle(self, others: Counter[str]) -> None:
+        """Let further files of a sample be others: rare pictures beside a common one."""
+        for key, entries in self.rare_pictures.items():
+            if key in self.pictures:
+                others["rarer pictures"] += len(entries)
+            else:
+                self.pictures[key] = entries
+
+
+def _fault(pictures: list[Entry], captions: list[Entry]) -> str | None:
+    if not captions:
+        return f"no .{_CAPTION}"
+    if not pictures:
+        return "no picture"
+    if len(pictures) > 1:
+        return "more than one picture"
+    if len(captions) > 1:
+        return f"more than one .{_CAPTION}"
+    return None if captions[0].size else f"an empty .{_CAPTION}"
+
+
+def _read(shard: Path, others: Counter[str]) -> _Contents:
+    contents = _Contents()
+    last = "none"
+    try:
+        # "r:" refuses compressed shards, in which nothing can be found by its offset.
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                if member.isdir():
+                    continue
+                key, dot, extension = member.name.rpartition(".")
+                extension = extension.lower() if dot and "/" not in extension else ""
+                kind = contents.kind(extension)
+                if not member.isreg() or member.issparse():
+                    others["links and other special files"] += 1
+                elif any(is_of_tools(part) for part in member.name.split("/") if part.strip(".")):
+                    others["hidden files"] += 1
+                elif kind is None:
+                    others[f".{extension}" if extension else "without an extension"] += 1
+                else:
+                    last = key
+                    entry = Entry(member.offset_data, member.size)
+                    kind.setdefault(key, []).append(entry)
+        _refuse_unless_ended(shard, tar.offset, last)
+    except (OSError, tarfile.TarError) as error:
+        raise TrainingError(f"{shard} cannot be read as an uncompressed tar: {error}") from error
+    contents.settle(others)
+    return contents
+
+
+def _refuse_unless_ended(shard: Path, end: int, last: str) -> None:
+    """Make sure that nothing but zeros follows: tarfile takes any block it cannot read for the end.
+
+    Raises:
+        TrainingError: the end's mark is not there, or something comes after it.
+    """
+    with shard.open("rb") as file:
+        file.seek(end)
+        mark = file.read(tarfile.BLOCKSIZE)
+        if len(mark) < tarfile.BLOCKSIZE or any(mark):
+            raise TrainingError(f"{shard} is damaged or cut after sample {last}")
+        while rest := file.read(_CHUNK):
+            if rest.count(0) < len(rest):
+                raise TrainingError(
+                    f"{shard} goes on after its end, with another tar perhaps; give each as a "
+                    "shard of its own"
+                )
