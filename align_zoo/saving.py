@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from align_zoo.preprocess import AlignTransform
 from align_zoo.processor_options import PROCESSOR_TYPE
 from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.writing import alone_in, flushed
 
 __all__ = ["PART", "hf_config", "save_hf", "save_timm"]
 
@@ -213,11 +213,12 @@ def _replacing(folder: Path, replaced: Sequence[str] = ()) -> Iterator[Path]:
     folder = at_home(folder, CheckpointError)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone_in(folder) as alone:
+        with alone_in(folder) as alone:
             for left in folder.glob(f"{PART}*") if alone else ():  # by a process that was killed
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as name:
                 yield (part := Path(name))
+                flushed(part)
                 for file in sorted(part.rglob("*")):
                     target = folder / file.relative_to(part)
                     if file.is_dir():
@@ -226,27 +227,10 @@ def _replacing(folder: Path, replaced: Sequence[str] = ()) -> Iterator[Path]:
                         file.replace(target)
                 for name in replaced:
                     (folder / name).unlink(missing_ok=True)
+    except BlockingIOError:
+        raise CheckpointError(f"{folder} is being written by another process") from None
     except Exception as error:
         # A full disk in Rust's words: safetensors has a class for it, tokenizers has none.
         if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:
             raise
         raise CheckpointError(f"{folder} cannot be written: {error}") from error
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[bool]:
-    """Keep others from writing to a folder meanwhile; False where the system has no such lock."""
-    with ExitStack() as held:
-        try:
-            import fcntl  # not on Windows
-
-            handle = os.open(folder, os.O_RDONLY)
-            held.callback(os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CheckpointError(f"{folder} is being written by another process") from None
-        except (ImportError, OSError):
-            alone = False
-        else:
-            alone = True
-        yield alone

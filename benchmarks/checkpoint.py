@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from filelock import FileLock
+
 from benchmarks.inputs import WORDS
 from tests.checkpoints import lively_model, save_checkpoint
 
@@ -19,8 +21,12 @@ def base_checkpoint(folder: Path = BASE) -> Path:
         from transformers import AlignConfig
 
         print(f"making a checkpoint of base size in {folder} ...", flush=True)
-        draft = folder.with_name(f"{folder.name}.draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        save_checkpoint(lively_model(AlignConfig(), size=289), draft, words=WORDS)
-        draft.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if (folder / "model.safetensors").is_file():  # by another process meanwhile
+                return folder
+            draft = folder.with_name(f"{folder.name}.draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            save_checkpoint(lively_model(AlignConfig(), size=289), draft, words=WORDS)
+            draft.rename(folder)
     return folder

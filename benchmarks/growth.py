@@ -26,6 +26,7 @@ from align_zoo.serving.bench_inputs import drawn_photo
 from align_zoo.serving.launcher import run_server
 from align_zoo.serving.load import Load, closed_loop
 from align_zoo.serving.options import ServeOptions
+from align_zoo.writing import replacing
 from benchmarks.growth_chart import draw_growth
 from benchmarks.inputs import all_labels, photos
 from benchmarks.machine import machine
@@ -178,9 +179,8 @@ def measure(growth: Growth, results: Path, *, resume: bool) -> dict[str, Any]:
             points.append(point)
             print(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in point.items()), flush=True)
         content["curves"][name] = points
-        unfinished = results.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(results)
+        with replacing(results) as part:
+            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return content
 
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from align_zoo.writing import replacing
+
 __all__ = ["HEAD", "Row", "quantity", "read_rows", "table", "write_rows"]
 
 HEAD = "| | against | ours | theirs | ratio | wanted | |\n|---|---|---:|---:|---:|---:|---|"
@@ -84,7 +86,8 @@ def write_rows(path: Path, machine: dict[str, Any], parts: Mapping[str, Sequence
         },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_rows(path: Path) -> tuple[dict[str, Any], dict[str, list[Row]]]:

@@ -19,13 +19,15 @@ from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.evaluation.checkpoint import Loaded
 from align_zoo.preprocess import AlignTransform, decode_image
 from align_zoo.progress import progress_bar
+from align_zoo.runtime.cores import cores
+from align_zoo.writing import replacing
 
 __all__ = ["SHARD", "ImageEmbeddings", "embed_files"]
 
 SHARD = 256
 """Pictures that are kept together: what an interruption costs at most."""
 
-_DECODERS = min(8, os.cpu_count() or 1)
+_MOST_DECODERS = 8
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def embed_files(
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows, broken = [], {}
-    pool = ThreadPoolExecutor(_DECODERS)
+    pool = ThreadPoolExecutor(min(_MOST_DECODERS, cores()))
     try:
         with progress_bar("pictures", len(files), show=progress) as advance:
             for start in range(0, len(files), SHARD):
@@ -162,10 +164,9 @@ def _batches(items: Iterator[torch.Tensor], size: int) -> Iterator[list[torch.Te
 
 
 def _write(path: Path, shard: _Shard) -> None:
-    unfinished = path.with_suffix(".unfinished")
     metadata = {"broken": json.dumps(shard.broken)}
-    unfinished.write_bytes(save({"vectors": shard.vectors}, metadata=metadata))
-    unfinished.replace(path)
+    with replacing(path) as part:
+        part.write_bytes(save({"vectors": shard.vectors}, metadata=metadata))
 
 
 def _read(path: Path) -> _Shard | None:

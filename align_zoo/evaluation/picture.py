@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from align_zoo.errors import AlignZooError
+from align_zoo.writing import replacing
 
 try:
     from matplotlib.axes import Axes
@@ -52,9 +53,8 @@ def draw_confusion(confusion: torch.Tensor, classnames: Sequence[str], path: Pat
     bar = figure.colorbar(drawn, ax=axes, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1], fraction=0.04)
     bar.ax.set_yticklabels(["0", "1 %", "10 %", "25 %", "50 %", "100 %"], fontsize=9)
     bar.set_label("share of the true class's pictures", fontsize=9)
-    unfinished = path.with_suffix(".unfinished")
-    figure.savefig(unfinished, format="png", bbox_inches="tight")
-    unfinished.replace(path)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", bbox_inches="tight")
 
 
 def _name_ticks(axes: Axes, classnames: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from align_zoo.evaluation.embeddings import ImageEmbeddings
 from align_zoo.evaluation.image_folder import ImageFolder, LeftOut
 from align_zoo.evaluation.ranks import recall
 from align_zoo.evaluation.retrieval import Retrieved
+from align_zoo.writing import replacing
 
 __all__ = ["classification_report", "retrieval_report", "summary", "write_report"]
 
@@ -77,12 +78,11 @@ def retrieval_report(
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write JSON; whoever reads the file finds a whole report or none."""
-    unfinished = path.with_suffix(".unfinished")
+    """Write JSON; a reader of the file finds a whole report or none."""
     content = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
     # A name that is no UTF-8, as JSON escapes it.
-    unfinished.write_text(content, "utf-8", errors="backslashreplace")
-    unfinished.replace(path)
+    with replacing(path) as part:
+        part.write_text(content, "utf-8", errors="backslashreplace")
 
 
 def summary(report: Report) -> str:

@@ -17,6 +17,7 @@ from align_zoo.serving.bench_inputs import Checked, new_labels, pictures
 from align_zoo.serving.bench_report import Report, this_machine
 from align_zoo.serving.demo import sample_pictures
 from align_zoo.serving.load import closed_loop
+from align_zoo.writing import replacing
 
 __all__ = ["BenchOptions", "bench", "served"]
 
@@ -97,7 +98,8 @@ def bench(options: BenchOptions, console: Console) -> int:
 
 def _write(file: Path, content: dict[str, Any]) -> None:
     try:
-        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        with replacing(file) as part:
+            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise AlignZooError(f"{file} cannot be written: {error.strerror}") from error
 

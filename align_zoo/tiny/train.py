@@ -34,6 +34,7 @@ from align_zoo.tiny.sampler import PicturePool, draw_pool
 from align_zoo.tiny.trainer import Plan, TinyTraining
 from align_zoo.tokenizer import AlignTokenizer
 from align_zoo.training.errors import TrainingStopped
+from align_zoo.training.output import training_alone
 from align_zoo.training.trainer import Every
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -88,15 +89,16 @@ def train(
     disable_progress_bar()  # transformers' own, at every measurement
     plan = Plan(seed=seed, steps=steps, batch=batch, pictures=pictures)
     try:
-        training = TinyTraining(plan, out, fill_pool(plan, threads), resume=resume)
-        watch = Watch(seed, training.transform, training.tokenizer) if evaluate_every else None
-        training.trainer.run(
-            Every(save=save_every, measure=evaluate_every),
-            measure=watch.measure if watch else None,
-            until=stop_after,
-        )
-        if training.trainer.step == steps:
-            training.finish()
+        with training_alone(out):
+            training = TinyTraining(plan, out, fill_pool(plan, threads), resume=resume)
+            watch = Watch(seed, training.transform, training.tokenizer) if evaluate_every else None
+            training.trainer.run(
+                Every(save=save_every, measure=evaluate_every),
+                measure=watch.measure if watch else None,
+                until=stop_after,
+            )
+            if training.trainer.step == steps:
+                training.finish()
     except TrainingStopped as stopped:
         typer.echo(str(stopped), err=True)
         raise typer.Exit(stopped.exit_code) from None

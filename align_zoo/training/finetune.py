@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from align_zoo.training.accelerator import open_accelerator
 from align_zoo.training.batches import PairBatches
 from align_zoo.training.contrastive import ContrastiveLoss
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.output import check_output
+from align_zoo.training.output import check_output, training_alone
 from align_zoo.training.pairs import Pairs, open_pairs
 from align_zoo.training.recipe import BatchNorm, Freeze, Recipe
 from align_zoo.training.retrieval import HeldOutPairs
@@ -79,7 +80,8 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
         CheckpointError: the model cannot be opened, or the folder not be written.
     """
     try:
-        return _finetune(options, every, resume)
+        with ExitStack() as held:
+            return _finetune(options, every, resume, held)
     except OSError as error:  # a full disk, a folder that may not be written: the file is named
         raise TrainingError(f"the training cannot go on: {error}") from error
     except torch.OutOfMemoryError as error:
@@ -89,7 +91,7 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
         ) from error
 
 
-def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> str:
+def _finetune(options: FinetuneOptions, every: Every, resume: bool, held: ExitStack) -> str:
     check_output(options.out, resume=resume)
     accelerator = open_accelerator(options.mixed_precision)
     set_torch_threads()
@@ -121,6 +123,8 @@ def _finetune(options: FinetuneOptions, every: Every, resume: bool) -> str:
     )
     if options.grad_checkpointing:
         model.set_grad_checkpointing()
+    if accelerator.is_main_process:
+        held.enter_context(training_alone(options.out))
     trainer = Trainer(
         model,
         batches,

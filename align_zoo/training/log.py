@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from align_zoo.writing import replacing
+
 __all__ = ["TrainingLog"]
 
 
@@ -37,9 +39,8 @@ class TrainingLog:
                     kept.append(line)
                     if not told.keys() & {"loss", "broken", "left_out"}:
                         self.measured.add(told["step"])
-        part = self.path.with_suffix(".part")
-        part.write_text("".join(kept), encoding="utf-8")
-        part.replace(self.path)
+        with replacing(self.path) as part:
+            part.write_text("".join(kept), encoding="utf-8")
 
     def lines(self) -> list[dict[str, Any]]:
         """Return all that was written, by the training's interrupted processes, too."""

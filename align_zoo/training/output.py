@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from align_zoo.training.errors import TrainingError
+from align_zoo.writing import alone_in
 
-__all__ = ["check_output", "work_folder"]
+__all__ = ["check_output", "training_alone", "work_folder"]
 
 _WORK = "training"
 
@@ -16,6 +19,22 @@ def work_folder(out: Path) -> Path:
     folder = out / _WORK
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def training_alone(out: Path) -> Iterator[None]:
+    """Keep other trainings from the same folder meanwhile.
+
+    Raises:
+        TrainingError: another process trains to it.
+    """
+    try:
+        with alone_in(work_folder(out)):
+            yield
+    except BlockingIOError:
+        raise TrainingError(
+            f"another process is training to {out}; wait for its end, or choose another --out"
+        ) from None
 
 
 def check_output(out: Path, *, resume: bool) -> None:

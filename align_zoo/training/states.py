@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 
 from align_zoo.training.errors import TrainingError
+from align_zoo.writing import flushed
 
 __all__ = ["States"]
 
@@ -54,6 +55,7 @@ class States:
         if accelerator.is_main_process:
             about = {"step": step, "decides": self.decides}
             (part / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            flushed(part)
             part.replace(self.folder / f"state-{step:08d}")
             for old in self._all()[:-_KEPT]:
                 self._drop(old)

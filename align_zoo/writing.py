@@ -1,0 +1,97 @@
+"""Files that appear whole or not at all, however many processes write them at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+__all__ = ["alone_in", "flushed", "replacing"]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a new path beside ``path`` to write a file to, which then takes the place of ``path``.
+
+    Of several processes that do so the last one's file stays, and is whole. If the writing fails,
+    ``path`` is what it was.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        yield part
+        _flush(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def flushed(folder: Path) -> None:
+    """Wait until a folder is on the disk with all that is in it.
+
+    Before something older is removed: else a loss of power could take both.
+    """
+    for path in (*folder.rglob("*"), folder):
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise  # the disk is full, or broken
+    finally:
+        os.close(handle)
+
+
+_held: set[int] = set()
+"""Locks of this process. A fork would hold them for as long as the child lives."""
+
+
+def _let_go() -> None:
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
+    """Keep other processes from writing to a folder meanwhile, if they ask by this function, too.
+
+    Yields:
+        Whether it is so; False where the system has no such lock.
+
+    Raises:
+        BlockingIOError: another process writes to the folder, or another part of this one.
+    """
+    with ExitStack() as held:
+        try:
+            import fcntl  # not on Windows
+
+            handle = os.open(folder, os.O_RDONLY)
+            _held.add(handle)
+            held.callback(_release, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except (ImportError, OSError):
+            alone = False
+        else:
+            alone = True
+        yield alone
+
+
+def _release(handle: int) -> None:
+    if handle in _held:  # not in a fork
+        _held.discard(handle)
+        os.close(handle)

@@ -1,0 +1,115 @@
+"""What two processes write at once is whole, and neither fails because of the other."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+import torch
+
+from align_zoo.evaluation.embeddings import _Shard, _write
+from align_zoo.evaluation.report import write_report
+from align_zoo.training.errors import TrainingError
+from align_zoo.training.output import training_alone
+from align_zoo.writing import alone_in, replacing
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+def write_a_report(path: Path, number: int) -> None:
+    write_report({"values": [number] * 20_000}, path)
+
+
+def write_a_shard(path: Path, number: int) -> None:
+    _write(path, _Shard(torch.full((64, 64), float(number)), {}))
+
+
+def write_often(write, path: Path, start: Barrier) -> None:
+    for number in range(60):
+        start.wait(60)  # both at every step at the same moment
+        write(path, number)
+
+
+@pytest.mark.parametrize("write", [write_a_report, write_a_shard])
+def test_two_processes_write_one_file_at_once(tmp_path, write):
+    path, start = tmp_path / "file.json", _SPAWN.Barrier(2)
+    both = [_SPAWN.Process(target=write_often, args=(write, path, start)) for _ in range(2)]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+    assert [each.exitcode for each in both] == [0, 0]
+    assert [each.name for each in tmp_path.iterdir()] == ["file.json"]
+    if write is write_a_report:
+        assert json.loads(path.read_text()) == {"values": [59] * 20_000}
+
+
+def test_two_evaluations_into_one_folder_both_succeed(tmp_path):
+    data = tmp_path / "data"
+    samples = Path("align_zoo/assets/samples").resolve()
+    for name in ("red-star", "green-ring"):
+        (data / name).mkdir(parents=True)
+        (data / name / "a.png").write_bytes((samples / f"{name}.png").read_bytes())
+    command = [sys.executable, "-m", "align_zoo", "evaluate", str(data), "--model", "align_tiny"]
+    command += ["--out", str(tmp_path / "out")]
+    both = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        for _ in range(2)
+    ]
+    said = [each.communicate()[1] for each in both]
+    assert [each.returncode for each in both] == [0, 0], said
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["pictures"] == 2
+    parts = [path.name for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+    assert not parts
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as part:
+        part.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_written_file_may_be_read_by_whom_the_umask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with replacing(tmp_path / "file") as part:
+            part.write_text("content")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+
+
+def test_two_trainings_to_one_folder_are_refused(tmp_path):
+    with training_alone(tmp_path), pytest.raises(TrainingError, match="another process is train"):
+        training_alone(tmp_path).__enter__()
+    with training_alone(tmp_path):
+        pass
+
+
+def test_a_fork_does_not_hold_the_lock(tmp_path):
+    lives, says = os.pipe()
+    with alone_in(tmp_path):
+        child = os.fork()
+        if not child:
+            os.write(says, b"here")
+            os.read(os.pipe()[0], 1)  # for ever
+            os._exit(0)
+    try:
+        assert os.read(lives, 4) == b"here"
+        with alone_in(tmp_path) as alone:
+            assert alone
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
