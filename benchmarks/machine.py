@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from align_zoo.runtime.cores import cores
+
 __all__ = ["Sgemm", "image_gflop", "machine"]
 
 _PACKAGES = ("torch", "transformers", "timm", "onnxruntime", "tritonclient", "nvidia-pytriton")
@@ -22,7 +24,7 @@ def machine() -> dict[str, Any]:
     return {
         "date": date.today().isoformat(),
         "cpu": _of("/proc/cpuinfo", "model name") or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "avx512": "avx512f" in (_of("/proc/cpuinfo", "flags") or ""),
         "memory": _of("/proc/meminfo", "MemTotal"),
         "system": platform.platform(),

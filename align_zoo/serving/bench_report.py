@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from align_zoo.runtime.cores import cores
 from align_zoo.serving.bench_inputs import WrongAnswer
 from align_zoo.serving.load import Load
 
@@ -72,7 +72,7 @@ def this_machine() -> dict[str, Any]:
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "cpu": names[0] if names else platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "python": platform.python_version(),
     }
 

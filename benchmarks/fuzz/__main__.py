@@ -6,7 +6,6 @@ if there is a fault; each is printed with its seed.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import warnings
@@ -18,6 +17,7 @@ from rich.console import Console
 
 from align_zoo import load_encoder
 from align_zoo.progress import progress_bar
+from align_zoo.runtime.cores import cores
 from align_zoo.serving.launcher import run_server
 from align_zoo.serving.options import ServeOptions
 from benchmarks.fuzz.outcomes import Outcomes, table
@@ -33,7 +33,7 @@ def main(
     served: Annotated[int, typer.Option(min=0, help="Through a real server.")] = 5_000,
     strings: Annotated[int, typer.Option(min=0, help="Through the text service.")] = 20_000,
     first: Annotated[int, typer.Option(min=0, help="The first item's number.")] = 0,
-    processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
+    processes: Annotated[int, typer.Option(min=1)] = cores(),
 ) -> None:
     """Try them on align_tiny, and print what became of them."""
     warnings.simplefilter("ignore")  # Pillow's, of damaged files

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 from typing import NamedTuple, Optional
 
 from PIL import Image
 
+from align_client.cores import usable_cores
 from align_client.errors import InvalidInput
 from align_client.forks import OneAProcess
 from align_client.pixels import as_png, to_rgb, upright
@@ -22,7 +22,7 @@ _SMALL = 65_536
 """Bytes with which there is nothing to gain."""
 
 # Files decoded at a time. More would not be faster, and each takes 4 bytes a pixel.
-_cores = OneAProcess(lambda: threading.BoundedSemaphore(os.cpu_count() or 1))
+_cores = OneAProcess(lambda: threading.BoundedSemaphore(usable_cores()))
 
 
 class Resize(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,6 +23,7 @@ from typing import (
 )
 
 from align_client.channels import Channels
+from align_client.cores import usable_cores
 from align_client.errors import AlignClientError, kept
 from align_client.home import Home
 from align_client.runtime import Outcome
@@ -52,7 +52,7 @@ class Tasks:
         self._slots: Optional[asyncio.Semaphore] = None
         self._running: Set[asyncio.Future[Any]] = set()
         # Pixels are work for a core; more threads would only take memory.
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="align-client")
+        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="align-client")
 
     async def run(
         self, method: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any

@@ -9,6 +9,7 @@ import pytest
 from scripted import Scripted
 
 from align_client import AlignClient, AsyncAlignClient, DeadlineExceeded
+from align_client.cores import usable_cores
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_nor_is_one_that_waits_for_a_thread_of_the_client_for_asyncio(server, fi
                 await client.embed_image(files)
 
     asyncio.run(use())
-    assert sum(file.opened for file in files) <= 2 * (os.cpu_count() or 1)
+    assert sum(file.opened for file in files) <= 2 * usable_cores()
 
 
 def test_a_request_has_only_the_time_that_those_before_it_left(server):

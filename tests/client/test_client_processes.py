@@ -18,6 +18,7 @@ from scripted import Scripted
 from waiting import wait_until
 
 from align_client import AlignClient, AlignClientError, AsyncAlignClient
+from align_client.cores import usable_cores
 from align_client.images import _reading, encoded
 from align_client.shrink import Resize, _cores
 
@@ -86,7 +87,7 @@ def test_after_a_fork_pictures_are_prepared_whatever_other_threads_were_just_doi
     fork = multiprocessing.get_context("fork")
     answers = fork.SimpleQueue()
     with ExitStack() as busy:
-        for lock in [*_reading.own, *[_cores.own] * (os.cpu_count() or 1)]:
+        for lock in [*_reading.own, *[_cores.own] * usable_cores()]:
             busy.enter_context(lock)
         child = fork.Process(target=shrink, args=(answers,))
         child.start()

@@ -1,0 +1,73 @@
+"""The client has a thread for each core of those that the process may use and has the time of."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from align_client import cores as client_cores
+from align_client.cores import usable_cores
+from align_client.tasks import Tasks
+from align_zoo.runtime import cores as server_cores
+
+GROUPS = ["", "pods", "pods/a", "cpu", "cpu/docker/1"]
+OWN = "0::/ 0::/pods/a 0::/docker/1 0::/../other 0::/caf\xe9 5:cpu,cpuacct:/docker/1 none"
+own = st.sampled_from(OWN.split(" "))
+QUOTAS = "max 100000,400000 100000,150000 100000,20000 100000,many,"
+quota = st.sampled_from(QUOTAS.split(","))
+old_quota = st.tuples(st.sampled_from(["-1", "400000", "50000"]), st.sampled_from(["100000", "0"]))
+
+
+@given(
+    own,
+    st.integers(1, 64),
+    st.dictionaries(st.sampled_from(GROUPS), quota),
+    st.dictionaries(st.sampled_from(GROUPS[3:]), old_quota),
+)
+def test_the_client_counts_as_the_server_does(own, cpus, quotas, old):
+    """Two programs that know nothing of each other; on a machine without hardware threads."""
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        root = Path(name)
+        files = {f"{group}/cpu.max": content for group, content in quotas.items()}
+        for group, (quota, period) in old.items():
+            files |= {f"{group}/cpu.cfs_quota_us": quota, f"{group}/cpu.cfs_period_us": period}
+        for file, content in files.items():
+            path = root / "sys/fs/cgroup" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        (root / "proc/self").mkdir(parents=True)
+        (root / "proc/self/cgroup").write_bytes(own.encode("latin-1") + b"\n")
+        for module in (client_cores, server_cores):
+            patch.setattr(module, "_ROOT", root)
+        patch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
+        assert usable_cores() == server_cores.cores()
+
+
+def test_without_an_affinity_the_machines_cores_count(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(client_cores, "_ROOT", Path("/nowhere"))
+    assert usable_cores() == 3
+
+
+def test_an_asyncio_client_has_no_more_threads_than_cores(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    assert Tasks("server", None, 4)._pool._max_workers == 1
+
+
+def test_nothing_of_ours_counts_the_machines_cores_instead():
+    """``os.cpu_count`` where no affinity is known, and nowhere else."""
+    allowed = {"align_zoo/runtime/cores.py", "client/align_client/cores.py"}
+    found = {
+        str(path)
+        for folder in ("align_zoo", "client/align_client", "benchmarks")
+        for path in Path(folder).rglob("*.py")
+        if "cpu_count(" in path.read_text(encoding="utf-8")
+    }
+    assert found <= allowed
