@@ -12,7 +12,7 @@ from typing import Annotated, Optional
 import typer
 
 from align_zoo import __version__
-from align_zoo.errors import AlignZooError
+from align_zoo.errors import AlignZooError, to_install
 from align_zoo.evaluation.command import evaluate
 from align_zoo.serving.settings import DEFAULT_MODEL
 from align_zoo.training.command import finetune
@@ -53,6 +53,15 @@ def _one_line_errors() -> Iterator[None]:
     except AlignZooError as error:
         typer.echo(f"align-zoo: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _imports_of(command: str) -> Iterator[None]:
+    """Name the package that is not installed, and what brings it."""
+    try:
+        yield
+    except ImportError as error:
+        raise AlignZooError(f"{command} needs {error.name}: {to_install('.[server]')}") from error
 
 
 @app.command()
@@ -118,14 +127,10 @@ def serve(
 ) -> None:
     """Serve ALIGN in the foreground, through faults; SIGTERM ends it when all is answered."""
     with _one_line_errors():
-        try:
+        with _imports_of("serving"):
             from align_zoo.serving.gateway.options import GatewayOptions
             from align_zoo.serving.options import ServeOptions
             from align_zoo.serving.service import serve as run
-        except ImportError as error:
-            raise AlignZooError(
-                f"serving needs {error.name}: run `pip install 'align-zoo[server]'`"
-            ) from error
         options = ServeOptions(
             model=model,
             revision=revision,
@@ -211,11 +216,11 @@ def bench(
     json: Annotated[Optional[Path], typer.Option(help="JSON to write.")] = None,
 ) -> None:
     """Measure a running server with align-client: exit 1 if it fails or an answer is wrong."""
-    from rich.console import Console
-
-    from align_zoo.serving import bench as benchmark
-
     with _one_line_errors():
+        with _imports_of("a benchmark"):
+            from rich.console import Console
+
+            from align_zoo.serving import bench as benchmark
         options = benchmark.BenchOptions(
             url=url,
             images=images,
@@ -229,13 +234,13 @@ def bench(
 @app.command()
 def demo() -> None:
     """Start a server on align_tiny, classify the shipped pictures, stop it."""
-    from rich.console import Console
-
-    from align_zoo.serving.demo import run_demo
-
     # As Ctrl-C does: unwind, so that the server is stopped, too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _one_line_errors():
+        with _imports_of("the demo"):
+            from rich.console import Console
+
+            from align_zoo.serving.demo import run_demo
         run_demo(Console())
 
 

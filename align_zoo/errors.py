@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-__all__ = ["AlignZooError", "CheckpointError", "InvalidImage", "InvalidInput", "InvalidText"]
+import shlex
+
+__all__ = [
+    "AlignZooError",
+    "CheckpointError",
+    "InvalidImage",
+    "InvalidInput",
+    "InvalidText",
+    "to_install",
+]
+
+
+def to_install(project: str) -> str:
+    """Name the command that installs ``project``: "./client", or an extra as ".[server]".
+
+    Neither package is on an index, so the command works in a checkout only.
+    """
+    return f"run `{shlex.join(['pip', 'install', project])}` in a checkout of align-zoo"
 
 
 class AlignZooError(Exception):

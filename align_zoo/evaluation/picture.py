@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from align_zoo.errors import AlignZooError
+from align_zoo.errors import AlignZooError, to_install
 from align_zoo.writing import replacing
 
 try:
@@ -16,7 +16,7 @@ try:
     from matplotlib.figure import Figure
 except ImportError as error:
     raise AlignZooError(
-        "the confusion matrix is drawn by matplotlib: pip install 'align-zoo[evaluate]'"
+        f"the confusion matrix needs matplotlib: {to_install('.[evaluate]')}"
     ) from error
 
 __all__ = ["draw_confusion"]

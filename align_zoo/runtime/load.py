@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer
 
 from align_zoo.checkpoint import Checkpoint, open_checkpoint
-from align_zoo.errors import AlignZooError, CheckpointError, InvalidInput
+from align_zoo.errors import AlignZooError, CheckpointError, InvalidInput, to_install
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.cache import export_folder, find_or_export
 from align_zoo.runtime.cores import cores
@@ -223,8 +223,8 @@ def _export(checkpoint: Checkpoint, folder: Path) -> None:
 
 def _not_installed(error: ImportError) -> str:
     return (
-        f"what ONNX Runtime or the export needs is not installed ({error}): run "
-        "`pip install 'align-zoo[onnx]'`, or use runtime='torch'"
+        f"what ONNX Runtime or the export needs is not installed ({error}): "
+        f"{to_install('.[onnx]')}, or use runtime='torch'"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from align_zoo.errors import AlignZooError
+from align_zoo.errors import AlignZooError, to_install
 from align_zoo.progress import progress_bar
 from align_zoo.serving.bench_inputs import Checked, new_labels, pictures
 from align_zoo.serving.bench_report import Report, this_machine
@@ -115,9 +115,7 @@ def served(url: str) -> dict[str, Any]:
 
         from align_client import AlignClient, AlignClientError
     except ImportError:
-        raise AlignZooError(
-            "a benchmark needs the client: run `pip install 'align-zoo[server]'`"
-        ) from None
+        raise AlignZooError(f"a benchmark needs align-client: {to_install('./client')}") from None
     picture = sample_pictures()[0].read_bytes()
     try:
         with AlignClient(url) as client:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from align_zoo.errors import AlignZooError
+from align_zoo.errors import AlignZooError, to_install
 from align_zoo.serving.launcher import run_server
 from align_zoo.serving.options import ServeOptions
 from align_zoo.serving.triton_process import how_it_ended
@@ -58,9 +58,7 @@ def classify_all(url: str, pictures: Sequence[Path], labels: Sequence[str]) -> l
     try:
         from align_client import AlignClient, AlignClientError
     except ImportError:
-        raise AlignZooError(
-            "the demo needs the client: run `pip install 'align-zoo[server]'`"
-        ) from None
+        raise AlignZooError(f"the demo needs align-client: {to_install('./client')}") from None
     answers = []
     with AlignClient(url) as client:
         for picture in pictures:

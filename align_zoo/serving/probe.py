@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from align_zoo.errors import AlignZooError
+from align_zoo.errors import AlignZooError, to_install
 from align_zoo.serving.access import OPEN, Access
 
 __all__ = ["MODELS", "ModelHealth", "ask", "explain", "probe"]
@@ -146,7 +146,5 @@ def _protocol() -> tuple[Any, Any]:
     try:
         from tritonclient.grpc import service_pb2, service_pb2_grpc
     except ImportError:
-        raise AlignZooError(
-            "a probe needs tritonclient: run `pip install 'align-zoo[server]'`"
-        ) from None
+        raise AlignZooError(f"a probe needs tritonclient: {to_install('.[gateway]')}") from None
     return service_pb2, service_pb2_grpc

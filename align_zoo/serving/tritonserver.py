@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from align_zoo.errors import AlignZooError
+from align_zoo.errors import AlignZooError, to_install
 
 __all__ = ["TritonServer", "Wheel", "find_tritonserver"]
 
@@ -44,8 +44,8 @@ def find_tritonserver() -> TritonServer:
     if wheel:
         return TritonServer(wheel.root / "bin" / "tritonserver", wheel)
     raise AlignZooError(
-        "no tritonserver: there is none on PATH, and the server extra is not installed. "
-        "Run `pip install 'align-zoo[server]'`, or work in NVIDIA's Triton container"
+        "no tritonserver: there is none on PATH, and nvidia-pytriton, which carries one, is not "
+        f"installed: {to_install('.[server]')}, or work in NVIDIA's Triton container"
     )
 
 

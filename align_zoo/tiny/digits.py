@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from align_zoo.errors import to_install
+
 # The set is in the order of its writers: the last fifth is by people training never met.
 HELD_OUT_FROM = 1437
 
@@ -43,7 +45,7 @@ def load_digits(split: str) -> Digits:
         from sklearn import datasets
     except ImportError as error:
         raise ImportError(
-            "the handwritten digits come with scikit-learn: pip install 'align-zoo[train]'"
+            f"the handwritten digits come with scikit-learn: {to_install('.[train]')}"
         ) from error
     bunch = datasets.load_digits()
     part = parts[split]

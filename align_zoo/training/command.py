@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from align_zoo.errors import AlignZooError
+from align_zoo.errors import AlignZooError, to_install
 from align_zoo.training.errors import TrainingStopped
 
 __all__ = ["finetune"]
@@ -121,7 +121,7 @@ def _one_line_errors() -> Iterator[None]:
     except AlignZooError as error:
         _exit(str(error), 1)
     except ModuleNotFoundError as error:
-        _exit(f"{error.name} is not installed; pip install 'align-zoo[train]' brings it", 1)
+        _exit(f"training needs {error.name}: {to_install('.[train]')}", 1)
 
 
 def _exit(message: str, code: int) -> None:

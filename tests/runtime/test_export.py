@@ -146,7 +146,7 @@ def test_a_package_that_is_missing_is_named_and_torch_serves(checkpoint, tmp_pat
     told = done.stdout.splitlines()
     for package, refused, explained in zip(packages, told[::2], told[1::2], strict=True):
         reason = f"(import of {package} halted; None in sys.modules)"
-        assert reason in refused and "pip install 'align-zoo[onnx]'" in refused
+        assert reason in refused and "pip install '.[onnx]'" in refused
         assert explained.startswith("torch (float32 on cpu, threads: ") and reason in explained
 
 

@@ -93,17 +93,22 @@ def test_serve_without_repository_is_1_and_one_line(tmp_path):
     assert done.stderr == f"align-zoo: there is no model repository at {tmp_path / 'nowhere'}\n"
 
 
-@pytest.mark.parametrize("package", ["grpc", "aiohttp"])
-def test_serve_without_the_server_extra_is_1_and_says_what_to_install(package):
+@pytest.mark.parametrize(
+    ("command", "package", "subject"),
+    [
+        ("serve", "grpc", "serving"),
+        ("serve", "aiohttp", "serving"),
+        ("bench", "rich", "a benchmark"),
+        ("demo", "rich", "the demo"),
+    ],
+)
+def test_a_missing_package_is_named_with_what_brings_it(command, package, subject):
     without = f"import sys; sys.modules[{package!r}] = None; from align_zoo.cli import app; app()"
     done = subprocess.run(
-        [sys.executable, "-c", without, "serve", "--model=align_tiny"],
-        capture_output=True,
-        text=True,
-        timeout=60,
+        [sys.executable, "-c", without, command], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
-    wanted = rf"align-zoo: serving needs {package}\S*: run `pip install 'align-zoo\[server\]'`\n"
+    wanted = rf"align-zoo: {subject} needs {package}\S*: run `pip install '\.\[server\]'` .*\n"
     assert re.fullmatch(wanted, done.stderr)
 
 

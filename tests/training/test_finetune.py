@@ -269,7 +269,7 @@ def test_a_package_that_training_needs_is_named_if_it_is_not_installed(
         monkeypatch.delitem(sys.modules, f"align_zoo.training.{name}", raising=False)
     result = run(pairs_csv, tmp_path)
     assert result.exit_code == 1
-    assert "accelerate is not installed; pip install 'align-zoo[train]'" in result.output
+    assert "training needs accelerate: run `pip install '.[train]'`" in result.output
 
 
 def test_a_device_without_room_for_a_batch_is_told_the_way_out(pairs_csv, tmp_path, monkeypatch):
