@@ -8,6 +8,7 @@ from urllib.request import urlopen
 
 import grpc
 import pytest
+import tomllib
 import typer
 import yaml
 from calls import ask, ask_at_once
@@ -264,11 +265,39 @@ def test_the_image_copies_what_is_there_and_needs_no_wheel_of_triton():
     text = (DEPLOY / "Dockerfile").read_text()
     copied = [word for line in re.findall(r"^COPY (.*) \S+$", text, re.M) for word in line.split()]
     assert copied and all((DEPLOY.parent / name).exists() for name in copied)
-    assert "server]" not in text and "pytriton" not in text
+    assert "/src[gateway]" in text
     command = json.loads(re.search(r'CMD (\["align-zoo".*\])', text)[1])
     assert command[:2] == ["align-zoo", "probe"]
     start = json.loads(re.search(r"ENTRYPOINT (.*)", text)[1])
-    assert start == ["align-zoo", "serve"]
+    assert start == ["/opt/nvidia/nvidia_entrypoint.sh", "align-zoo", "serve"]
+
+
+def test_the_extra_of_the_image_has_no_wheel_of_triton_and_the_other_adds_it():
+    extras = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert not [name for name in extras["gateway"] if re.match("nvidia-pytriton|numpy", name)]
+    added = [re.split("[<=]", name)[0] for name in extras["server"]]
+    assert added == ["align-zoo[gateway]", "numpy", "nvidia-pytriton"]
+
+
+def test_the_image_is_installed_without_ensurepip_and_at_pinned_versions():
+    """NVIDIA's Python 3.12 has none, so `python3 -m venv` alone fails."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert re.findall(r"-m venv (\S+)", text) == ["--without-pip"]
+    (install,) = re.findall(r"(.*\n.*pip install.*)", text)
+    for variable in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
+        assert f" {variable}=/src/constraints.txt " in install
+    assert "constraints.txt" in re.search(r"^COPY (.*) /src/$", text, re.M)[1].split()
+
+
+def test_every_file_names_the_same_oldest_image():
+    floors = {
+        floor
+        for path in (DEPLOY / "Dockerfile", DEPLOY / "README.md", DEPLOY.parent / "SECURITY.md")
+        for floor in re.findall(r"(\d\d\.\d\d)\s+or\s+newer", path.read_text())
+    }
+    assert floors == {"26.09"}
 
 
 def test_the_readme_names_every_file():
