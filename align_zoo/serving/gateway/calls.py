@@ -1,7 +1,8 @@
 """Which of tritonserver's calls are open: reading and inference.
 
 Whoever may load models runs code on the server, shared memory reads and writes its memory, and
-trace and log settings write files. So a call is closed unless it stands here.
+trace and log settings write files. So a call is closed unless it stands here; what tritonserver
+has not either is unknown.
 """
 
 from __future__ import annotations
@@ -9,22 +10,38 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["GRPC_INFER", "GRPC_OPEN", "GRPC_SERVICE", "HttpCall", "find_http_call"]
+from tritonclient.grpc import service_pb2
+
+from align_zoo.serving.gateway.journal import shown_id
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+
+__all__ = [
+    "GRPC_INFER",
+    "GRPC_METADATA",
+    "GRPC_OPEN",
+    "GRPC_SERVICE",
+    "GRPC_STREAM",
+    "HttpCall",
+    "find_http_call",
+    "not_open",
+]
 
 GRPC_SERVICE = "/inference.GRPCInferenceService/"
 GRPC_INFER = f"{GRPC_SERVICE}ModelInfer"
+GRPC_STREAM = f"{GRPC_SERVICE}ModelStreamInfer"
+GRPC_METADATA = f"{GRPC_SERVICE}ServerMetadata"
 GRPC_OPEN = frozenset(
-    GRPC_SERVICE + name
-    for name in ("ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "ModelInfer")
+    GRPC_SERVICE + name for name in ("ModelMetadata", "ModelConfig", "ModelStatistics")
 )
-"""Without the three of health, which the gateway answers."""
+"""Those that tritonserver answers unchanged."""
+_GRPC = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
 
 
 class HttpCall(NamedTuple):
     """An open call of KServe's HTTP protocol."""
 
     kind: str
-    """"live", "ready", "model_ready", "read" or "infer"."""
+    """"live", "ready", "model_ready", "server", "read" or "infer"."""
     method: str
     model: str
     """Empty if it is about none."""
@@ -35,14 +52,37 @@ _HTTP_OPEN = [
     ("live", "GET", re.compile(r"/v2/health/live")),
     ("ready", "GET", re.compile(r"/v2/health/ready")),
     ("model_ready", "GET", re.compile(f"{_MODEL}/ready")),
-    ("read", "GET", re.compile(f"/v2|{_MODEL}(/config|/stats)?")),
+    ("server", "GET", re.compile("/v2")),
+    ("read", "GET", re.compile(f"{_MODEL}(/config|/stats)?")),
     ("infer", "POST", re.compile(f"{_MODEL}/infer")),
 ]
+_HTTP_CLOSED = re.compile(
+    "/v2/(repository/.*|(system|cuda)sharedmemory(/.*)?|trace/setting|logging)"
+    f"|{_MODEL}/(trace/setting|generate|generate_stream)"
+)
 
 
-def find_http_call(path: str) -> HttpCall | None:
-    """The open call at a path, as it was sent, without unquoting; None if there is none."""
+def find_http_call(path: str) -> HttpCall:
+    """The open call at a path, as it was sent, without unquoting.
+
+    Raises:
+        Refusal: CLOSED or UNKNOWN_CALL: there is none.
+    """
     for kind, method, pattern in _HTTP_OPEN:
         if match := pattern.fullmatch(path):
             return HttpCall(kind, method, match.groupdict().get("model") or "")
-    return None
+    if _HTTP_CLOSED.fullmatch(path):
+        raise _closed("this")
+    raise Refusal(Reason.UNKNOWN_CALL, "there is nothing here")
+
+
+def not_open(path: str) -> Refusal:
+    """Why a gRPC call that is not open is refused."""
+    name = path.removeprefix(GRPC_SERVICE)
+    if name in _GRPC:
+        return _closed(name)
+    return Refusal(Reason.UNKNOWN_CALL, f"unknown: there is no call {shown_id(name)!r} here")
+
+
+def _closed(name: str) -> Refusal:
+    return Refusal(Reason.CLOSED, f"closed: {name} is not open to callers")

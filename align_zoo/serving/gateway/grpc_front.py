@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from align_zoo.serving.gateway.admission import Admission
+from align_zoo.serving.gateway.allowed import EXTENSIONS, MODELS, judge
 from align_zoo.serving.gateway.border import internal_error
-from align_zoo.serving.gateway.calls import GRPC_INFER, GRPC_OPEN, GRPC_SERVICE
+from align_zoo.serving.gateway.calls import (
+    GRPC_INFER,
+    GRPC_METADATA,
+    GRPC_OPEN,
+    GRPC_SERVICE,
+    GRPC_STREAM,
+    not_open,
+)
 from align_zoo.serving.gateway.grpc_health import health_handlers
+from align_zoo.serving.gateway.grpc_request import read
+from align_zoo.serving.gateway.grpc_stream import stream
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
 from align_zoo.serving.gateway.refusal import Reason, Refusal
@@ -54,13 +63,17 @@ class GrpcFront(grpc.GenericRpcHandler):
         self._journal = journal
         handler = grpc.unary_unary_rpc_method_handler
         self._free = {
-            **health_handlers(health.ready),
+            **health_handlers(health.ready, MODELS),
             f"{GRPC_SERVICE}ServerLive": handler(_live),
             f"{GRPC_SERVICE}ServerReady": handler(self._ready),
             f"{GRPC_SERVICE}ModelReady": handler(self._model_ready),
         }
         self._open = {path: handler(partial(self._forward, path)) for path in GRPC_OPEN}
+        self._open[GRPC_METADATA] = handler(self._metadata)
         self._open[GRPC_INFER] = handler(self._infer)
+        self._open[GRPC_STREAM] = grpc.stream_stream_rpc_method_handler(
+            partial(stream, self._infer)
+        )
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of a call; None if there is no such service."""
@@ -71,8 +84,7 @@ class GrpcFront(grpc.GenericRpcHandler):
             return None
         try:
             if path not in self._open:
-                name = path.removeprefix(GRPC_SERVICE)
-                raise Refusal(Reason.CLOSED, f"closed: {shown_id(name)} is not open to callers")
+                raise not_open(path)
             self._tokens.check(dict(handler_call_details.invocation_metadata).get("authorization"))
             self._admission.check()
         except Refusal as refusal:
@@ -85,10 +97,10 @@ class GrpcFront(grpc.GenericRpcHandler):
         entry = Entry()
         entry.it_waits()
         try:
-            asked = _read(request)
+            asked = read(request)
             entry.id = shown_id(asked.id) or fresh_id()
-            entry.items = asked.items
             entry.model = asked.model if self._admission.knows(asked.model) else ""
+            entry.items = judge(asked)
             async with self._admission.call(entry.model, entry.items, len(request)) as backend:
                 entry.its_turn()
                 sent = request if asked.id else _with_id(request, entry.id)
@@ -128,6 +140,12 @@ class GrpcFront(grpc.GenericRpcHandler):
         except grpc.aio.AioRpcError as error:
             return _end(context, error.code(), error.details())
 
+    async def _metadata(self, request: bytes, context: Any) -> bytes:
+        answer = await self._forward(GRPC_METADATA, request, context)
+        told = service_pb2.ServerMetadataResponse.FromString(answer)
+        told.extensions[:] = [name for name in told.extensions if name in EXTENSIONS]
+        return told.SerializeToString()
+
     async def _refuse(self, refusal: Refusal, _: Any, context: Any) -> None:
         self._journal.refused(Entry(), refusal.reason)
         _end(context, refusal.reason.code, refusal.message)
@@ -139,25 +157,6 @@ class GrpcFront(grpc.GenericRpcHandler):
         if not self._health.ready():
             return service_pb2.ModelReadyResponse(ready=False).SerializeToString()
         return await self._forward(f"{GRPC_SERVICE}ModelReady", request, context)
-
-
-class _Asked(NamedTuple):
-    model: str
-    id: str
-    items: int
-
-
-def _read(request: bytes) -> _Asked:
-    try:
-        message = service_pb2.ModelInferRequest.FromString(request)
-    except DecodeError:
-        raise Refusal(Reason.MALFORMED, "the request is no ModelInferRequest") from None
-    shapes = [tensor.shape for tensor in message.inputs]
-    # tritonserver 2.51 answers an empty batch, and takes one of 2**32 for one.
-    if any(not 1 <= size < 2**31 for shape in shapes for size in shape):
-        raise Refusal(Reason.MALFORMED, "an input's shape has a size that is 0, negative or huge")
-    items = shapes[0][0] if shapes and shapes[0] else 1
-    return _Asked(message.model_name, message.id, items)
 
 
 def _with_id(request: bytes, id: str) -> bytes:

@@ -7,7 +7,7 @@ tritonclient. A HealthCheckRequest is one string, a HealthCheckResponse one smal
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -15,26 +15,28 @@ import grpc
 __all__ = ["health_handlers"]
 
 _SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
-_SERVICE = b"inference.GRPCInferenceService"
-# Field 1, of bytes, and their number.
-_KNOWN = (b"", b"\x0a\x00", b"\x0a" + bytes([len(_SERVICE)]) + _SERVICE)
+_SERVICE = "inference.GRPCInferenceService"
 _WATCH_SECONDS = 1.0
 
 
-def health_handlers(ready: Callable[[], bool]) -> dict[str, Any]:
+def health_handlers(ready: Callable[[], bool], models: Iterable[str]) -> dict[str, Any]:
     """By path, the handlers of Check and Watch.
 
     Args:
         ready: whether the service can answer now.
+        models: may be asked for by name, too: all are ready, or none is.
     """
+    # Field 1, of bytes, and their number.
+    named = {b"\x0a" + bytes([len(name)]) + name.encode() for name in ("", _SERVICE, *models)}
+    known = {b"", *named}
 
     def status(request: bytes) -> bytes:
-        if request not in _KNOWN:
+        if request not in known:
             return _SERVICE_UNKNOWN
         return _SERVING if ready() else _NOT_SERVING
 
     async def check(request: bytes, context: Any) -> bytes:
-        if request not in _KNOWN:
+        if request not in known:
             context.set_code(grpc.StatusCode.NOT_FOUND)
             context.set_details("there is no such service here")
         return status(request)

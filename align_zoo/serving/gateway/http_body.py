@@ -6,11 +6,13 @@ import asyncio
 
 from aiohttp import web
 
+from align_zoo.serving.gateway.journal import shown_id
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 
 __all__ = ["Bodies"]
 
 _SECONDS = 120.0
+_ENCODINGS = ("gzip", "deflate", "identity")
 
 
 class Bodies:
@@ -31,8 +33,16 @@ class Bodies:
         """All of it, unpacked if it is compressed.
 
         Raises:
-            Refusal: it is too large, comes too slowly, is no sound body, or too much is being read.
+            Refusal: it is too large, comes too slowly, is no sound body or compressed in a way
+                that is not read here, or too much is being read.
         """
+        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in _ENCODINGS:
+            raise Refusal(
+                Reason.ENCODING,
+                f"Content-Encoding {shown_id(encoding)!r} is not read here: "
+                f"accepted are {', '.join(_ENCODINGS)}",
+            )
         if (request.content_length or 0) > self._max_bytes:
             raise self._too_large()
         try:

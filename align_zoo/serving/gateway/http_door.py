@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from aiohttp import web
+from aiohttp import web, web_response
 
 from align_zoo.serving.gateway.files import Listening, share
 from align_zoo.serving.gateway.http_log import http_log
@@ -12,6 +12,10 @@ from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.ports import bound, drop_the_dead
 
 __all__ = ["HttpDoor"]
+
+# What aiohttp puts into the header Server: versions by default, also in the answers that it gives
+# to what is no HTTP, before any code of ours could change them.
+vars(web_response)["SERVER_SOFTWARE"] = "align-zoo"
 
 
 class HttpDoor:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import grpc
 from aiohttp import web
 
 from align_zoo.serving.gateway.admission import Admission
+from align_zoo.serving.gateway.allowed import EXTENSIONS, model_of
 from align_zoo.serving.gateway.border import internal_error
 from align_zoo.serving.gateway.calls import HttpCall, find_http_call
 from align_zoo.serving.gateway.finishing import Finishing
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_deadline import deadline
-from align_zoo.serving.gateway.http_json import read_items
+from align_zoo.serving.gateway.http_request import JSON_LENGTH, read_request
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 from align_zoo.serving.gateway.tokens import Tokens
@@ -23,9 +25,7 @@ from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream
 __all__ = ["HttpFront", "healthz"]
 
 _ID = "Align-Request-Id"
-# Where in a body JSON ends and tensors begin.
-_JSON_LENGTH = "Inference-Header-Content-Length"
-_HEADERS = ("Content-Type", _JSON_LENGTH)
+_HEADERS = ("Content-Type", JSON_LENGTH)
 # So that one metric counts both protocols.
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -96,12 +96,12 @@ class HttpFront:
         if path == "/healthz":
             return healthz(self._health)
         call = find_http_call(path)
-        if call is None:
-            if not path.startswith("/v2/"):
-                return _error(404, "there is nothing here")
-            raise Refusal(Reason.CLOSED, "closed: this is not open to callers")
-        if call.method != request.method:
-            return _error(405, f"this wants {call.method}")
+        # What answers GET answers HEAD; aiohttp leaves the body out.
+        methods = ("GET", "HEAD") if call.method == "GET" else (call.method,)
+        if request.method not in methods:
+            response = _error(405, f"this wants {call.method}")
+            response.headers["Allow"] = ", ".join(methods)
+            return response
         if call.kind in ("live", "ready", "model_ready") and not self._health.ready():
             # Alive is who answers at all.
             return web.Response(status=200 if call.kind == "live" else 503)
@@ -113,20 +113,23 @@ class HttpFront:
         if call.kind == "infer":
             return _response(await self._infer(request, path, call, entry))
         async with self._admission.call() as backend:
-            return _response(await self._upstream.call_http(backend, "GET", path, {}, None))
+            answer = await self._upstream.call_http(backend, "GET", path, {}, None)
+        return _response(_open_only(answer) if call.kind == "server" else answer)
 
     async def _infer(
         self, request: web.Request, path: str, call: HttpCall, entry: Entry
     ) -> HttpAnswer:
+        model_of(call.model)
         entry.model = call.model if self._admission.knows(call.model) else ""
         body = await self._bodies.read(request)
         entry.it_waits()
-        entry.items = read_items(body, request.headers.get(_JSON_LENGTH))
-        headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
+        asked = read_request(body, request.headers.get(JSON_LENGTH), call.model)
+        entry.items = asked.items
+        headers = {JSON_LENGTH: str(asked.json_length)}
         # tritonserver knows of no cancelling over HTTP. What it was given keeps its place until it
         # is computed: else requests that nobody waits for would pile up before the others.
         answer = await self._finishing.run(
-            self._ask(path, headers, body, entry), begun=lambda: entry.turn is not None
+            self._ask(path, headers, asked.body, entry), begun=lambda: entry.turn is not None
         )
         if answer.status == 200:
             self._journal.answered(entry)
@@ -152,6 +155,15 @@ class HttpFront:
         if refusal.reason in (Reason.TOO_LARGE, Reason.TOO_SLOW):
             response.force_close()  # nobody reads the rest of the body
         return response
+
+
+def _open_only(answer: HttpAnswer) -> HttpAnswer:
+    """What tritonserver tells of itself, without the extensions that are closed."""
+    if answer.status != 200:
+        return answer
+    told = json.loads(answer.body)
+    told["extensions"] = [name for name in told["extensions"] if name in EXTENSIONS]
+    return answer._replace(body=json.dumps(told, separators=(",", ":")).encode())
 
 
 def _response(answer: HttpAnswer) -> web.Response:

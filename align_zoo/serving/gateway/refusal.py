@@ -20,8 +20,11 @@ class Reason(Enum):
     STOPPING = "stopping", _Code.UNAVAILABLE, 503
     UNAUTHORIZED = "unauthorized", _Code.UNAUTHENTICATED, 401
     CLOSED = "closed", _Code.PERMISSION_DENIED, 403
+    UNKNOWN_CALL = "unknown_call", _Code.UNIMPLEMENTED, 404
+    UNKNOWN_MODEL = "unknown_model", _Code.NOT_FOUND, 404
     EXPIRED = "expired", _Code.DEADLINE_EXCEEDED, 504
     MALFORMED = "malformed", _Code.INVALID_ARGUMENT, 400
+    ENCODING = "encoding", _Code.UNIMPLEMENTED, 415
     TOO_LARGE = "too_large", _Code.RESOURCE_EXHAUSTED, 413
     TOO_SLOW = "too_slow", _Code.DEADLINE_EXCEEDED, 408
     DIED = "died", _Code.ABORTED, 503

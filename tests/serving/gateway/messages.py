@@ -62,9 +62,9 @@ def http(port, path, data=None, *, method=None, headers=None, tls=None, host="12
         return Reply(error.code, dict(error.headers), error.read())
 
 
-def json_request(*texts):
+def json_request(*texts, name="TEXT"):
     """The body of an inference of texts."""
-    tensor = {"name": "TEXT", "shape": [len(texts), 1], "datatype": "BYTES", "data": list(texts)}
+    tensor = {"name": name, "shape": [len(texts), 1], "datatype": "BYTES", "data": list(texts)}
     return json.dumps({"inputs": [tensor]}).encode()
 
 

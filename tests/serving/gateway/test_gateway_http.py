@@ -7,8 +7,11 @@ import socket
 import numpy as np
 import pytest
 from messages import heavy_picture, http, json_request
+from tritonclient.grpc import service_pb2
 from tritonclient.http import InferenceServerClient as HttpClient
 from tritonclient.http import InferInput
+
+from align_zoo.serving.gateway.allowed import EXTENSIONS
 
 INFER = "/v2/models/align_text/infer"
 
@@ -31,7 +34,6 @@ def bare_http(sockets):
 @pytest.mark.parametrize(
     "path",
     [
-        "/v2",
         "/v2/models/align_text",
         "/v2/models/align_text/versions/1",
         "/v2/models/align_text/config",
@@ -99,10 +101,6 @@ def test_binary_tensors_go_through_both_ways(doors):
         ("POST", "/v2/logging"),
         ("POST", "/v2/models/align_text/generate"),
         ("POST", "/v2/models/align_text/generate_stream"),
-        ("GET", "/v2/models/../repository/index"),
-        ("GET", "/v2/models/%2e%2e/repository/index"),
-        ("POST", "/v2/models/align_text%2f..%2f..%2frepository/infer"),
-        ("GET", "/v2/nobody/knows"),
     ],
 )
 def test_every_other_call_of_tritonserver_is_closed(doors, method, path):
@@ -110,17 +108,76 @@ def test_every_other_call_of_tritonserver_is_closed(doors, method, path):
     assert (reply.status, reply.error[:8]) == (403, "closed: ")
 
 
-@pytest.mark.parametrize("path", ["/", "/nobody", "/metrics", "/v2x"])
-def test_an_unknown_path_is_not_found(doors, path):
-    assert http_get(doors, path).status == 404
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/nobody"),
+        ("GET", "/metrics"),
+        ("GET", "/v2x"),
+        ("GET", "/v2/nobody/knows"),
+        ("POST", "/v2/models/align_text/explain"),
+        ("GET", "/v2/models/../repository/index"),
+        ("GET", "/v2/models/%2e%2e/repository/index"),
+        ("POST", "/v2/models/align_text%2f..%2f..%2frepository/infer"),
+    ],
+)
+def test_an_unknown_path_is_not_found(doors, method, path):
+    reply = http(doors.gateway.http_port, path, b"{}" if method == "POST" else None, method=method)
+    assert (reply.status, reply.error) == (404, "there is nothing here")
+
+
+def test_the_server_names_only_open_extensions(doors, bare_http, stub):
+    told = json.loads(http_get(doors, "/v2").body)
+    all_of_it = json.loads(bare_http("GET", "/v2")[1])
+    assert "classification" in all_of_it["extensions"]
+    left = set(all_of_it["extensions"]) & EXTENSIONS
+    assert left == EXTENSIONS
+    assert set(told.pop("extensions")) == left
+    assert told == {name: all_of_it[name] for name in told}
+    over_grpc = stub.ServerMetadata(service_pb2.ServerMetadataRequest())
+    assert {*over_grpc.extensions} == left
+    assert {"name": over_grpc.name, "version": over_grpc.version} == told
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", INFER), ("POST", "/v2"), ("DELETE", "/v2/models/align_text"), ("PUT", INFER)],
+    ("method", "path", "allowed"),
+    [
+        ("GET", INFER, "POST"),
+        ("POST", "/v2", "GET, HEAD"),
+        ("DELETE", "/v2/models/align_text", "GET, HEAD"),
+        ("PUT", INFER, "POST"),
+    ],
 )
-def test_a_wrong_method_is_said(doors, method, path):
-    assert http(doors.gateway.http_port, path, method=method).status == 405
+def test_a_wrong_method_names_the_right_ones(doors, method, path, allowed):
+    reply = http(doors.gateway.http_port, path, method=method)
+    assert (reply.status, reply.headers["Allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v2/health/ready", "/v2", "/v2/models/align_text"])
+def test_head_is_answered_as_get_without_body(doors, path):
+    reply = http(doors.gateway.http_port, path, method="HEAD")
+    assert (reply.status, reply.body) == (200, b"")
+
+
+@pytest.mark.parametrize("port", ["http_port", "metrics_port"])
+@pytest.mark.parametrize(
+    "sent", [b"GET /healthz HTTP/1.1\r\nHost: a", b"GET / HTTP/1.1\r\nHost: a", b"nonsense"]
+)
+def test_no_answer_tells_a_librarys_version(doors, port, sent):
+    address = ("127.0.0.1", getattr(doors.gateway, port))
+    with socket.create_connection(address, 10) as connection:
+        connection.sendall(sent + b"\r\n\r\n")
+        headers = connection.recv(10_000)
+    assert b"\r\nServer: align-zoo\r\n" in headers
+    assert b"aiohttp" not in headers and b"Python" not in headers
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, br", "nonsense"])
+def test_a_content_encoding_that_is_not_read_is_named(doors, encoding):
+    reply = http(doors.gateway.http_port, INFER, b"abc", headers={"Content-Encoding": encoding})
+    words = f"Content-Encoding '{encoding.replace(' ', '?')}' is not read here: accepted are "
+    assert (reply.status, reply.error) == (415, words + "gzip, deflate, identity")
 
 
 @pytest.mark.parametrize("port", ["http_port", "metrics_port"])

@@ -15,6 +15,7 @@ from tritonclient.grpc import service_pb2
 from waiting import wait_until
 
 BOUND = 0.5
+IMAGE = json_request("no image", name="IMAGE")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_a_full_queue_is_overloaded_on_both_protocols(own_doors, held, asked):
             with refused("RESOURCE_EXHAUSTED", "overloaded: 1 requests wait already") as caught:
                 stub.ModelInfer(message("align_image", [b"a"], id="mine"))
             assert dict(caught.value.trailing_metadata())["align-request-id"] == "mine"
-            reply = http(doors.gateway.http_port, "/v2/models/align_image/infer", b"{}")
+            reply = http(doors.gateway.http_port, "/v2/models/align_image/infer", IMAGE)
             assert (reply.status, reply.error) == (429, "overloaded: 1 requests wait already")
             other = stub.ModelInfer.future(message("align_text", [b"a"]))
             wait_until(lambda: doors.at_work == 2)  # it has a queue of its own
@@ -172,7 +173,7 @@ def test_who_hangs_up_on_http_leaves_the_queue(own_doors, held, asked):
         with socket.create_connection(("127.0.0.1", doors.gateway.http_port), 10) as connection:
             connection.sendall(
                 b"POST /v2/models/align_image/infer HTTP/1.1\r\n"
-                b"Host: a\r\nContent-Length: 2\r\n\r\n{}"
+                b"Host: a\r\nContent-Length: %d\r\n\r\n%b" % (len(IMAGE), IMAGE)
             )
             wait_until(lambda: doors.metrics.waiting("align_image") == 1)
         wait_until(lambda: doors.metrics.waiting("align_image") == 0)
@@ -230,7 +231,8 @@ def test_a_deadline_that_is_no_number_of_seconds_is_refused(doors, seconds):
 def text_over_http(doors, seconds, model="align_text"):
     path = f"/v2/models/{model}/infer"
     headers = {"Align-Timeout": seconds}
-    return http(doors.gateway.http_port, path, json_request("a"), headers=headers)
+    name = "IMAGE" if model == "align_image" else "TEXT"
+    return http(doors.gateway.http_port, path, json_request("a", name=name), headers=headers)
 
 
 def test_a_deadline_is_honoured_in_tritonserver_too(own_doors, bare, work, asked):
@@ -285,7 +287,7 @@ def test_draining_answers_what_was_taken_and_refuses_the_new(own_doors, held, as
             assert doors.drain(0) is False
             with refused("UNAVAILABLE", "server is stopping"):
                 stub.ModelInfer(asked)
-            reply = http(doors.gateway.http_port, "/v2/models/align_text/infer", b"{}")
+            reply = http(doors.gateway.http_port, "/v2/models/align_text/infer", json_request("a"))
             assert (reply.status, reply.error) == (503, "server is stopping")
             reply = http(doors.gateway.http_port, "/healthz")
             assert (reply.status, json.loads(reply.body)["stopping"]) == (503, True)

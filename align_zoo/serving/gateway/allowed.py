@@ -1,0 +1,182 @@
+"""The table of what a caller may ask for, one for both protocols: all else is refused by name.
+
+A request is judged here before tritonserver sees any part of it, for not all that KServe's protocol
+can say is safe there: the classification extension on an output of strings ends tritonserver 2.51.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from align_zoo.serving.gateway.journal import shown_id
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+
+__all__ = [
+    "EXTENSIONS",
+    "MODELS",
+    "Asked",
+    "Model",
+    "Output",
+    "Parameters",
+    "Tensor",
+    "judge",
+    "model_of",
+]
+
+
+class Model(NamedTuple):
+    """The tensors of a served model. Each takes strings: BYTES [N, 1]."""
+
+    input: str
+    outputs: frozenset[str]
+
+
+MODELS = {
+    "align_image": Model(
+        "IMAGE", frozenset(["EMBEDDING", "CHECKPOINT", "RUNTIME", "RESIZE", "RESIZE_CHECK"])
+    ),
+    "align_text": Model("TEXT", frozenset(["EMBEDDING", "TEMPERATURE", "CHECKPOINT", "RUNTIME"])),
+}
+
+_PARAMETERS: dict[str, dict[str, type]] = {
+    "request": {
+        "binary_data_output": bool,
+        "priority": int,
+        "timeout": int,
+        "triton_enable_empty_final_response": bool,
+    },
+    "input": {"binary_data_size": int},
+    "output": {"binary_data": bool},
+}
+"""What KServe's clients send, by the place where they send it; a whole number is never negative."""
+
+EXTENSIONS = frozenset(
+    ["binary_tensor_data", "model_configuration", "schedule_policy", "statistics"]
+)
+"""The extensions of KServe's protocol that are open, of those that tritonserver names."""
+
+_MOST = 2**63
+_KINDS = {bool: "true or false", int: "a whole number that is not negative"}
+
+Parameters = Mapping[str, object]
+"""Values by name: of a kind that the protocol has, or None for a value that is missing."""
+
+
+class Tensor(NamedTuple):
+    """An input, without its contents."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    parameters: Parameters
+
+
+class Output(NamedTuple):
+    """An output that the caller wants."""
+
+    name: str
+    parameters: Parameters
+
+
+class Asked(NamedTuple):
+    """An inference request without its contents, whichever protocol it came by."""
+
+    model: str
+    version: str
+    """Empty for the newest."""
+    id: str
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Output]
+    """Empty for all."""
+    parameters: Parameters
+
+
+def judge(asked: Asked) -> int:
+    """Return the number of items of a request that may go on to tritonserver.
+
+    Raises:
+        Refusal: UNKNOWN_MODEL or MALFORMED; the message names what is not accepted and what is.
+    """
+    model = model_of(asked.model)
+    if asked.version and not (asked.version.isascii() and asked.version.isdecimal()):
+        raise _malformed(f"the model's version {_quoted(asked.version)} is not a number")
+    _judge_parameters("request", asked.parameters)
+    if len(asked.inputs) != 1:
+        raise _malformed(f"the request has {len(asked.inputs)} inputs: {asked.model} takes one")
+    (tensor,) = asked.inputs
+    items = _judge_input(tensor, asked.model, model)
+    if asked.outputs:
+        _judge_outputs(asked.outputs, asked.model, model)
+    return items
+
+
+def model_of(name: str) -> Model:
+    """Return the model of a name.
+
+    Raises:
+        Refusal: UNKNOWN_MODEL.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    # tritonserver's words, which clients know.
+    raise Refusal(
+        Reason.UNKNOWN_MODEL, f"Request for unknown model: '{shown_id(name)}' is not found"
+    )
+
+
+def _judge_input(tensor: Tensor, name: str, model: Model) -> int:
+    if tensor.name != model.input:
+        raise _malformed(
+            f"the input {_quoted(tensor.name)} is not one of {name}'s: its input is {model.input}"
+        )
+    if tensor.datatype != "BYTES":
+        raise _malformed(
+            f"{model.input} has the datatype {_quoted(tensor.datatype)}: it must be BYTES"
+        )
+    shape = tensor.shape
+    if len(shape) != 2 or shape[1] != 1 or not 1 <= shape[0] < 2**31:
+        shown = ", ".join(str(size) for size in shape[:8]) + (", ..." if len(shape) > 8 else "")
+        raise _malformed(
+            f"{model.input} has the shape [{shown}]: it must be [N, 1] for N items, such as [1, 1]"
+        )
+    _judge_parameters("input", tensor.parameters)
+    return shape[0]
+
+
+def _judge_outputs(outputs: Sequence[Output], name: str, model: Model) -> None:
+    seen = set()
+    for output in outputs:
+        if output.name not in model.outputs:
+            raise _malformed(
+                f"the output {_quoted(output.name)} is not one of {name}'s: "
+                f"{_listed(model.outputs)}"
+            )
+        if output.name in seen:
+            raise _malformed(f"the output {output.name} is asked for twice")
+        seen.add(output.name)
+        _judge_parameters("output", output.parameters)
+
+
+def _judge_parameters(place: str, parameters: Parameters) -> None:
+    for name, value in sorted(parameters.items()):  # protobuf keeps no order
+        kind = _PARAMETERS[place].get(name)
+        if kind is None:
+            raise _malformed(
+                f"the {place}'s parameter {_quoted(name)} is not accepted: "
+                f"accepted are {_listed(_PARAMETERS[place])}"
+            )
+        if type(value) is not kind or (isinstance(value, int) and not 0 <= value < _MOST):
+            raise _malformed(f"the {place}'s parameter {name} must be {_KINDS[kind]}")
+
+
+def _malformed(message: str) -> Refusal:
+    return Refusal(Reason.MALFORMED, message)
+
+
+def _quoted(name: str) -> str:
+    return f"'{shown_id(name)}'"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,73 @@
+"""A ModelInferRequest as the table of what is allowed reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2
+
+from align_zoo.serving.gateway.allowed import Asked, Output, Parameters, Tensor
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+
+__all__ = ["read"]
+
+
+def read(request: bytes) -> Asked:
+    """Return what a serialized request asks for; :func:`allowed.judge` judges the rest.
+
+    Raises:
+        Refusal: MALFORMED: the bytes are no ModelInferRequest, have fields that are not known
+            here, or contents that are not strings.
+    """
+    try:
+        message = service_pb2.ModelInferRequest.FromString(request)
+    except DecodeError:
+        raise Refusal(Reason.MALFORMED, "the request is no ModelInferRequest") from None
+    inputs = message.inputs
+    asked = Asked(
+        message.model_name,
+        message.model_version,
+        message.id,
+        [Tensor(t.name, t.datatype, t.shape, _parameters(t.parameters)) for t in inputs],
+        [Output(output.name, _parameters(output.parameters)) for output in message.outputs],
+        _parameters(message.parameters),
+    )
+    _judge_contents(message)
+    # tritonserver may be newer than the messages that are known here, and do what such a field
+    # says. What is known has been read by now.
+    size = message.ByteSize()
+    message.DiscardUnknownFields()
+    if message.ByteSize() != size:
+        raise Refusal(Reason.MALFORMED, "the request has protobuf fields that are not known here")
+    return asked
+
+
+def _judge_contents(message: service_pb2.ModelInferRequest) -> None:
+    given = len(message.raw_input_contents)
+    for tensor in message.inputs:
+        if not tensor.HasField("contents"):
+            continue
+        given += 1
+        for field, _ in tensor.contents.ListFields():
+            if field.name != "bytes_contents":
+                raise Refusal(
+                    Reason.MALFORMED, f"an input has {field.name}: strings are bytes_contents"
+                )
+    if given != len(message.inputs):
+        raise Refusal(
+            Reason.MALFORMED,
+            f"the request has {len(message.inputs)} inputs, and contents for {given}: "
+            "each has either bytes_contents or its part of raw_input_contents",
+        )
+
+
+def _parameters(parameters: Mapping[str, service_pb2.InferParameter]) -> Parameters:
+    if not parameters:
+        return {}
+    return {
+        name: getattr(value, choice)
+        if (choice := value.WhichOneof("parameter_choice")) is not None
+        else None
+        for name, value in parameters.items()
+    }

@@ -1,0 +1,208 @@
+"""The body of an inference over HTTP: read strictly, judged, and written again for tritonserver.
+
+tritonserver's own reader of JSON gets only what is written here: some hundred bytes, with the
+strings behind them as a binary tensor. It cannot read another request than the one that was
+judged, and no JSON of a caller can end it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from align_zoo.serving.gateway.allowed import Asked, Output, Tensor, judge, model_of
+from align_zoo.serving.gateway.journal import shown_id
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+
+__all__ = ["JSON_LENGTH", "HttpRequest", "read_request"]
+
+JSON_LENGTH = "Inference-Header-Content-Length"
+"""The header with the number of bytes of JSON, behind which a binary tensor begins."""
+
+_MOST_BRACKETS = 10_000
+_MOST_MARKS = 2_000_000
+"""Of commas and backslashes: numbers and escapes take longer to read than the letters of a text,
+and nobody else is answered meanwhile. 64 texts that are read to their end have fewer.
+"""
+_REQUEST = {"id": str, "model_name": str, "parameters": dict, "inputs": list, "outputs": list}
+_INPUT = {"name": str, "shape": list, "datatype": str, "parameters": dict, "data": list}
+_OUTPUT = {"name": str, "parameters": dict}
+_KINDS: dict[type, str] = {str: "a string", dict: "an object", list: "a list"}
+
+
+class HttpRequest(NamedTuple):
+    """A request as tritonserver gets it."""
+
+    items: int
+    json_length: int
+    body: bytes
+
+
+def read_request(body: bytes, length: str | None, model: str) -> HttpRequest:
+    """Judge a body, and write it for tritonserver.
+
+    Args:
+        body: JSON, behind which a binary tensor may follow; if ``length`` is "0", the bytes of
+            one item.
+        length: the caller's header :data:`JSON_LENGTH`.
+        model: of the path.
+
+    Raises:
+        Refusal: UNKNOWN_MODEL or MALFORMED; the message says what is wrong.
+    """
+    end = len(body) if length is None else _json_bytes(length, len(body))
+    if length is not None and end == 0:
+        tensor = Tensor(model_of(model).input, "BYTES", [1, 1], {})
+        # As tritonserver answers such a request: in binary.
+        asked = Asked(model, "", "", [tensor], [], {"binary_data_output": True})
+        return _written(judge(asked), asked, [len(body).to_bytes(4, "little"), body])
+    asked, data = _read(_parsed(body, end), model)
+    items = judge(asked)
+    tensor, behind = asked.inputs[0], len(body) - end
+    size = tensor.parameters.get("binary_data_size")
+    if (data is None) == (size is None):
+        raise _malformed(f"{tensor.name} needs either data or the parameter binary_data_size")
+    if (size or 0) != behind:
+        raise _malformed(f"{behind} bytes follow the JSON; binary_data_size is {size or 0}")
+    if data is None:
+        return _written(items, asked, [body[end:]])
+    return _written(items, asked, _binary(data, items, tensor.name))
+
+
+def _json_bytes(length: str, most: int) -> int:
+    if length.isascii() and length.isdecimal() and len(length) < 20 and int(length) <= most:
+        return int(length)
+    raise _malformed(
+        f"{JSON_LENGTH} {shown_id(length)!r} is not the number of the JSON's bytes, "
+        f"which is at most {most} here"
+    )
+
+
+def _parsed(body: bytes, end: int) -> Any:
+    if body.count(b"[", 0, end) + body.count(b"{", 0, end) > _MOST_BRACKETS:
+        raise _malformed(f"the JSON has more than {_MOST_BRACKETS} brackets")
+    if body.count(b",", 0, end) + body.count(b"\\", 0, end) > _MOST_MARKS:
+        raise _malformed(
+            f"the JSON has more than {_MOST_MARKS} commas and backslashes: "
+            f"send the strings as a binary tensor, with the header {JSON_LENGTH}"
+        )
+    try:
+        return json.loads(
+            body[:end].decode(), object_pairs_hook=_unambiguous, parse_constant=_no_number
+        )
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg}, at character {error.pos}"
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start} is not UTF-8"
+    except RecursionError:
+        reason = "brackets in brackets are too deep"
+    except ValueError:
+        reason = "a number is too long"
+    raise _malformed(
+        f"the body is not JSON ({reason}); to send the bytes of one item as they are, "
+        f"add the header {JSON_LENGTH}: 0"
+    )
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _malformed("an object of the JSON has the same name twice")
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise _malformed(f"{name} is no number of JSON")
+
+
+def _read(found: Any, model: str) -> tuple[Asked, list[Any] | None]:
+    """The request, and the data of its only input; None if that is binary."""
+    request = _fields(found, "the request", _REQUEST)
+    name = request.get("model_name", model)
+    if name != model:
+        raise _malformed(f"model_name is {shown_id(name)!r}, and the path names {model}")
+    inputs = [_fields(each, "the input", _INPUT) for each in request.get("inputs", [])]
+    outputs = [_fields(each, "the output", _OUTPUT) for each in request.get("outputs", [])]
+    for each in inputs:
+        if any(type(size) is not int for size in each.get("shape", [])):
+            raise _malformed("the input's shape must be a list of whole numbers")
+    asked = Asked(
+        model,
+        "",
+        request.get("id", ""),
+        [
+            Tensor(
+                each.get("name", ""),
+                each.get("datatype", ""),
+                each.get("shape", []),
+                each.get("parameters", {}),
+            )
+            for each in inputs
+        ],
+        [Output(each.get("name", ""), each.get("parameters", {})) for each in outputs],
+        request.get("parameters", {}),
+    )
+    return asked, inputs[0].get("data") if inputs else None
+
+
+def _fields(found: Any, what: str, known: Mapping[str, type]) -> dict[str, Any]:
+    """What an object has of its known fields; null is as good as none."""
+    if not isinstance(found, dict):
+        raise _malformed(f"{what} must be an object of JSON")
+    for name, value in found.items():
+        if name not in known:
+            raise _malformed(
+                f"{what}'s field {shown_id(name)!r} is not accepted: accepted are "
+                f"{', '.join(sorted(known))}"
+            )
+        if value is not None and type(value) is not known[name]:
+            raise _malformed(f"{what}'s {name} must be {_KINDS[known[name]]}")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _binary(data: list[Any], items: int, name: str) -> list[bytes]:
+    """The parts of a BYTES tensor: each string behind its length in four bytes."""
+    strings = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
+    if len(strings) != items:
+        raise _malformed(f"{name} has {len(strings)} data, and a shape for {items}")
+    parts = []
+    for i, string in enumerate(strings):
+        if not isinstance(string, str):
+            raise _malformed(f"item {i} of {name}'s data must be a string")
+        try:
+            encoded = string.encode()
+        except UnicodeEncodeError:
+            raise _malformed(f"item {i} of {name}'s data has half a surrogate pair") from None
+        parts += [len(encoded).to_bytes(4, "little"), encoded]
+    return parts
+
+
+def _written(items: int, asked: Asked, tensor: list[bytes]) -> HttpRequest:
+    (asked_input,) = asked.inputs
+    request = {
+        "parameters": {
+            # The others are for streams, which HTTP has not.
+            name: value
+            for name, value in asked.parameters.items()
+            if not name.startswith("triton_")
+        },
+        "inputs": [
+            {
+                "name": asked_input.name,
+                "shape": asked_input.shape,
+                "datatype": asked_input.datatype,
+                "parameters": {"binary_data_size": sum(map(len, tensor))},
+            }
+        ],
+    }
+    if asked.id:
+        request["id"] = asked.id
+    if asked.outputs:
+        request["outputs"] = [output._asdict() for output in asked.outputs]
+    head = json.dumps(request).encode()
+    return HttpRequest(items, len(head), b"".join([head, *tensor]))
+
+
+def _malformed(message: str) -> Refusal:
+    return Refusal(Reason.MALFORMED, message)
