@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from typing import List, NamedTuple, Sequence, Union
+from typing import List, NamedTuple, Optional, Sequence, Union
 
 from align_client.errors import InvalidInput
 
 __all__ = ["Address", "addresses"]
 
-_OWN = r"(dns:///)?(localhost|127(\.\d{1,3}){3}|\[::1\]):\d+|unix:.*"
-
-# gRPC takes anything: "h:8001/" and " h:8001" are names to look up, "h:" is port 443, and "h:99999"
-# port 34463.
-_HOST = r"(dns:(///)?)?(\[[^\]\s]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})"
-_OTHER = r"(dns://[^/]|ipv4:|ipv6:|unix:|unix-abstract:|vsock:|xds:).+"
+# gRPC takes anything: "h:8001/" and " h:8001" are names to look up, "h:" is port 443, "h:99999"
+# port 34463, and "ipv4:localhost:1" fails at the first call, in its own words.
+_HOST_AND_PORT = re.compile(r"(\[[^\]\s]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
+_LOCAL = re.compile(r"unix:(?!//[^/]).+|unix-abstract:.+")
+_LOOKED_UP = re.compile(r"dns://[^/\s]+/(.+)|dns:(?:///)?(?!/)(.+)")
+_OTHER = re.compile(r"(vsock|xds):.+")
 
 
 class Address(NamedTuple):
@@ -42,18 +43,50 @@ def addresses(url: Union[str, Sequence[str]]) -> List[Address]:
 def _address(url: str) -> Address:
     if not isinstance(url, str) or re.search(r"[\ud800-\udfff]", url):  # half a character
         raise _no_address(url)
-    host = re.fullmatch(_HOST, url)
-    if not (int(host["port"]) < 65_536 if host else re.fullmatch(_OTHER, url)):
+    if _LOCAL.fullmatch(url):
+        return Address(url, several=False, own=True)
+    if _OTHER.fullmatch(url):
+        return Address(url, several=False, own=False)
+    scheme, _, rest = url.partition(":")
+    if scheme in ("ipv4", "ipv6"):
+        ips = [_ip(host) for host in _hosts(url, rest.split(","))]
+        if not all(ip is not None and f"ipv{ip.version}" == scheme for ip in ips):
+            raise _no_address(url)
+        return Address(url, several=True, own=all(_is_own(ip) for ip in ips))
+    looked_up = _LOOKED_UP.fullmatch(url)
+    (host,) = _hosts(url, [looked_up[1] or looked_up[2] if looked_up else url])
+    # Another name server than this machine's own may call any machine localhost.
+    asked_here = looked_up is None or looked_up[1] is None
+    own = asked_here and (host.lower() == "localhost" or _is_own(_ip(host)))
+    return Address(url, several=looked_up is not None, own=own)
+
+
+def _hosts(url: str, places: Sequence[str]) -> List[str]:
+    """The host of each "host:port"."""
+    found = [_HOST_AND_PORT.fullmatch(place) for place in places]
+    if not all(match and 0 < int(match[2]) < 65_536 for match in found):
         raise _no_address(url)
-    return Address(
-        url,
-        several=re.match(r"(dns|ipv4|ipv6):", url) is not None,
-        own=re.fullmatch(_OWN, url) is not None,
-    )
+    return [match[1] for match in found if match]
+
+
+_Ip = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+
+def _ip(host: str) -> Optional[_Ip]:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:  # a name
+        return None
+
+
+def _is_own(ip: Optional[_Ip]) -> bool:
+    """Whether an address leads to this machine: loopback, in IPv6's spelling, too."""
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip is not None and ip.is_loopback
 
 
 def _no_address(url: object) -> InvalidInput:
     return InvalidInput(
-        "url must be host:port, such as 'localhost:8001', 'dns:///host:port', or a list of such; "
-        f"got {url!r}"
+        "url must be host:port, such as 'localhost:8001', 'dns:///host:port', or a list of such, "
+        f"with a port from 1 to 65535; got {url!r}"
     )

@@ -58,7 +58,10 @@ def test_the_syntax_is_python_3_9(path):
     "url",
     [
         *"http://h:1 grpc://h:1 triton://h:1 localhost h: h:65536 h:grpc :1 ::1:8001".split(),
-        *"h:8001/ dns:///h:8001/ localhost:1.example:1 unix:".split(),
+        *"h:8001/ dns:///h:8001/ localhost:1.example:1 unix: unix://h/run/a unix-abstract:".split(),
+        *"h:0 dns:///h:0 ipv4:10.0.0.1:0 ipv6:[::1]:0 ipv4:10.0.0.1:1,10.0.0.2:0".split(),
+        *"ipv4:10.0.0.1 ipv4:h:1 ipv4:[::1]:1 ipv6:10.0.0.1:1 ipv4: dns: dns:// dns:///".split(),
+        *"dns:////h:1 dns://8.8.8.8/h ipv4:10.0.0.1:1,".split(),
         *("", None, 8001, "\ud800:1", " h:8001", "h:8001\n"),
     ],
 )
@@ -72,7 +75,7 @@ def test_an_address_is_host_and_port(url):
     [
         *"h:1 a_b.c-d.:65535 bücher.example:1 [2001:db8::1]:1 [fe80::1%eth0]:1 dns:h:1".split(),
         *"dns:///h:1 dns://8.8.8.8/h:1 ipv4:10.0.0.1:1,10.0.0.2:1 ipv6:[::1]:1".split(),
-        *"unix:/run/a unix:///run/a xds:///align".split(),
+        *"unix:/run/a unix:///run/a unix-abstract:a xds:///align vsock:2:8001".split(),
     ],
 )
 def test_or_another_name_that_grpc_knows(url):

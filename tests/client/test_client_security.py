@@ -187,7 +187,16 @@ class TestToken:
             AlignClient("localhost:1", token=token)
         assert not token or str(token) not in str(caught.value)
 
-    @pytest.mark.parametrize("url", ["example.org:8001", ["localhost:1", "10.0.0.1:8001"]])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "example.org:8001",
+            "dns:///example.org:8001",
+            "ipv4:127.0.0.1:1,10.0.0.1:1",
+            "ipv6:[::ffff:10.0.0.1]:1",
+            ["localhost:1", "10.0.0.1:8001"],
+        ],
+    )
     def test_it_is_not_sent_to_another_machine_in_the_clear(self, url, files):
         with pytest.raises(InvalidInput, match="can read the token: pass tls="):
             AlignClient(url, token="secret")
@@ -195,14 +204,34 @@ class TestToken:
         AlignClient(url, token="secret", tls=files / "ca.pem").close()
 
     @pytest.mark.parametrize(
-        "url", ["localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "unix:/run/grpc:1"]
+        "url",
+        [
+            *"localhost:1 LocalHost:1 127.0.0.1:1 127.1.2.3:1 [::1]:1 [::ffff:127.0.0.1]:1".split(),
+            *"dns:localhost:1 dns:///localhost:1 dns:127.0.0.1:1 dns:///[::1]:1".split(),
+            *"ipv4:127.0.0.1:1 ipv4:127.0.0.1:1,127.0.0.2:1 ipv6:[::1]:1".split(),
+            *"unix:/run/grpc:1 unix:run/grpc unix:///run/grpc unix-abstract:grpc".split(),
+        ],
     )
     def test_on_this_machine_it_may_be(self, url):
         AlignClient(url, token="secret").close()
 
     @pytest.mark.parametrize(
-        "url", ["localhost.example:1", "127.0.0.1.example:1", "dns:///localhost.example:1"]
+        "url",
+        [
+            *"localhost.example:1 127.0.0.1.example:1 dns:///localhost.example:1".split(),
+            *"127.0.0.999:1 dns://8.8.8.8/localhost:1".split(),
+        ],
     )
     def test_a_name_that_only_looks_like_this_machine_is_another(self, url):
         with pytest.raises(InvalidInput, match="pass tls="):
             AlignClient(url, token="secret")
+
+    @pytest.mark.parametrize(
+        "form", ["localhost:{}", "dns:localhost:{}", "dns:///127.0.0.1:{}", "ipv4:127.0.0.1:{}"]
+    )
+    def test_this_machine_is_asked_without_the_proxy(self, plain, form, monkeypatch):
+        """A proxy in the environment cannot reach it."""
+        for name in ("http_proxy", "grpc_proxy", "https_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+        port = plain.url.rpartition(":")[2]
+        assert ask(form.format(port), token="secret").shape == (1, 2)
