@@ -28,7 +28,7 @@ from align_zoo.preprocess import AlignTransform
 from align_zoo.processor_options import PROCESSOR_TYPE
 from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
-from align_zoo.writing import alone_in, flushed
+from align_zoo.writing import alone_in, flush, flush_all
 
 __all__ = ["PART", "hf_config", "save_hf", "save_timm"]
 
@@ -218,7 +218,7 @@ def _replacing(folder: Path, replaced: Sequence[str] = ()) -> Iterator[Path]:
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as name:
                 yield (part := Path(name))
-                flushed(part)
+                flush_all(part)
                 for file in sorted(part.rglob("*")):
                     target = folder / file.relative_to(part)
                     if file.is_dir():
@@ -227,6 +227,7 @@ def _replacing(folder: Path, replaced: Sequence[str] = ()) -> Iterator[Path]:
                         file.replace(target)
                 for name in replaced:
                     (folder / name).unlink(missing_ok=True)
+                flush(folder)
     except BlockingIOError:
         raise CheckpointError(f"{folder} is being written by another process") from None
     except Exception as error:

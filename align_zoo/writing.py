@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["alone_in", "flushed", "replacing"]
+__all__ = ["alone_in", "flush", "flush_all", "replacing"]
 
 
 @contextmanager
@@ -22,22 +22,26 @@ def replacing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         yield part
-        _flush(part)
+        flush(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def flushed(folder: Path) -> None:
-    """Wait until a folder is on the disk with all that is in it.
-
-    Before something older is removed: else a loss of power could take both.
-    """
+def flush_all(folder: Path) -> None:
+    """Wait until a folder is on the disk with all that is in it."""
     for path in (*folder.rglob("*"), folder):
-        _flush(path)
+        flush(path)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk.
+
+    To be done before something older is removed: else a loss of power could take both.
+
+    Raises:
+        OSError: the disk is full, or broken.
+    """
     if path.is_dir() and os.name == "nt":
         return  # Windows opens no folders
     handle = os.open(path, os.O_RDONLY)
@@ -45,7 +49,7 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise  # the disk is full, or broken
+            raise  # these say that the file system has no such thing
     finally:
         os.close(handle)
 

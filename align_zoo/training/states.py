@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 
 from align_zoo.training.errors import TrainingError
-from align_zoo.writing import flushed
+from align_zoo.writing import flush, flush_all
 
 __all__ = ["States"]
 
@@ -55,8 +55,9 @@ class States:
         if accelerator.is_main_process:
             about = {"step": step, "decides": self.decides}
             (part / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-            flushed(part)
+            flush_all(part)
             part.replace(self.folder / f"state-{step:08d}")
+            flush(self.folder)
             for old in self._all()[:-_KEPT]:
                 self._drop(old)
         accelerator.wait_for_everyone()

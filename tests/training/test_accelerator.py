@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import accelerate
 import pytest
 from accelerate.state import AcceleratorState
-from captioned import log_of, losses_of, run
+from captioned import ENVIRONMENT, arguments, log_of, losses_of, run
 
 from align_zoo.training.accelerator import HONOURED, NO_MATTER, REFUSED, open_accelerator
 from align_zoo.training.errors import TrainingError
@@ -50,15 +52,24 @@ def test_a_setting_that_is_not_provided_for_is_refused(pairs_csv, tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
-def test_what_a_plain_launch_sets_changes_nothing(monkeypatch):
-    """What `accelerate launch` sets without options: each feature by name, and off."""
-    for name in REFUSED:
-        monkeypatch.setenv(name, "false")
-    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")
-    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
-    accelerator = open_accelerator()
-    assert accelerator.gradient_accumulation_steps == 1
-    assert accelerator.mixed_precision == "no"
+def launched(pairs_csv, out, *options):
+    """`accelerate launch` as a process of its own."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", *options]
+    command += ["-m", "align_zoo.training", *arguments(pairs_csv, out, "--steps", "1")]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+def test_what_a_plain_launch_sets_changes_nothing(pairs_csv, tmp_path):
+    assert run(pairs_csv, tmp_path / "plain", "--steps", "1").exit_code == 0
+    done = launched(pairs_csv, tmp_path / "launched")
+    assert done.returncode == 0, done.stderr
+    assert losses_of(tmp_path / "launched") == losses_of(tmp_path / "plain")
+
+
+def test_what_a_launch_asks_for_beyond_that_is_refused(pairs_csv, tmp_path):
+    done = launched(pairs_csv, tmp_path / "out", "--dynamo_backend", "inductor")
+    assert done.returncode != 0
+    assert "align-zoo: ACCELERATE_DYNAMO_BACKEND is 'INDUCTOR', and" in done.stderr
 
 
 @pytest.mark.parametrize(
