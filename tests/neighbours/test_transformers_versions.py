@@ -30,6 +30,7 @@ VERSIONS = {
 }
 NEWEST = "5.24.0"
 FOLDERS = ["embedded", "saved", "saved over another", "converted from the newest"]
+THEIRS = "the newest's own"
 
 
 class Read(NamedTuple):
@@ -69,7 +70,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
     theirs = newest.target / "copy"
     assert newest.error is None and (theirs / "processor_config.json").is_file()
     sources = dict(zip(FOLDERS, [embedded, embedded, embedded, theirs], strict=True))
-    found = {"embedded": embedded}
+    found = {"embedded": embedded, THEIRS: theirs}
     for name in FOLDERS[1:]:
         found[name] = room / name.replace(" ", "-")
         if name == "saved over another":
@@ -116,6 +117,13 @@ def check_equal(version: str, theirs: dict, folder: Path) -> None:
 def test_our_folder_opens_there(neighbour, name):
     version, results = neighbour
     check_equal(version, results[name].arrays(), results[name].folder)
+
+
+def test_the_newests_own_folder_opens_in_few_older_versions(neighbour):
+    """Else it would not have to be converted."""
+    version, results = neighbour
+    opens = results[THEIRS].error is None
+    assert opens == (version not in ("4.27.0", "4.41.2", "4.55.4")), results[THEIRS].error
 
 
 def test_its_folder_opens_here(neighbour):

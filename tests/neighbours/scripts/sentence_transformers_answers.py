@@ -1,0 +1,24 @@
+"""What sentence-transformers makes of an ALIGN folder: arrays to a file, JSON to stdout.
+
+Usage: sentence_transformers_answers.py PICTURE FOLDER TARGET; TARGET gets arrays.npz and a copy.
+"""
+
+import json
+import sys
+
+import numpy as np
+import sentence_transformers
+from PIL import Image
+from sentence_transformers import SentenceTransformer
+
+TEXTS = ["a red star", "the digit three and 4"]
+
+picture, folder, target = sys.argv[1:]
+model = SentenceTransformer(folder, device="cpu")
+np.savez(
+    target + "/arrays.npz",
+    image=model.encode([Image.open(picture)], normalize_embeddings=True),
+    text=model.encode(TEXTS, normalize_embeddings=True),
+)
+model.save_pretrained(target + "/copy")
+print(json.dumps({"version": sentence_transformers.__version__}))
