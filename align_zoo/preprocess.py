@@ -9,12 +9,13 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from align_zoo.errors import CheckpointError, InvalidImage, InvalidInput
 from align_zoo.fields import refuse
 from align_zoo.headers import FORMATS, format_of, judge_header
 from align_zoo.headers.judge import Judge
+from align_zoo.pixels import PixelError, eight_bit, tiff_gap, tiff_kind
 from align_zoo.processor_options import OPTIONS, check_type, read_option
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ __all__ = [
     "AlignTransform",
     "decode_image",
     "open_encoded",
-    "read_rgb",
     "to_rgb",
 ]
 
@@ -34,19 +34,6 @@ MAX_BYTES = 20_000_000
 """Largest encoded picture, in bytes."""
 MAX_PIXELS = 50_000_000
 """Largest picture, width times height, judged from the header."""
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What makes a picture of each EXIF orientation upright."""
-_ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
-"""Where Pillow looks for the orientation."""
 
 
 def decode_image(
@@ -60,7 +47,7 @@ def decode_image(
     Raises:
         InvalidImage: empty, too large, of a format that is not accepted, or damaged.
     """
-    return read_rgb(open_encoded(data, max_bytes=max_bytes, max_pixels=max_pixels))
+    return to_rgb(open_encoded(data, max_bytes=max_bytes, max_pixels=max_pixels))
 
 
 def open_encoded(
@@ -92,6 +79,8 @@ def open_encoded(
     except MemoryError:
         raise
     except Exception as error:  # whatever a decoder meets in hostile bytes
+        if gap := _tiff_gap(data) if kind == "TIFF" else None:
+            raise InvalidImage(f"the TIFF picture {gap}", "format") from error
         raise InvalidImage(
             f"the {kind} picture's header is damaged, or of a kind that is not supported",
             "damaged",
@@ -100,73 +89,40 @@ def open_encoded(
     return image
 
 
-def read_rgb(image: Image.Image) -> Image.Image:
-    """:func:`to_rgb` of a picture that may be an opened file not read yet.
-
-    Raises:
-        InvalidImage: what there is to read is damaged, or has no defined range.
-    """
+def _tiff_gap(data: bytes) -> str | None:
+    """Return why Pillow does not open the TIFF; None if its directory does not say."""
     try:
-        return to_rgb(image)
-    except (InvalidImage, MemoryError):
-        raise
-    except Exception as error:
-        # The decoder's own words stay with the cause: they may name what is inside of us.
-        raise InvalidImage(
-            f"the {image.format or 'PIL'} picture is truncated or damaged", "damaged"
-        ) from error
+        big = data[2] == 43
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if big else 8])
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+        if not {ExifTags.Base.ImageWidth, ExifTags.Base.BitsPerSample} <= set(tags):
+            return None
+        return (
+            tiff_gap(tags) or f"has {tiff_kind(tags)}, which are not supported; convert it to RGB"
+        )
+    except Exception:  # damaged
+        return None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An RGB picture, turned upright by its EXIF orientation; the picture itself if it is one.
+    """Return the image as RGB, turned upright by its EXIF orientation; itself if it is that.
 
-    Like transformers' ``load_image``, but 16-bit grey is scaled to 8 bits, not clipped.
+    Like transformers' ``load_image``, but grey of 12 or 16 bits is scaled to 8, not clipped. The
+    image may be an opened file that is not read yet.
 
     Raises:
-        InvalidImage: 32-bit grey, whose range nobody knows, or a mode that Pillow cannot make RGB.
+        InvalidImage: the image is closed or damaged, or its samples have no known range.
     """
-    image = _upright(image)
-    if image.mode in ("I", "F"):
-        raise InvalidImage(
-            f"a 32-bit grey picture (mode {image.mode}) has no defined range; "
-            "convert it to 8 or 16 bits",
-            "format",
-        )
-    if image.mode.startswith("I;16"):
-        # A TIFF may have 12 bits in it. By a table: ten times as fast as arithmetic, a tenth of
-        # its memory.
-        few = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample) == (12,)
-        levels = np.round(np.arange(2**16) * (255 / (4095 if few else 65535)))
-        table = np.minimum(levels, 255).astype(np.uint8)
-        image = Image.fromarray(table[np.asarray(image)])
-    if image.mode == "RGB":
-        return image
     try:
-        return image.convert("RGB")
-    except ValueError as error:
-        raise InvalidImage(
-            f"a picture of mode {image.mode} is not supported; convert it to RGB", "format"
-        ) from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """As ImageOps.exif_transpose, without its two costs.
-
-    It copies a picture that needs no turn, 36 MB for 12 MP; and to take the orientation out of an
-    EXIF block it parses and writes the whole block, which in hostile bytes takes seconds.
-    """
-    image.load()  # a PNG may name its orientation after its pixels
-    try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # rubbish in the EXIF block is no reason to refuse sound pixels
-        upright = image.copy()
-    else:
-        if turn is None:
-            return image
-        upright = image.transpose(turn)
-    for name in _ORIENTED_BY:  # or it would be turned again
-        upright.info.pop(name, None)
-    return upright
+        image = eight_bit(image)
+    except PixelError as error:
+        # The decoder's own words stay with the cause: they may name what is inside of us.
+        kind = getattr(image, "format", None) or "PIL"
+        reason = "damaged" if error.reason == "closed" else error.reason
+        raise InvalidImage(f"the {kind} picture {error}", reason) from error.__cause__
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @dataclass(frozen=True)

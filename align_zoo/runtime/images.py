@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from align_zoo.errors import InvalidImage
-from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, open_encoded, read_rgb
+from align_zoo.pixels import in_words
+from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, open_encoded, to_rgb
 from align_zoo.runtime.cores import cores
 from align_zoo.runtime.room import Room
 
@@ -107,11 +108,15 @@ class ImageBatcher:
         """[3, H, W] at the tower's size at once: 16 pictures of 50 MP would be 2.4 GB."""
         try:
             picture = item if isinstance(item, Image.Image) else self._opened(item)
-            with self._room.take(picture.width * picture.height):
+            with self._room.take(_pixels_of(picture)):
                 with _reading[id(picture) // 16 % len(_reading)]:  # addresses are multiples of 16
-                    rgb = read_rgb(picture)
+                    rgb = to_rgb(picture)
                 return self._transform.to_array(rgb)
         except InvalidImage as error:
+            if isinstance(item, Image.Image) and error.__cause__ and "closed" not in str(error):
+                # The caller's own image, so its decoder's words may be shown.
+                words = f"{error} ({in_words(error.__cause__)})"
+                return InvalidImage(words, error.reason)
             return error
 
     def _opened(self, item: str | os.PathLike[str] | bytes) -> Image.Image:
@@ -147,10 +152,17 @@ def _batch(pictures: list[np.ndarray]) -> np.ndarray:
     return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
 
 
+def _pixels_of(image: Image.Image) -> int:
+    try:
+        return image.width * image.height
+    except AttributeError as error:  # a subclass whose __init__ leaves out Image's
+        raise InvalidImage("the PIL picture cannot be decoded", "damaged") from error
+
+
 def _read(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise InvalidImage(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a NUL, or half a character, in the name
-        raise InvalidImage(f"{path!r} is no path: {error}") from None
+        raise InvalidImage(f"{path} cannot be read: {error.strerror or in_words(error)}") from None
+    except Exception as error:  # a NUL, or half a character, in the name; __fspath__ fails
+        raise InvalidImage(f"{path!r} is no path: {in_words(error)}") from None

@@ -14,7 +14,8 @@ from PIL import Image
 
 from align_client.errors import InvalidInput
 from align_client.forks import OneAProcess
-from align_client.pixels import as_png, upright
+from align_client.pixels import PixelError, eight_bit, in_words
+from align_client.png import as_png
 from align_client.same_resize import resizes_alike
 from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk, shrunk_file
 
@@ -66,9 +67,8 @@ def encoded(
 ) -> bytes:
     """The image as an encoded file, without loss.
 
-    A path's or bytes' content goes as it is. PIL images (the frame they stand at, turned upright
-    by their EXIF orientation) and arrays become PNG: 8-bit grey, 16-bit grey or RGB. Whatever
-    else they are, is converted by PIL's ``convert("RGB")``, as ALIGN's reference processor does.
+    A path's or bytes' content goes as it is. PIL images (the frame they stand at) and arrays
+    become PNG files of 8-bit grey or RGB: the pixels that the server would make of them.
 
     Args:
         image: what a caller calls one.
@@ -86,7 +86,7 @@ def encoded(
         try:
             data = bytes(image)
         except ValueError as error:  # a memoryview that was released
-            raise InvalidInput(f"the image's bytes cannot be read: {error}") from error
+            raise InvalidInput(f"the image's bytes cannot be read: {in_words(error)}") from error
         if not data:
             raise InvalidInput("the image is empty (0 bytes)")
     elif isinstance(image, Image.Image):
@@ -108,7 +108,8 @@ def encoded(
 def may_shrink(image: ImageLike, *, files: Union[bool, str]) -> bool:
     """Whether :func:`encoded` would ask how the server resizes; nothing is decoded to tell."""
     if isinstance(image, Image.Image):
-        return image.mode not in ("I", "F") and is_large(3 * image.width * image.height)
+        size = getattr(image, "size", (0, 0))  # a subclass may lack one
+        return getattr(image, "mode", "I") not in ("I", "F") and is_large(3 * size[0] * size[1])
     if isinstance(image, np.ndarray):
         sound = image.dtype == np.uint8 and image.ndim in (2, 3)
         return sound and is_large(3 * image.shape[0] * image.shape[1])
@@ -117,13 +118,16 @@ def may_shrink(image: ImageLike, *, files: Union[bool, str]) -> bool:
             return is_large(Path(os.fsdecode(image)).stat().st_size)
         if files and isinstance(image, (bytes, bytearray, memoryview)):
             return is_large(memoryview(image).nbytes)
-    except (OSError, ValueError):  # what is wrong with it is said when it is read
+    except Exception:  # what is wrong with it is said when it is read
         pass
     return False
 
 
 def _file(given: Union[str, os.PathLike[str]]) -> bytes:
-    path = os.fsdecode(given)  # os.scandir(b"...") gives bytes
+    try:
+        path = os.fsdecode(given)  # os.scandir(b"...") gives bytes
+    except Exception as error:  # of its __fspath__
+        raise InvalidInput(f"{_kind(given)} is no path: {in_words(error)}") from error
     shown = repr(path[:200])
     try:
         if not path:  # of which Path makes the working directory
@@ -150,7 +154,7 @@ def _why_unreadable(path: str, error: Exception) -> str:
         return "is a URL; the client does not fetch URLs: pass the file's bytes"
     if isinstance(error, FileNotFoundError):
         return "does not exist"
-    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    return f"cannot be read: {getattr(error, 'strerror', None) or in_words(error)}"
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
@@ -171,33 +175,36 @@ def _from_array(array: np.ndarray) -> Image.Image:
 def _plain(
     image: Image.Image, resize: Optional[Callable[[], Resize]], *, exact: bool
 ) -> Image.Image:
-    """A copy of mode 1, L, I;16 or RGB, upright and without metadata to turn it again.
+    """A copy of mode 1, L or RGB, upright and without metadata to turn it again.
 
     Shrunk, if it is large; ``exact``: only to the very pixels that the server would make.
     """
-    what = f"PIL image of mode {image.mode}, {image.width} x {image.height},"
-    if image.width == 0 or image.height == 0:
-        raise InvalidInput(f"{what} has no pixels")
-    if image.mode in ("I", "F"):
-        raise InvalidInput(f"{what} has no defined range: convert it to 8 or 16 bits")
+    what = "the PIL image"
+    try:
+        what = f"PIL image of mode {image.mode}, {image.width} x {image.height},"
+        if image.width == 0 or image.height == 0:
+            raise InvalidInput(f"{what} has no pixels")
+        large = is_large(3 * image.width * image.height)
+    except AttributeError as error:  # of a subclass
+        raise InvalidInput(f"{what} cannot be decoded: {in_words(error)}") from error
     # Outside of the try below: what the server says to the question is not about this image.
-    size = resize() if resize and is_large(3 * image.width * image.height) else NO_RESIZE
+    size = resize() if resize and large else NO_RESIZE
     try:
         locks = _reading.own
         with locks[id(image) // 16 % len(locks)]:  # addresses are multiples of 16
-            image = upright(image)
+            image = eight_bit(image)
         smaller = size != NO_RESIZE and is_large(3 * image.width * image.height, size)
         if smaller and (not exact or resizes_alike(size)):
             return shrunk(image, size)
         image = image.copy()
         image.info = {}
-        if image.mode in ("1", "L", "RGB"):
-            return image
-        if image.mode.startswith("I;16"):
-            return Image.fromarray(np.asarray(image).astype(np.uint16))
-        return image.convert("RGB")
-    except Exception as error:  # a damaged file shows only now, and in many ways
-        raise InvalidInput(f"{what} cannot be decoded: {error}") from error
+        return image
+    except PixelError as error:
+        cause = error.__cause__ if error.reason == "damaged" else None
+        words = f"cannot be decoded: {in_words(cause)}" if cause else error
+        raise InvalidInput(f"{what} {words}") from error.__cause__ or error
+    except MemoryError as error:
+        raise InvalidInput(f"{what} cannot be decoded: too little memory") from error
 
 
 def _is_open(thing: object) -> bool:

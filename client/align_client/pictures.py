@@ -8,7 +8,7 @@ from align_client.answers import Row
 from align_client.call import Call
 from align_client.errors import InvalidInput, ModelUnavailable, too_late
 from align_client.images import ImageLike, encoded, may_shrink
-from align_client.pixels import tiny
+from align_client.png import tiny
 from align_client.runtime import Runtime
 from align_client.shrink import NO_RESIZE, Resize
 from align_client.transport import IMAGE_MODEL, Transport

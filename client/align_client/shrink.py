@@ -11,7 +11,8 @@ from PIL import Image
 from align_client.cores import usable_cores
 from align_client.errors import InvalidInput
 from align_client.forks import OneAProcess
-from align_client.pixels import as_png, to_rgb, upright
+from align_client.pixels import eight_bit
+from align_client.png import as_png
 
 __all__ = ["NO_RESIZE", "Resize", "is_large", "shrunk", "shrunk_file"]
 
@@ -52,11 +53,12 @@ def shrunk(image: Image.Image, resize: Resize) -> Image.Image:
     """The pixels that the server would make, which its own resize then leaves as they are.
 
     Args:
-        image: upright, of any mode but 32-bit grey.
+        image: as :func:`eight_bit` returns it.
         resize: not NO_RESIZE.
     """
     size = (resize.width, resize.height)
-    small = to_rgb(image).resize(size, Image.Resampling(resize.resample))
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    small = rgb.resize(size, Image.Resampling(resize.resample))
     small.info = {}
     return small
 
@@ -81,12 +83,12 @@ def shrunk_file(data: bytes, resize: Resize, *, draft: bool = False) -> bytes:
         with _cores.own:
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
             _check_pixels(image)
-            if image.mode in ("I", "F") or not is_large(3 * image.width * image.height, resize):
+            if not is_large(3 * image.width * image.height, resize):
                 return data
             if draft:
                 # A square, for EXIF may yet turn the picture.
                 image.draft(None, (2 * max(resize[:2]), 2 * max(resize[:2])))
-            return as_png(shrunk(upright(image), resize))
+            return as_png(shrunk(eight_bit(image), resize))
     except Image.DecompressionBombError as error:
         raise InvalidInput(_too_many(str(error))) from error
     except InvalidInput:

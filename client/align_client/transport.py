@@ -22,7 +22,7 @@ from align_client.errors import (
     kept,
     too_late,
 )
-from align_client.pixels import tiny
+from align_client.png import tiny
 from align_client.replicas import Replica, Replicas
 from align_client.retries import Retries
 from align_client.rules import Again, Failure, breaks_contract, failure_of
