@@ -6,6 +6,7 @@ Triton's own live and ready stay true after a model's process has died.
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,30 @@ __all__ = ["MODELS", "ModelHealth", "ask", "explain", "probe"]
 MODELS = ("align_image", "align_text")
 
 _UNIT_LENGTH_WITHIN = 1e-3
+
+_PORTS = "align-zoo's gRPC is on port 8001, HTTP on 8000, metrics on 8002"
+# gRPC's words, and what they mean to somebody who asks a port; the first that fits.
+_MEANINGS = (
+    (r"Connection refused", "nobody listens there"),
+    (r"DNS resolution|errors resolving|domain name", "there is no such host"),
+    (
+        r"WRONG_VERSION_NUMBER",
+        "what listens there speaks no TLS: leave --tls-ca and --tls-cert out, or check the port",
+    ),
+    (r"missing selected ALPN", f"what listens there speaks TLS but no gRPC: {_PORTS}"),
+    (r"Failed parsing HTTP/2", f"what listens there is no gRPC: {_PORTS}"),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|[Hh]ostname [Vv]erification",
+        "the server's certificate is not accepted: --tls-ca names its authorities",
+    ),
+    (
+        r"failed to connect.*(Socket closed|reset by peer|Handshake read failed)",
+        "what listens there hangs up: it wants TLS (--tls-ca) or a certificate (--tls-cert), or "
+        f"is no gRPC; {_PORTS}",
+    ),
+    (r"^UNAUTHENTICATED", "the server wants a token that it knows: --token-file"),
+    (r"^UNIMPLEMENTED", "what listens there speaks gRPC but is no Triton"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,9 +104,11 @@ async def ask(channel: Any, model: str, timeout: float | None = None) -> ModelHe
 
 def explain(health: Sequence[ModelHealth]) -> tuple[bool, str]:
     """Whether all is well, and one line that says why not, or what is served."""
-    faults = [f"{each.model}: {each.error}" for each in health if each.error]
-    if faults:
-        return False, "; ".join(dict.fromkeys(faults))
+    errors = {each.error for each in health}
+    if len(errors) == 1 and None not in errors:  # the server's or the way's, not a model's
+        return False, errors.pop() or ""
+    if faults := [f"{each.model}: {each.error}" for each in health if each.error]:
+        return False, "; ".join(faults)
     if len({each.checkpoint for each in health}) > 1:
         served = ", ".join(f"{each.model} serves {each.checkpoint}" for each in health)
         return False, f"the models serve different checkpoints: {served}"
@@ -127,7 +154,9 @@ def _reason(error: Any, timeout: float | None) -> str:
     if status == "DEADLINE_EXCEEDED" and timeout:
         return f"no answer within {timeout:g} s"
     words = (error.details() or "").strip().splitlines() or ["no reason given"]
-    return f"{status}: {words[0]}"
+    said = f"{status}: {words[0]}"
+    plain = (meaning for pattern, meaning in _MEANINGS if re.search(pattern, said))
+    return f"{meaning} ({said})" if (meaning := next(plain, None)) else said
 
 
 @cache

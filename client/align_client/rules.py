@@ -148,10 +148,19 @@ _RULES = (
     ),
     _Rule(
         "UNAVAILABLE",
-        r"(failed to connect|all backends).*(Socket closed|Failed parsing HTTP/2)",
+        r"(failed to connect|all backends)"
+        r".*(Socket closed|Failed parsing HTTP/2|reset by peer|Handshake read failed)",
         ServerUnavailable,
         _NOT_GRPC,
         Again.UNREACHED,
+    ),
+    _Rule(
+        "UNAVAILABLE",
+        r"missing selected ALPN",
+        ServerUnavailable,
+        "what listens on {url} speaks TLS but no gRPC; Triton's port 8001 is gRPC, 8000 HTTP "
+        "({reason})",
+        Again.ELSEWHERE,
     ),
     _Rule(
         "UNAVAILABLE",

@@ -39,7 +39,7 @@ def test_probe_is_1_and_one_line_when_nobody_listens():
         url = f"127.0.0.1:{unused.getsockname()[1]}"
         done = align_zoo("probe", url)
     assert done.exit_code == 1
-    assert done.stdout.startswith(f"{url}: align_image: UNAVAILABLE: ")
+    assert done.stdout.startswith(f"{url}: nobody listens there (UNAVAILABLE: ")
     assert len(done.stdout.splitlines()) == 1
     assert not done.stderr
 
