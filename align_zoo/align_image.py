@@ -23,6 +23,8 @@ from align_zoo.fields import changed
 from align_zoo.preprocess import AlignTransform
 
 if TYPE_CHECKING:
+    import torch
+
     from align_zoo.image_tower import AlignImage
 
 __all__ = ["align_base_image", "align_tiny_image"]
@@ -75,17 +77,23 @@ def _create(
     return model
 
 
-def build_image_tower(config: VisionConfig, transform: AlignTransform | None = None) -> AlignImage:
+def build_image_tower(
+    config: VisionConfig,
+    transform: AlignTransform | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+) -> AlignImage:
     """An untrained tower of any ALIGN shape, as timm would have built it.
 
     Args:
         config: the shape.
         transform: what ``timm.data.resolve_model_data_config`` shall answer.
+        dtype: the parameters'; torch's default by default.
     """
     arguments = {"config": asdict(config), "in_chans": config.num_channels}
     data_config = _data_config(transform, config.num_channels) if transform else {}
     cfg = _cfg(architecture="align_base_image", **data_config)
-    tower: AlignImage = align_base_image(pretrained_cfg=cfg, **arguments)
+    tower: AlignImage = align_base_image(pretrained_cfg=cfg, dtype=dtype, **arguments)
     # What timm.create_model records, so that timm can save the tower and build it again.
     tower._model_args = arguments
     return tower

@@ -23,6 +23,8 @@ from align_zoo.errors import InvalidInput
 from align_zoo.fields import changed
 
 if TYPE_CHECKING:
+    import torch
+
     from align_zoo.text_tower import AlignText
 
 __all__ = ["align_base_text", "align_tiny_text"]
@@ -73,11 +75,19 @@ def _create(
     return model
 
 
-def build_text_tower(config: TextConfig, projection_dim: int) -> AlignText:
-    """An untrained tower of any ALIGN shape, as timm would have built it."""
+def build_text_tower(
+    config: TextConfig, projection_dim: int, *, dtype: torch.dtype | None = None
+) -> AlignText:
+    """An untrained tower of any ALIGN shape, as timm would have built it.
+
+    Args:
+        config: the shape.
+        projection_dim: width of the head.
+        dtype: the parameters'; torch's default by default.
+    """
     arguments = {"config": asdict(config), "num_classes": projection_dim}
     cfg = _cfg(architecture="align_base_text", num_classes=projection_dim)
-    tower: AlignText = align_base_text(pretrained_cfg=cfg, **arguments)
+    tower: AlignText = align_base_text(pretrained_cfg=cfg, dtype=dtype, **arguments)
     # What timm.create_model records, so that the tower can be saved and built again.
     tower._model_args = arguments
     return tower

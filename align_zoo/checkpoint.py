@@ -153,7 +153,7 @@ def open_checkpoint(
     try:
         if folder.is_dir():
             if (folder / "config.json").is_file():
-                return Checkpoint(name, folder)
+                return Checkpoint(name, folder.absolute())  # the process may go elsewhere
             if (folder / TIMM_FILE).is_file():
                 raise CheckpointError(
                     f"{folder} holds timm's two towers, no ALIGN checkpoint; "
@@ -171,7 +171,7 @@ def open_checkpoint(
     # It becomes part of a path in the hub's cache, which it must not lead out of.
     if revision is not None and not _REVISION.fullmatch(revision):
         raise CheckpointError(f"{revision!r} is no branch, tag or commit of {name}")
-    return Checkpoint(name, _download(name, revision, cache_dir))
+    return Checkpoint(name, _download(name, revision, cache_dir).absolute())
 
 
 def _download(hub_id: str, revision: str | None, cache_dir: str | Path | None) -> Path:

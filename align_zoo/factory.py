@@ -16,6 +16,7 @@ from align_zoo.model import Align
 from align_zoo.preprocess import AlignTransform
 from align_zoo.text_tower import AlignText
 from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.torch_state import on_cpu
 
 __all__ = [
     "ImageTower",
@@ -75,7 +76,8 @@ def create_align(
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     transform, tokenizer = read_transform(checkpoint), read_tokenizer(checkpoint)
     image, text = read_image_tower(checkpoint, transform), read_text_tower(checkpoint)
-    model = Align(image, text, checkpoint.temperature)
+    with on_cpu():
+        model = Align(image, text, checkpoint.temperature)
     return model.to(device=device, dtype=dtype).eval(), transform, tokenizer
 
 
@@ -116,9 +118,10 @@ def read_transform(checkpoint: Checkpoint) -> AlignTransform:
 
 
 def read_image_tower(checkpoint: Checkpoint, transform: AlignTransform) -> AlignImage:
-    """The image tower on the CPU, in eval mode."""
-    tower = build_image_tower(checkpoint.config.vision_config, transform)
-    _fill(tower, checkpoint, image_table(tower), "vision_model.")
+    """The image tower on the CPU, in float32 and in eval mode."""
+    with on_cpu():
+        tower = build_image_tower(checkpoint.config.vision_config, transform, dtype=torch.float32)
+        _fill(tower, checkpoint, image_table(tower), "vision_model.")
     return tower.eval()
 
 
@@ -128,10 +131,11 @@ def read_tokenizer(checkpoint: Checkpoint) -> AlignTokenizer:
 
 
 def read_text_tower(checkpoint: Checkpoint) -> AlignText:
-    """The text tower on the CPU, in eval mode."""
+    """The text tower on the CPU, in float32 and in eval mode."""
     config = checkpoint.config
-    tower = build_text_tower(config.text_config, config.projection_dim)
-    _fill(tower, checkpoint, text_table(), "text_model.", "text_projection.")
+    with on_cpu():
+        tower = build_text_tower(config.text_config, config.projection_dim, dtype=torch.float32)
+        _fill(tower, checkpoint, text_table(), "text_model.", "text_projection.")
     return tower.eval()
 
 

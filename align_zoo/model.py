@@ -53,7 +53,8 @@ class Align(nn.Module):
         super().__init__()
         self.image = image
         self.text = text
-        self.temperature = nn.Parameter(torch.tensor(float(temperature)))
+        like = next(image.parameters())
+        self.temperature = nn.Parameter(like.new_tensor(float(temperature)))
 
     def encode_image(self, image: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """Embeddings [N, D] of preprocessed pictures [N, 3, H, W]; unit rows if ``normalize``."""

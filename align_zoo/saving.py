@@ -66,9 +66,9 @@ def save_hf(
         "temperature": model.temperature.detach(),
     }
     hidden = config.text_config.hidden_size
-    pooler = {"weight": torch.zeros(hidden, hidden), "bias": torch.zeros(hidden)}
-    for name, tensor in pooler.items():
-        weights[f"text_model.pooler.dense.{name}"] = tensor.to(model.temperature.dtype)
+    for name, shape in (("weight", (hidden, hidden)), ("bias", (hidden,))):
+        zeros = model.temperature.detach().new_zeros(shape)
+        weights[f"text_model.pooler.dense.{name}"] = zeros
     with _replacing(Path(folder), _other_processors(transform)) as part:
         config.save_pretrained(part)
         _save_weights(weights, part)

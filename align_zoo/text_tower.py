@@ -7,6 +7,7 @@ BERT's pooler is never used, so it does not exist here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -49,16 +50,18 @@ class AlignText(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.bert = BertModel(BertConfig(**asdict(config)), add_pooling_layer=False)
         self.num_classes = num_classes
         self.drop_rate = drop_rate
         self.num_features = self.head_hidden_size = config.hidden_size
-        self.head = nn.Linear(config.hidden_size, num_classes) if num_classes else nn.Identity()
+        with nullcontext() if device is None else torch.device(device):
+            self.bert = BertModel(BertConfig(**asdict(config)), add_pooling_layer=False)
+            width = config.hidden_size
+            self.head = nn.Linear(width, num_classes) if num_classes else nn.Identity()
         self.feature_info = [
             {"num_chs": config.hidden_size, "module": f"bert.encoder.layer.{i}"}
             for i in range(config.num_hidden_layers)
         ]
-        self.to(device=device, dtype=dtype)
+        self.to(dtype=dtype)
 
     def init_non_persistent_buffers(self) -> None:
         """Fill what no checkpoint holds: timm's way from the meta device to another."""

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 
 from align_zoo.errors import CheckpointError, InvalidText
 from align_zoo.strings import check_strings
+from align_zoo.torch_state import on_cpu
 
 if TYPE_CHECKING:
     from align_zoo.config import TextConfig
@@ -127,7 +128,8 @@ class AlignTokenizer:
                 "padding is 'do_not_pad', but the texts differ in length: pad them, or "
                 "tokenize them one by one"
             )
-        return encoding.convert_to_tensors(return_tensors)
+        with on_cpu():  # as the pictures are, whatever torch's default device is
+            return encoding.convert_to_tensors(return_tensors)
 
     def save(self, folder: Path) -> None:
         """Write transformers' files, without the cut and the padding of the last call."""

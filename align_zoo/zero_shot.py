@@ -83,7 +83,7 @@ def bake_zero_shot(
             temperature is not above 0, or the tower does not pool.
         InvalidText: a class name is blank or no string.
     """
-    temperature = float(torch.as_tensor(temperature).item())
+    temperature = float(temperature)
     if not (math.isfinite(temperature) and temperature > 0):
         raise InvalidInput(f"temperature is {temperature}; it must be a number above 0")
     width = image_tower.head_hidden_size

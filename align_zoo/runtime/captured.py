@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.backends import cudnn
+
+from align_zoo.torch_state import as_documented
 
 __all__ = ["Captured", "Function", "current", "recorder"]
 
@@ -25,19 +26,22 @@ _WARMING = 3
 
 
 @contextmanager
-def current(device: torch.device, *, choosing: bool = False) -> Iterator[None]:
-    """Make a GPU the one of streams and graphs, and float32 there mean float32, not TF32.
+def current(
+    device: torch.device, threads: int | None = None, *, choosing: bool = False
+) -> Iterator[None]:
+    """Compute ``as_documented``, and make a GPU the one of streams and graphs.
 
     Args:
-        device: where to compute; nothing changes if it is no GPU.
+        device: where to compute.
+        threads: of the CPU; as many as torch has by default.
         choosing: time cuDNN's kernels on every new shape and keep the fastest.
     """
-    if device.type != "cuda":
-        yield
-        return
-    precise = cudnn.flags(enabled=True, benchmark=choosing, allow_tf32=False)
-    with torch.cuda.device(device), precise:
-        yield
+    with as_documented(device, threads, choosing=choosing):
+        if device.type != "cuda":
+            yield
+            return
+        with torch.cuda.device(device):
+            yield
 
 
 class Captured:

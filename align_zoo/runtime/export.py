@@ -22,6 +22,7 @@ from align_zoo.runtime.loading import unchanged
 from align_zoo.runtime.onnx_towers import OnnxImage, OnnxText
 from align_zoo.runtime.text_graph import text_graph
 from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.torch_state import ordinary
 
 __all__ = ["TOLERANCE", "export"]
 
@@ -32,6 +33,7 @@ TOLERANCE = 1e-4
 _BATCH = 4096
 
 
+@ordinary()
 def export(checkpoint: Checkpoint, folder: Path) -> None:
     """Write both towers of a checkpoint to ``folder``, which appears whole or not at all.
 

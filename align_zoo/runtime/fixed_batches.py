@@ -27,6 +27,7 @@ class FixedBatches:
         rows: one row of each shape to capture: arrays [1, ...], one for each input. None, and
             nothing is captured.
         sizes: of the batches to capture.
+        threads: of the CPU to compute on; as many as torch has by default.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class FixedBatches:
         device: str,
         rows: Sequence[tuple[np.ndarray, ...]] = (),
         sizes: Sequence[int] = (),
+        threads: int | None = None,
     ) -> None:
-        self.function, self._device = function, torch.device(device)
+        self.function, self._device, self._threads = function, torch.device(device), threads
         self._sizes = tuple(sizes)
         self._shapes = {row[0].shape[1:] for row in rows}
         self._captured: dict[tuple[int, ...], Captured] = {}
@@ -44,7 +46,7 @@ class FixedBatches:
         self._lock = Lock()
         if not rows:
             return
-        with current(self._device), torch.inference_mode():
+        with current(self._device, threads), torch.inference_mode():
             record = recorder(self._device)
             for row in rows:
                 # The largest first, whose memory is enough for the others.
@@ -63,7 +65,7 @@ class FixedBatches:
     def compute(self, *tensors: torch.Tensor) -> torch.Tensor:
         """Answers [N, ...] on the device, of tensors of N > 0 rows there or on the host."""
         shape = tensors[0].shape[1:]
-        with current(self._device):
+        with current(self._device, self._threads):
             if shape not in self._shapes:
                 return self.function(*(x.to(self._device) for x in tensors))
             answers, start = [], 0

@@ -145,5 +145,6 @@ def _register_arena() -> None:
 
 def unit(rows: np.ndarray) -> np.ndarray:
     """Rows [N, D] of length 1."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(norms, 1e-12), dtype=np.float32)
+    with np.errstate(under="ignore"):  # the square of a small number, of no weight in the sum
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.asarray(rows / np.maximum(norms, 1e-12), dtype=np.float32)

@@ -12,10 +12,10 @@ from align_zoo.checkpoint import Checkpoint
 from align_zoo.errors import InvalidInput
 from align_zoo.factory import read_image_tower, read_text_tower, read_tokenizer, read_transform
 from align_zoo.runtime.allocator import keep_warm
+from align_zoo.runtime.cores import cores
 from align_zoo.runtime.encoder import Encoder, not_loaded
 from align_zoo.runtime.loading import unchanged
 from align_zoo.runtime.texts import TextBatcher
-from align_zoo.runtime.torch_threads import set_torch_threads
 from align_zoo.runtime.torch_towers import TorchImage, TorchText
 
 __all__ = ["TorchEncoder", "torch_encoder"]
@@ -70,7 +70,8 @@ def torch_encoder(
         if int(number or 0) >= count:
             found = ", ".join(f"cuda:{each}" for each in range(count)) or "no GPU"
             raise InvalidInput(f"torch cannot compute on {device!r}: it finds {found}")
-    set_torch_threads(threads)
+    # Of a container's quota PyTorch does not know.
+    count = threads or min(cores(), torch.get_num_threads())
     if dtype == "auto":
         dtype = _fastest_dtype(device)
     precision = getattr(torch, dtype)
@@ -85,7 +86,13 @@ def torch_encoder(
         load_image=not_loaded
         if image is None
         else partial(
-            TorchImage, image, device, precision, sizes=_SIZES[kind], picture=transform.input_size
+            TorchImage,
+            image,
+            device,
+            precision,
+            sizes=_SIZES[kind],
+            picture=transform.input_size,
+            threads=count,
         ),
         load_text=not_loaded
         if text is None
@@ -96,6 +103,7 @@ def torch_encoder(
             precision,
             sizes=_SIZES[kind],
             lengths=[*(each for each in _LENGTHS if each < longest), longest],
+            threads=count,
         ),
         transform=transform,
         texts=TextBatcher(
@@ -111,7 +119,7 @@ def torch_encoder(
         num_channels=source.config.vision_config.num_channels,
         runtime="torch",
         reason=reason,
-        threads=torch.get_num_threads(),
+        threads=count,
         dtype=dtype,
         device=device,
     )

@@ -33,6 +33,7 @@ class TorchImage:
         dtype: to compute in; pooling and normalisation stay in float32, as the answers are.
         sizes: batch sizes to capture, of pictures of ``picture``'s size.
         picture: height and width.
+        threads: of the CPU to compute on; as many as torch has by default.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class TorchImage:
         *,
         sizes: Sequence[int] = (),
         picture: tuple[int, int] | None = None,
+        threads: int | None = None,
     ) -> None:
         fold_batch_norm(tower)
         tower.to(device, dtype, memory_format=torch.channels_last)
@@ -57,7 +59,7 @@ class TorchImage:
         rows = []
         if sizes and picture:
             rows.append((noise((1, tower.in_chans, *picture), dtype=np.float32),))
-        self.batches = FixedBatches(unit, device, rows, sizes)
+        self.batches = FixedBatches(unit, device, rows, sizes, threads)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Any batch of one picture size."""
@@ -73,6 +75,7 @@ class TorchText:
         dtype: to compute in; projection and normalisation stay in float32, as the answers are.
         sizes: batch sizes to capture.
         lengths: tokens to capture each of them with; shorter texts are padded to the next.
+        threads: of the CPU to compute on; as many as torch has by default.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class TorchText:
         *,
         sizes: Sequence[int] = (),
         lengths: Sequence[int] = (),
+        threads: int | None = None,
     ) -> None:
         self._tower = tower.to(device)
         tower.bert.to(dtype)
@@ -99,7 +103,8 @@ class TorchText:
 
         self._lengths = tuple(lengths) if captures else ()
         ones = [np.ones((1, length), dtype=np.int64) for length in self._lengths]
-        self.batches = FixedBatches(unit, device, [(each, each) for each in ones], sizes)
+        rows = [(each, each) for each in ones]
+        self.batches = FixedBatches(unit, device, rows, sizes, threads)
 
     def __call__(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """Any batch, padded to one length."""

@@ -11,7 +11,7 @@ import torch
 
 import align_zoo
 from align_zoo.evaluation.checkpoint import load
-from align_zoo.runtime import torch_threads
+from align_zoo.runtime import torch_encoder, torch_threads
 from align_zoo.runtime.blocked import pictures_at_once
 from align_zoo.runtime.cores import cores
 from align_zoo.training.finetune import FinetuneOptions, finetune
@@ -31,13 +31,25 @@ encoder.text
 text = threads() - before
 encoder.image
 image = threads() - before - text
-torch = sys.modules.get("torch")
-print(json.dumps([text + 1, image + 1, torch and torch.get_num_threads()]))
+torch, computing = sys.modules.get("torch"), None
+if torch:
+    tower = encoder.text.batches
+    function, before = tower.function, torch.get_num_threads()
+
+    def asked(*inputs):
+        global computing
+        computing = torch.get_num_threads()
+        return function(*inputs)
+
+    tower.function = asked
+    encoder.embed_texts(["cat"])
+    assert torch.get_num_threads() == before
+print(json.dumps([text + 1, image + 1, computing]))
 """
 
 
 def loaded(checkpoint, runtime: str, count: int) -> list[int]:
-    """Threads of the text tower, of the image tower (at least), of torch."""
+    """Threads of the text tower, of the image tower (at least), of torch while it computes."""
     done = subprocess.run(
         [sys.executable, "-c", LOADING, str(checkpoint), runtime, str(count)],
         capture_output=True,
@@ -61,10 +73,6 @@ def test_in_torch(checkpoint):
     assert loaded(checkpoint, "torch", cores() + 3)[2] == cores() + 3
 
 
-def encoder_in_torch(checkpoint, _):
-    align_zoo.load_encoder(checkpoint, runtime="torch", device="cpu")
-
-
 def evaluation(checkpoint, _):
     load(checkpoint)
 
@@ -75,7 +83,7 @@ def fine_tuning(checkpoint, out):
         finetune(options, Every(save=1, log=1, measure=1))
 
 
-@pytest.mark.parametrize("begin", [encoder_in_torch, evaluation, fine_tuning])
+@pytest.mark.parametrize("begin", [evaluation, fine_tuning])
 @pytest.mark.parametrize(("available", "wanted"), [(1, 1), (1000, None)])
 def test_torch_takes_no_more_than_its_own_choice_and_the_cores(
     checkpoint, tmp_path, monkeypatch, begin, available, wanted
@@ -85,6 +93,16 @@ def test_torch_takes_no_more_than_its_own_choice_and_the_cores(
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     begin(checkpoint, tmp_path)
     assert asked == [wanted or torch.get_num_threads()]
+
+
+@pytest.mark.parametrize("available", [1, 1000])
+def test_an_encoder_in_torch_changes_nobody_elses_threads(checkpoint, monkeypatch, available):
+    asked: list[int] = []
+    monkeypatch.setattr(torch_encoder, "cores", lambda: available)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    encoder = align_zoo.load_encoder(checkpoint, runtime="torch", device="cpu")
+    assert asked == []
+    assert encoder.threads == min(available, torch.get_num_threads())
 
 
 @pytest.mark.parametrize("count", [1, 3, 6])
