@@ -20,16 +20,20 @@ TextInput = torch.Tensor | Mapping[str, torch.Tensor]
 
 
 class AlignOutput(NamedTuple):
-    """What ``Align.forward`` returns; a field is None where its input was not given."""
+    """What ``Align.forward`` returns; a field is None where its input was not given.
 
-    logits_per_image: torch.Tensor | None
-    """[images, texts]: cosine / temperature."""
-    logits_per_text: torch.Tensor | None
-    """[texts, images], the transpose."""
+    The embeddings come first, in open_clip's order: its evaluation reads ``output[0]`` of
+    ``model(image=...)`` and ``output[1]`` of ``model(text=...)``.
+    """
+
     image_embeds: torch.Tensor | None
     """[images, D], unit rows."""
     text_embeds: torch.Tensor | None
     """[texts, D], unit rows."""
+    logits_per_image: torch.Tensor | None
+    """[images, texts]: cosine / temperature."""
+    logits_per_text: torch.Tensor | None
+    """[texts, images], the transpose."""
     loss: torch.Tensor | None
     """The contrastive loss, if it was asked for."""
     vision_hidden_states: tuple[torch.Tensor, ...] | None = None
@@ -55,6 +59,11 @@ class Align(nn.Module):
         self.text = text
         like = next(image.parameters())
         self.temperature = nn.Parameter(like.new_tensor(float(temperature)))
+
+    @property
+    def visual(self) -> AlignImage:
+        """The image tower, by the name that open_clip asks a model for."""
+        return self.image
 
     def encode_image(self, image: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """Embeddings [N, D] of preprocessed pictures [N, 3, H, W]; unit rows if ``normalize``."""

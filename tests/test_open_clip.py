@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+from argparse import Namespace
 from itertools import product
 
 import numpy as np
 import open_clip
+import open_clip_train.zero_shot
 import pytest
 import torch
 from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
@@ -68,6 +70,34 @@ def test_open_clips_builder_gives_our_weights(tiny, templates):
     ours = zero_shot_weights(model, tokenizer, names, templates)
     assert (theirs[:, 0] - theirs[:, 1]).abs().max() > 0.01
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+def test_open_clips_evaluation_of_a_training_reads_our_output(tiny, folder):
+    model, transform, tokenizer = tiny
+    data = ImageFolder(folder, transform=transform)
+    names = [entry.replace("_", " ") for entry in data.classes]
+    weights = zero_shot_weights(model, tokenizer, names)
+    given = Namespace(device="cpu", precision="fp32", batch_size=25)
+    top1, top5 = open_clip_train.zero_shot.run(model, weights, DataLoader(data, 25), given)
+    with torch.inference_mode():
+        images = torch.stack([image for image, _ in data])
+        ranks = (model.encode_image(images, normalize=True) @ weights).argsort(1, descending=True)
+    hits = ranks == torch.tensor(data.targets)[:, None]
+    assert 0.7 < top1 < 0.95
+    assert top1 == pytest.approx(float(hits[:, :1].any(1).float().mean()))
+    assert top5 == pytest.approx(float(hits[:, :5].any(1).float().mean()))
+
+
+def test_a_forward_pass_is_read_as_the_coming_open_clip_reads_it(tiny):
+    """Since 4.2 its zero-shot builder asks the model itself, and takes a tuple's second."""
+    model, _, tokenizer = tiny
+    tokens = tokenizer(["a red star", "the digit three"])
+    with torch.inference_mode():
+        output = model(text=tokens)
+        assert torch.equal(output[1], model.encode_text(tokens, normalize=True))
+    assert not isinstance(output, dict)
+    assert model.visual is model.image
+    assert not any(name.startswith("visual") for name in model.state_dict())
 
 
 @pytest.mark.parametrize("name", ["none", "photo", "imagenet"])
