@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from align_zoo.model import Align, AlignOutput
     from align_zoo.runtime.encoder import Encoder
     from align_zoo.runtime.load import load_encoder
+    from align_zoo.runtime.predictions import Prediction
     from align_zoo.saving import save_hf, save_timm
     from align_zoo.zero_shot import bake_zero_shot, zero_shot_weights
 
@@ -45,6 +46,7 @@ __all__ = [
     "InvalidImage",
     "InvalidInput",
     "InvalidText",
+    "Prediction",
     "align_base_image",
     "align_base_text",
     "align_tiny_image",
@@ -67,6 +69,7 @@ _HOMES = {
     "InvalidImage": "errors",
     "InvalidInput": "errors",
     "InvalidText": "errors",
+    "Prediction": "runtime.predictions",
     "align_base_image": "align_image",
     "align_base_text": "align_text",
     "align_tiny_image": "align_image",

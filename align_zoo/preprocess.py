@@ -204,7 +204,16 @@ class AlignTransform:
         return self.crop or self.size
 
     def to_array(self, image: Image.Image) -> np.ndarray:
-        """A float32 array [3, H, W] of any picture."""
+        """A float32 array [3, H, W] of any picture.
+
+        Raises:
+            InvalidImage: no PIL picture, one without defined pixels, or smaller than the crop.
+        """
+        if not isinstance(image, Image.Image):
+            raise InvalidImage(
+                f"the transform takes a PIL picture, not a {type(image).__name__}: open a file "
+                "with PIL.Image.open, an array with PIL.Image.fromarray"
+            )
         image = to_rgb(image)
         if self.size:
             image = image.resize(self.size[::-1], resample=self.resample)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from align_zoo.errors import InvalidText
 from align_zoo.strings import is_utf8
 
-__all__ = ["PHOTO", "TEMPLATE_SETS", "check_classnames", "read_templates"]
+__all__ = ["PHOTO", "TEMPLATE_SETS", "check_classnames", "fill", "read_templates"]
 
 PHOTO = "a photo of a {}"
 """The prompt of the CLIP paper (arXiv:2103.00020, section 3.1.4)."""
@@ -54,24 +54,30 @@ def read_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     return templates
 
 
-def check_classnames(classnames: Sequence[str]) -> list[str]:
+def check_classnames(classnames: Iterable[str], noun: str = "class name") -> list[str]:
     """The class names as a list.
+
+    Args:
+        classnames: any iterable of strings.
+        noun: what the caller calls one of them, for messages.
 
     Raises:
         InvalidText: there is none, or one is blank, no string or cannot be written in UTF-8.
     """
     if isinstance(classnames, str):
-        raise InvalidText(f"the class names are one string, {classnames!r}; give a list")
+        raise InvalidText(f"the {noun}s are one string, {classnames!r}; give a list")
+    if not isinstance(classnames, Iterable) or isinstance(classnames, bytes):
+        raise InvalidText(f"the {noun}s are {classnames!r}; give a list of strings")
     names = list(classnames)
     if not names:
-        raise InvalidText("there are no class names")
+        raise InvalidText(f"there are no {noun}s")
     for i, name in enumerate(names):
         if not isinstance(name, str):
-            raise InvalidText(f"class name {i} is a {type(name).__name__}, not a string")
+            raise InvalidText(f"{noun} {i} is a {type(name).__name__}, not a string")
         if not name.strip():
-            raise InvalidText(f"class name {i} is blank")
+            raise InvalidText(f"{noun} {i} is blank")
         if not is_utf8(name):
-            raise InvalidText(f"class name {i}, {name!r}, cannot be written in UTF-8")
+            raise InvalidText(f"{noun} {i}, {name!r}, cannot be written in UTF-8")
     return names
 
 

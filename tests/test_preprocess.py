@@ -211,3 +211,14 @@ def test_mutated_pictures_give_pixels_or_invalid_image(seed, format, edits, cut)
 def test_an_rgb_picture_passes_unchanged():
     picture = photo(5, 7)
     assert np.array_equal(to_rgb(picture), picture)
+
+
+@pytest.mark.parametrize(
+    "image", ["a.jpg", b"GIF89a", None, np.zeros((9, 9, 3), np.uint8)], ids=type
+)
+def test_what_is_no_pil_picture_is_named(image):
+    transform = AlignTransform.from_dict({})
+    told = f"takes a PIL picture, not a {type(image).__name__}: open a file with PIL.Image.open"
+    for call in (transform, transform.to_array):
+        with pytest.raises(InvalidImage, match=told):
+            call(image)

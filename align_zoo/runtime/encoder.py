@@ -1,19 +1,21 @@
-"""The public face of the runtimes: pictures and texts in, unit vectors out, in numpy."""
+"""The public face of the runtimes: images and texts in; unit vectors or predictions out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, Literal, NoReturn, overload
 
 import numpy as np
 
-from align_zoo.errors import InvalidImage, InvalidInput, InvalidText
+from align_zoo.errors import InvalidImage, InvalidInput
 from align_zoo.preprocess import AlignTransform
+from align_zoo.prompts import check_classnames, fill, read_templates
+from align_zoo.runtime.given import Images, Texts, as_images, as_texts, keeps_errors
 from align_zoo.runtime.images import ImageBatcher, ImageLike
 from align_zoo.runtime.once import once
+from align_zoo.runtime.predictions import Prediction, check_top_k, ranked
 from align_zoo.runtime.texts import TextBatcher
-from align_zoo.strings import check_strings
 
 __all__ = ["Encoder", "ImageTower", "TextTower", "not_loaded"]
 
@@ -86,20 +88,132 @@ class Encoder:
     def _images(self) -> ImageBatcher:
         return ImageBatcher(self.transform, at_once=self.images_at_once)
 
-    def embed_images(self, items: Sequence[ImageLike]) -> np.ndarray:
-        """Unit rows [N, D] of N paths, encoded pictures (bytes) or PIL pictures.
+    @overload
+    def embed_images(
+        self, images: Images, *, on_error: Literal["raise"] = "raise"
+    ) -> np.ndarray: ...
+
+    @overload
+    def embed_images(
+        self, images: Images, *, on_error: Literal["return"]
+    ) -> list[np.ndarray | InvalidImage]: ...
+
+    def embed_images(
+        self, images: Images, *, on_error: Literal["raise", "return"] = "raise"
+    ) -> np.ndarray | list[np.ndarray | InvalidImage]:
+        """Unit rows [N, D] of an image or N of them: paths, encoded files (bytes), PIL pictures.
+
+        Args:
+            images: one or several.
+            on_error: "return" answers with a list of N: an image's row [D], or its error.
 
         Raises:
             InvalidImage: there is none, or one is not accepted; the message says which.
         """
-        if isinstance(items, (str, bytes)) or not isinstance(items, Sequence) or not items:
-            raise InvalidImage("embed_images takes a list of at least one picture")
-        rows = []
+        keep = keeps_errors(on_error)
+        items, _ = as_images(images)
+        answers = self._answers(items, keep=keep)
+        return (
+            answers if keep else np.stack([row for row in answers if isinstance(row, np.ndarray)])
+        )
+
+    def _answers(self, items: list[ImageLike], *, keep: bool) -> list[np.ndarray | InvalidImage]:
+        answers: list[np.ndarray | InvalidImage] = []
         for i, answer in enumerate(self._images.embed(items, self.image)):
-            if isinstance(answer, InvalidImage):
-                raise InvalidImage(f"picture {i}: {answer}") from answer
-            rows.append(answer)
-        return np.stack(rows)
+            if isinstance(answer, InvalidImage) and not keep:
+                raise InvalidImage(f"picture {i}: {answer}", answer.reason) from answer
+            answers.append(answer)
+        return answers
+
+    @overload
+    def classify(  # type: ignore[overload-overlap]
+        self,
+        images: ImageLike,
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: int | None = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> list[Prediction]: ...
+
+    @overload
+    def classify(
+        self,
+        images: Iterable[ImageLike],
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: int | None = None,
+        on_error: Literal["raise"] = "raise",
+    ) -> list[list[Prediction]]: ...
+
+    @overload
+    def classify(  # type: ignore[overload-overlap]
+        self,
+        images: ImageLike,
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: int | None = None,
+        on_error: Literal["return"],
+    ) -> list[Prediction] | InvalidImage: ...
+
+    @overload
+    def classify(
+        self,
+        images: Iterable[ImageLike],
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: int | None = None,
+        on_error: Literal["return"],
+    ) -> list[list[Prediction] | InvalidImage]: ...
+
+    def classify(
+        self,
+        images: Images,
+        labels: Iterable[str],
+        *,
+        template: str = "{}",
+        top_k: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+    ) -> Any:
+        """Which of the labels fits an image, best first; as ``align_client`` answers.
+
+        >>> encoder.classify("star.png", ["star", "circle"], template="a red {}", top_k=1)
+
+        Args:
+            images: one image; or several, for a list of answers in their order.
+            labels: strings. A label that occurs twice is answered, and counted, once.
+            template: prompt template; ``{}`` is replaced by the label.
+            top_k: how many predictions to return; None for all.
+            on_error: "return" puts the error of an image in its answer's place.
+
+        Returns:
+            A prediction for each different label: the softmax over all of them of
+            cosine / temperature, in float64.
+
+        Raises:
+            InvalidImage: there is none, or one is not accepted; the message says which.
+            InvalidText: there is no label, one is blank or no string, or the template has not
+                exactly one ``{}``.
+            InvalidInput: ``top_k`` is no whole number above 0.
+        """
+        keep, top_k = keeps_errors(on_error), check_top_k(top_k)
+        items, several = as_images(images)
+        names = list(dict.fromkeys(check_classnames(labels, "label")))
+        (form,) = read_templates([template])
+        answers = self._answers(items, keep=keep)
+        if all(isinstance(answer, InvalidImage) for answer in answers):
+            return answers if several else answers[0]
+        texts = self.embed_texts([fill(form, name) for name in names])
+        predictions = [
+            answer
+            if isinstance(answer, InvalidImage)
+            else ranked(names, answer, texts, temperature=self.temperature, top_k=top_k)
+            for answer in answers
+        ]
+        return predictions if several else predictions[0]
 
     def embed_pixels(self, x: np.ndarray) -> np.ndarray:
         """Unit rows [N, D] of preprocessed pictures [N, 3, H, W] float32.
@@ -118,13 +232,10 @@ class Encoder:
         chunks = range(0, len(x), self.images_at_once)
         return np.concatenate([self.image(x[i : i + self.images_at_once]) for i in chunks])
 
-    def embed_texts(self, strings: Sequence[str]) -> np.ndarray:
-        """Unit rows [N, D] of N strings; equal ones are computed once.
+    def embed_texts(self, texts: Texts) -> np.ndarray:
+        """Unit rows [N, D] of a string or N of them; equal ones are computed once.
 
         Raises:
             InvalidText: there is none, or something else than strings.
         """
-        if isinstance(strings, str) or not isinstance(strings, Sequence) or not strings:
-            raise InvalidText("embed_texts takes a list of at least one string")
-        check_strings(strings)
-        return self.texts.embed(strings, self.text)
+        return self.texts.embed(as_texts(texts), self.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,6 +40,10 @@ Sixteen of 12 megapixels are no more than that, so only larger ones wait for eac
 # PIL reads an opened file on first use, and not safely from several threads. A lock for each
 # picture, from a fixed set, so that different pictures are read at once.
 _reading = [threading.Lock() for _ in range(256)]
+
+
+# One slash too, for Path("http://...") drops the other; two letters, for C:/ is a drive.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:")
 
 
 class ImageBatcher:
@@ -78,6 +83,7 @@ class ImageBatcher:
         What is left over when the pictures are divided comes first, so that those who get their
         answers early, and ask again, meet a tower that has full portions to do.
         """
+        done = 0
         # One alone need not wait for a thread to wake up.
         decoded = map(self._pixels, items) if len(items) == 1 else self._decoded(items)
         for chunk in self._chunks(decoded, first=len(items) % self._at_once or self._at_once):
@@ -87,7 +93,12 @@ class ImageBatcher:
                     rows = iter(tower(_batch(sound)))
                 except InvalidImage as error:  # of their shape, which all of them have
                     rows = repeat(error)
-            yield [each if isinstance(each, InvalidImage) else next(rows) for each in chunk]
+            answers = [each if isinstance(each, InvalidImage) else next(rows) for each in chunk]
+            yield [
+                _named(answer, items[i]) if isinstance(answer, InvalidImage) else answer
+                for i, answer in enumerate(answers, done)
+            ]
+            done += len(chunk)
 
     def _decoded(self, items: Sequence[ImageLike]) -> Iterator[Answer]:
         """In order, from the threads, which are so far ahead and no farther."""
@@ -161,8 +172,30 @@ def _pixels_of(image: Image.Image) -> int:
 
 def _read(path: str | os.PathLike[str]) -> bytes:
     try:
+        if not os.fspath(path):  # of which Path makes the working directory
+            raise FileNotFoundError
         return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InvalidImage("does not exist", "unreadable") from None
     except OSError as error:
-        raise InvalidImage(f"{path} cannot be read: {error.strerror or in_words(error)}") from None
+        why = error.strerror or in_words(error)
+        raise InvalidImage(f"cannot be read: {why}", "unreadable") from None
     except Exception as error:  # a NUL, or half a character, in the name; __fspath__ fails
-        raise InvalidImage(f"{path!r} is no path: {in_words(error)}") from None
+        raise InvalidImage(f"is no path: {in_words(error)}", "unreadable") from None
+
+
+def _named(error: InvalidImage, item: ImageLike) -> InvalidImage:
+    """The error with the path of its image, where that has one."""
+    if not isinstance(item, str | os.PathLike):
+        return error
+    try:
+        path = os.fsdecode(item)
+    except Exception:  # its __fspath__ fails
+        path = f"a {type(item).__name__}"
+    message = str(error)
+    if _URL.match(path):
+        message = "is a URL, which is not fetched: give the bytes of its file"
+    between = " " if error.reason == "unreadable" else ": "
+    again = InvalidImage(f"{path[:200]!r}{between}{message}", error.reason)
+    again.__cause__ = error.__cause__
+    return again

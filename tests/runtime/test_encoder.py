@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import torch
 from PIL import Image
 
 import align_zoo
+from align_client import scores
 from align_zoo.runtime import load
 from align_zoo.runtime.cores import cores
 from align_zoo.runtime.images import ImageBatcher
@@ -105,7 +108,7 @@ def test_threads_that_come_first_together_load_a_tower_once(encoder):
 def test_a_bad_picture_is_named(encoder):
     with pytest.raises(align_zoo.InvalidImage, match="picture 1: not a picture"):
         encoder.embed_images([picture(0), b"<svg/>"])
-    with pytest.raises(align_zoo.InvalidImage, match="picture 0: /nowhere cannot be read"):
+    with pytest.raises(align_zoo.InvalidImage, match="picture 0: '/nowhere' does not exist"):
         encoder.embed_images(["/nowhere"])
 
 
@@ -125,18 +128,119 @@ def test_what_is_no_picture_is_named(encoder, item, reason):
         encoder.embed_images([picture(0), item])
 
 
-@pytest.mark.parametrize("items", ["one.png", b"bytes", [], None])
-def test_pictures_are_a_list(encoder, items):
-    with pytest.raises(align_zoo.InvalidImage, match="a list of at least one picture"):
+@pytest.mark.parametrize(
+    "items", [[], iter(()), None, {}, 3], ids=["empty", "ended", "None", "a mapping", "a number"]
+)
+def test_what_are_no_images_is_named(encoder, items):
+    with pytest.raises(align_zoo.InvalidImage, match="give an image or a list of at least one"):
         encoder.embed_images(items)
 
 
-@pytest.mark.parametrize("strings", ["one", [], None, ["a", 3]])
-def test_texts_are_a_list_of_strings(encoder, strings):
-    with pytest.raises(
-        align_zoo.InvalidText, match=r"a list of at least one string|text 1 is a int"
+def test_an_open_file_is_no_list_of_images(encoder, tmp_path):
+    (tmp_path / "one.png").write_bytes(png(picture(0)))
+    with (
+        (tmp_path / "one.png").open("rb") as file,
+        pytest.raises(align_zoo.InvalidImage, match="is an open file; give its path"),
     ):
+        encoder.embed_images(file)
+
+
+@pytest.mark.parametrize("strings", [[], None, b"one", {"a": 1}, ["a", 3]])
+def test_what_are_no_texts_is_named(encoder, strings):
+    with pytest.raises(align_zoo.InvalidText, match=r"list of at least one string|text 1 is a int"):
         encoder.embed_texts(strings)
+
+
+def test_one_image_or_text_is_one_row(encoder, tmp_path):
+    path = tmp_path / "one.png"
+    path.write_bytes(png(picture(0)))
+    expected = encoder.embed_images([picture(0)])
+    for one in (path, str(path), path.read_bytes(), picture(0), iter([path])):
+        np.testing.assert_allclose(encoder.embed_images(one), expected, atol=1e-6)
+    for texts in ("cat", ("cat",), iter(["cat"])):
+        np.testing.assert_allclose(
+            encoder.embed_texts(texts), encoder.embed_texts(["cat"]), atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("http://host/a.png", "'http://host/a.png' is a URL, which is not fetched"),
+        (Path("https://host/a.png"), "'https:/host/a.png' is a URL, which is not fetched"),
+        ("data:image/png;base64,AA", "is a URL, which is not fetched: give the bytes"),
+        ("", "'' does not exist"),
+        ("absent.png", "'absent.png' does not exist"),
+        (".", "'.' cannot be read: Is a directory"),
+        ("text.png", r"'text.png': not a picture in an accepted format \("),
+        ("cut.png", r"'cut.png': the PNG picture is truncated or damaged"),
+    ],
+    ids=str,
+)
+def test_every_error_names_the_path(encoder, tmp_path, monkeypatch, name, told):
+    monkeypatch.chdir(tmp_path)
+    Path("text.png").write_text("hello")
+    Path("cut.png").write_bytes(png(picture(0))[:-400])
+    with pytest.raises(align_zoo.InvalidImage, match=f"picture 1: .*{told}"):
+        encoder.embed_images([picture(0), name])
+    sound, error = encoder.embed_images([picture(0), name], on_error="return")
+    assert re.search(told, str(error)) and "picture" not in str(error).partition(":")[0]
+    np.testing.assert_allclose(sound, encoder.embed_images(picture(0))[0], atol=1e-6)
+
+
+def test_on_error_is_raise_or_return(encoder):
+    with pytest.raises(align_zoo.InvalidInput, match="on_error is 'ignore'; supported: 'raise'"):
+        encoder.embed_images(picture(0), on_error="ignore")
+
+
+@pytest.mark.parametrize("top_k", [None, 1, 2, 99])
+def test_a_classification_is_the_clients(encoder, top_k):
+    labels = ["cat", "dog", "bus", "cat"]
+    texts = encoder.embed_texts([f"a {label}" for label in labels[:3]])
+    images = encoder.embed_images([picture(0), picture(1)])
+    logits = np.einsum("nd,md->nm", images, texts, dtype=np.float64) / encoder.temperature
+    expected = [scores.ranked(labels[:3], scores.softmax(row), top_k) for row in logits]
+    got = encoder.classify([picture(0), picture(1)], labels, template="a {}", top_k=top_k)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert [each.label for each in ours] == [each.label for each in theirs]
+        assert [each.score for each in ours] == pytest.approx([e.score for e in theirs], abs=1e-5)
+
+
+def test_one_image_is_classified_as_among_several(encoder):
+    labels = ["cat", "dog", "bus"]
+    alone = encoder.classify(picture(0), labels)
+    assert [label for label, _ in alone] == [each.label for each in alone]
+    assert sum(each.score for each in alone) == pytest.approx(1)
+    among = encoder.classify([picture(1), picture(0)], labels)[1]
+    assert [each.label for each in among] == [each.label for each in alone]
+
+
+def test_an_images_error_takes_its_predictions_place(encoder):
+    sound, error = encoder.classify([picture(0), "absent.png"], ["cat"], on_error="return")
+    assert sound == [("cat", 1.0)]
+    assert str(error) == "'absent.png' does not exist"
+    assert str(encoder.classify("absent.png", ["cat"], on_error="return")) == str(error)
+    with pytest.raises(align_zoo.InvalidImage, match=r"picture 1: 'absent\.png' does"):
+        encoder.classify([picture(0), "absent.png"], ["cat"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "told"),
+    [
+        ("cat", {}, "the labels are one string, 'cat'; give a list"),
+        ([], {}, "there are no labels"),
+        (None, {}, "the labels are None; give a list"),
+        (["cat", " "], {}, "label 1 is blank"),
+        (["cat"], {"template": "a photo"}, "'a photo' needs {} exactly once"),
+        (["cat"], {"template": 3}, "3 is not a string"),
+        (["cat"], {"top_k": 0}, "top_k is 0, not a whole number above 0"),
+        (["cat"], {"top_k": 1.5}, "top_k is 1.5, not"),
+        (["cat"], {"on_error": "skip"}, "on_error is 'skip'"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(encoder, labels, options, told):
+    with pytest.raises(align_zoo.InvalidInput, match=told):
+        encoder.classify(picture(0), labels, **options)
 
 
 def test_a_picture_that_is_too_small_for_the_tower_is_named(encoder):

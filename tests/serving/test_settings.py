@@ -24,7 +24,7 @@ class TritonPythonModel(TritonPythonModel):
 
         super().initialize(args)
         told = Path(args["model_repository"]).parent / f"{args['model_name']}.threads"
-        batches = self._service._tower.batches
+        batches = self.adapter._service._tower.batches
         compute = batches.function
 
         def telling(*inputs):

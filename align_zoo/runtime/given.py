@@ -1,0 +1,81 @@
+"""Images and texts as a caller gives them, one or several, and errors that name them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Union, cast
+
+from PIL import Image
+
+from align_zoo.errors import InvalidImage, InvalidInput, InvalidText
+from align_zoo.runtime.images import ImageLike
+from align_zoo.strings import check_strings
+
+__all__ = ["Images", "Texts", "as_images", "as_texts", "keeps_errors"]
+
+Images = Union[ImageLike, Iterable[ImageLike]]
+"""One or several."""
+Texts = Union[str, Iterable[str]]
+"""One or several."""
+
+
+def as_images(images: Images) -> tuple[list[ImageLike], bool]:
+    """List the images, not yet looked at, and say whether several were given.
+
+    Raises:
+        InvalidImage: neither an image nor images, or none at all.
+    """
+    if isinstance(images, str | os.PathLike | bytes | Image.Image):
+        return [images], False
+    if hasattr(images, "read") and hasattr(images, "readline"):
+        raise InvalidImage(
+            f"a {type(images).__name__} is an open file; give its path, or its bytes, .read()"
+        )
+    several = _several(images)
+    if not several:
+        raise InvalidImage(
+            f"{'there are no images' if several == [] else _kind(images)}; give an image or a "
+            "list of at least one: paths, encoded files (bytes) or PIL pictures"
+        )
+    return several, True
+
+
+def as_texts(texts: Texts) -> list[str]:
+    """List the texts.
+
+    Raises:
+        InvalidText: neither a string nor strings, or none at all; the message says which.
+    """
+    several: list[Any] | None = [texts] if isinstance(texts, str) else _several(texts)
+    if not several:
+        raise InvalidText(
+            f"{'there are no texts' if several == [] else _kind(texts)}; give a string or a list "
+            "of at least one string"
+        )
+    check_strings(several)
+    return several
+
+
+def keeps_errors(on_error: str) -> bool:
+    """Whether an image's error takes the place of its answer.
+
+    Raises:
+        InvalidInput: neither "raise" nor "return".
+    """
+    if on_error not in ("raise", "return"):
+        raise InvalidInput(f"on_error is {on_error!r}; supported: 'raise', 'return'")
+    return on_error == "return"
+
+
+def _several(things: object) -> list[Any] | None:
+    """None where they cannot be listed in an order that means something."""
+    # Arrays without a dimension say that they are iterable, too.
+    iterable = isinstance(things, Iterable) and getattr(things, "ndim", 1) > 0
+    if isinstance(things, bytes | Mapping | set) or not iterable:
+        return None
+    return list(cast(Iterable[Any], things))
+
+
+def _kind(thing: object) -> str:
+    return f"{'None' if thing is None else 'a ' + type(thing).__name__} was given"
