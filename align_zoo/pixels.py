@@ -82,7 +82,9 @@ def _failure(image: Image.Image, error: Exception) -> PixelError:
     with suppress(Exception):  # odd values in the directory
         layout = _Layout.of(tags)
         if tags and (layout.planes or layout.reversed):  # of which Pillow lacks some
-            said = f"is damaged, or its {tiff_kind(tags)} are not supported; convert it to RGB"
+            said = (
+                f"is damaged, or its {tiff_kind(tags)} are not supported; convert it to 8-bit RGB"
+            )
             return PixelError(said, "damaged")
     return PixelError("is truncated or damaged", "damaged")
 
@@ -122,7 +124,11 @@ def tiff_gap(tags: Mapping[int, Any]) -> Optional[str]:
         or (layout.planes and layout.raw and (layout.bits > 8 or layout.reversed))
         or (layout.planes and layout.photometric == 1 and layout.alpha)
     )
-    return f"has {tiff_kind(tags)}, which are not supported; convert it to RGB" if wrong else None
+    return (
+        f"has {tiff_kind(tags)}, which are not supported; convert it to 8-bit RGB"
+        if wrong
+        else None
+    )
 
 
 class _Layout(NamedTuple):

@@ -9,13 +9,14 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import Image
 
 from align_zoo.errors import CheckpointError, InvalidImage, InvalidInput
 from align_zoo.fields import refuse
 from align_zoo.headers import FORMATS, format_of, judge_header
 from align_zoo.headers.judge import Judge
-from align_zoo.pixels import PixelError, eight_bit, tiff_gap, tiff_kind
+from align_zoo.headers.kinds import unsupported
+from align_zoo.pixels import PixelError, eight_bit
 from align_zoo.processor_options import OPTIONS, check_type, read_option
 
 if TYPE_CHECKING:
@@ -79,31 +80,10 @@ def open_encoded(
     except MemoryError:
         raise
     except Exception as error:  # whatever a decoder meets in hostile bytes
-        if gap := _tiff_gap(data) if kind == "TIFF" else None:
-            raise InvalidImage(f"the TIFF picture {gap}", "format") from error
-        raise InvalidImage(
-            f"the {kind} picture's header is damaged, or of a kind that is not supported",
-            "damaged",
-        ) from error
+        said = unsupported(data, kind)
+        raise InvalidImage(f"the {kind} picture {said}", said.reason) from error
     Judge(kind, max_pixels).size(*image.size)
     return image
-
-
-def _tiff_gap(data: bytes) -> str | None:
-    """Return why Pillow does not open the TIFF; None if its directory does not say."""
-    try:
-        big = data[2] == 43
-        tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if big else 8])
-        file = io.BytesIO(data)
-        file.seek(tags.next)
-        tags.load(file)
-        if not {ExifTags.Base.ImageWidth, ExifTags.Base.BitsPerSample} <= set(tags):
-            return None
-        return (
-            tiff_gap(tags) or f"has {tiff_kind(tags)}, which are not supported; convert it to RGB"
-        )
-    except Exception:  # damaged
-        return None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
