@@ -47,8 +47,8 @@ class Backends:
         """Why there is none."""
         self.on_answer: Callable[[Backend, str], None] = lambda backend, model: None
         """A model has answered."""
-        self.on_death: Callable[[Backend, str], None] = lambda backend, reason: None
-        """A backend cannot answer any more, and why."""
+        self.on_death: Callable[[Backend, str, str], None] = lambda backend, reason, model: None
+        """A backend cannot answer any more, why, and whose process has died."""
         self.on_unset: Callable[[], None] = lambda: None
         """There is none now."""
         self._users: Counter[Backend] = Counter()

@@ -9,8 +9,18 @@ from collections import deque
 from collections.abc import Sequence
 
 from align_zoo.serving.stderr import write
+from align_zoo.serving.triton_texts import (
+    BAD_CONFIG,
+    HARMLESS,
+    NO_MODEL_FOLDER,
+    NOT_BEGUN,
+    NOT_LOADED,
+    SLOW_MODEL,
+    USAGE,
+    Text,
+)
 
-__all__ = ["Relay", "died_while_it_loaded", "last_words", "why_not_loaded"]
+__all__ = ["Relay", "died_while_it_loaded", "last_words", "why_ended", "why_not_loaded"]
 
 
 class Relay:
@@ -41,24 +51,57 @@ class Relay:
                 write(text)
 
 
+_LEVELLED = re.compile(r"(?P<level>[A-Z])\d{4} \S+ +\d+ \S+:\d+\] \"?(?P<words>.*?)\"?$")
+"""A line of tritonserver's log."""
+
+
 def last_words(lines: Sequence[str]) -> list[str]:
     """The lines that tell why it ended: at most 15."""
+    usage = (i for i, line in enumerate(lines) if USAGE.pattern.match(line))
+    lines = lines[: next(usage, len(lines))]
     # Triton ends with tables of its options; what went wrong stands before them.
     telling = [line for line in lines if line and line[0] not in "I+|"]
-    return (telling or list(lines))[-15:]
+    causes = [line for line in telling if not HARMLESS.pattern.search(line)]
+    return (causes or telling or list(lines))[-15:]
 
 
-_NOT_LOADED = re.compile(r"failed to load '(\w+)' version \d+: (?:\w+: )*(.+?)(?:\\n|\"|$)")
-_DIED = re.compile(r"Stub process '(\w+?)_\d+_\d+' is not healthy\.?")
+def why_ended(lines: Sequence[str]) -> str:
+    """In one line, why it ended before it served; empty if the lines do not say so."""
+    return why_not_loaded(lines) or _why_no_repository(lines) or _errors(lines)
 
 
 def why_not_loaded(lines: Sequence[str]) -> str:
     """In one line, why the models could not be loaded; empty if the lines do not say so."""
-    found = (_NOT_LOADED.search(line) for line in lines)
-    why = "; ".join(dict.fromkeys(match[2].strip() for match in found if match))
-    return _DIED.sub(lambda match: died_while_it_loaded(match[1]), why)
+    why = "; ".join(_all(NOT_LOADED, lines) or _all(NOT_BEGUN, lines))
+    return SLOW_MODEL.pattern.sub(
+        lambda match: died_while_it_loaded(match["model"] or "a model"), why
+    )
 
 
 def died_while_it_loaded(model: str) -> str:
     """What to say of a model whose process was not given the time to say it."""
     return f"{model}'s process died while it loaded; the kernel's log tells whether memory ran out"
+
+
+def _why_no_repository(lines: Sequence[str]) -> str:
+    folders = _all(NO_MODEL_FOLDER, lines, "folder")
+    if not folders:
+        return ""
+    why = "; ".join([*_all(NO_MODEL_FOLDER, lines), *_all(BAD_CONFIG, lines)])
+    return (
+        f"no model is in the model repository's {' and '.join(folders)}: remove or mend it ({why})"
+    )
+
+
+def _all(text: Text, lines: Sequence[str], group: str = "why") -> list[str]:
+    found = (text.pattern.search(line) for line in lines)
+    return list(dict.fromkeys(match[group].strip() for match in found if match))
+
+
+def _errors(lines: Sequence[str]) -> str:
+    """What it logged as an error, and what it said last."""
+    telling = last_words(lines)
+    levelled = [match for line in telling if (match := _LEVELLED.match(line))]
+    errors = [match["words"] for match in levelled if match["level"] in "EF"]
+    others = [line for line in telling if not _LEVELLED.match(line)]
+    return "; ".join(dict.fromkeys([*errors[-3:], *others[-3:]])) or " ".join(telling[-3:])

@@ -8,6 +8,7 @@ from typing import NamedTuple, Optional, Type
 
 from tritonclient.utils import InferenceServerException
 
+from align_client import triton_texts as texts
 from align_client.errors import (
     AlignClientError,
     DeadlineExceeded,
@@ -17,6 +18,7 @@ from align_client.errors import (
     ServerUnavailable,
     Unauthorized,
 )
+from align_client.triton_texts import pattern_of
 
 __all__ = ["Again", "Failure", "breaks_contract", "failure_of"]
 
@@ -64,19 +66,18 @@ _CERTIFICATE = "the certificate of {url} is not accepted: {reason}"
 _BUSY = "{url} has too much to do ({reason}); call again later"
 _AWAY = "{url} cannot be reached: {reason}"
 
-# The first rule that fits decides. Triton tells much by its text alone: a full queue, a missing
-# key and a stopping server are all UNAVAILABLE.
+# The first rule that fits decides. The gateway says "server is stopping" and "server not ready"
+# as Triton does, in small letters.
 _RULES = (
     _Rule(
         "INVALID_ARGUMENT",
-        r"^unexpected inference (in|out)put |^unexpected shape for input |^inference input '"
-        r"|^expected \d+ (inputs|string elements)",
+        pattern_of(texts.CONTRACT),
         ModelUnavailable,
         _OTHER_CONTRACT,
     ),
     _Rule(
         "INVALID_ARGUMENT",
-        r"^inference request batch-size must be",
+        pattern_of(texts.BATCH_SIZE),
         ModelUnavailable,
         "the batch size of {model} on {url} has changed ({reason}); call again",
     ),
@@ -91,7 +92,7 @@ _RULES = (
     _Rule("DEADLINE_EXCEEDED", "", DeadlineExceeded, "{url} did not answer within {timeout:g} s"),
     _Rule(
         "",
-        r"protocol is restricted",
+        pattern_of(texts.RESTRICTED),
         Unauthorized,
         "{url} wants a key that this call does not carry: {reason}",
     ),
@@ -105,6 +106,13 @@ _RULES = (
     _Rule("PERMISSION_DENIED", "", Unauthorized, "{url} refuses this caller: {reason}"),
     _Rule(
         "ABORTED",
+        r"^server restarted: .* and others$",
+        ServerUnavailable,
+        "{url} died while it worked on this request and others, and restarts ({reason})",
+        Again.ALWAYS,
+    ),
+    _Rule(
+        "ABORTED",
         r"^server restarted",
         ServerUnavailable,
         "{url} died while it worked on this request, and restarts ({reason})",
@@ -112,26 +120,26 @@ _RULES = (
     ),
     _Rule(
         "UNAVAILABLE",
-        r"(?i)exceeds maximum queue size|request timeout expired",
+        pattern_of(texts.OVERLOADED),
         Overloaded,
         _BUSY,
         Again.ALWAYS,
     ),
     _Rule(
         "UNAVAILABLE",
-        r"(?i)server (is stopping|exiting|not ready)",
+        pattern_of(texts.STOPPING),
         ServerUnavailable,
         "{url} is starting or stopping ({reason})",
         Again.ALWAYS,
     ),
     _Rule(
         "",
-        r"(?i)no available versions|is not ready",
+        pattern_of(texts.NOT_LOADED),
         ModelUnavailable,
         _NO_MODEL,
         Again.ALWAYS,
     ),
-    _Rule("", r"(?i)unknown model", ModelUnavailable, _NO_MODEL),
+    _Rule("", pattern_of(texts.UNKNOWN_MODEL), ModelUnavailable, _NO_MODEL),
     _Rule(
         "UNAVAILABLE",
         r"(?i)wrong.version.number",
@@ -187,7 +195,7 @@ _RULES = (
     _Rule("NOT_FOUND", "", ModelUnavailable, _NO_MODEL),
     _Rule(
         "INTERNAL",
-        r"Stub process .*not healthy",
+        pattern_of(texts.DEAD_MODEL),
         ModelUnavailable,
         "the process of {model} on {url} has died; the server must be restarted ({reason})",
         Again.ONCE,

@@ -88,6 +88,12 @@ FAILED = "failed to connect to all addresses; last error: "
         ),
         ("UNAVAILABLE", "Socket closed", ServerUnavailable, "cannot be reached: Socket closed"),
         ("UNAVAILABLE", "Server is stopping", ServerUnavailable, "starting or stopping"),
+        (
+            "UNAVAILABLE",
+            "GRPC server is shutting down and has stopped accepting new requests.",
+            ServerUnavailable,
+            "starting or stopping",
+        ),
         ("UNAVAILABLE", "Server exiting", ServerUnavailable, "starting or stopping"),
         ("UNAVAILABLE", "Server not ready", ServerUnavailable, "starting or stopping"),
         (
@@ -104,7 +110,7 @@ FAILED = "failed to connect to all addresses; last error: "
         ),
         (
             "UNAVAILABLE",
-            "Request for unknown model: 'align_image' version 1 is not ready",
+            "Request for unknown model: 'align_image' version 1 is not at ready state",
             ModelUnavailable,
             "finished loading",
         ),

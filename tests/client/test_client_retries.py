@@ -32,10 +32,16 @@ REFUSALS = [
     ("UNAVAILABLE", "server is stopping", ServerUnavailable),
     ("UNAVAILABLE", "Server is stopping", ServerUnavailable),
     ("NOT_FOUND", "Request for unknown model: 'm' has no available versions", ModelUnavailable),
+    (
+        "ABORTED",
+        "server restarted: it died while it worked on this request and others",
+        ServerUnavailable,
+    ),
 ]
 
 FINAL = [
     ("INVALID_ARGUMENT", "the picture is empty (0 bytes)", InvalidInput),
+    ("INVALID_ARGUMENT", "poisoned: the server died 2 times while it worked on", InvalidInput),
     ("RESOURCE_EXHAUSTED", "Received message larger than max (9 vs. 8)", InvalidInput),
     ("UNAUTHENTICATED", "the bearer token is not accepted", Unauthorized),
     ("PERMISSION_DENIED", "closed: model control", Unauthorized),

@@ -15,14 +15,10 @@ from yarl import URL
 
 from align_zoo.serving.backends import Backend, Backends
 from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.triton_texts import DEAD_MODEL, NO_REQUEST
 
-__all__ = ["HttpAnswer", "Upstream"]
+__all__ = ["HttpAnswer", "Upstream", "error_of"]
 
-# A model's process has died, which tritonserver never mends. At the end: the words may begin with
-# the request's id, which is the caller's.
-_DEAD_MODEL = re.compile(r"Stub process '[^']*' is not healthy\.?$")
-# Its HTTP's words for JSON that is no request, none of them a caller's; it says 500 to them.
-_NO_REQUEST = re.compile("failed to parse the request JSON|Unable to parse |failed to get request")
 # What a channel says of a server that has gone; UNAVAILABLE alone may be tritonserver's own.
 _BROKEN = re.compile(r"(?i)socket closed|stream removed|connection (reset|refused)|broken pipe")
 _NEVER_SENT = re.compile(r"(?i)failed to connect|connection refused")
@@ -85,11 +81,11 @@ class Upstream:
             # Not reported: a request that its parser cannot bear must not end the server.
             raise _died() from error
         if answer.status == 500:
-            words = _error_of(answer.body)
-            if _DEAD_MODEL.search(words):
-                self._backends.on_death(backend, "a model's process has died")
+            words = error_of(answer.body)
+            if dead := DEAD_MODEL.pattern.search(words):
+                self._backends.on_death(backend, "a model's process has died", dead["model"])
                 raise _died()
-            if _NO_REQUEST.match(words):
+            if NO_REQUEST.pattern.match(words):
                 return answer._replace(status=400)
         return answer
 
@@ -104,8 +100,8 @@ class Upstream:
 
     def _refusal(self, backend: Backend, error: grpc.aio.AioRpcError) -> Refusal | None:
         code, words = error.code(), error.details() or ""
-        if code is grpc.StatusCode.INTERNAL and _DEAD_MODEL.search(words):
-            self._backends.on_death(backend, "a model's process has died")
+        if code is grpc.StatusCode.INTERNAL and (dead := DEAD_MODEL.pattern.search(words)):
+            self._backends.on_death(backend, "a model's process has died", dead["model"])
             return _died()
         if code is not grpc.StatusCode.UNAVAILABLE or _answered(backend, words):
             return None
@@ -118,7 +114,8 @@ def _answered(backend: Backend, words: str) -> bool:
     return connected and not _BROKEN.search(words)
 
 
-def _error_of(body: bytes) -> str:
+def error_of(body: bytes) -> str:
+    """What tritonserver's HTTP says in an answer that is an error; empty if it says nothing."""
     try:
         return str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):

@@ -28,7 +28,7 @@ class Attempts:
 
         Args:
             reason: for the error.
-            after: seconds that all was well before; a minute makes it the first failure again.
+            after: seconds that all was well before, as of :meth:`lived`.
 
         Returns:
             Seconds to wait before the next attempt: none at first, then 0.5 to 1, 1 to 2,
@@ -37,8 +37,7 @@ class Attempts:
         Raises:
             AlignZooError: it is one too many.
         """
-        if after >= _HEALTHY_SECONDS:
-            self._failures = 0
+        self.lived(after)
         self._failures += 1
         if self._failures >= self._limit:
             raise AlignZooError(
@@ -49,6 +48,11 @@ class Attempts:
             return 0.0
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._failures - 2))
         return pause * random.uniform(0.5, 1.0)
+
+    def lived(self, seconds: float) -> None:
+        """Note how long all was well: a minute makes the next failure the first again."""
+        if seconds >= _HEALTHY_SECONDS:
+            self.forget()
 
     def forget(self) -> None:
         """What comes now has not failed yet."""

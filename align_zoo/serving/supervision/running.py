@@ -15,12 +15,13 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.backends import Backend
 from align_zoo.serving.options import ServeOptions, unix_sockets
-from align_zoo.serving.output import Relay, died_while_it_loaded, last_words, why_not_loaded
+from align_zoo.serving.output import Relay, died_while_it_loaded, why_ended, why_not_loaded
 from align_zoo.serving.probe import MODELS, ask, explain
 from align_zoo.serving.processes import awaited_children, dead_children, triton_processes
 from align_zoo.serving.supervision.pulse import Pulse
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.triton_process import KILLED, TritonProcess, how_it_ended
+from align_zoo.serving.triton_texts import SLOW_MODEL
 
 __all__ = ["Running", "Stumbled", "start"]
 
@@ -30,6 +31,10 @@ _POLL_SECONDS = 0.05
 _WORD_SECONDS = 5.0
 """For tritonserver to see that a model's process has died, and to say why."""
 _ABORTED = (128 + signal.SIGABRT, 128 + signal.SIGSEGV)
+_SIGN_OF_LIFE_SECONDS = 10.0
+"""That Triton 2.61 (25.09) and newer give a model's process, and then kill it and end. What dies
+earlier has died by itself, and would again.
+"""
 _START_SECONDS = 1800.0
 """To load both models; the first time that may mean to fetch and to export a checkpoint."""
 _FIRST_ANSWER_SECONDS = 60.0
@@ -70,8 +75,8 @@ class Running:
         """By model."""
         self.model_processes: dict[str, list[int]]
         """The processes that compute for a model: one for each GPU, or one."""
-        self.death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """What an answer said of a model's dead process."""
+        self.death: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
+        """What an answer said of a model's dead process, and the model."""
         self.since: float
         """When it first answered, in ``time.monotonic``'s seconds."""
 
@@ -95,6 +100,7 @@ class Running:
             Stumbled: another one may do better.
         """
         self._sockets.mkdir()
+        self._begun = time.monotonic()
         relay = Relay()
         try:
             self.process.launch(relay.writer)
@@ -125,9 +131,11 @@ class Running:
         if code is not None:
             relay.finish(_LAST_LINES_SECONDS)
             lines = list(relay.lines)
-            why = why_not_loaded(lines) or " ".join(last_words(lines)[-3:])
-            kind = Stumbled if code in _ABORTED else AlignZooError
-            raise kind(f"{how_it_ended(code)}: {why}")
+            slow = time.monotonic() - self._begun >= _SIGN_OF_LIFE_SECONDS and any(
+                SLOW_MODEL.pattern.search(line) for line in lines
+            )
+            kind = Stumbled if code in _ABORTED or slow else AlignZooError
+            raise kind(f"{how_it_ended(code)}: {why_ended(lines)}")
 
     async def _stands_still(self, relay: Relay) -> AlignZooError:
         """Return why, when it waits without end for a model's process.

@@ -37,7 +37,10 @@ class Supervisor:
         backends: where calls go.
         folder: where the servers' sockets and their names in /dev/shm are.
         restarted: told the cause of each restart: exited, model_died, no_answer.
-        limit: with so many failures without a healthy minute between them it gives up.
+        died: told which backend is at an end, and whose process it was if it was not all; gives
+            how many requests were there.
+        limit: with so many failures without a healthy minute between them it gives up. The end of
+            a server with requests is none: a caller must not be able to end the service.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Supervisor:
         folder: RunFolder,
         *,
         restarted: Callable[[str], None] = lambda cause: None,
+        died: Callable[[Backend, str], int] = lambda backend, model: 0,
         limit: int = 5,
     ) -> None:
         self._options = options
         self._backends = backends
         self._servers = Servers(backends, folder)
         self._restarted = restarted
+        self._died = died
         self._attempts = Attempts(limit)
         self._restarts = 0
         self._current: Running | None = None
@@ -168,8 +173,11 @@ class Supervisor:
         self._backends.unset(f"it restarts: {fault.cause.value}")
         self._restarts += 1
         self._restarted(cause)
-        logs.event("fault", level=logging.ERROR, cause=cause, reason=fault.reason, **_about(failed))
-        pause = self._attempts.failed(fault.reason, after=begin - failed.since)
+        requests = self._died(failed.backend, fault.model)
+        about = {"cause": cause, "reason": fault.reason, "requests": requests, **_about(failed)}
+        logs.event("fault", level=logging.ERROR, **about)
+        self._attempts.lived(begin - failed.since)
+        pause = 0.0 if requests else self._attempts.failed(fault.reason)
         with suppress(OSError):  # what cannot be removed of it now is removed at its end, below
             await failed.kill()
         while True:
@@ -199,12 +207,12 @@ class Supervisor:
         if running and running.backend is backend and model in running.pulses:
             running.pulses[model].answered()
 
-    def _on_death(self, backend: Backend, reason: str) -> None:
+    def _on_death(self, backend: Backend, reason: str, model: str) -> None:
         running = self._current
         if running and running.backend is backend and not running.death.done():
             # Now, not when the watch looks: a caller who tries again must not meet it again.
             self._backends.unset(f"it restarts: {Cause.MODEL_DIED.value}")
-            running.death.set_result(reason)
+            running.death.set_result((reason, model))
 
 
 def _about(running: Running) -> dict[str, Any]:

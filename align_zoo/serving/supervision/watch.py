@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from enum import Enum
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from align_zoo.serving.processes import cpu_seconds, until_ended
 from align_zoo.serving.supervision.pulse import LONGEST_SILENCE
 from align_zoo.serving.supervision.running import Running
 from align_zoo.serving.triton_process import how_it_ended
+from align_zoo.serving.triton_texts import DEAD_MODEL
 
 __all__ = ["Cause", "Fault", "watch"]
 
@@ -22,7 +22,6 @@ _SERVERS_END_SECONDS = 0.1
 _COMPUTES = 0.04
 """Share of a core: a starved process gets more, an idle one takes a thousandth of it."""
 _ASK_AGAIN_SECONDS = 1.0
-_UNHEALTHY = re.compile("stub process .*not healthy", re.IGNORECASE)
 
 
 class Cause(Enum):
@@ -39,6 +38,8 @@ class Fault(NamedTuple):
     cause: Cause
     reason: str
     """In detail, for the operator."""
+    model: str = ""
+    """Whose process it is; empty if it is the whole server."""
 
 
 async def watch(running: Running) -> Fault:
@@ -75,14 +76,14 @@ async def _model_end(model: str, process: int) -> Fault:
     await until_ended(process)
     # If the server itself has ended, the other watch says so.
     await asyncio.sleep(_SERVERS_END_SECONDS)
-    return Fault(Cause.MODEL_DIED, f"a process of {model} has ended")
+    return Fault(Cause.MODEL_DIED, f"a process of {model} has ended", model)
 
 
 async def _death(running: Running) -> Fault:
-    reason = await running.death
+    reason, model = await running.death
     # If the server itself has ended, the other watch says so.
     await asyncio.sleep(_SERVERS_END_SECONDS)
-    return Fault(Cause.MODEL_DIED, reason)
+    return Fault(Cause.MODEL_DIED, reason, model)
 
 
 async def _probes(running: Running, model: str) -> Fault:
@@ -97,9 +98,9 @@ async def _probes(running: Running, model: str) -> Fault:
         if health.error is None:
             pulse.asked = False
             pulse.answered(health.seconds)
-        elif _UNHEALTHY.search(health.error):
+        elif DEAD_MODEL.pattern.search(health.error):
             # Even if the process goes on later: the server's memory is not to be trusted any more.
-            return Fault(Cause.MODEL_DIED, f"{model}: {health.error}")
+            return Fault(Cause.MODEL_DIED, f"{model}: {health.error}", model)
         else:  # no right answer: the silence goes on
             pulse.error = health.error
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
@@ -126,5 +127,5 @@ async def _silence(running: Running, model: str) -> Fault:
         if not works or silence > LONGEST_SILENCE:
             words = f": {pulse.error}" if pulse.error else ""
             reason = f"{model} has given no right answer for {silence:.1f} s{words}"
-            return Fault(Cause.NO_ANSWER, reason)
+            return Fault(Cause.NO_ANSWER, reason, model)
         pulse.slow(silence)

@@ -93,7 +93,7 @@ def open_doors(loop, folder, *, at_once=32, **options):
     async def start():
         backends, metrics = Backends(), Metrics()
         doors = Doors(loop, None, backends, metrics)
-        backends.on_death = lambda backend, reason: doors.deaths.append(reason)
+        backends.on_death = lambda backend, reason, model: doors.deaths.append(reason)
         backends.on_answer = lambda backend, model: doors.answers.append(model)
         channel = grpc.aio.insecure_channel(f"unix:{folder}/grpc:1")
         backends.set(

@@ -18,7 +18,7 @@ INFER = "/v2/models/align_text/infer"
 def unset_on_death(doors):
     """As whoever watches over the servers does."""
 
-    def unset(backend, reason):
+    def unset(backend, reason, model):
         doors.deaths.append(reason)
         doors.backends.unset("it is restarting")
 

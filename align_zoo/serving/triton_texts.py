@@ -1,0 +1,160 @@
+"""What Triton says, as far as the service judges by its words: one place for all of them.
+
+Triton has no other way to tell a dead model from a bug, or a caller's fault from its own. Each
+text is held against the strings of Triton's own binaries by tests.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = [
+    "BAD_CONFIG",
+    "DEAD_MODEL",
+    "HARMLESS",
+    "NOT_BEGUN",
+    "NOT_LOADED",
+    "NO_MODEL_FOLDER",
+    "NO_REQUEST",
+    "SLOW_MODEL",
+    "TEXTS",
+    "USAGE",
+    "Text",
+]
+
+
+class Text(NamedTuple):
+    """One message, or some with the same meaning."""
+
+    pattern: re.Pattern[str]
+    examples: tuple[str, ...]
+    """Whole messages."""
+    parts: dict[str, tuple[str, ...]]
+    """What of them stands in a binary in one piece, with the versions of the binaries looked at
+    (2.51, and of the front 2.73) that have it.
+    """
+    binary: str
+    """Which one: "core" (libtritonserver), "front" (gRPC and HTTP), "python" (the backend), "stub"
+    (a model's process) or "program" (tritonserver itself, which the installed front is a part of).
+    """
+
+
+_OLD, _BOTH, _NEW = ("2.51",), ("2.51", "2.73"), ("2.73",)
+
+DEAD_MODEL = Text(
+    # At the end: the words may begin with the request's id, which is the caller's.
+    re.compile(r"Stub process '(?P<model>[^']*?)(_\d+_\d+)?' is not healthy\.?$"),
+    ("Stub process 'align_text_0_0' is not healthy.",),
+    {"Stub process '": _OLD, "' is not healthy.": _OLD},
+    "python",
+)
+"""A model's process has died, which tritonserver never mends; INTERNAL, or 500."""
+
+SLOW_MODEL = Text(
+    re.compile(
+        r"Stub process '(?P<model>\w+?)_\d+_\d+' is not healthy\.?"
+        r"|Failed to obtain the health mutex"
+    ),
+    ("Stub process 'align_text_0_0' is not healthy.", "Failed to obtain the health mutex."),
+    {"' is not healthy.": _OLD, "Failed to obtain the health mutex.": _OLD},
+    "python",
+)
+"""Said while a model loads: its process has died; or, from 2.61 (25.09) on, was killed because it
+had not given a sign of life within ten seconds.
+"""
+
+NO_REQUEST = Text(
+    re.compile(
+        r"failed to parse the request JSON|Unable to parse |Failed to parse '|failed to get request"
+    ),
+    (
+        "failed to parse the request JSON buffer: Invalid value. at 1",
+        "Unable to parse 'data': Shape does not match true shape of 'data' field",
+        "Failed to parse 'data' field: shape does not match true shape",
+        "failed to get request params.",
+    ),
+    {
+        "failed to parse the request JSON buffer": _BOTH,
+        "Unable to parse 'data': Shape does not match true shape": _OLD,
+        "Failed to parse 'data' field: shape does not match true shape": _NEW,  # from 2.68, 26.04
+        "failed to get request params.": _BOTH,
+    },
+    "front",
+)
+"""JSON over HTTP that is no request, none of the words a caller's; the status is 500."""
+
+NOT_LOADED = Text(
+    re.compile(r"failed to load '(?P<model>\w+)' version \d+: (?:\w+: )*(?P<why>.+?)(?:\\n|\"|$)"),
+    ("failed to load 'align_text' version 1: Internal: TritonModelException: no memory",),
+    {"failed to load '": _OLD, "' version ": _OLD},
+    "core",
+)
+"""In the log."""
+
+NO_MODEL_FOLDER = Text(
+    re.compile(r"Poll failed for model directory '(?P<folder>[^']*)': (?P<why>.+?)\"?$"),
+    (
+        "Poll failed for model directory '.ipynb_checkpoints': failed to open text file for read "
+        "/models/.ipynb_checkpoints/config.pbtxt: No such file or directory",
+    ),
+    {"Poll failed for model directory '": _OLD},
+    "core",
+)
+"""In the log: a folder of the repository that cannot be a model; tritonserver then ends."""
+
+BAD_CONFIG = Text(
+    re.compile(r"Error parsing text-format [\w.]+: (?P<why>.+)"),
+    ('Error parsing text-format inference.ModelConfig: 44:17: Expected integer, got: "x"',),
+    {"Error parsing text-format ": _OLD},
+    "core",
+)
+"""In the log, before the refusal of the folder: a config.pbtxt that is none, at line:column."""
+
+NOT_BEGUN = Text(
+    re.compile(r"Failed to preinitialize Python stub: (?P<why>.+)"),
+    ("Failed to preinitialize Python stub: Python model file not found in '/models/m/1/model.py'",),
+    {"Failed to preinitialize Python stub: ": _OLD, "Python model file not found in '": _OLD},
+    "stub",
+)
+"""In the log: a model's process that ends before its Python begins."""
+
+USAGE = Text(
+    re.compile(r"^Usage: tritonserver"),
+    ("Usage: tritonserver [options]",),
+    {"Usage: tritonserver [options]": _OLD},
+    "program",
+)
+"""Of a flag that is none tritonserver says so in a line, and then all that it knows."""
+
+HARMLESS = Text(
+    re.compile(
+        r"^Error: Failed to initialize NVML|DCGM unable to start|CudaDriverHelper has not been init"
+        r"|Unable to allocate pinned system memory|NODELAY NOT SUPPORTED"
+    ),
+    (
+        "Error: Failed to initialize NVML",
+        '"DCGM unable to start: DCGM initialization error"',
+        '"CudaDriverHelper has not been initialized."',
+        '"Unable to allocate pinned system memory, pinned memory pool will not be available"',
+    ),
+    {
+        "DCGM unable to start": _OLD,
+        "CudaDriverHelper has not been in": _OLD,
+        "Unable to allocate pinned system memory": _OLD,
+    },
+    "core",
+)
+"""Lines of every start on a machine without a GPU, or on Unix sockets: they explain nothing."""
+
+TEXTS = {
+    "dead-model": DEAD_MODEL,
+    "slow-model": SLOW_MODEL,
+    "no-request": NO_REQUEST,
+    "not-loaded": NOT_LOADED,
+    "no-model-folder": NO_MODEL_FOLDER,
+    "bad-config": BAD_CONFIG,
+    "not-begun": NOT_BEGUN,
+    "usage": USAGE,
+    "harmless": HARMLESS,
+}
