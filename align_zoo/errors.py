@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "InvalidImage",
     "InvalidInput",
     "InvalidText",
+    "reason_of",
     "to_install",
 ]
 
@@ -56,3 +58,28 @@ class InvalidText(InvalidInput):
 
     Reasons of a served text: "empty", "blank", "not_utf8", "too_long".
     """
+
+
+# The first that fits decides.
+_REASONS = {
+    "empty": r"is empty",
+    "blank": r"is blank",
+    "not_utf8": r"is not UTF-8",
+    "too_long": r"first \d+ words have more than",
+    "too_small": r"is smaller than the crop|takes sides of",
+    "damaged": r"damaged",
+    "too_many_pixels": r"[\d,]+ pixels",
+    "too_many_bytes": r"[\d,]+ bytes",
+    "too_many_parts": r"has more than [\d,]+ \w+",
+    "format": r"accepted format|is compressed by|is not supported|no defined range",
+}
+
+
+def reason_of(message: str) -> str | None:
+    """Return the reason of an :class:`InvalidInput` whose message alone is known.
+
+    Triton carries the message of a served model's error, and nothing else of it. None if the
+    message is of another error.
+    """
+    found = (reason for reason, words in _REASONS.items() if re.search(words, message))
+    return next(found, None)

@@ -12,6 +12,7 @@ from align_zoo.serving.garbage import spare_what_stays
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
+from align_zoo.serving.gateway.suspects import Suspects
 from align_zoo.serving.options import ServeOptions
 from align_zoo.serving.supervision.control import control_socket
 from align_zoo.serving.supervision.run_folder import RunFolder
@@ -32,8 +33,16 @@ async def run(options: ServeOptions, gateway_options: GatewayOptions, limit: int
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     backends, metrics = Backends(), Metrics()
     with RunFolder() as folder:
-        supervisor = Supervisor(options, backends, folder, restarted=metrics.restarted, limit=limit)
-        gateway = Gateway(backends, gateway_options, metrics, supervisor.health)
+        suspects = Suspects(metrics)
+        supervisor = Supervisor(
+            options,
+            backends,
+            folder,
+            restarted=metrics.restarted,
+            died=suspects.died,
+            limit=limit,
+        )
+        gateway = Gateway(backends, gateway_options, metrics, supervisor.health, suspects)
         metrics.probe_age = supervisor.age
         async with AsyncExitStack() as stack:
             # Ports first: a taken one is told before a model is loaded.

@@ -48,8 +48,8 @@ class AlignClient(OneProcess):
         timeout: seconds that one call of a method may take, all its requests and their retries
             together.
         retries: whether a request that was refused, or found nobody there, is sent again within
-            ``timeout``; one during which the server died, once. An address that has never
-            answered fails at once.
+            ``timeout``; one that was alone with a server when it died, once. An address that
+            has never answered fails at once.
         max_in_flight: how many requests are made at once, by all calls together. Beside them, a
             single image, or texts that fit into one request, are sent by the calling thread.
         label_cache_size: how many texts' embeddings :meth:`classify` and :meth:`similarity`

@@ -165,6 +165,8 @@ class Transport:
         options: Dict[str, Any] = {"client_timeout": left, "headers": self._headers}
         if request.id:
             options["request_id"] = request.id
+            # Who refuses a call before its message has come knows the id by this alone.
+            options["headers"] = {**self._headers, "align-request-id": request.id}
         try:
             triton = self._runtime.channels.to(replica, same=call.replica is not None)
             self._runtime.check_open()  # after that: close() ends what was open before it

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 
 from align_zoo.serving.backends import Backend, Backends, NotServing
 from align_zoo.serving.gateway.gate import Gate
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.gateway.suspects import Content, Suspects
 
 __all__ = ["Admission"]
 
@@ -20,13 +21,15 @@ class Admission:
     Args:
         backends: where calls go.
         options: how many requests may wait, and how long.
+        suspects: remembers what a server died with.
     """
 
-    def __init__(self, backends: Backends, options: GatewayOptions) -> None:
+    def __init__(self, backends: Backends, options: GatewayOptions, suspects: Suspects) -> None:
         self.backends = backends
         backends.on_unset = self._send_away
         self.stopping = False
         self._options = options
+        self._suspects = suspects
         self._gates: dict[str, Gate] = {}
         self._under_way = 0
         self._changed = asyncio.Event()
@@ -43,13 +46,21 @@ class Admission:
             raise _not_ready(self.backends.reason)
 
     @asynccontextmanager
-    async def call(self, model: str = "", items: int = 1, size: int = 0) -> AsyncIterator[Backend]:
+    async def call(
+        self,
+        model: str = "",
+        items: int = 1,
+        size: int = 0,
+        content: Content | None = None,
+    ) -> AsyncIterator[Backend]:
         """The backend for one call, after it has waited its turn.
 
         Args:
             model: whose queue it joins; if the backend has no such model, it does not wait.
             items: of the request.
             size: of the request, in bytes.
+            content: of an inference: if a server died with it before, nothing is let through
+                beside it; None for a call that only reads.
 
         Raises:
             Refusal: the call is not taken.
@@ -58,10 +69,15 @@ class Admission:
         self._under_way += 1
         try:
             gate = self._gate(model)
-            async with gate.turn(items, size) if gate else nullcontext():
+            if content:
+                self._suspects.check(content)
+            async with gate.turn(items, size, self._alone(content)) if gate else nullcontext():
                 try:
                     # Now, not before the waiting: another one may have come meanwhile.
-                    with self.backends.use() as backend:
+                    with (
+                        self.backends.use() as backend,
+                        self._suspects.at_work(backend, content) if content else nullcontext(),
+                    ):
                         yield backend
                 except NotServing as none:
                     raise _not_ready(str(none)) from None
@@ -93,6 +109,9 @@ class Admission:
         """What waits goes when there is no backend: another replica may have one."""
         for gate in self._gates.values():
             gate.refuse_waiting(_not_ready(self.backends.reason))
+
+    def _alone(self, content: Content | None) -> Callable[[], bool]:
+        return lambda: content is not None and self._suspects.suspected(content)
 
     def _gate(self, model: str) -> Gate | None:
         backend = self.backends.current

@@ -23,6 +23,7 @@ class _Size(NamedTuple):
 
     items: int
     bytes: int
+    alone: Callable[[], bool]
 
 
 class Gate:
@@ -52,7 +53,7 @@ class Gate:
         self._queue_seconds = queue_seconds
         self._pace = Pace(clock)
         self._through = 0
-        self._waiting: dict[asyncio.Future[Refusal | None], _Size] = {}
+        self._waiting: dict[asyncio.Future[Refusal | int], _Size] = {}
         self._waiting_items = 0
         self._waiting_bytes = 0
 
@@ -67,10 +68,17 @@ class Gate:
         return self._through
 
     @asynccontextmanager
-    async def turn(self, items: int, size: int = 0) -> AsyncIterator[None]:
+    async def turn(
+        self, items: int, size: int = 0, alone: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[None]:
         """Wait for the turn of a request of so many items and bytes; leaving the block makes room.
 
         A cancelled one leaves its place in the queue at once.
+
+        Args:
+            items: of the request.
+            size: in bytes.
+            alone: whether nothing else may be let through together with it; asked at its turn.
 
         Raises:
             Refusal: too many wait, or it would have to wait too long, both at once, without
@@ -78,7 +86,7 @@ class Gate:
                 or by :meth:`refuse_waiting`.
         """
         items = min(items, self.at_once)
-        await self._enter(_Size(items, size))
+        room = await self._enter(_Size(items, size, alone))
         finished = items
         try:
             yield
@@ -86,7 +94,7 @@ class Gate:
             finished = 0  # nobody has worked on them to the end
             raise
         finally:
-            self._leave(items, finished)
+            self._leave(room, finished)
 
     def refuse_waiting(self, refusal: Refusal) -> None:
         """Send away all that wait."""
@@ -98,27 +106,33 @@ class Gate:
         pace = self._pace.seconds_per_item(self._through)
         return (self._waiting_items + self._through) * pace
 
-    async def _enter(self, size: _Size) -> None:
+    async def _enter(self, size: _Size) -> int:
+        """Wait for the turn; the room, in items, that is taken by it."""
         self._refuse_if_too_long()
-        if not self._waiting and self._fits(size.items):
-            self._let_through(size.items)
-            return
+        room = self._room(size)
+        if not self._waiting and self._fits(room):
+            self._let_through(room)
+            return room
         self._refuse_if_full(size)
-        place: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+        place: asyncio.Future[Refusal | int] = asyncio.get_running_loop().create_future()
         self._waiting[place] = size
         self._waiting_items += size.items
         self._waiting_bytes += size.bytes
         try:
-            refusal = await place
+            outcome = await place
         except asyncio.CancelledError:
             if place in self._waiting:
                 self._forget(place)
                 self._let_next_through()  # a large request may have held back small ones
-            elif not place.cancelled() and place.result() is None:
-                self._leave(size.items, 0)  # its turn came at the moment it was cancelled
+            elif not place.cancelled() and isinstance(outcome := place.result(), int):
+                self._leave(outcome, 0)  # its turn came at the moment it was cancelled
             raise
-        if refusal:
-            raise refusal
+        if isinstance(outcome, Refusal):
+            raise outcome
+        return outcome
+
+    def _room(self, size: _Size) -> int:
+        return self.at_once if size.alone() else size.items
 
     def _refuse_if_full(self, size: _Size) -> None:
         if self.waiting >= self._queue_size:
@@ -167,18 +181,19 @@ class Gate:
         while self._waiting:
             place, size = next(iter(self._waiting.items()))
             if not place.done():  # done: cancelled, and its task has yet to run
-                if not self._fits(size.items):
+                room = self._room(size)
+                if not self._fits(room):
                     return
-                self._let_through(size.items)
-                place.set_result(None)
+                self._let_through(room)
+                place.set_result(room)
             self._forget(place)
 
-    def _send_away(self, place: asyncio.Future[Refusal | None], refusal: Refusal) -> None:
+    def _send_away(self, place: asyncio.Future[Refusal | int], refusal: Refusal) -> None:
         self._forget(place)
         if not place.done():
             place.set_result(refusal)
 
-    def _forget(self, place: asyncio.Future[Refusal | None]) -> None:
+    def _forget(self, place: asyncio.Future[Refusal | int]) -> None:
         size = self._waiting.pop(place)
         self._waiting_items -= size.items
         self._waiting_bytes -= size.bytes

@@ -25,6 +25,7 @@ from align_zoo.serving.gateway.metrics_front import metrics_app
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.ports import address, taken
 from align_zoo.serving.gateway.renewal import renewal
+from align_zoo.serving.gateway.suspects import Suspects
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import Upstream
 
@@ -56,6 +57,7 @@ class Gateway:
         options: where to listen, and whom to let in.
         metrics: what to count in; its ``ready`` and ``waiting`` are set here.
         health: readiness and a JSON-able dictionary for /healthz, asked for each time anew.
+        suspects: remembers what a server died with; None for those of this gateway alone.
 
     Raises:
         AlignZooError: as ``options.check()``.
@@ -67,16 +69,17 @@ class Gateway:
         options: GatewayOptions,
         metrics: Metrics,
         health: Callable[[], tuple[bool, dict[str, Any]]],
+        suspects: Suspects | None = None,
     ) -> None:
         options.check()
         self._options = options
-        self._admission = Admission(backends, options)
+        self._admission = Admission(backends, options, suspects or Suspects(metrics))
         asked = Health(health, self._admission)
         metrics.ready = asked.ready
         metrics.waiting = self._admission.waiting
         upstream = Upstream(backends)
         self._tokens = Tokens(options.tokens())
-        journal = Journal(metrics)
+        self._journal = journal = Journal(metrics)
         doors = self._admission, upstream, self._tokens, asked, journal
         self._grpc_front = GrpcFront(*doors)
         self._bodies = Bodies(options.max_message_bytes, options.queue_bytes)
@@ -140,6 +143,7 @@ class Gateway:
             await self._grpc.stop(_LAST_WORDS_SECONDS)
         await self._http.close()
         await self._metrics.close()
+        self._journal.close()
 
     def _bind(self, server: grpc.aio.Server) -> int:
         host, port = address(self._options.listen), self._options.grpc_port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -26,11 +27,13 @@ from align_zoo.serving.gateway.grpc_stream import stream
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
 from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.gateway.suspects import Content
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import Upstream
 
 __all__ = ["GrpcFront"]
 
+_ID = "align-request-id"
 _AT_HAND = 0.1
 """Seconds before its deadline in which a caller that leaves has left because of it: its clock has
 run longer than ours by the time that the call was on its way.
@@ -63,7 +66,7 @@ class GrpcFront(grpc.GenericRpcHandler):
         self._journal = journal
         handler = grpc.unary_unary_rpc_method_handler
         self._free = {
-            **health_handlers(health.ready, MODELS),
+            **health_handlers(self._is_ready, MODELS),
             f"{GRPC_SERVICE}ServerLive": handler(_live),
             f"{GRPC_SERVICE}ServerReady": handler(self._ready),
             f"{GRPC_SERVICE}ModelReady": handler(self._model_ready),
@@ -77,7 +80,7 @@ class GrpcFront(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of a call; None if there is no such service."""
-        path = handler_call_details.method
+        path, metadata = handler_call_details.method, handler_call_details.invocation_metadata
         if path in self._free:
             return self._free[path]
         if not path.startswith(GRPC_SERVICE):
@@ -85,23 +88,29 @@ class GrpcFront(grpc.GenericRpcHandler):
         try:
             if path not in self._open:
                 raise not_open(path)
-            self._tokens.check(dict(handler_call_details.invocation_metadata).get("authorization"))
+            self._tokens.check(dict(metadata).get("authorization"))
             self._admission.check()
-        except Refusal as refusal:
-            # As streams, of which neither is used: who is refused need not be listened to,
-            # whatever it sends. Callers cannot tell.
-            return grpc.stream_stream_rpc_method_handler(partial(self._refuse, refusal))
-        return self._open[path]
+        except Refusal as caught:
+            refusal = caught
+        except Exception as error:
+            refusal = internal_error(error, "")
+        else:
+            return self._open[path]
+        # As streams, of which neither is used: who is refused need not be listened to,
+        # whatever it sends. Callers cannot tell.
+        return grpc.stream_stream_rpc_method_handler(partial(self._refuse, refusal))
 
     async def _infer(self, request: bytes, context: Any) -> bytes:
-        entry = Entry()
+        entry = Entry(_id_of(context))
         entry.it_waits()
         try:
             asked = read(request)
-            entry.id = shown_id(asked.id) or fresh_id()
+            entry.id = shown_id(asked.id) or entry.id or fresh_id()
             entry.model = asked.model if self._admission.knows(asked.model) else ""
             entry.items = judge(asked)
-            async with self._admission.call(entry.model, entry.items, len(request)) as backend:
+            content = Content(entry.model, entry.id, partial(_without_id, request))
+            size = len(request)
+            async with self._admission.call(entry.model, entry.items, size, content) as backend:
                 entry.its_turn()
                 sent = request if asked.id else _with_id(request, entry.id)
                 answer = await self._upstream.call_grpc(
@@ -112,7 +121,7 @@ class GrpcFront(grpc.GenericRpcHandler):
             self._journal.refused(entry, refusal.reason)
             return _end(context, refusal.reason.code, refusal.message, entry.id)
         except grpc.aio.AioRpcError as error:
-            self._journal.failed(entry, error.code().name)
+            self._journal.failed(entry, error.code().name, error.details() or "")
             return _end(context, error.code(), error.details(), entry.id)
         except asyncio.CancelledError:
             left = context.time_remaining()
@@ -139,6 +148,10 @@ class GrpcFront(grpc.GenericRpcHandler):
             return _end(context, refusal.reason.code, refusal.message)
         except grpc.aio.AioRpcError as error:
             return _end(context, error.code(), error.details())
+        except Exception as error:
+            mishap = internal_error(error, "")
+            self._journal.refused(Entry(), mishap.reason)
+            return _end(context, mishap.reason.code, mishap.message)
 
     async def _metadata(self, request: bytes, context: Any) -> bytes:
         answer = await self._forward(GRPC_METADATA, request, context)
@@ -147,16 +160,24 @@ class GrpcFront(grpc.GenericRpcHandler):
         return told.SerializeToString()
 
     async def _refuse(self, refusal: Refusal, _: Any, context: Any) -> None:
-        self._journal.refused(Entry(), refusal.reason)
-        _end(context, refusal.reason.code, refusal.message)
+        entry = Entry(_id_of(context))
+        self._journal.refused(entry, refusal.reason)
+        _end(context, refusal.reason.code, refusal.message, entry.id)
 
     async def _ready(self, _: bytes, context: Any) -> bytes:
-        return service_pb2.ServerReadyResponse(ready=self._health.ready()).SerializeToString()
+        return service_pb2.ServerReadyResponse(ready=self._is_ready()).SerializeToString()
 
     async def _model_ready(self, request: bytes, context: Any) -> bytes:
-        if not self._health.ready():
+        if not self._is_ready():
             return service_pb2.ModelReadyResponse(ready=False).SerializeToString()
         return await self._forward(f"{GRPC_SERVICE}ModelReady", request, context)
+
+    def _is_ready(self) -> bool:
+        try:
+            return self._health.ready()
+        except Exception as error:  # gRPC would answer with its words
+            internal_error(error, "")
+            return False
 
 
 def _with_id(request: bytes, id: str) -> bytes:
@@ -165,11 +186,24 @@ def _with_id(request: bytes, id: str) -> bytes:
     return request + bytes([3 << 3 | 2, len(id)]) + id.encode()
 
 
+def _without_id(request: bytes) -> Iterator[bytes]:
+    """What makes the request the same as another."""
+    message = service_pb2.ModelInferRequest.FromString(request)
+    message.ClearField("id")
+    yield message.SerializeToString(deterministic=True)
+
+
+def _id_of(context: Any) -> str:
+    """The request's id as a header tells it: before the message is there, or when it never is."""
+    header = dict(context.invocation_metadata() or ()).get(_ID)
+    return shown_id(header) if isinstance(header, str) else ""
+
+
 def _end(context: Any, code: grpc.StatusCode, details: str | None, id: str = "") -> bytes:
     context.set_code(code)
     context.set_details(details or "")
     if id:
-        context.set_trailing_metadata((("align-request-id", id),))
+        context.set_trailing_metadata(((_ID, id),))
     return b""  # gRPC leaves it out beside an error
 
 

@@ -28,6 +28,10 @@ class _Call:
         self.details = ""
         self.id = ""
 
+    def invocation_metadata(self) -> tuple[()]:
+        """None: a header's id would be that of all requests of the stream."""
+        return ()
+
     def set_code(self, code: grpc.StatusCode) -> None:
         self.code = code
 

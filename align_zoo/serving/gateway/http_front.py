@@ -16,11 +16,12 @@ from align_zoo.serving.gateway.finishing import Finishing
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_deadline import deadline
-from align_zoo.serving.gateway.http_request import JSON_LENGTH, read_request
+from align_zoo.serving.gateway.http_request import JSON_LENGTH, HttpRequest, read_request
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
 from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.gateway.suspects import Content
 from align_zoo.serving.gateway.tokens import Tokens
-from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream
+from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream, error_of
 
 __all__ = ["HttpFront", "healthz"]
 
@@ -88,7 +89,8 @@ class HttpFront:
             raise
         except Exception as error:
             response = self._refused(internal_error(error, entry.id), entry)
-        response.headers[_ID] = entry.id
+        if response.status < 400 or entry.logged:  # else the log does not know it
+            response.headers[_ID] = entry.id
         return response
 
     async def _answer(self, request: web.Request, entry: Entry) -> web.Response:
@@ -125,24 +127,24 @@ class HttpFront:
         entry.it_waits()
         asked = read_request(body, request.headers.get(JSON_LENGTH), call.model)
         entry.items = asked.items
-        headers = {JSON_LENGTH: str(asked.json_length)}
         # tritonserver knows of no cancelling over HTTP. What it was given keeps its place until it
         # is computed: else requests that nobody waits for would pile up before the others.
         answer = await self._finishing.run(
-            self._ask(path, headers, asked.body, entry), begun=lambda: entry.turn is not None
+            self._ask(path, asked, entry), begun=lambda: entry.turn is not None
         )
         if answer.status == 200:
             self._journal.answered(entry)
         else:
-            self._journal.failed(entry, _CODES.get(answer.status, grpc.StatusCode.UNKNOWN).name)
+            code = _CODES.get(answer.status, grpc.StatusCode.UNKNOWN)
+            self._journal.failed(entry, code.name, error_of(answer.body))
         return answer
 
-    async def _ask(
-        self, path: str, headers: dict[str, str], body: bytes, entry: Entry
-    ) -> HttpAnswer:
-        async with self._admission.call(entry.model, entry.items, len(body)) as backend:
+    async def _ask(self, path: str, asked: HttpRequest, entry: Entry) -> HttpAnswer:
+        headers, size = {JSON_LENGTH: str(asked.json_length)}, len(asked.body)
+        content = Content(entry.model, entry.id, asked.without_id)
+        async with self._admission.call(entry.model, asked.items, size, content) as backend:
             entry.its_turn()
-            answer = await self._upstream.call_http(backend, "POST", path, headers, body)
+            answer = await self._upstream.call_http(backend, "POST", path, headers, asked.body)
             if answer.status == 200:
                 self._admission.backends.on_answer(backend, entry.model)
             return answer

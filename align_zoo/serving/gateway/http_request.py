@@ -8,7 +8,7 @@ judged, and no JSON of a caller can end it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from align_zoo.serving.gateway.allowed import Asked, Output, Tensor, judge, model_of
@@ -37,6 +37,13 @@ class HttpRequest(NamedTuple):
     items: int
     json_length: int
     body: bytes
+
+    def without_id(self) -> Iterator[bytes | memoryview]:
+        """Yield what makes the request the same as another."""
+        head = json.loads(self.body[: self.json_length])
+        head.pop("id", None)
+        yield json.dumps(head, sort_keys=True).encode()
+        yield memoryview(self.body)[self.json_length :]
 
 
 def read_request(body: bytes, length: str | None, model: str) -> HttpRequest:

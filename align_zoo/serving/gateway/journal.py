@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from align_zoo.errors import reason_of
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.refusal import Reason
 from align_zoo.serving.logs import event, is_shown
@@ -16,6 +17,8 @@ from align_zoo.serving.logs import event, is_shown
 __all__ = ["Entry", "Journal", "fresh_id", "shown_id"]
 
 _SECONDS_BETWEEN_LINES = 1.0
+_IDS_A_LINE = 100
+"""So that a line stays below 8 KB, of which a reader of logs may make two."""
 
 
 def fresh_id() -> str:
@@ -41,6 +44,8 @@ class Entry:
     """When all of it was there, and its waiting began."""
     turn: float | None = None
     """When its waiting was over."""
+    logged: bool = False
+    """Whether the log names it, now or in a second."""
 
     def it_waits(self) -> None:
         """All of it has come."""
@@ -59,12 +64,13 @@ class Entry:
 class Journal:
     """Counts and logs. For one event loop.
 
-    Requests that fail alike share a line a second: a flood of them must not fill the disk.
+    Requests that fail alike share a line a second, or a hundred a line: a flood of them must not
+    fill the disk. The line has the id of each that has one, for its caller was shown the id.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._unwritten: dict[tuple[str, str, str], int] = {}
+        self._unwritten: dict[_Kind, _Fold] = {}
 
     def answered(self, entry: Entry) -> None:
         """It got what it asked for; counted when the answer is on its way."""
@@ -88,9 +94,10 @@ class Journal:
             self._metrics.rejected.labels(entry.model, reason.label).inc()
         self._failed(entry, reason.code.name, reason.label)
 
-    def failed(self, entry: Entry, code: str) -> None:
-        """tritonserver answered with an error."""
-        self._failed(entry, code, "answer")
+    def failed(self, entry: Entry, code: str, words: str) -> None:
+        """tritonserver answered with an error, in these words."""
+        known = reason_of(words) if code == "INVALID_ARGUMENT" else None
+        self._failed(entry, code, known or "answer")
 
     def left(self, entry: Entry) -> None:
         """Its caller has gone."""
@@ -100,23 +107,56 @@ class Journal:
         self._metrics.requests.labels(entry.model, code).inc()
         if entry.turn:
             self._metrics.queue_seconds.labels(entry.model).observe(entry.queue_seconds)
+        entry.logged = True
         kind = entry.model, code, reason
-        if kind in self._unwritten:
-            self._unwritten[kind] += 1
+        if fold := self._unwritten.get(kind):
+            fold.add(entry.id)
+            if len(fold.ids) == _IDS_A_LINE:
+                fold.write(kind)
             return
         event("request", **_fields(entry, code, reason))
         self._hold(kind)
 
-    def _hold(self, kind: tuple[str, str, str]) -> None:
-        self._unwritten[kind] = 0
+    def close(self) -> None:
+        """Write what is held back."""
+        for kind, fold in self._unwritten.items():
+            fold.write(kind)
+
+    def _hold(self, kind: _Kind) -> None:
+        self._unwritten[kind] = _Fold()
         asyncio.get_running_loop().call_later(_SECONDS_BETWEEN_LINES, self._sum_up, kind)
 
-    def _sum_up(self, kind: tuple[str, str, str]) -> None:
-        count = self._unwritten.pop(kind)
-        if count:
-            model, code, reason = kind
-            event("request", model=model, code=code, reason=reason, count=count)
+    def _sum_up(self, kind: _Kind) -> None:
+        fold = self._unwritten.pop(kind)
+        if fold.written or fold.count:
+            fold.write(kind)
             self._hold(kind)
+
+
+_Kind = tuple[str, str, str]
+"""Model, code and reason."""
+
+
+class _Fold:
+    """Requests of one kind that share a line."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.count = 0
+        self.written = False
+        """Whether a line has been written already."""
+
+    def add(self, id: str) -> None:
+        self.count += 1
+        if id:
+            self.ids.append(id)
+
+    def write(self, kind: _Kind) -> None:
+        if self.count:
+            model, code, reason = kind
+            ids: dict[str, Any] = {"ids": self.ids} if self.ids else {}
+            event("request", model=model, code=code, reason=reason, count=self.count, **ids)
+            self.ids, self.count, self.written = [], 0, True
 
 
 def _fields(entry: Entry, code: str, reason: str | None) -> dict[str, Any]:

@@ -65,6 +65,12 @@ class Metrics:
         self.restarts = Counter(
             "align_zoo_restarts", "Restarts of tritonserver, by cause", ["cause"], registry=registry
         )
+        self.poisoned = Counter(
+            "align_zoo_poisoned_requests",
+            "Different requests refused from then on, because the server died of them",
+            ["model"],
+            registry=registry,
+        )
         self.probe_age: Callable[[str], float] = lambda model: math.inf
         """Seconds since a model answered."""
         self.waiting: Callable[[str], int] = lambda model: 0
@@ -87,6 +93,7 @@ class Metrics:
         for cause in _CAUSES:
             self.restarts.labels(cause)
         for model in ("", *_MODELS):
+            self.poisoned.labels(model)
             for reason in Reason:
                 if reason is not Reason.DIED:
                     self.rejected.labels(model, reason.label)

@@ -25,6 +25,7 @@ class Reason(Enum):
     EXPIRED = "expired", _Code.DEADLINE_EXCEEDED, 504
     MALFORMED = "malformed", _Code.INVALID_ARGUMENT, 400
     ENCODING = "encoding", _Code.UNIMPLEMENTED, 415
+    POISONED = "poisoned", _Code.INVALID_ARGUMENT, 400
     TOO_LARGE = "too_large", _Code.RESOURCE_EXHAUSTED, 413
     TOO_SLOW = "too_slow", _Code.DEADLINE_EXCEEDED, 408
     DIED = "died", _Code.ABORTED, 503

@@ -1,5 +1,6 @@
 """gRPC through the gateway: what goes through, what is closed, and how it says that it is well."""
 
+import dataclasses
 import re
 
 import grpc
@@ -170,3 +171,39 @@ def test_tritonclient_works_as_with_tritonserver(doors):
     with tritonclient.InferenceServerClient(doors.grpc_url) as client:
         assert client.is_server_ready()
         assert ask(client, "align_text", [b"a"]).as_numpy("EMBEDDING").shape == (1, 128)
+
+
+@pytest.mark.parametrize("name", sorted(OPEN | {"ModelReady"}))
+def test_a_mishap_of_our_own_is_told_without_its_words(own_doors, capfd, name):
+    doors = own_doors()
+    # A channel that is none; the first words that Python has for it are a secret.
+    broken = dataclasses.replace(doors.backends.current, channel="secret")
+    doors.loop.call(doors.backends.set, broken)
+    with stub_at(doors.grpc_url) as stub, refused("INTERNAL", "internal error (AttributeError)"):
+        call(stub, name)
+    written = capfd.readouterr().err
+    assert "internal_error" in written
+    assert "no attribute" not in written
+
+
+@pytest.mark.parametrize("name", ["ServerReady", "ModelReady"])
+def test_a_health_that_fails_is_not_ready(own_doors, name):
+    doors = own_doors()
+    doors.well = SecretTruth()
+    with stub_at(doors.grpc_url) as stub:
+        assert not call(stub, name).ready
+    assert health(doors.grpc_url) == b"\x08\x02"
+
+
+def test_a_door_that_fails_is_told_without_its_words(own_doors):
+    doors = own_doors(token_file=None)
+    doors.loop.call(setattr, doors.gateway._tokens, "_digests", SecretTruth())
+    with stub_at(doors.grpc_url) as stub, refused("INTERNAL", "internal error (ValueError)"):
+        call(stub, "ServerMetadata")
+
+
+class SecretTruth:
+    """What cannot be asked whether it is true."""
+
+    def __bool__(self):
+        raise ValueError("a secret")

@@ -2,10 +2,11 @@
 
 import json
 
+import grpc
 import pytest
 from calls import INPUTS
 from doors import stub_at
-from messages import http, message, refused
+from messages import http, json_request, message, refused
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.grpc import service_pb2
 from waiting import wait_until
@@ -113,7 +114,7 @@ def test_a_failed_request_is_a_line_without_what_was_in_it(own_doors, capfd):
         "model": "align_text",
         "items": 2,
         "code": "INVALID_ARGUMENT",
-        "reason": "answer",
+        "reason": "not_utf8",
     }
     assert "secret" not in text
 
@@ -158,3 +159,84 @@ def test_what_a_caller_sends_as_its_id_makes_no_line_of_its_own(own_doors, capfd
         stub.ModelInfer(message("align_text", [b""], id='a"\n{"event": "forged"}' + "x" * 1000))
     (line,) = requests(capfd.readouterr().err)
     assert len(line["id"]) == 64
+
+
+def told_ids(text):
+    """All ids that the log has, of lines that stand for one request and of those for many."""
+    return [id for line in lines(text) for id in [line.get("id"), *line.get("ids", [])] if id]
+
+
+def over_grpc(doors, number):
+    """A refused request; the id that its caller is told."""
+    with stub_at(doors.grpc_url) as stub, pytest.raises(grpc.RpcError) as caught:
+        stub.ModelInfer(message("align_text", [b""], id=f"grpc{number}"))
+    return dict(caught.value.trailing_metadata())["align-request-id"]
+
+
+def over_http(doors, number):
+    reply = http(doors.gateway.http_port, "/v2/models/align_text/infer", json_request(""))
+    assert reply.status == 400
+    return reply.headers["Align-Request-Id"]
+
+
+def without_token(doors, number):
+    doors.loop.call(doors.gateway._tokens.replace, ["secret"])
+    with stub_at(doors.grpc_url) as stub, pytest.raises(grpc.RpcError) as caught:
+        stub.ModelInfer(
+            message("align_text", [b"a"]), metadata=[("align-request-id", f"door{number}")]
+        )
+    return dict(caught.value.trailing_metadata())["align-request-id"]
+
+
+def no_request(doors, number):
+    with (
+        grpc.insecure_channel(doors.grpc_url) as channel,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        infer(b"\xff", metadata=[("align-request-id", f"none{number}")])
+    return dict(caught.value.trailing_metadata())["align-request-id"]
+
+
+@pytest.mark.parametrize("call", [over_grpc, over_http, without_token, no_request])
+def test_every_id_that_a_caller_is_told_is_in_the_log(own_doors, capfd, call):
+    doors = own_doors()
+    told = [call(doors, number) for number in range(150)]
+    doors.loop.run(doors.gateway.stop())
+    text = capfd.readouterr().err
+    assert len(set(told)) == len(told)
+    assert [id for id in told_ids(text) if id in told] == told
+    assert max(len(line.get("ids", [])) for line in lines(text)) <= 100
+
+
+@pytest.mark.parametrize("path", ["/v2/models/nobody/config", "/nowhere"])
+def test_an_error_that_is_not_logged_tells_no_id(doors, path):
+    reply = http(doors.gateway.http_port, path)
+    assert reply.status in (400, 404)
+    assert "Align-Request-Id" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("model", "item", "reason"),
+    [
+        ("align_text", b"", "empty"),
+        ("align_text", b"\xff", "not_utf8"),
+        ("align_text", b" ", "blank"),
+        ("align_text", b"a" * 10_001, "too_long"),
+        ("align_image", b"", "empty"),
+        ("align_image", b"no picture", "format"),
+        ("align_image", b"\x89PNG\r\n\x1a\n", "damaged"),
+    ],
+)
+def test_a_refused_input_is_logged_with_its_reason(own_doors, capfd, model, item, reason):
+    doors = own_doors()
+    with stub_at(doors.grpc_url) as stub, refused("INVALID_ARGUMENT", ""):
+        stub.ModelInfer(message(model, [item], id="0123abcd"))
+    assert [each["reason"] for each in requests(capfd.readouterr().err)] == [reason]
+
+
+def test_what_tritonserver_refuses_is_an_answer_without_a_reason(own_doors, capfd):
+    doors = own_doors()
+    with stub_at(doors.grpc_url) as stub, refused("INVALID_ARGUMENT", ""):
+        stub.ModelInfer(message("align_text", [b"a"] * 65, id="0123abcd"))
+    assert [each["reason"] for each in requests(capfd.readouterr().err)] == ["answer"]

@@ -24,13 +24,13 @@ class Visitors:
         self.refused = {}
         self.entered = []
 
-    async def arrive(self, name, items=1, size=0):
-        self.tasks[name] = asyncio.create_task(self._visit(name, items, size))
+    async def arrive(self, name, items=1, size=0, alone=lambda: False):
+        self.tasks[name] = asyncio.create_task(self._visit(name, items, size, alone))
         await settled()
 
-    async def _visit(self, name, items, size):
+    async def _visit(self, name, items, size, alone):
         try:
-            async with self.gate.turn(items, size):
+            async with self.gate.turn(items, size, alone):
                 self.inside[name] = asyncio.Event()
                 self.entered.append(name)
                 try:
