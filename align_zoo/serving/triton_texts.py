@@ -60,7 +60,7 @@ SLOW_MODEL = Text(
     {"' is not healthy.": _OLD, "Failed to obtain the health mutex.": _OLD},
     "python",
 )
-"""Said while a model loads: its process has died; or, from 2.61 (25.09) on, was killed because it
+"""Said while a model loads: its process has died; or, from 2.60 (25.08) on, was killed because it
 had not given a sign of life within ten seconds.
 """
 

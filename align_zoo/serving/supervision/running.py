@@ -32,7 +32,7 @@ _WORD_SECONDS = 5.0
 """For tritonserver to see that a model's process has died, and to say why."""
 _ABORTED = (128 + signal.SIGABRT, 128 + signal.SIGSEGV)
 _SIGN_OF_LIFE_SECONDS = 10.0
-"""That Triton 2.61 (25.09) and newer give a model's process, and then kill it and end. What dies
+"""That Triton 2.60 (25.08) and newer give a model's process, and then kill it and end. What dies
 earlier has died by itself, and would again.
 """
 _START_SECONDS = 1800.0

@@ -1,0 +1,110 @@
+"""The last line of a start that fails: the cause that tritonserver gave, and no other."""
+
+import os
+import shutil
+import stat
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from serving import begin, events, serving
+from waiting import wait_until
+
+from align_zoo.serving.output import last_words, why_ended
+from align_zoo.serving.tritonserver import find_tritonserver
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+
+
+def notebooks(repository):
+    (repository / ".ipynb_checkpoints").mkdir()
+
+
+def no_code(repository):
+    (repository / "align_text" / "1" / "model.py").unlink()
+
+
+def no_config(repository):
+    with (repository / "align_text" / "config.pbtxt").open("a") as file:
+        file.write("max_batch_size: 7\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "flags", "words"),
+    [
+        (notebooks, [], "no model is in the model repository's .ipynb_checkpoints: remove or mend"),
+        (no_config, [], 'Non-repeated field "max_batch_size" is specified multiple times'),
+        (no_code, [], "Python model file not found in"),
+        (None, ["--", "--no-such-flag"], "unrecognized option '--no-such-flag'"),
+        (None, ["--", "--log-format=none"], "none"),
+    ],
+    ids=["notebooks", "config", "code", "flag", "value"],
+)
+def test_a_failed_start_names_its_cause(tmp_path, spoil, flags, words):
+    repository = shutil.copytree(REPOSITORY, tmp_path / "repository")
+    if spoil:
+        spoil(repository)
+    with serving(tmp_path, f"--repository={repository}", *flags, start=False) as service:
+        begin(service)
+        assert service.process.wait(120) == 1
+        last = service.log.read_text().splitlines()[-1]
+    assert last.startswith("align-zoo: tritonserver ")
+    assert words in last
+    assert not any(other in last for other in ("NVML", "DCGM", "trace"))
+
+
+# What Triton 2.60 (25.08) and newer do with a model's process that is slow to give a sign of life.
+IMPATIENT_ONCE = """
+    #!{python}
+    import os, sys, time
+    from pathlib import Path
+    from align_zoo.serving.backend import backend_folder, python_environment
+    from align_zoo.serving.tritonserver import _find_wheel
+
+    if not Path({begun!r}).exists():
+        Path({begun!r}).touch()
+        time.sleep(10)
+        why = "Internal: Stub process 'align_text_0_0' is not healthy."
+        print("E1130 01:42:09.488 7 model_lifecycle.cc:642] \\"failed to load 'align_text' "
+              + "version 1: " + why + '"')
+        print("error: creating server: Internal - failed to load all models")
+        sys.exit(1)
+    wheel = _find_wheel()
+    binary = str(wheel.root / "bin" / "tritonserver")
+    flags = [*sys.argv[1:], "--backend-directory=" + str(backend_folder(wheel).absolute())]
+    os.execve(binary, [binary, *flags], python_environment(os.environ))
+"""
+
+
+def test_a_model_that_a_newer_tritonserver_gives_up_is_started_anew(tmp_path):
+    assert find_tritonserver().wheel
+    newer = tmp_path / "bin" / "tritonserver"
+    newer.parent.mkdir()
+    script = IMPATIENT_ONCE.format(python=sys.executable, begun=str(tmp_path / "begun"))
+    newer.write_text(textwrap.dedent(script).lstrip())
+    newer.chmod(newer.stat().st_mode | stat.S_IXUSR)
+    with serving(tmp_path, start=False) as service:
+        service.env["PATH"] = os.pathsep.join([str(newer.parent), service.env["PATH"]])
+        begin(service)
+        wait_until(lambda: events(service, "started") or service.ended(), seconds=120)
+        (failed,) = events(service, "start_failed")
+        assert failed["reason"].startswith("tritonserver ended with exit code 1: align_text's proc")
+        assert service.health()["ready"]
+
+
+def test_harmless_lines_are_no_last_words():
+    lines = [
+        'E1130 01:42:09.48 7 server.cc:241] "CudaDriverHelper has not been initialized."',
+        'E1130 01:42:09.49 7 main.cc:7] "something is wrong"',
+        "Error: Failed to initialize NVML",
+        'W1130 01:42:24.32 7 metrics.cc:798] "DCGM unable to start: DCGM initialization error"',
+        "| option | value |",
+        "error: creating server: Internal - it cannot be",
+    ]
+    assert last_words(lines) == [lines[1], lines[-1]]
+    assert why_ended(lines) == "something is wrong; error: creating server: Internal - it cannot be"
+
+
+def test_of_nothing_but_harmless_lines_the_last_are_kept():
+    assert last_words(["Error: Failed to initialize NVML"]) == ["Error: Failed to initialize NVML"]
