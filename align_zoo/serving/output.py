@@ -57,8 +57,10 @@ _LEVELLED = re.compile(r"(?P<level>[A-Z])\d{4} \S+ +\d+ \S+:\d+\] \"?(?P<words>.
 
 def last_words(lines: Sequence[str]) -> list[str]:
     """The lines that tell why it ended: at most 15."""
-    usage = (i for i, line in enumerate(lines) if USAGE.pattern.match(line))
-    lines = lines[: next(usage, len(lines))]
+    if any(USAGE.pattern.match(line) for line in lines):
+        # What is wrong stands before it or behind it, and is neither indented nor a heading.
+        lines = [line for line in lines if re.match(r"\S.*[^:]$", line)]
+        lines = [line for line in lines if not USAGE.pattern.match(line)]
     # Triton ends with tables of its options; what went wrong stands before them.
     telling = [line for line in lines if line and line[0] not in "I+|"]
     causes = [line for line in telling if not HARMLESS.pattern.search(line)]

@@ -34,7 +34,7 @@ class AlignClientError(Exception):
         self.message = message
         """What went wrong, without the request."""
         self.request_id = request_id
-        """By which the server's log names the request; None where none was made."""
+        """By which the server's log names the request; None where none has reached a server."""
 
 
 class InvalidInput(AlignClientError):

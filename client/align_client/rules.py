@@ -48,6 +48,8 @@ class _Rule(NamedTuple):
     error: Type[AlignClientError]
     message: str
     again: Again = Again.NEVER
+    seen: bool = True
+    """Whether the server's own code has seen the request, so that its log can name it."""
 
 
 _OTHER_CONTRACT = "the {model} of {url} does not speak align-zoo's contract: {reason}"
@@ -87,6 +89,7 @@ _RULES = (
         r"(Sent|Received|Decompressed) message larger than max",
         InvalidInput,
         "the request is too large to be sent ({reason})",
+        seen=False,
     ),
     _Rule("RESOURCE_EXHAUSTED", "", Overloaded, _BUSY, Again.ALWAYS),
     _Rule("DEADLINE_EXCEEDED", "", DeadlineExceeded, "{url} did not answer within {timeout:g} s"),
@@ -146,6 +149,7 @@ _RULES = (
         ServerUnavailable,
         "what listens on {url} speaks no TLS: leave tls out, or check the port ({reason})",
         Again.ELSEWHERE,
+        seen=False,
     ),
     _Rule(
         "UNAVAILABLE",
@@ -153,6 +157,7 @@ _RULES = (
         ServerUnavailable,
         _CERTIFICATE,
         Again.ELSEWHERE,
+        seen=False,
     ),
     _Rule(
         "UNAVAILABLE",
@@ -230,7 +235,8 @@ def failure_of(
             message = rule.message.format(
                 url=url, model=model, timeout=timeout, reason=reason, hint=_HINTS[tls]
             )
-            told = rule.error(message, request_id=request_id)
+            seen = rule.seen and rule.again is not Again.UNREACHED
+            told = rule.error(message, request_id=request_id if seen else None)
             return Failure(told, rule.again)
     message = f"{model} on {url}: {code or 'error'}: {reason}"
     return Failure(AlignClientError(message, request_id=request_id), Again.NEVER)

@@ -217,6 +217,21 @@ class TestRequestId:
 
     def test_where_no_request_was_made_there_is_none(self):
         assert self.failed(None).request_id is None
+
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [
+            ("UNAVAILABLE", FAILED + "Connection refused"),
+            ("UNAVAILABLE", FAILED + "SSL routines: wrong version number"),
+            ("RESOURCE_EXHAUSTED", "CLIENT: Sent message larger than max (9 vs. 8)"),
+            ("RESOURCE_EXHAUSTED", "Received message larger than max (9 vs. 8)"),
+        ],
+    )
+    def test_a_request_that_no_server_has_seen_has_no_id(self, code, words):
+        said = InferenceServerException(words, f"StatusCode.{code}")
+        failure = failure_of(said, url="h:1", model="m", timeout=1, request_id="ab12")
+        assert failure.error.request_id is None
+        assert "ab12" not in str(failure.error)
         assert str(self.failed(None)) == "m on h:1 failed: bad"
 
     def test_an_error_survives_pickling_with_it(self):

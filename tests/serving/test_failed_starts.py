@@ -37,7 +37,7 @@ def no_config(repository):
         (no_config, [], 'Non-repeated field "max_batch_size" is specified multiple times'),
         (no_code, [], "Python model file not found in"),
         (None, ["--", "--no-such-flag"], "unrecognized option '--no-such-flag'"),
-        (None, ["--", "--log-format=none"], "none"),
+        (None, ["--", "--grpc-keepalive-time=x"], "Invalid option value. Got x"),
     ],
     ids=["notebooks", "config", "code", "flag", "value"],
 )
@@ -104,6 +104,13 @@ def test_harmless_lines_are_no_last_words():
     ]
     assert last_words(lines) == [lines[1], lines[-1]]
     assert why_ended(lines) == "something is wrong; error: creating server: Internal - it cannot be"
+
+
+@pytest.mark.parametrize("place", [0, 5])
+def test_the_usage_of_tritonserver_is_no_cause(place):
+    lines = ["Usage: tritonserver [options]", "  --help", "\tPrint usage", "", "Server:"]
+    lines.insert(place, "Invalid option value. Got x")
+    assert why_ended(lines) == "Invalid option value. Got x"
 
 
 def test_of_nothing_but_harmless_lines_the_last_are_kept():
