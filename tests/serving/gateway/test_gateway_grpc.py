@@ -173,14 +173,15 @@ def test_tritonclient_works_as_with_tritonserver(doors):
         assert ask(client, "align_text", [b"a"]).as_numpy("EMBEDDING").shape == (1, 128)
 
 
-@pytest.mark.parametrize("name", sorted(OPEN | {"ModelReady"}))
+@pytest.mark.parametrize("name", sorted(OPEN - {"ModelStreamInfer"} | {"ModelReady"}))
 def test_a_mishap_of_our_own_is_told_without_its_words(own_doors, capfd, name):
     doors = own_doors()
+    request = message("align_text", [b"a"]) if name == "ModelInfer" else None
     # A channel that is none; the first words that Python has for it are a secret.
     broken = dataclasses.replace(doors.backends.current, channel="secret")
     doors.loop.call(doors.backends.set, broken)
     with stub_at(doors.grpc_url) as stub, refused("INTERNAL", "internal error (AttributeError)"):
-        call(stub, name)
+        call(stub, name, request)
     written = capfd.readouterr().err
     assert "internal_error" in written
     assert "no attribute" not in written
