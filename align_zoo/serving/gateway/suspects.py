@@ -27,7 +27,8 @@ from align_zoo.serving.gateway.refusal import Reason, Refusal
 __all__ = ["Content", "Suspects"]
 
 _REFUSED_SECONDS = 600.0
-_REMEMBERED_SECONDS = 3600.0
+_REMEMBERED_SECONDS = 1200.0
+"""As long as any is remembered, each request is read once more, for its digest."""
 _REMEMBERED = 4096
 """Requests; their digests, not what was in them."""
 _DOUBTFUL = 3
@@ -193,8 +194,7 @@ class Suspects:
             # Whoever was there before is let through alone. If two were, nobody knows which.
             if suspected == [content] or suspect.deaths >= _DOUBTFUL:
                 self._refuse(suspect, content)
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        self._forget()
         return len(there)
 
     def _refuse(self, suspect: _Suspect, content: Content) -> None:
@@ -211,18 +211,22 @@ class Suspects:
         )
 
     def _suspect(self, content: Content) -> _Suspect | None:
+        self._forget()
         if not self._known:  # as nearly always: then nothing is read twice
             return None
         suspect = self._known.get(content.digest)
-        if suspect is None:
-            return None
-        age = self._clock() - suspect.last
-        if age > _REMEMBERED_SECONDS:
-            del self._known[content.digest]
-            return None
-        # From then on it is tried alone again, and a single death is enough.
-        suspect.refused &= age <= _REFUSED_SECONDS
+        if suspect and self._clock() - suspect.last > _REFUSED_SECONDS:
+            suspect.refused = False  # it is tried alone again, and a single death is enough
         return suspect
+
+    def _forget(self) -> None:
+        """Those whose last death was long ago stand first."""
+        now = self._clock()
+        while self._known:
+            digest, suspect = next(iter(self._known.items()))
+            if len(self._known) <= _REMEMBERED and now - suspect.last <= _REMEMBERED_SECONDS:
+                return
+            del self._known[digest]
 
     def _answered(self, content: Content) -> None:
         if self._known:

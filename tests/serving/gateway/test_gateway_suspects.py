@@ -183,8 +183,9 @@ def test_a_refusal_ends_and_then_one_death_is_enough():
     assert not service.refused("X")
     service.call("X")
     assert service.refused("X")
-    service.clock.now += 61 * MINUTE
+    service.clock.now += 21 * MINUTE
     assert not service.suspects.suspected(content("X"))
+    assert not service.suspects._known  # nor is anything else read twice from then on
 
 
 def test_only_so_many_are_remembered():
