@@ -67,11 +67,11 @@ _REASONS = {
     "not_utf8": r"is not UTF-8",
     "too_long": r"first \d+ words have more than",
     "too_small": r"is smaller than the crop|takes sides of",
-    "damaged": r"damaged",
+    "damaged": r"damaged|cannot be decoded",
     "too_many_pixels": r"[\d,]+ pixels",
     "too_many_bytes": r"[\d,]+ bytes",
     "too_many_parts": r"has more than [\d,]+ \w+",
-    "format": r"accepted format|is compressed by|is not supported|no defined range",
+    "format": r"accepted format|compressed by|not supported|no defined range",
 }
 
 

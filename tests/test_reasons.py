@@ -11,13 +11,16 @@ import align_zoo
 from align_zoo import AlignZooError
 from align_zoo.errors import InvalidInput, reason_of
 from align_zoo.preprocess import decode_image
-from align_zoo.serving.text_service import decode_text
+from align_zoo.serving.image_service import ImageService
+from align_zoo.serving.text_service import TextService, decode_text
 from benchmarks.fuzz.mutations import mutated
 from benchmarks.fuzz.samples import samples
 from benchmarks.fuzz.strings import odd_string
 
 PACKAGE = Path(align_zoo.__file__).parent
 SOUND = samples()
+SERVED = {*ImageService.reasons, *TextService.reasons}
+"""Others are the library's alone: what it says of a path."""
 
 
 def written():
@@ -28,7 +31,7 @@ def written():
                 name = getattr(node.func, "id", "")
                 if name in ("InvalidImage", "InvalidText", "InvalidInput"):
                     message, reason = node.args
-                    if isinstance(reason, ast.Constant):
+                    if getattr(reason, "value", None) in SERVED:
                         yield pytest.param(
                             filled(message), reason.value, id=f"{file.stem}-{node.lineno}"
                         )
@@ -43,7 +46,7 @@ MESSAGES = list(written())
 
 
 def test_there_are_messages_to_look_at():
-    assert len(MESSAGES) >= 15
+    assert len(MESSAGES) >= 12
 
 
 @pytest.mark.parametrize(("message", "reason"), MESSAGES)

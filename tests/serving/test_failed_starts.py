@@ -37,7 +37,7 @@ def no_config(repository):
         (no_config, [], 'Non-repeated field "max_batch_size" is specified multiple times'),
         (no_code, [], "Python model file not found in"),
         (None, ["--", "--no-such-flag"], "unrecognized option '--no-such-flag'"),
-        (None, ["--", "--grpc-keepalive-time=x"], "Invalid option value. Got x"),
+        (None, ["--", "--grpc-keepalive-time=x"], 'Bad option: "--grpc-keepalive-time"'),
     ],
     ids=["notebooks", "config", "code", "flag", "value"],
 )
