@@ -6,7 +6,7 @@
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
 # make chaos   faults, overload and a soak against the service: a table (7 minutes; ARGS=...)
-# make fuzz    mutated pictures and odd strings by the hundred thousand (20 minutes; ARGS=...)
+# make fuzz    mutated pictures, odd strings and odd requests by the thousand (25 minutes; ARGS=...)
 # make audit   known vulnerabilities of the versions in constraints.txt (asks PyPI)
 # make constraints   renew constraints.txt with today's versions
 # make clean   remove .venv and what the tools left

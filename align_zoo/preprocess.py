@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,6 +68,8 @@ def open_encoded(
             "too_many_bytes",
         )
     kind = format_of(data)
+    if kind is None and _is_base64(data):
+        raise InvalidImage("not a picture but text: base64? send the bytes", "format")
     if kind is None:
         raise InvalidImage(f"not a picture in an accepted format ({', '.join(FORMATS)})", "format")
     judge_header(data, kind, max_pixels)
@@ -84,6 +87,19 @@ def open_encoded(
         raise InvalidImage(f"the {kind} picture {said}", said.reason) from error
     Judge(kind, max_pixels).size(*image.size)
     return image
+
+
+def _is_base64(data: bytes) -> bool:
+    """Whether the bytes are the base64 of a picture, or a ``data:`` URL with one."""
+    head = data[:200]
+    if head.startswith(b"data:"):
+        head = head.partition(b",")[2]
+    head = b"".join(head.split()).replace(b"-", b"+").replace(b"_", b"/")[:64]
+    try:
+        decoded = base64.b64decode(head[: len(head) // 4 * 4], validate=True)
+    except ValueError:
+        return False
+    return format_of(decoded) is not None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

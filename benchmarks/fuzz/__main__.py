@@ -1,4 +1,4 @@
-"""Mutated pictures and odd strings by the hundred thousand: `python -m benchmarks.fuzz`.
+"""Mutated pictures, odd strings and odd requests by the thousand: `python -m benchmarks.fuzz`.
 
 Item n is the same in each run, so `--first` goes on where an earlier run has ended. Exit code 1
 if there is a fault; each is printed with its seed.
@@ -20,6 +20,8 @@ from align_zoo.progress import progress_bar
 from align_zoo.runtime.cores import cores
 from align_zoo.serving.launcher import run_server
 from align_zoo.serving.options import ServeOptions
+from benchmarks.chaos.service import running_service
+from benchmarks.fuzz.gateway import try_requests
 from benchmarks.fuzz.outcomes import Outcomes, table
 from benchmarks.fuzz.served import serve_pictures
 from benchmarks.fuzz.strings import try_strings
@@ -32,6 +34,7 @@ def main(
     pictures: Annotated[int, typer.Option(min=0, help="Through the decode function.")] = 200_000,
     served: Annotated[int, typer.Option(min=0, help="Through a real server.")] = 5_000,
     strings: Annotated[int, typer.Option(min=0, help="Through the text service.")] = 20_000,
+    requests: Annotated[int, typer.Option(min=0, help="Through the whole service.")] = 20_000,
     first: Annotated[int, typer.Option(min=0, help="The first item's number.")] = 0,
     processes: Annotated[int, typer.Option(min=1)] = cores(),
 ) -> None:
@@ -45,6 +48,8 @@ def main(
         runs.append(_strings(first, strings))
     if served:
         runs.append(_served(first, served))
+    if requests:
+        runs.append(_requests(first, requests))
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table(runs))
     faults = [fault for run in runs for fault in run.faults]
@@ -72,6 +77,23 @@ def _served(first: int, count: int) -> Outcomes:
             progress_bar("pictures, served", count) as progress,
         ):
             return serve_pictures(server.grpc_url, range(first, first + count), encoder, progress)
+
+
+def _requests(first: int, count: int) -> Outcomes:
+    expected = load_encoder("align_tiny").embed_texts(["a red circle"])[0]
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "service.log"
+        with (
+            running_service("align_tiny", log) as service,
+            progress_bar("requests, served", count) as progress,
+        ):
+            before, http_url = service.tritonserver(), service.http.removeprefix("http://")
+            seeds = range(first, first + count)
+            outcomes = try_requests(service.url, http_url, seeds, expected, progress)
+            restarts = service.health().get("restarts")
+            if restarts != 0 or service.tritonserver() != before:
+                outcomes.faults.append(f"tritonserver was restarted {restarts} times")
+            return outcomes
 
 
 if __name__ == "__main__":

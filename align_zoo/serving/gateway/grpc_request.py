@@ -34,13 +34,18 @@ def read(request: bytes) -> Asked:
         _parameters(message.parameters),
     )
     _judge_contents(message)
-    # tritonserver may be newer than the messages that are known here, and do what such a field
-    # says. What is known has been read by now.
+    _judge_fields(message)
+    return asked
+
+
+def _judge_fields(message: service_pb2.ModelInferRequest) -> None:
+    # tritonserver may be newer than the messages that are known here, and do what a field says
+    # that they have not.
+    del message.raw_input_contents[:]  # has been read, and would be copied to be counted
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() != size:
         raise Refusal(Reason.MALFORMED, "the request has protobuf fields that are not known here")
-    return asked
 
 
 def _judge_contents(message: service_pb2.ModelInferRequest) -> None:

@@ -21,10 +21,11 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 """The header with the number of bytes of JSON, behind which a binary tensor begins."""
 
 _MOST_BRACKETS = 10_000
-_MOST_MARKS = 2_000_000
-"""Of commas and backslashes: numbers and escapes take longer to read than the letters of a text,
-and nobody else is answered meanwhile. 64 texts that are read to their end have fewer.
-"""
+_MOST_BYTES = 8_000_000
+"""Of JSON: while it is read nobody else is answered. 64 texts that count to their end have less."""
+_MOST_MARKS = 1_000_000
+"""Of commas and backslashes: numbers and escapes take longer to read than letters."""
+_BINARY = f"send the strings as a binary tensor, with the header {JSON_LENGTH}"
 _REQUEST = {"id": str, "model_name": str, "parameters": dict, "inputs": list, "outputs": list}
 _INPUT = {"name": str, "shape": list, "datatype": str, "parameters": dict, "data": list}
 _OUTPUT = {"name": str, "parameters": dict}
@@ -89,10 +90,11 @@ def _json_bytes(length: str, most: int) -> int:
 def _parsed(body: bytes, end: int) -> Any:
     if body.count(b"[", 0, end) + body.count(b"{", 0, end) > _MOST_BRACKETS:
         raise _malformed(f"the JSON has more than {_MOST_BRACKETS} brackets")
+    if end > _MOST_BYTES:
+        raise _malformed(f"the JSON has more than {_MOST_BYTES:,} bytes: {_BINARY}")
     if body.count(b",", 0, end) + body.count(b"\\", 0, end) > _MOST_MARKS:
         raise _malformed(
-            f"the JSON has more than {_MOST_MARKS} commas and backslashes: "
-            f"send the strings as a binary tensor, with the header {JSON_LENGTH}"
+            f"the JSON has more than {_MOST_MARKS:,} commas and backslashes: {_BINARY}"
         )
     try:
         return json.loads(

@@ -110,12 +110,16 @@ def test_all_else_is_refused_by_name_on_both_protocols(doors, stub, request_, wo
 
 def test_fields_of_a_newer_protocol_are_refused(stub):
     asked = message("align_text", [b"a"])
-    for part in (asked, asked.inputs[0]):
-        whole = service_pb2.ModelInferRequest.FromString(asked.SerializeToString())
-        changed = whole if part is asked else whole.inputs[0]
-        changed.MergeFromString(b"\xfa\x01\x01a")  # field 31
+    asked.outputs.add(name="EMBEDDING")
+    tensor, output = asked.inputs[0], asked.outputs[0]
+    priority = asked.parameters["priority"]
+    priority.int64_param = 1
+    for part in (asked, tensor, output, priority):
+        part.MergeFromString(b"\xfa\x01\x01a")  # field 31
         with refused("INVALID_ARGUMENT", "the request has protobuf fields that are not known"):
-            stub.ModelInfer(whole, timeout=30)
+            stub.ModelInfer(asked, timeout=30)
+        part.DiscardUnknownFields()
+    stub.ModelInfer(asked, timeout=30)
 
 
 @pytest.mark.parametrize(
@@ -157,11 +161,23 @@ def test_fields_of_json_are_judged_by_name_and_kind(doors, field, value):
         (json_request("a").replace(b'"a"', b"1" * 5000), "a number is too long"),
         (json_request("a").replace(b'"a"', b"[" * 5000 + b"]" * 5000), "too deep"),
         (json_request("a").replace(b'"a"', b'"\xff"'), "is not UTF-8"),
-        (json_request("a").replace(b'"a"', b"1," * 2_000_001 + b"1"), "commas and backslashes"),
+        (json_request("a").replace(b'"a"', b"1," * 1_000_001 + b"1"), "commas and backslashes"),
+        (json_request("a" * 8_000_000), "more than 8,000,000 bytes: send the strings as a binary"),
         (json_request("a", "b").replace(b"[2, 1]", b"[3, 1]"), "2 data, and a shape for 3"),
         (IMAGE, f"add the header {JSON_LENGTH}: 0"),
     ],
-    ids=["twice", "nan", "surrogate", "digits", "deep", "utf-8", "commas", "count", "image"],
+    ids=[
+        "twice",
+        "nan",
+        "surrogate",
+        "digits",
+        "deep",
+        "utf-8",
+        "commas",
+        "bytes",
+        "count",
+        "image",
+    ],
 )
 def test_what_json_cannot_say_is_refused_with_its_reason(doors, body, words):
     reply = http(doors.gateway.http_port, INFER, body)

@@ -1,15 +1,20 @@
 """Clients of others, and what they send beside the tensors: all of it is answered."""
 
+import base64
 import json
+import re
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
-from messages import http, json_request
+from messages import embeddings, http, json_request, message
 from tritonclient import grpc as grpc_client
 from tritonclient import http as http_client
 
 from align_zoo.serving.gateway.http_request import JSON_LENGTH
 
+CHECKOUT = Path(__file__).parents[3]
 INFER = "/v2/models/align_text/infer"
 
 
@@ -42,3 +47,44 @@ def test_a_client_of_kserve_is_answered(doors, binary):
     reply = http(doors.gateway.http_port, INFER, json.dumps(request).encode())
     assert reply.status == 200
     assert (JSON_LENGTH in reply.headers) == binary
+
+
+def curl_lines():
+    """The blocks of the documentation that call curl, by their model."""
+    text = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(curl .*?)```", text, re.DOTALL)
+    return {re.search("align_[a-z]+", block)[0]: block for block in blocks}
+
+
+@pytest.fixture
+def run_block(doors, tmp_path):
+    """Runs a documented block against the gateway, where the samples are; its output."""
+    (tmp_path / "align_zoo").symlink_to(CHECKOUT / "align_zoo")
+
+    def run(block):
+        block = block.replace("localhost:8000", f"127.0.0.1:{doors.gateway.http_port}")
+        command = ["bash", "-euc", block]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
+
+    return run
+
+
+def test_the_documented_line_embeds_texts(run_block):
+    (output,) = json.loads(run_block(curl_lines()["align_text"]))["outputs"]
+    assert (output["name"], output["shape"]) == ("EMBEDDING", [2, 128])
+
+
+def test_the_documented_line_embeds_an_image(run_block, stub):
+    vector = json.loads(run_block(curl_lines()["align_image"]))
+    image = (CHECKOUT / "align_zoo/assets/samples/red-star.png").read_bytes()
+    expected = embeddings(stub.ModelInfer(message("align_image", [image])))
+    np.testing.assert_allclose(vector, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes])
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"], ids=["plain", "data-url"])
+def test_an_image_in_base64_is_refused_with_the_way_out(doors, encode, prefix):
+    image = (CHECKOUT / "align_zoo/assets/samples/red-star.png").read_bytes()
+    body = json_request(prefix + encode(image).decode(), name="IMAGE")
+    reply = http(doors.gateway.http_port, "/v2/models/align_image/infer", body)
+    assert (reply.status, reply.error) == (400, "not a picture but text: base64? send the bytes")

@@ -1,13 +1,16 @@
 """Requests that are not what they should be: each gets an error, and the server goes on."""
 
+import dataclasses
 import gzip
 import http.client
 import json
 import random
 import socket
+from pathlib import Path
 
 import grpc
 import pytest
+from aiohttp import web
 from doors import stub_at
 from messages import http as call_http
 from messages import json_request, message, refused
@@ -203,3 +206,38 @@ def test_a_model_that_nobody_has_makes_no_label(own_doors):
             assert call_http(doors.gateway.http_port, path, b"{}").status == 404
     assert doors.count("align_zoo_requests_total", model="", code="NOT_FOUND") == 40
     assert "made" not in doors.metrics.text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unable to parse 'data': attempt to access JSON non-array as array",
+        "Failed to parse 'data' field: element count does not match the shape",
+        "failed to parse the request JSON buffer: Invalid value. at 3",
+    ],
+    ids=["2.51", "26.04", "no-json"],
+)
+def test_tritonservers_words_for_a_bad_request_are_no_fault_of_the_servers(
+    own_doors, tmp_path, words
+):
+    """Of a version that cannot be run here: it answers 500 to them."""
+    doors = own_doors()
+    path = str(tmp_path / "http")
+
+    async def listen():
+        async def answer(_):
+            return web.json_response({"error": words}, status=500)
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.UnixSite(runner, path).start()
+        backend = dataclasses.replace(doors.backends.current, http=Path(path))
+        doors.backends.set(backend)
+        return runner
+
+    runner = doors.loop.run(listen())
+    reply = call_http(doors.gateway.http_port, INFER, json_request("a"))
+    doors.loop.run(runner.cleanup())
+    assert (reply.status, reply.error) == (400, words)
