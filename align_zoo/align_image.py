@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
+from align_zoo.building import build_tower
 from align_zoo.checkpoint import EMBEDDED, open_checkpoint
 from align_zoo.config import VisionConfig
 from align_zoo.convert import (
@@ -61,7 +62,7 @@ def _create(
     from align_zoo.image_tower import AlignImage
 
     shape = changed(shape, config or {}, "vision_config.")
-    model: nn.Module = build_model_with_cfg(
+    return build_tower(
         AlignImage,
         variant,
         pretrained,
@@ -74,7 +75,6 @@ def _create(
         },
         **kwargs,
     )
-    return model
 
 
 def build_image_tower(

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
+from align_zoo.building import build_tower
 from align_zoo.checkpoint import EMBEDDED, open_checkpoint
 from align_zoo.config import TextConfig
 from align_zoo.convert import (
@@ -62,7 +63,7 @@ def _create(
             "by forward_intermediates"
         )
     shape = changed(shape, config or {}, "text_config.")
-    model: nn.Module = build_model_with_cfg(
+    return build_tower(
         AlignText,
         variant,
         pretrained,
@@ -72,7 +73,6 @@ def _create(
         kwargs_filter=("in_chans", "global_pool"),
         **kwargs,
     )
-    return model
 
 
 def build_text_tower(

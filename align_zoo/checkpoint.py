@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,13 @@ def open_checkpoint(
     try:
         if folder.is_dir():
             if (folder / "config.json").is_file():
+                of_timm = folder.name in ("image", "text") and (folder.parent / TIMM_FILE).is_file()
+                if of_timm:
+                    raise CheckpointError(
+                        f"{folder} holds one of timm's two towers, no ALIGN checkpoint; "
+                        f"timm.create_model('local-dir:{folder}') opens the tower, and `align-zoo "
+                        f"convert {folder.parent} NEW_FOLDER --to hf` makes a checkpoint of both"
+                    )
                 return Checkpoint(name, folder.absolute())  # the process may go elsewhere
             if (folder / TIMM_FILE).is_file():
                 raise CheckpointError(
@@ -167,7 +175,7 @@ def open_checkpoint(
     except OSError as error:
         raise CheckpointError(f"{name} cannot be opened: {error}") from error
     if isinstance(name_or_folder, Path) or not _HUB_ID.fullmatch(name):
-        raise CheckpointError(f"{name} does not exist")
+        raise CheckpointError(f"{name} does not exist{_near(name)}")
     # It becomes part of a path in the hub's cache, which it must not lead out of.
     if revision is not None and not _REVISION.fullmatch(revision):
         raise CheckpointError(f"{revision!r} is no branch, tag or commit of {name}")
@@ -204,8 +212,18 @@ def _hub_errors(hub_id: str, revision: str | None) -> Iterator[None]:
     except LocalEntryNotFoundError as error:
         raise CheckpointError(
             f"{hub_id}{at} is neither a local folder nor in the hub cache, and the hub cannot be "
-            "reached. Check the name and the connection, or give the path of a folder that "
-            "holds the checkpoint"
+            f"reached{_near(hub_id)}. Check the name and the connection, or give the path of a "
+            "folder that holds the checkpoint; once it is in the cache, HF_HUB_OFFLINE=1 reads it "
+            "without asking the hub"
         ) from error
     except Exception as error:  # whatever the connection and the disk bring
-        raise CheckpointError(f"{hub_id}{at} cannot be fetched from the hub: {error}") from error
+        raise CheckpointError(
+            f"{hub_id}{at} cannot be fetched from the hub{_near(hub_id)}: {error}"
+        ) from error
+
+
+def _near(name: str) -> str:
+    """Ask whether a checkpoint of nearly this name is meant; empty where there is none."""
+    known = {Path(each).name: each for each in (*EMBEDDED, "kakaobrain/align-base")}
+    near = get_close_matches(Path(name).name, known, n=1, cutoff=0.75)
+    return f" (did you mean {known[near[0]]}?)" if near and known[near[0]] != name else ""

@@ -14,6 +14,7 @@ import torch
 from timm.models.efficientnet import EfficientNet, resolve_bn_args
 from torch import nn
 
+from align_zoo.building import refuse_hf_names
 from align_zoo.config import VisionConfig
 from align_zoo.errors import InvalidImage
 from align_zoo.layers import CosineLinear, FixedPadConv2d
@@ -85,6 +86,15 @@ class AlignImage(EfficientNet):
             raise InvalidImage(
                 f"the image tensor is {list(x.shape)}; this tower takes sides of {least} and more"
             )
+
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        """Torch's, for weights under timm's names.
+
+        Raises:
+            CheckpointError: the names are Hugging Face's.
+        """
+        refuse_hf_names(state_dict)
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     def set_cosine_classifier(self, weight: torch.Tensor) -> None:
         """Classify by cosine: ``classifier`` becomes a ``CosineLinear`` with this weight.

@@ -15,7 +15,6 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from timm.models._hub import save_config_for_hf
 
 from align_zoo.checkpoint import TIMM_FILE
 from align_zoo.config import AlignConfig
@@ -24,6 +23,7 @@ from align_zoo.errors import CheckpointError, InvalidInput
 from align_zoo.home import at_home
 from align_zoo.image_tower import AlignImage
 from align_zoo.model import Align
+from align_zoo.neighbours import save_config_for_hf
 from align_zoo.preprocess import AlignTransform
 from align_zoo.processor_options import PROCESSOR_TYPE
 from align_zoo.text_tower import AlignText

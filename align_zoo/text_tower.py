@@ -12,13 +12,14 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from timm.models._features import feature_take_indices
 from torch import nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
-from transformers.masking_utils import create_bidirectional_mask
 
+from align_zoo.building import refuse_hf_names
 from align_zoo.config import TextConfig
+from align_zoo.errors import InvalidInput
+from align_zoo.neighbours import create_bidirectional_mask, feature_take_indices
 from align_zoo.text_tokens import check_tokens
 
 __all__ = ["AlignText"]
@@ -62,6 +63,21 @@ class AlignText(nn.Module):
             for i in range(config.num_hidden_layers)
         ]
         self.to(dtype=dtype)
+
+    def __prepare_scriptable__(self) -> Any:
+        raise InvalidInput(
+            "TorchScript cannot compile the text tower, whose layers are transformers' BERT: use "
+            "torch.jit.trace or torch.export, or for serving `align-zoo export`"
+        )
+
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        """Torch's, for weights under timm's names.
+
+        Raises:
+            CheckpointError: the names are Hugging Face's.
+        """
+        refuse_hf_names(state_dict)
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     def init_non_persistent_buffers(self) -> None:
         """Fill what no checkpoint holds: timm's way from the meta device to another."""
