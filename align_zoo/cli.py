@@ -124,6 +124,9 @@ def serve(
         Optional[Path],
         typer.Option(help="Model repository; ./model_repository or the shipped one by default."),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show all that tritonserver prints as it starts.")
+    ] = False,
 ) -> None:
     """Serve ALIGN in the foreground, through faults; SIGTERM ends it when all is answered."""
     with _one_line_errors():
@@ -137,6 +140,7 @@ def serve(
             runtime=runtime,
             dtype=dtype,
             repository=repository,
+            verbose=verbose,
             extra=flags or [],
         )
         gateway = GatewayOptions(

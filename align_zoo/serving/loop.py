@@ -14,6 +14,7 @@ from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.suspects import Suspects
 from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.stderr import write
 from align_zoo.serving.supervision.control import control_socket
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.supervision.supervisor import Supervisor
@@ -38,6 +39,7 @@ async def run(options: ServeOptions, gateway_options: GatewayOptions, limit: int
             options,
             backends,
             folder,
+            ready=lambda: write(f"align-zoo: ready on {gateway.addresses()}"),
             restarted=metrics.restarted,
             died=suspects.died,
             limit=limit,
@@ -48,6 +50,7 @@ async def run(options: ServeOptions, gateway_options: GatewayOptions, limit: int
             # Ports first: a taken one is told before a model is loaded.
             await gateway.start()
             stack.push_async_callback(gateway.stop)
+            write(f"align-zoo: loading {options.model}")
             stack.push_async_callback(supervisor.close)
             await stack.enter_async_context(
                 control_socket(folder, gateway.grpc_port, supervisor.reload)

@@ -57,6 +57,8 @@ class ServeOptions:
     http_port: int = 8000
     metrics_port: int = 8002
     repository: Path | None = None
+    verbose: bool = False
+    """Whether a service passes on what tritonserver says at every start."""
     extra: Sequence[str] = ()
     """Further flags of tritonserver."""
 

@@ -6,7 +6,8 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from align_zoo.serving.stderr import write
 from align_zoo.serving.triton_texts import (
@@ -20,14 +21,28 @@ from align_zoo.serving.triton_texts import (
     Text,
 )
 
-__all__ = ["Relay", "died_while_it_loaded", "last_words", "why_ended", "why_not_loaded"]
+__all__ = [
+    "Relay",
+    "died_while_it_loaded",
+    "last_words",
+    "needless",
+    "why_ended",
+    "why_not_loaded",
+]
 
 
 class Relay:
-    """Passes a process's output on to our stderr, and remembers its last lines."""
+    """Passes a process's output on to our stderr, and remembers its last lines.
 
-    def __init__(self) -> None:
+    Args:
+        verbose: also the lines of every start that say nothing of this one.
+    """
+
+    def __init__(self, *, verbose: bool = True) -> None:
         self.lines: deque[str] = deque(maxlen=500)
+        self.left_out = 0
+        """How many lines have not been passed on."""
+        self._needless = (lambda line: False) if verbose else needless()
         read, self.writer = os.pipe()
         """``writer`` is the end for the process; close ours once it has its own."""
         # A thread: the process must not stand still when the event loop is busy.
@@ -48,7 +63,40 @@ class Relay:
             for line in output:
                 text = line.decode("utf-8", errors="replace").rstrip("\n")
                 self.lines.append(text)
-                write(text)
+                if self._needless(text):
+                    self.left_out += 1
+                else:
+                    write(text)
+
+
+_TABLE = re.compile(r"I\d{4} .*\] *$")
+"""The line before one of tritonserver's tables, which ends with an empty line."""
+_NO_DELAY = "NODELAY NOT SUPPORTED"
+"""Of what is harmless, all that has nothing to do with a GPU."""
+_GPUS = ("/dev/nvidiactl", "/dev/dxg")
+"""Devices of NVIDIA's driver: on Linux, and on Linux in Windows."""
+
+
+def needless(*, gpu: bool | None = None) -> Callable[[str], bool]:
+    """Whether a line, of lines given in their order, is of every start and explains nothing.
+
+    Args:
+        gpu: whether the machine has a GPU, where a complaint about CUDA matters; None looks.
+    """
+    if gpu is None:
+        gpu = any(Path(device).exists() for device in _GPUS)
+    in_table = False
+
+    def is_needless(line: str) -> bool:
+        nonlocal in_table
+        if in_table or _TABLE.match(line):
+            in_table = bool(line)
+            return True
+        if gpu:
+            return _NO_DELAY in line
+        return HARMLESS.pattern.search(line) is not None
+
+    return is_needless
 
 
 _LEVELLED = re.compile(r"(?P<level>[A-Z])\d{4} \S+ +\d+ \S+:\d+\] \"?(?P<words>.*?)\"?$")

@@ -130,18 +130,20 @@ USAGE = Text(
 HARMLESS = Text(
     re.compile(
         r"^Error: Failed to initialize NVML|DCGM unable to start|CudaDriverHelper has not been init"
-        r"|Unable to allocate pinned system memory|NODELAY NOT SUPPORTED"
+        r"|Unable to allocate pinned system memory|CUDA memory pool disabled|NODELAY NOT SUPPORTED"
     ),
     (
         "Error: Failed to initialize NVML",
         '"DCGM unable to start: DCGM initialization error"',
         '"CudaDriverHelper has not been initialized."',
         '"Unable to allocate pinned system memory, pinned memory pool will not be available"',
+        '"CUDA memory pool disabled"',
     ),
     {
         "DCGM unable to start": _OLD,
         "CudaDriverHelper has not been in": _OLD,
         "Unable to allocate pinned system memory": _OLD,
+        "CUDA memory pool disabled": _OLD,
     },
     "core",
 )

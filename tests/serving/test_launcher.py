@@ -43,7 +43,7 @@ def command(options, *flags):
 
 
 def test_serve_gives_flags_to_its_server_and_ends_with_it(tmp_path):
-    with serving(tmp_path, "--", "--exit-timeout-secs=20") as service:
+    with serving(tmp_path, "--verbose", "--", "--exit-timeout-secs=20") as service:
         assert "exit_timeout                     | 20" in service.log.read_text()
         triton = service.tritonserver()
         service.process.send_signal(signal.SIGINT)

@@ -96,6 +96,16 @@ class Gateway:
         self.http_port = options.http_port
         self.metrics_port = options.metrics_port
 
+    def addresses(self) -> str:
+        """Name the three that are listened on, for people."""
+        options = self._options
+        secured = " with TLS" if options.tls_cert else ""
+        return (
+            f"{_place(options.listen, self.grpc_port)} (gRPC{secured}), "
+            f"{_place(options.listen, self.http_port)} (HTTP{secured}), "
+            f"{_place(options.metrics_listen, self.metrics_port)} (metrics)"
+        )
+
     async def start(self) -> None:
         """Listen on all three ports.
 
@@ -147,7 +157,7 @@ class Gateway:
 
     def _bind(self, server: grpc.aio.Server) -> int:
         host, port = address(self._options.listen), self._options.grpc_port
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        where = _place(host, port)
         tls = self._options.tls
         try:
             if not tls:
@@ -173,3 +183,7 @@ class Gateway:
             self._new_certificates.append(newest)
             await self._http.renew(http)
         self._tokens.replace(tokens)
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

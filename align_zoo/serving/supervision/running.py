@@ -65,9 +65,12 @@ class Running:
 
     def __init__(self, options: ServeOptions, number: int, folder: RunFolder) -> None:
         self.number = number
+        self._verbose = options.verbose
         self._sockets = folder.path / str(number)
         addresses = unix_sockets(self._sockets)
         self.process = TritonProcess(options, addresses, folder.shm_prefix(number))
+        self.relay: Relay
+        """Of its output; from its start on."""
         self.backend: Backend
         self.checkpoint: str
         """Fingerprint of what it serves."""
@@ -101,7 +104,7 @@ class Running:
         """
         self._sockets.mkdir()
         self._begun = time.monotonic()
-        relay = Relay()
+        self.relay = relay = Relay(verbose=self._verbose)
         try:
             self.process.launch(relay.writer)
         finally:

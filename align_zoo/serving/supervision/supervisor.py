@@ -36,6 +36,7 @@ class Supervisor:
         options: what to serve.
         backends: where calls go.
         folder: where the servers' sockets and their names in /dev/shm are.
+        ready: called when the first server answers.
         restarted: told the cause of each restart: exited, model_died, no_answer.
         died: told which backend is at an end, and whose process it was if it was not all; gives
             how many requests were there.
@@ -49,6 +50,7 @@ class Supervisor:
         backends: Backends,
         folder: RunFolder,
         *,
+        ready: Callable[[], None] = lambda: None,
         restarted: Callable[[str], None] = lambda cause: None,
         died: Callable[[Backend, str], int] = lambda backend, model: 0,
         limit: int = 5,
@@ -56,6 +58,7 @@ class Supervisor:
         self._options = options
         self._backends = backends
         self._servers = Servers(backends, folder)
+        self._ready = ready
         self._restarted = restarted
         self._died = died
         self._attempts = Attempts(limit)
@@ -76,7 +79,11 @@ class Supervisor:
         begin = time.monotonic()
         current = await self._servers.start(self._options)
         self._install(current)
-        logs.event("started", seconds=_since(begin), **_about(current))
+        left_out = current.relay.left_out
+        logs.event(
+            "started", seconds=_since(begin), **_about(current), triton_lines_left_out=left_out
+        )
+        self._ready()
         while True:
             assert self._current is not None
             current = self._current
