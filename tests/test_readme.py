@@ -33,11 +33,11 @@ def test_the_timm_snippet_runs(capsys):
 def test_the_runtime_snippet_runs(capsys):
     (snippet,) = (code for code in SNIPPETS if "load_encoder" in code)
     exec(compile(snippet, "README.md", "exec"), {})
-    runtime, star, ring = re.fullmatch(
-        r"(\w+) \[\[\s*(\S+)\s+(\S+?)\s*\]\]\s*", capsys.readouterr().out
-    ).groups()
+    logits, predictions = capsys.readouterr().out.splitlines()
+    runtime, star, ring = re.fullmatch(r"(\w+) \[\[\s*(\S+)\s+(\S+?)\s*\]\]\s*", logits).groups()
     assert runtime == "onnx"
     assert float(star) > float(ring)
+    assert predictions.startswith("[Prediction(label='star', score=0.9")
 
 
 def test_the_client_snippet_runs(server, capsys):
