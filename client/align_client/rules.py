@@ -174,6 +174,7 @@ _RULES = (
         "what listens on {url} speaks TLS but no gRPC; Triton's port 8001 is gRPC, 8000 HTTP "
         "({reason})",
         Again.ELSEWHERE,
+        seen=False,
     ),
     _Rule(
         "UNAVAILABLE",
