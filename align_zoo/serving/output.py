@@ -27,6 +27,7 @@ __all__ = [
     "last_words",
     "needless",
     "why_ended",
+    "why_no_repository",
     "why_not_loaded",
 ]
 
@@ -117,7 +118,7 @@ def last_words(lines: Sequence[str]) -> list[str]:
 
 def why_ended(lines: Sequence[str]) -> str:
     """In one line, why it ended before it served; empty if the lines do not say so."""
-    return why_not_loaded(lines) or _why_no_repository(lines) or _errors(lines)
+    return why_not_loaded(lines) or why_no_repository(lines) or _errors(lines)
 
 
 def why_not_loaded(lines: Sequence[str]) -> str:
@@ -133,7 +134,8 @@ def died_while_it_loaded(model: str) -> str:
     return f"{model}'s process died while it loaded; the kernel's log tells whether memory ran out"
 
 
-def _why_no_repository(lines: Sequence[str]) -> str:
+def why_no_repository(lines: Sequence[str]) -> str:
+    """In one line, which folders of the repository are no models; empty if none is named."""
     folders = _all(NO_MODEL_FOLDER, lines, "folder")
     if not folders:
         return ""

@@ -15,7 +15,13 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.backends import Backend
 from align_zoo.serving.options import ServeOptions, unix_sockets
-from align_zoo.serving.output import Relay, died_while_it_loaded, why_ended, why_not_loaded
+from align_zoo.serving.output import (
+    Relay,
+    died_while_it_loaded,
+    why_ended,
+    why_no_repository,
+    why_not_loaded,
+)
 from align_zoo.serving.probe import MODELS, ask, explain
 from align_zoo.serving.processes import awaited_children, dead_children, triton_processes
 from align_zoo.serving.supervision.pulse import Pulse
@@ -137,8 +143,10 @@ class Running:
             slow = time.monotonic() - self._begun >= _SIGN_OF_LIFE_SECONDS and any(
                 SLOW_MODEL.pattern.search(line) for line in lines
             )
-            kind = Stumbled if code in _ABORTED or slow else AlignZooError
-            raise kind(f"{how_it_ended(code)}: {why_ended(lines)}")
+            # It may abort while it ends for a cause that it has named, too.
+            aborted = code in _ABORTED and not why_no_repository(lines)
+            kind = Stumbled if aborted or slow else AlignZooError
+            raise kind(f"{how_it_ended(code)}: {why_ended(lines) or 'it said nothing'}")
 
     async def _stands_still(self, relay: Relay) -> AlignZooError:
         """Return why, when it waits without end for a model's process.
