@@ -56,6 +56,8 @@ EXTENSIONS = frozenset(
 )
 """The extensions of KServe's protocol that are open, of those that tritonserver names."""
 
+_MOST_ITEMS = 10_000
+"""Far beyond any batch: each string's length is looked at."""
 _MOST = 2**63
 _KINDS = {bool: "true or false", int: "a whole number that is not negative"}
 
@@ -64,12 +66,14 @@ Parameters = Mapping[str, object]
 
 
 class Tensor(NamedTuple):
-    """An input, without its contents."""
+    """An input."""
 
     name: str
     datatype: str
     shape: Sequence[int]
     parameters: Parameters
+    contents: bytes | Sequence[object]
+    """A BYTES tensor: each string behind its length in 4 bytes; or the strings one by one."""
 
 
 class Output(NamedTuple):
@@ -80,7 +84,7 @@ class Output(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """An inference request without its contents, whichever protocol it came by."""
+    """An inference request, whichever protocol it came by."""
 
     model: str
     version: str
@@ -141,7 +145,32 @@ def _judge_input(tensor: Tensor, name: str, model: Model) -> int:
             f"{model.input} has the shape [{shown}]: it must be [N, 1] for N items, such as [1, 1]"
         )
     _judge_parameters("input", tensor.parameters)
+    _judge_contents(tensor, shape[0])
     return shape[0]
+
+
+def _judge_contents(tensor: Tensor, items: int) -> None:
+    # tritonserver's Python backend lets a request with less or more in it fail together with all
+    # that are in its batch.
+    name, contents = tensor.name, tensor.contents
+    if items > _MOST_ITEMS:
+        raise _malformed(f"{name} has {items} items: at most {_MOST_ITEMS:,} are accepted")
+    if not isinstance(contents, bytes):
+        if len(contents) != items:
+            raise _malformed(f"{name} has {len(contents)} strings, and a shape for {items}")
+        return
+    end = 0
+    for i in range(items):
+        length = int.from_bytes(contents[end : end + 4], "little")
+        left = len(contents) - end - 4
+        if not 0 <= length <= left:
+            raise _malformed(
+                f"string {i} of {name} has {length} bytes by the 4 before it, and {max(left, 0)} "
+                "are there"
+            )
+        end += 4 + length
+    if end != len(contents):
+        raise _malformed(f"{len(contents) - end} bytes follow the {items} strings of {name}")
 
 
 def _judge_outputs(outputs: Sequence[Output], name: str, model: Model) -> None:

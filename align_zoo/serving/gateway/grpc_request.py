@@ -24,16 +24,26 @@ def read(request: bytes) -> Asked:
         message = service_pb2.ModelInferRequest.FromString(request)
     except DecodeError:
         raise Refusal(Reason.MALFORMED, "the request is no ModelInferRequest") from None
-    inputs = message.inputs
+    _judge_contents(message)
     asked = Asked(
         message.model_name,
         message.model_version,
         message.id,
-        [Tensor(t.name, t.datatype, t.shape, _parameters(t.parameters)) for t in inputs],
+        [
+            Tensor(
+                tensor.name,
+                tensor.datatype,
+                tensor.shape,
+                _parameters(tensor.parameters),
+                message.raw_input_contents[i]
+                if message.raw_input_contents
+                else tensor.contents.bytes_contents,
+            )
+            for i, tensor in enumerate(message.inputs)
+        ],
         [Output(output.name, _parameters(output.parameters)) for output in message.outputs],
         _parameters(message.parameters),
     )
-    _judge_contents(message)
     _judge_fields(message)
     return asked
 
@@ -54,6 +64,8 @@ def _judge_contents(message: service_pb2.ModelInferRequest) -> None:
         if not tensor.HasField("contents"):
             continue
         given += 1
+        if message.raw_input_contents:
+            raise Refusal(Reason.MALFORMED, "the request has both contents and raw_input_contents")
         for field, _ in tensor.contents.ListFields():
             if field.name != "bytes_contents":
                 raise Refusal(
@@ -62,8 +74,7 @@ def _judge_contents(message: service_pb2.ModelInferRequest) -> None:
     if given != len(message.inputs):
         raise Refusal(
             Reason.MALFORMED,
-            f"the request has {len(message.inputs)} inputs, and contents for {given}: "
-            "each has either bytes_contents or its part of raw_input_contents",
+            f"the request has {len(message.inputs)} inputs, and contents for {given}",
         )
 
 

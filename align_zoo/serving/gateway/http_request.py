@@ -8,7 +8,7 @@ judged, and no JSON of a caller can end it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from align_zoo.serving.gateway.allowed import Asked, Output, Tensor, judge, model_of
@@ -61,21 +61,12 @@ def read_request(body: bytes, length: str | None, model: str) -> HttpRequest:
     """
     end = len(body) if length is None else _json_bytes(length, len(body))
     if length is not None and end == 0:
-        tensor = Tensor(model_of(model).input, "BYTES", [1, 1], {})
+        tensor = Tensor(model_of(model).input, "BYTES", [1, 1], {}, [body])
         # As tritonserver answers such a request: in binary.
         asked = Asked(model, "", "", [tensor], [], {"binary_data_output": True})
-        return _written(judge(asked), asked, [len(body).to_bytes(4, "little"), body])
-    asked, data = _read(_parsed(body, end), model)
-    items = judge(asked)
-    tensor, behind = asked.inputs[0], len(body) - end
-    size = tensor.parameters.get("binary_data_size")
-    if (data is None) == (size is None):
-        raise _malformed(f"{tensor.name} needs either data or the parameter binary_data_size")
-    if (size or 0) != behind:
-        raise _malformed(f"{behind} bytes follow the JSON; binary_data_size is {size or 0}")
-    if data is None:
-        return _written(items, asked, [body[end:]])
-    return _written(items, asked, _binary(data, items, tensor.name))
+    else:
+        asked = _read(_parsed(body, end), body[end:], model)
+    return _written(judge(asked), asked)
 
 
 def _json_bytes(length: str, most: int) -> int:
@@ -125,34 +116,40 @@ def _no_number(name: str) -> None:
     raise _malformed(f"{name} is no number of JSON")
 
 
-def _read(found: Any, model: str) -> tuple[Asked, list[Any] | None]:
-    """The request, and the data of its only input; None if that is binary."""
+def _read(found: Any, behind: bytes, model: str) -> Asked:
     request = _fields(found, "the request", _REQUEST)
     name = request.get("model_name", model)
     if name != model:
         raise _malformed(f"model_name is {shown_id(name)!r}, and the path names {model}")
     inputs = [_fields(each, "the input", _INPUT) for each in request.get("inputs", [])]
     outputs = [_fields(each, "the output", _OUTPUT) for each in request.get("outputs", [])]
-    for each in inputs:
-        if any(type(size) is not int for size in each.get("shape", [])):
-            raise _malformed("the input's shape must be a list of whole numbers")
-    asked = Asked(
+    return Asked(
         model,
         "",
         request.get("id", ""),
-        [
-            Tensor(
-                each.get("name", ""),
-                each.get("datatype", ""),
-                each.get("shape", []),
-                each.get("parameters", {}),
-            )
-            for each in inputs
-        ],
+        [_tensor(each, behind if len(inputs) == 1 else b"") for each in inputs],
         [Output(each.get("name", ""), each.get("parameters", {})) for each in outputs],
         request.get("parameters", {}),
     )
-    return asked, inputs[0].get("data") if inputs else None
+
+
+def _tensor(found: dict[str, Any], behind: bytes) -> Tensor:
+    """An input, whose data are in the JSON or ``behind`` it."""
+    name, shape = found.get("name", ""), found.get("shape", [])
+    parameters, data = found.get("parameters", {}), found.get("data")
+    if any(type(size) is not int for size in shape):
+        raise _malformed("the input's shape must be a list of whole numbers")
+    size = parameters.get("binary_data_size")
+    if (data is None) == (size is None):
+        raise _malformed("the input needs either data or the parameter binary_data_size")
+    if (size or 0) != len(behind):
+        raise _malformed(f"{len(behind)} bytes follow the JSON; binary_data_size is {size or 0}")
+    if data is not None:
+        # In the tensor's shape, or flat.
+        data = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
+    return Tensor(
+        name, found.get("datatype", ""), shape, parameters, behind if data is None else data
+    )
 
 
 def _fields(found: Any, what: str, known: Mapping[str, type]) -> dict[str, Any]:
@@ -170,25 +167,23 @@ def _fields(found: Any, what: str, known: Mapping[str, type]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _binary(data: list[Any], items: int, name: str) -> list[bytes]:
-    """The parts of a BYTES tensor: each string behind its length in four bytes."""
-    strings = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
-    if len(strings) != items:
-        raise _malformed(f"{name} has {len(strings)} data, and a shape for {items}")
+def _binary(strings: Sequence[Any]) -> list[bytes]:
+    """The parts of a BYTES tensor: each string behind its length in 4 bytes."""
     parts = []
     for i, string in enumerate(strings):
-        if not isinstance(string, str):
-            raise _malformed(f"item {i} of {name}'s data must be a string")
+        if not isinstance(string, (str, bytes)):
+            raise _malformed(f"item {i} of the data must be a string")
         try:
-            encoded = string.encode()
+            encoded = string.encode() if isinstance(string, str) else string
         except UnicodeEncodeError:
-            raise _malformed(f"item {i} of {name}'s data has half a surrogate pair") from None
+            raise _malformed(f"item {i} of the data has half a surrogate pair") from None
         parts += [len(encoded).to_bytes(4, "little"), encoded]
     return parts
 
 
-def _written(items: int, asked: Asked, tensor: list[bytes]) -> HttpRequest:
-    (asked_input,) = asked.inputs
+def _written(items: int, asked: Asked) -> HttpRequest:
+    (given,) = asked.inputs
+    tensor = [given.contents] if isinstance(given.contents, bytes) else _binary(given.contents)
     request = {
         "parameters": {
             # The others are for streams, which HTTP has not.
@@ -198,9 +193,9 @@ def _written(items: int, asked: Asked, tensor: list[bytes]) -> HttpRequest:
         },
         "inputs": [
             {
-                "name": asked_input.name,
-                "shape": asked_input.shape,
-                "datatype": asked_input.datatype,
+                "name": given.name,
+                "shape": given.shape,
+                "datatype": given.datatype,
                 "parameters": {"binary_data_size": sum(map(len, tensor))},
             }
         ],

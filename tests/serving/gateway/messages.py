@@ -68,6 +68,28 @@ def json_request(*texts, name="TEXT"):
     return json.dumps({"inputs": [tensor]}).encode()
 
 
+def in_protobuf(request):
+    """KServe's JSON as the message of gRPC, with the data as contents."""
+    asked = service_pb2.ModelInferRequest(model_name="align_text", id=request.get("id", ""))
+    for name, value in request.get("parameters", {}).items():
+        _set(asked.parameters[name], value)
+    for each in request["inputs"]:
+        tensor = asked.inputs.add(name=each["name"], datatype=each["datatype"], shape=each["shape"])
+        tensor.contents.bytes_contents.extend(map(str.encode, each["data"]))
+        for name, value in each.get("parameters", {}).items():
+            _set(tensor.parameters[name], value)
+    for each in request.get("outputs", []):
+        output = asked.outputs.add(name=each["name"])
+        for name, value in each.get("parameters", {}).items():
+            _set(output.parameters[name], value)
+    return asked
+
+
+def _set(parameter, value):
+    kinds = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
+    setattr(parameter, kinds[type(value)], value)
+
+
 def heavy_picture(size=700):
     """A PNG that takes a while to decode."""
     file = io.BytesIO()

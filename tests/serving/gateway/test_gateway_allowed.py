@@ -5,15 +5,11 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from messages import http, json_request, message, refused
+from messages import http, in_protobuf, json_request, message, refused
 from tritonclient.grpc import model_config_pb2, service_pb2
 
-from align_zoo.serving.gateway.allowed import MODELS, judge
-from align_zoo.serving.gateway.grpc_request import read
-from align_zoo.serving.gateway.http_request import JSON_LENGTH, read_request
-from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.gateway.allowed import MODELS
+from align_zoo.serving.gateway.http_request import JSON_LENGTH
 
 REPOSITORY = Path(__file__).parents[3] / "model_repository"
 INFER = "/v2/models/align_text/infer"
@@ -76,28 +72,6 @@ REFUSED = {
 }
 
 
-def in_protobuf(request):
-    """The same request for gRPC."""
-    asked = service_pb2.ModelInferRequest(model_name="align_text", id=request.get("id", ""))
-    for name, value in request.get("parameters", {}).items():
-        set_parameter(asked.parameters[name], value)
-    for each in request["inputs"]:
-        tensor = asked.inputs.add(name=each["name"], datatype=each["datatype"], shape=each["shape"])
-        tensor.contents.bytes_contents.extend(map(str.encode, each["data"]))
-        for name, value in each.get("parameters", {}).items():
-            set_parameter(tensor.parameters[name], value)
-    for each in request.get("outputs", []):
-        output = asked.outputs.add(name=each["name"])
-        for name, value in each.get("parameters", {}).items():
-            set_parameter(output.parameters[name], value)
-    return asked
-
-
-def set_parameter(parameter, value):
-    kinds = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
-    setattr(parameter, kinds[type(value)], value)
-
-
 @pytest.mark.parametrize(("request_", "words"), REFUSED.values(), ids=REFUSED)
 def test_all_else_is_refused_by_name_on_both_protocols(doors, stub, request_, words):
     reply = http(doors.gateway.http_port, INFER, json.dumps(request_).encode())
@@ -157,13 +131,16 @@ def test_fields_of_json_are_judged_by_name_and_kind(doors, field, value):
     [
         (json_request("a").replace(b"{", b'{"id": "a", "id": "b", ', 1), "the same name twice"),
         (json_request("a").replace(b'"a"', b"NaN"), "NaN is no number"),
-        (json_request("a").replace(b'"a"', rb'"\ud800"'), "half a surrogate pair"),
+        (json_request("a").replace(b'"a"', rb'"\ud800"'), "has half a surrogate pair"),
         (json_request("a").replace(b'"a"', b"1" * 5000), "a number is too long"),
         (json_request("a").replace(b'"a"', b"[" * 5000 + b"]" * 5000), "too deep"),
         (json_request("a").replace(b'"a"', b'"\xff"'), "is not UTF-8"),
         (json_request("a").replace(b'"a"', b"1," * 1_000_001 + b"1"), "commas and backslashes"),
         (json_request("a" * 8_000_000), "more than 8,000,000 bytes: send the strings as a binary"),
-        (json_request("a", "b").replace(b"[2, 1]", b"[3, 1]"), "2 data, and a shape for 3"),
+        (
+            json_request("a", "b").replace(b"[2, 1]", b"[3, 1]"),
+            "TEXT has 2 strings, and a shape for 3",
+        ),
         (IMAGE, f"add the header {JSON_LENGTH}: 0"),
     ],
     ids=[
@@ -212,64 +189,29 @@ def test_a_binary_size_that_does_not_fit_is_refused(doors, size):
     )
 
 
-INTEGERS = st.integers(-(2**63), 2**63 - 1)
-VALUES = st.one_of(st.booleans(), INTEGERS, st.floats(), st.text(max_size=3))
-NAMES = st.sampled_from(
-    "priority timeout binary_data_output binary_data binary_data_size classification".split()
+@pytest.mark.parametrize(
+    ("raw", "items", "words"),
+    [
+        (b"", 1, "string 0 of TEXT has 0 bytes by the 4 before it, and 0 are there"),
+        (b"\x01\0\0", 1, "string 0 of TEXT has 1 bytes by the 4 before it, and 0 are there"),
+        (b"\x02\0\0\0a", 1, "string 0 of TEXT has 2 bytes by the 4 before it, and 1 are there"),
+        (b"\xff\xff\xff\xffa", 1, "string 0 of TEXT has 4294967295 bytes"),
+        (b"\x01\0\0\0a", 2, "string 1 of TEXT has 0 bytes by the 4 before it, and 0 are there"),
+        (b"\x01\0\0\0abc", 1, "2 bytes follow the 1 strings of TEXT"),
+        (bytes(4 * 10_001), 10_001, "TEXT has 10001 items: at most 10,000 are accepted"),
+    ],
+    ids=["empty", "cut-length", "cut-string", "huge", "one-less", "more", "items"],
 )
-PARAMETERS = st.dictionaries(NAMES, VALUES, max_size=2)
-OUTPUT = st.fixed_dictionaries(
-    {"name": st.sampled_from(["EMBEDDING", "RUNTIME", "NONE"]), "parameters": PARAMETERS}
-)
-TENSOR = st.fixed_dictionaries(
-    {
-        "name": st.sampled_from(["TEXT", "TEXT", "IMAGE", ""]),
-        "datatype": st.sampled_from(["BYTES", "BYTES", "FP32", ""]),
-        "shape": st.one_of(st.just([1, 1]), st.lists(INTEGERS)),
-        "data": st.just(["a"]),
-    }
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.fixed_dictionaries(
-        {
-            "inputs": st.lists(TENSOR, min_size=1, max_size=2),
-            "parameters": PARAMETERS,
-            "outputs": st.lists(OUTPUT, max_size=2),
-        }
-    )
-)
-def test_both_protocols_judge_alike(request_):
-    def verdict(judged):
-        try:
-            return judged()
-        except Refusal as refusal:
-            return refusal.reason, refusal.message
-
-    over_grpc = verdict(lambda: judge(read(in_protobuf(request_).SerializeToString())))
-    body = json.dumps(request_).encode()
-    if b"NaN" in body or b"Infinity" in body:
-        assert over_grpc[0] is Reason.MALFORMED
-        return
-    over_http = verdict(lambda: read_request(body, None, "align_text").items)
-    if over_grpc == 1 or over_http == 1:
-        assert over_grpc == over_http
-    elif isinstance(over_grpc, int):
-        assert "data" in over_http[1], "over gRPC tritonserver counts the data"
-    else:
-        assert over_grpc == over_http
-
-
-@given(st.lists(st.text(), min_size=1, max_size=5), st.booleans())
-def test_strings_of_json_reach_tritonserver_as_they_are(texts, nested):
-    request = json.loads(json_request(*texts))
-    if nested:
-        request["inputs"][0]["data"] = [[text] for text in texts]
-    written = read_request(json.dumps(request).encode(), None, "align_text")
-    head, tensor = written.body[: written.json_length], written.body[written.json_length :]
-    assert written.items == len(texts)
-    assert json.loads(head)["inputs"][0]["parameters"] == {"binary_data_size": len(tensor)}
-    strings = [len(text.encode()).to_bytes(4, "little") + text.encode() for text in texts]
-    assert tensor == b"".join(strings)
+def test_strings_that_do_not_fit_their_lengths_never_reach_a_batch(doors, stub, raw, items, words):
+    asked = message("align_text", [b"a"])
+    asked.inputs[0].shape[0] = items
+    asked.raw_input_contents[0] = raw
+    with refused("INVALID_ARGUMENT", words):
+        stub.ModelInfer(asked, timeout=30)
+    tensor = {"name": "TEXT", "shape": [items, 1], "datatype": "BYTES"}
+    tensor["parameters"] = {"binary_data_size": len(raw)}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    headers = {JSON_LENGTH: str(len(head))}
+    reply = http(doors.gateway.http_port, INFER, head + raw, headers=headers)
+    assert reply.status == 400
+    assert reply.error.startswith(words)
