@@ -23,6 +23,7 @@ from align_zoo.config import AlignConfig
 from align_zoo.errors import CheckpointError
 from align_zoo.fields import read_json
 from align_zoo.home import at_home
+from align_zoo.preprocess import AlignTransform
 from align_zoo.weights import PICKLES, SAFETENSORS, find_weights, read_weights, shards
 
 if TYPE_CHECKING:
@@ -82,6 +83,22 @@ class Checkpoint:
         if not isinstance(options, dict):
             raise CheckpointError(f"{path}: image_processor is {options!r}, no object")
         return path, options
+
+    @cached_property
+    def transform(self) -> AlignTransform:
+        """The image transform; the image tower can take the pictures that it gives.
+
+        Raises:
+            CheckpointError: there is none, or it is not supported, or the tower cannot.
+        """
+        path, options = self.preprocessor
+        transform = AlignTransform.from_dict(options, source=str(path))
+        try:
+            if size := transform.input_size:
+                self.config.vision_config.check_input_size(size)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.folder}: {error}") from None
+        return transform
 
     @cached_property
     def weights_file(self) -> Path:

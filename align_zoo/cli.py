@@ -254,12 +254,15 @@ def export(
     revision: Annotated[
         Optional[str], typer.Option(help="Branch, tag or commit of a hub id.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Try what was refused or failed before.")
+    ] = False,
 ) -> None:
-    """Export a checkpoint for ONNX Runtime ahead of time; a server then finds it in the cache."""
+    """Export a checkpoint for ONNX Runtime ahead of time: exit 1 if it will run slowly, and why."""
     from align_zoo.runtime.load import export_checkpoint
 
     with _one_line_errors():
-        typer.echo(export_checkpoint(model, revision=revision))
+        typer.echo(export_checkpoint(model, revision=revision, again=again))
 
 
 @app.command()

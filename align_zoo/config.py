@@ -113,14 +113,12 @@ class VisionConfig:
         sides = self.image_size if isinstance(self.image_size, Sequence) else [self.image_size]
         if len(sides) not in (1, 2):
             refuse(prefix + "image_size", self.image_size, "a side, or a height and a width")
-        side, parameters = max(sides) // 2, 0
+        parameters = 0
         for block in self.blocks():
             expanded = block.in_channels * block.expand_ratio
             if block.expand_ratio > 1 and expanded % 8:
                 what = "ratios whose expanded channels are multiples of 8, as timm makes them"
                 refuse(prefix + "expand_ratios", self.expand_ratios, what)
-            if block.stride == 2:
-                side = (side + block.square_padding) // 2
             parameters += expanded * (
                 block.in_channels
                 + block.out_channels
@@ -130,10 +128,33 @@ class VisionConfig:
         if parameters > _MOST_PARAMETERS:
             what = f"with the other fields it makes {parameters:.1e} parameters, too many"
             refuse(prefix + "width_coefficient", self.width_coefficient, what)
+
+    def check_input_size(self, size: tuple[int, int]) -> None:
+        """Refuse pictures that the tower cannot take, or transformers' tower cannot.
+
+        ``image_size`` is no size that comes: transformers' configs leave it at 600, whatever
+        the preprocessor makes.
+
+        Args:
+            size: height and width that the preprocessor gives.
+
+        Raises:
+            CheckpointError: they are too small for the strides, or too large for ``hidden_dim``.
+        """
+        if min(size) < self.smallest_side:
+            what = f"sides of at least {self.smallest_side}, which the tower's strides halve"
+            refuse("the preprocessor's size", list(size), what)
+        side = max(size) // 2
+        for block in self.blocks():
+            if block.stride == 2:
+                side = (side + block.square_padding) // 2
         # transformers pools windows of this size, and fails where they are more than one.
         if side > self.hidden_dim:
-            what = f"at least {side}, the side of the last feature map at image_size"
-            refuse(prefix + "hidden_dim", self.hidden_dim, what)
+            what = (
+                f"at least {side}, the side of the last feature map of pictures of "
+                f"{size[0]} x {size[1]}, which the preprocessor gives"
+            )
+            refuse("vision_config.hidden_dim", self.hidden_dim, what)
 
     def round_channels(self, channels: int) -> int:
         """Channels after the width coefficient (``round_filters`` of transformers' ALIGN)."""

@@ -113,8 +113,7 @@ def load_text_tower(
 
 def read_transform(checkpoint: Checkpoint) -> AlignTransform:
     """The image transform; errors are ``create_align``'s, as of the three below."""
-    file, options = checkpoint.preprocessor
-    return AlignTransform.from_dict(options, source=str(file))
+    return checkpoint.transform
 
 
 def read_image_tower(checkpoint: Checkpoint, transform: AlignTransform) -> AlignImage:

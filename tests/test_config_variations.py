@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 import transformers
-from checkpoints import lively_model, save_checkpoint, small_config
+from checkpoints import PREPROCESSOR, lively_model, save_checkpoint, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from variations import HONOURED, REFUSED, UNUSED, Row, compare
@@ -17,6 +17,7 @@ import align_zoo
 from align_zoo import CheckpointError
 from align_zoo.config import AlignConfig
 from align_zoo.image_tower import AlignImage
+from align_zoo.runtime.load import export_checkpoint
 from align_zoo.text_tower import AlignText
 
 
@@ -79,11 +80,70 @@ def test_a_value_that_is_not_supported_is_refused_by_name(row):
     assert row.name in str(caught.value)
 
 
-def test_a_pooling_window_below_the_feature_map_fails_in_transformers_too():
-    config = small_config({"hidden_dim": 1}).vision_config
-    assert config.image_size == 75  # at 64 and above the last map has more than one pixel
+PIXELS = torch.zeros(1, 3, 75, 75)
+
+
+def sized(side: int) -> dict:
+    return {**PREPROCESSOR, "size": side, "crop_size": side}
+
+
+@pytest.mark.parametrize(("window", "fits"), [(1, False), (2, True)])
+def test_a_pooling_window_is_judged_by_what_the_preprocessor_gives(window, fits, tmp_path):
+    """At 75 the last feature map is 2 x 2; transformers fails where the window is smaller."""
+    model = lively_model(small_config({"image_size": 600}))
+    model.config.vision_config.hidden_dim = window
+    folder = save_checkpoint(model, tmp_path, preprocessor=sized(75))
+    theirs = transformers.AlignModel.from_pretrained(folder).vision_model.eval()
+    if fits:
+        torch.testing.assert_close(
+            align_zoo.create_align(folder)[0].image(PIXELS), theirs(PIXELS).pooler_output
+        )
+        return
     with pytest.raises(RuntimeError, match="shape"):
-        transformers.AlignVisionModel(config)(torch.randn(1, 3, 75, 75))
+        theirs(PIXELS)
+    with pytest.raises(CheckpointError, match=r"hidden_dim is 1; .* pictures of 75 x 75"):
+        align_zoo.create_align(folder)
+
+
+TESTERS = {
+    "kernel_sizes": [3, 3, 5],
+    "in_channels": [32, 16, 24],
+    "out_channels": [16, 24, 30],
+    "hidden_dim": 64,
+    "strides": [1, 1, 2],
+    "num_block_repeats": [1, 1, 2],
+    "expand_ratios": [1, 6, 6],
+    "hidden_act": "gelu",
+}
+"""Of transformers' AlignVisionModelTester: pictures of 32 x 32, and image_size left at 600."""
+
+
+def testers_checkpoint(folder, side: int):
+    vision = transformers.AlignVisionConfig(num_channels=3, **TESTERS).to_dict()
+    config = small_config(vision, projection_dim=64)
+    return save_checkpoint(lively_model(config, size=32), folder, preprocessor=sized(side))
+
+
+def test_the_checkpoints_of_transformers_own_tests_are_opened(tmp_path):
+    folder = testers_checkpoint(tmp_path, 32)
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    theirs = transformers.AlignModel.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        expected = theirs.vision_model(pixels).pooler_output
+        torch.testing.assert_close(align_zoo.create_align(folder)[0].image(pixels), expected)
+
+
+@pytest.mark.parametrize(
+    ("side", "named"), [(289, "hidden_dim is 64"), (3, "the preprocessor's size")]
+)
+def test_what_does_not_fit_is_refused_before_an_export(side, named, tmp_path, caplog):
+    folder = testers_checkpoint(tmp_path, side)
+    (folder / "model.safetensors").unlink()  # so little is read
+    with pytest.raises(CheckpointError, match=named):
+        align_zoo.load_encoder(folder)
+    with pytest.raises(CheckpointError, match=named):
+        export_checkpoint(folder)
+    assert "exporting" not in caplog.text
 
 
 # In transformers' documents, no longer in its classes.

@@ -142,7 +142,7 @@ HONOURED = [
 
 UNUSED = [
     *vision("image_size", 40, 600, [300, 200]),
-    *vision("hidden_dim", 2, 1280),
+    *vision("hidden_dim", 9, 1280),
     *vision("initializer_range", 0.5),
     *vision("batch_norm_momentum", 0.5),
     *vision("drop_connect_rate", 0.0, 0.9, 1),
@@ -172,7 +172,7 @@ REFUSED = [
     *vision("expand_ratios", [1, 3, 3, 3, 3, 3, 3], depth_divisor=4),
     *vision("squeeze_expansion_ratio", -0.1, math.nan, 1e9, "a quarter"),
     *vision("hidden_act", "softsign", "selu", "linear", "", 3),
-    *vision("hidden_dim", 0, 1, -5, 2.0, math.nan),
+    *vision("hidden_dim", 0, -5, 2.0, math.nan),
     *vision("pooling_type", "attention", "", ["mean"]),
     *vision("batch_norm_eps", 0, -1.0, math.nan, math.inf),
     *vision("batch_norm_momentum", -0.1, 1.1, math.nan),

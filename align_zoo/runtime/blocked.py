@@ -1,7 +1,7 @@
 """The image tower laid out for one kind of processor, as ``blocking`` writes it.
 
 Such a graph is in ONNX Runtime's own dialect, good for one version of it and for processors of
-one vector width. The folder's name has the version; a picture whose embedding is known tells
+one vector width. The folder's name has the version; pictures whose embeddings are known tell
 whether it is right for the processor. The weights are mapped into memory as they are, so any
 number of sessions and processes shares one copy.
 """
@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from align_zoo.errors import CheckpointError
+from align_zoo.runtime.comparison import check, clearest, read_references
 from align_zoo.runtime.cores import cores
-from align_zoo.runtime.exported import check_whole, digest
+from align_zoo.runtime.exported import REFERENCES, check_whole, digest
 from align_zoo.runtime.onnx_towers import open_session, unit
 
 __all__ = [
@@ -26,9 +26,9 @@ __all__ = [
     "TOLERANCE",
     "WEIGHTS",
     "BlockedImage",
-    "known_picture",
     "layout_folder",
     "layouts",
+    "open_blocked",
     "pictures_at_once",
     "write_check",
 ]
@@ -36,7 +36,7 @@ __all__ = [
 GRAPH, WEIGHTS, _CHECK = "image.onnx", "image.weights", "check.json"
 
 TOLERANCE = 1e-5
-"""The greatest difference of unit embeddings between the laid out graph and the portable one."""
+"""An error of the laid out graph's unit embeddings that is always accepted."""
 
 _MOST_AT_ONCE = 4  # each takes 100 MB of activations
 
@@ -49,11 +49,6 @@ def layout_folder(export: Path, block: int | str) -> Path:
 def layouts(export: Path) -> list[Path]:
     """An export's layouts for this ONNX Runtime, of whatever processors."""
     return sorted(export.glob(layout_folder(export, "*").name))
-
-
-def known_picture(channels: int) -> np.ndarray:
-    """The picture [1, C, H, W] that a layout is tried with; odd, so that strides leave a rest."""
-    return np.random.default_rng(0).standard_normal((1, channels, 65, 75), dtype=np.float32)
 
 
 def pictures_at_once(threads: int) -> int:
@@ -74,25 +69,15 @@ class BlockedImage:
         threads: CPU threads; as many as ``cores`` by default.
 
     Raises:
-        CheckpointError: the folder is incomplete, damaged, or not for this processor.
+        CheckpointError: the graph cannot be loaded.
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
-        known = _read_check(folder)
         threads, graph = threads or cores(), folder / GRAPH
         count = pictures_at_once(threads)
         self._together = open_session(graph, threads, optimize=False)
         self._apart = [open_session(graph, threads // count, optimize=False) for _ in range(count)]
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="tower")
-        try:
-            off = np.abs(self(known_picture(known["channels"])) - known["embedding"]).max()
-        except Exception as error:  # onnxruntime has a class of its own for each failure
-            raise CheckpointError(f"{folder} is not for this processor: {error}") from error
-        if not off <= TOLERANCE:  # so that NaN fails, too
-            raise CheckpointError(
-                f"{folder} is not for this processor: a known picture's embedding is off by "
-                f"{off:.1e}"
-            )
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Any batch of one picture size; fastest with multiples of ``pictures_at_once``."""
@@ -105,26 +90,41 @@ class BlockedImage:
         return unit(np.concatenate(rows))
 
 
-def write_check(folder: Path, channels: int, embedding: np.ndarray) -> None:
-    """Finish a folder: what its files are, and the embedding [1, D] of ``known_picture``."""
-    content = {
-        "channels": channels,
-        "embedding": embedding.tolist(),
-        "sha256": {name: digest(folder / name) for name in (GRAPH, WEIGHTS)},
-    }
+def open_blocked(folder: Path, threads: int | None = None) -> BlockedImage:
+    """Open a layout that is whole, and right for this processor.
+
+    Args:
+        folder: the layout's, in its export's folder.
+        threads: CPU threads; as many as ``cores`` by default.
+
+    Raises:
+        CheckpointError: the folder is incomplete, damaged, or not for this processor.
+    """
+    _check_files(folder)
+    known = clearest(read_references(folder.parent / REFERENCES), TOLERANCE)
+    try:
+        tower = BlockedImage(folder, threads)
+        check(tower, [known], tolerance=TOLERANCE, what="the embeddings")
+    except Exception as error:  # onnxruntime has a class of its own for each failure
+        raise CheckpointError(f"{folder} is not for this processor: {error}") from error
+    return tower
+
+
+def write_check(folder: Path, references: Path) -> None:
+    """Finish a folder: note what its files are, and what it is compared with."""
+    sha256 = {name: digest(folder / name) for name in (GRAPH, WEIGHTS)}
+    content = {"sha256": {**sha256, REFERENCES: digest(references)}}
     (folder / _CHECK).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _read_check(folder: Path) -> dict[str, Any]:
+def _check_files(folder: Path) -> None:
     path = folder / _CHECK
     try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        check_whole(folder, {name: known["sha256"][name] for name in (GRAPH, WEIGHTS)})
-        known["embedding"] = np.array(known["embedding"], np.float32)
-        known["channels"] = int(known["channels"])
+        sha256 = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        check_whole(folder, {name: sha256[name] for name in (GRAPH, WEIGHTS)})
+        check_whole(folder.parent, {REFERENCES: sha256[REFERENCES]})
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    return known
 
 
 def _run(session: onnxruntime.InferenceSession, one: np.ndarray) -> np.ndarray:

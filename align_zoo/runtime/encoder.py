@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, overload
+from typing import Any, Literal, NamedTuple, NoReturn, overload
 
 import numpy as np
 
@@ -17,12 +17,22 @@ from align_zoo.runtime.once import once
 from align_zoo.runtime.predictions import Prediction, check_top_k, ranked
 from align_zoo.runtime.texts import TextBatcher
 
-__all__ = ["Encoder", "ImageTower", "TextTower", "not_loaded"]
+__all__ = ["Encoder", "ImageTower", "SlowPath", "TextTower", "not_loaded"]
 
 ImageTower = Callable[[np.ndarray], np.ndarray]
 """Pixels [N, 3, H, W] float32 to unit embeddings [N, D] float32, any N."""
 TextTower = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Token ids and mask [N, L] int64 to unit embeddings [N, D] float32, any N."""
+_ITEMS = {"image": "pictures", "text": "texts"}
+
+
+class SlowPath(NamedTuple):
+    """What it costs that a tower is not on its fastest path on this machine."""
+
+    factor: float
+    """How many times as long an item takes, about."""
+    reason: str = ""
+    """Why, where the encoder's own reason does not say it."""
 
 
 def not_loaded() -> NoReturn:
@@ -58,11 +68,26 @@ class Encoder:
     """Why this runtime."""
     threads: int
     """That a tower computes with on the CPU."""
+    slow_paths: Mapping[str, SlowPath]
+    """By "image" or "text", if a tower is slower than it could be; known once it is loaded."""
 
     @property
     def explanation(self) -> str:
-        """The runtime, how many threads it has and why it was taken, for logs and metadata."""
-        return f"{self.runtime} (threads: {self.threads}): {self.reason}"
+        """Describe the runtime for logs and metadata: its threads, why it was taken, its costs."""
+        return self._explain(f"{self.runtime} (threads: {self.threads})")
+
+    def slowdown(self, tower: str) -> float:
+        """How many times as long as it could a tower takes, about: 1.0 on the fastest path."""
+        path = self.slow_paths.get(tower)
+        return path.factor if path else 1.0
+
+    def _explain(self, runtime: str) -> str:
+        costs = [
+            f"{_ITEMS[tower]} take about {path.factor:g} times as long as they could"
+            + (f", {path.reason}" if path.reason else "")
+            for tower, path in self.slow_paths.items()
+        ]
+        return "; ".join([f"{runtime}: {self.reason}", *costs])
 
     @once
     def image(self) -> ImageTower:

@@ -15,6 +15,7 @@ __all__ = [
     "EXPORT_VERSION",
     "IMAGE",
     "MANIFEST",
+    "REFERENCES",
     "TEXT",
     "TOKENIZER",
     "Manifest",
@@ -23,10 +24,12 @@ __all__ = [
     "open_exported",
 ]
 
-EXPORT_VERSION = 3
+EXPORT_VERSION = 4
 """Raised when an older export must not be used any more."""
 
 MANIFEST, IMAGE, TEXT, TOKENIZER = "export.json", "image.onnx", "text.onnx", "tokenizer.json"
+REFERENCES = "references.npz"
+"""Pictures and their exact embeddings, to compare other layouts of the image tower with."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Manifest:
         (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-_FILES = (IMAGE, TEXT, TOKENIZER)
+_FILES = (IMAGE, TEXT, TOKENIZER, REFERENCES)
 
 
 def open_exported(folder: Path, *files: str) -> Manifest:

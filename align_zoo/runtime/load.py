@@ -5,21 +5,23 @@ from __future__ import annotations
 import ctypes
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
 from align_zoo.checkpoint import Checkpoint, open_checkpoint
-from align_zoo.errors import AlignZooError, CheckpointError, InvalidInput, to_install
+from align_zoo.errors import AlignZooError, CheckpointError, InvalidInput
 from align_zoo.preprocess import AlignTransform
 from align_zoo.runtime.cache import export_folder, find_or_export
 from align_zoo.runtime.cores import cores
-from align_zoo.runtime.encoder import Encoder, ImageTower, not_loaded
+from align_zoo.runtime.encoder import Encoder, ImageTower, SlowPath, not_loaded
 from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER
+from align_zoo.runtime.exporting import export_once, forget_refusals, not_installed, try_again
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.tokenizer_options import check_tokenizer
 
@@ -32,6 +34,10 @@ RUNTIMES = ("auto", "onnx", "torch")
 TOWERS = ("image", "text")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
+_IN_TORCH = {"image": 1.8, "text": 1.7}
+"""Times that torch takes on a CPU beside ONNX Runtime: one picture, eight labels of nine tokens."""
+_AS_EXPORTED = 1.2
+"""Times that the image tower takes where it is not laid out for the processor."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,15 +98,23 @@ def load_encoder(
         raise InvalidInput(f"the runtime 'onnx' runs on the CPU, not on {device!r}; use 'torch'")
     if device == "auto":
         device = "cuda" if runtime != "onnx" and _has_gpu() else "cpu"
-    checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
-    check_tokenizer(checkpoint.folder)
+    checkpoint = _open(name_or_folder, revision, cache_dir)
 
-    def in_torch(reason: str) -> Encoder:
+    def in_torch(reason: str, slow_paths: Mapping[str, SlowPath] = MappingProxyType({})) -> Encoder:
         from align_zoo.runtime.torch_encoder import torch_encoder
 
         return torch_encoder(
-            checkpoint, device=device, dtype=dtype, threads=threads, only=only, reason=reason
+            checkpoint,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            only=only,
+            reason=reason,
+            slow_paths=slow_paths,
         )
+
+    def instead_of_onnx(reason: str) -> Encoder:
+        return in_torch(reason, {tower: SlowPath(_IN_TORCH[tower]) for tower in TOWERS})
 
     if runtime == "torch":
         encoder = in_torch("asked for")
@@ -110,34 +124,61 @@ def load_encoder(
         encoder = in_torch(f"{dtype} was asked for")
     else:
         reason = "asked for" if runtime == "onnx" else "the fastest on a CPU"
-        instead = in_torch if runtime == "auto" else None
+        instead = instead_of_onnx if runtime == "auto" else None
         encoder = _onnx(checkpoint, threads, only, reason, instead)
     _log.info("%s runs in %s", checkpoint.name, encoder.explanation)
     return encoder
 
 
-def export_checkpoint(name_or_folder: str | Path, *, revision: str | None = None) -> Path:
+def export_checkpoint(
+    name_or_folder: str | Path, *, revision: str | None = None, again: bool = False
+) -> Path:
     """Export a checkpoint ahead of time, if the user's cache has not a whole export of it.
+
+    Args:
+        name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
+        revision: branch, tag or commit of a hub id.
+        again: whether to try what was refused or failed before.
 
     Returns:
         The folder in the cache; for an image or a container, copy it there.
 
     Raises:
         InvalidInput: ONNX Runtime is not installed.
-        CheckpointError: the checkpoint or the export is no good, or cannot be written.
+        CheckpointError: the checkpoint or the export is no good, or cannot be written, or the
+            image tower cannot be laid out for this processor.
     """
     try:
-        from align_zoo.runtime.onnx_image import open_image
+        from align_zoo.runtime.onnx_image import layout_note, open_image
     except ImportError as error:
-        raise InvalidInput(_not_installed(error)) from error
+        raise InvalidInput(not_installed(error)) from error
 
-    checkpoint = open_checkpoint(name_or_folder, revision=revision)
-    check_tokenizer(checkpoint.folder)
+    checkpoint = _open(name_or_folder, revision)
     folder = export_folder(checkpoint.fingerprint)
-    make = partial(_export, checkpoint, folder)
-    manifest = find_or_export(folder, (IMAGE, TEXT, TOKENIZER), make)
-    open_image(folder, manifest.num_channels, None, make)  # lays it out for this processor
+    if again:
+        forget_refusals(folder, layout_note(folder))
+    make = partial(export_once, checkpoint, folder)
+    find_or_export(folder, (IMAGE, TEXT, TOKENIZER), make)
+    _, why_not_laid_out = open_image(folder, None, make)
+    if why_not_laid_out:
+        raise CheckpointError(
+            f"{folder} is whole and is used, but pictures take about {_AS_EXPORTED:g} times as "
+            f"long as they could: {why_not_laid_out}; {try_again(checkpoint.name)}"
+        )
     return folder
+
+
+def _open(
+    name_or_folder: str | Path, revision: str | None, cache_dir: str | Path | None = None
+) -> Checkpoint:
+    """Open a checkpoint, and refuse what its small files say is not supported.
+
+    That takes no second; loading and exporting it may take a minute.
+    """
+    checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
+    check_tokenizer(checkpoint.folder)
+    _ = checkpoint.transform  # for its errors
+    return checkpoint
 
 
 def _onnx(
@@ -159,12 +200,12 @@ def _onnx(
         )
     except ImportError as error:
         if instead is None:
-            raise InvalidInput(_not_installed(error)) from error
-        return instead(_not_installed(error))
+            raise InvalidInput(not_installed(error)) from error
+        return instead(not_installed(error))
 
     try:
         folder = export_folder(checkpoint.fingerprint)
-        make = partial(_export, checkpoint, folder)
+        make = partial(export_once, checkpoint, folder)
         manifest = find_or_export(folder, (TOKENIZER,), make)
     except AlignZooError as error:
         # A checkpoint that is no good is none in torch either, and says so.
@@ -175,8 +216,13 @@ def _onnx(
     count = threads or cores()
     smallest = checkpoint.config.vision_config.smallest_side
 
+    slow_paths: dict[str, SlowPath] = {}
+
     def load_image() -> ImageTower:
-        return from_side(smallest, open_image(folder, manifest.num_channels, count, make))
+        tower, why_not_laid_out = open_image(folder, count, make)
+        if why_not_laid_out:
+            slow_paths["image"] = SlowPath(_AS_EXPORTED, why_not_laid_out)
+        return from_side(smallest, tower)
 
     def load_text() -> OnnxText:
         find_or_export(folder, (TEXT,), make)
@@ -201,30 +247,7 @@ def _onnx(
         runtime="onnx",
         reason=reason,
         threads=count,
-    )
-
-
-def _export(checkpoint: Checkpoint, folder: Path) -> None:
-    try:
-        from align_zoo.runtime.export import export  # imports torch
-
-        _log.warning("exporting %s to %s; this happens once", checkpoint.name, folder)
-        export(checkpoint, folder)
-    except CheckpointError:
-        raise
-    except ImportError as error:
-        raise CheckpointError(_not_installed(error)) from error
-    except Exception as error:  # torch's exporter and onnx raise whatever they meet in a graph
-        raise CheckpointError(
-            f"{checkpoint.name} cannot be exported ({type(error).__name__}: {error}); use "
-            "runtime='torch'"
-        ) from error
-
-
-def _not_installed(error: ImportError) -> str:
-    return (
-        f"what ONNX Runtime or the export needs is not installed ({error}): "
-        f"{to_install('.[onnx]')}, or use runtime='torch'"
+        slow_paths=slow_paths,
     )
 
 

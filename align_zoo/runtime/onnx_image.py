@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,55 +11,86 @@ import numpy as np
 from filelock import FileLock
 
 from align_zoo.errors import CheckpointError
-from align_zoo.runtime.blocked import BlockedImage, layouts
+from align_zoo.runtime import refusals
+from align_zoo.runtime.blocked import BlockedImage, layouts, open_blocked
 from align_zoo.runtime.cache import find_or_export
 from align_zoo.runtime.encoder import ImageTower
 from align_zoo.runtime.exported import IMAGE
 from align_zoo.runtime.onnx_towers import OnnxImage
 
-__all__ = ["open_image"]
+__all__ = ["layout_note", "open_image"]
 
 _log = logging.getLogger(__name__)
 
+_LAID_OUT = ("x86_64", "amd64")
+"""Machines of which a layout in blocks is known."""
+_OF_THE_MOMENT = (OSError, MemoryError, ImportError)
+"""Failures that the next start may not meet."""
+
 
 def open_image(
-    folder: Path, channels: int, threads: int | None, export: Callable[[], None]
-) -> ImageTower:
-    """The fastest graph of an exported image tower that this machine can run.
+    folder: Path, threads: int | None, export: Callable[[], None]
+) -> tuple[ImageTower, str | None]:
+    """Open the fastest graph of an exported image tower that this machine can run.
 
     Args:
         folder: the export's.
-        channels: of its pictures.
         threads: CPU threads; as many as ``cores`` by default.
         export: makes the export again, should it be damaged.
+
+    Returns:
+        The tower, and why it is not laid out for this processor: None if it is, or if no layout is
+        known for processors of this kind.
 
     Raises:
         CheckpointError: the exported tower is damaged and cannot be exported again.
     """
     if laid_out := _laid_out(folder, threads):
-        return laid_out
+        return laid_out, None
     find_or_export(folder, (IMAGE,), export)
-    try:
-        with FileLock(folder.with_suffix(".lock")):
-            # Another process may have made it while this one waited.
-            return _laid_out(folder, threads) or _lay_out(folder, channels, threads)
-    except Exception as error:  # whatever hinders an optimization must not hinder the service
-        _log.warning("the image tower runs as exported, more slowly: %s", error)
+    machine, why = platform.machine(), None
+    if machine.lower() in _LAID_OUT:
+        try:
+            return _lay_out_once(folder, threads), None
+        except Exception as error:  # whatever hinders an optimization must not hinder the service
+            why = str(error)
+    reason = why or f"no layout in blocks is known for {machine}"
+    _log.warning("the image tower runs as exported, more slowly: %s", reason)
     tower = OnnxImage(folder / IMAGE, threads)
     # A batch gains nothing on a CPU, and each further picture takes 100 MB of activations.
-    return lambda pixels: np.concatenate([tower(one) for one in np.split(pixels, len(pixels))])
+    return lambda pixels: np.concatenate([tower(one) for one in np.split(pixels, len(pixels))]), why
+
+
+def layout_note(folder: Path) -> Path:
+    """Where the refusal of an export's layout is noted."""
+    return folder / "blocked.refused.json"
 
 
 def _laid_out(folder: Path, threads: int | None) -> BlockedImage | None:
     for layout in layouts(folder):
         try:
-            return BlockedImage(layout, threads)
+            return open_blocked(layout, threads)
         except CheckpointError as error:
             _log.info("%s", error)
     return None
 
 
-def _lay_out(folder: Path, channels: int, threads: int | None) -> BlockedImage:
+def _lay_out_once(folder: Path, threads: int | None) -> BlockedImage:
+    with FileLock(folder.with_suffix(".lock")):
+        # Another process may have made it while this one waited, or failed.
+        if laid_out := _laid_out(folder, threads):
+            return laid_out
+        if refused := refusals.recall(layout_note(folder)):
+            raise CheckpointError(refused)
+        try:
+            return _lay_out(folder, threads)
+        except Exception as error:
+            if not isinstance(error.__cause__ or error, _OF_THE_MOMENT):
+                refusals.remember(layout_note(folder), str(error))
+            raise
+
+
+def _lay_out(folder: Path, threads: int | None) -> BlockedImage:
     from align_zoo.runtime.blocking import lay_out  # imports onnx, once a machine
 
-    return BlockedImage(lay_out(folder / IMAGE, channels), threads)
+    return open_blocked(lay_out(folder / IMAGE), threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +14,7 @@ from align_zoo.errors import InvalidInput
 from align_zoo.factory import read_image_tower, read_text_tower, read_tokenizer, read_transform
 from align_zoo.runtime.allocator import keep_warm
 from align_zoo.runtime.cores import cores
-from align_zoo.runtime.encoder import Encoder, not_loaded
+from align_zoo.runtime.encoder import Encoder, SlowPath, not_loaded
 from align_zoo.runtime.loading import unchanged
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.torch_towers import TorchImage, TorchText
@@ -40,9 +41,9 @@ class TorchEncoder(Encoder):
 
     @property
     def explanation(self) -> str:
-        """Runtime, dtype, device and the CPU's threads, and why this runtime."""
+        """Describe the runtime for logs and metadata: as an ``Encoder``'s, and dtype and device."""
         computes = f"{self.dtype} on {self.device}, threads: {self.threads}"
-        return f"{self.runtime} ({computes}): {self.reason}"
+        return self._explain(f"{self.runtime} ({computes})")
 
 
 def torch_encoder(
@@ -53,6 +54,7 @@ def torch_encoder(
     threads: int | None,
     only: str | None,
     reason: str,
+    slow_paths: Mapping[str, SlowPath],
 ) -> TorchEncoder:
     """The towers in ``dtype``; on a GPU they are captured when they are first asked for.
 
@@ -120,6 +122,7 @@ def torch_encoder(
         runtime="torch",
         reason=reason,
         threads=count,
+        slow_paths={tower: path for tower, path in slow_paths.items() if only in (None, tower)},
         dtype=dtype,
         device=device,
     )

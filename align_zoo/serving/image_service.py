@@ -51,6 +51,8 @@ class ImageService:
         )
         self.counts: dict[str, int] = {}
         """Nothing to count beside the pictures themselves."""
+        self.slowdown = encoder.slowdown("image")
+        """How many times as long as it could a picture takes, about."""
         self.constants = {
             **provenance(encoder),
             **_resize(encoder.transform),

@@ -41,9 +41,12 @@ class ModelMetrics:
         reasons: why an item may be refused: each is there from the start, at 0, so that its
             first increase is seen as one.
         counts: a service's own counts, by their names.
+        slowdown: how many times as long as it could an item takes.
     """
 
-    def __init__(self, model: str, reasons: Iterable[str], counts: Mapping[str, int]) -> None:
+    def __init__(
+        self, model: str, reasons: Iterable[str], counts: Mapping[str, int], slowdown: float
+    ) -> None:
         # Kept, all of them: Triton wants a family to outlive its metrics.
         self._families = {
             "batch": pb_utils.MetricFamily(
@@ -51,12 +54,19 @@ class ModelMetrics:
                 description="Items of a batch, as the model got them",
                 kind=pb_utils.MetricFamily.HISTOGRAM,
             ),
+            "slowdown": pb_utils.MetricFamily(
+                name="align_zoo_slowdown",
+                description="Times that an item takes beside the machine's fastest runtime",
+                kind=pb_utils.MetricFamily.GAUGE,
+            ),
             "failure": _counter(
                 "align_zoo_decode_failures_total", "Items that could not be used, by the reason"
             ),
             **{name: _counter(f"align_zoo_{name}_total", _COUNTS[name]) for name in counts},
         }
         self._batch = self._families["batch"].Metric(labels={"model": model}, buckets=_BATCHES)
+        self._slowdown = self._families["slowdown"].Metric(labels={"model": model})
+        self._slowdown.set(slowdown)
         self._failures = {reason: self._failure(reason) for reason in reasons}
         self._counts = {name: self._families[name].Metric(labels={}) for name in counts}
         self._counted = dict(counts)

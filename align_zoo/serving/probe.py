@@ -61,6 +61,8 @@ class ModelHealth:
     """Width of its embedding."""
     checkpoint: str = ""
     """Fingerprint of what it serves."""
+    runtime: str = ""
+    """What computes, why that, and what it costs if something else would be faster."""
     seconds: float = 0.0
 
 
@@ -145,8 +147,14 @@ def _health(model: str, answer: Any, seconds: float) -> ModelHealth:
     length = np.linalg.norm(embedding)
     if not np.isclose(length, 1.0, atol=_UNIT_LENGTH_WITHIN):  # false for NaN, too
         return ModelHealth(model, error="its embedding is no unit vector")
-    name = checkpoint.item().decode()
-    return ModelHealth(model, dim=embedding.shape[-1], checkpoint=name, seconds=seconds)
+    runtime = result.as_numpy("RUNTIME")
+    return ModelHealth(
+        model,
+        dim=embedding.shape[-1],
+        checkpoint=checkpoint.item().decode(),
+        runtime="" if runtime is None else runtime.item().decode("utf-8", "replace"),
+        seconds=seconds,
+    )
 
 
 def _reason(error: Any, timeout: float | None) -> str:

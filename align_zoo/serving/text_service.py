@@ -50,6 +50,8 @@ class TextService:
         self._known = Recent(_REMEMBERED, longest=_LONGEST_REMEMBERED)
         self.counts = {"text_cache_hits": 0, "text_cache_misses": 0}
         """Different texts of a call whose vector was remembered, or had to be computed."""
+        self.slowdown = encoder.slowdown("text")
+        """How many times as long as it could a text takes, about."""
         self.constants = {
             "TEMPERATURE": np.array([encoder.temperature], dtype=np.float32),
             **provenance(encoder),

@@ -37,6 +37,7 @@ class Service(Protocol):
     input_name: str
     reasons: tuple[str, ...]
     counts: dict[str, int]
+    slowdown: float
     constants: dict[str, np.ndarray]
 
     def portions(self, items: Sequence[bytes]) -> Iterable[Sequence[Answer]]:
@@ -61,8 +62,12 @@ class TritonAdapter:
             self._service = _service(tower, args)
         except AlignZooError as error:
             raise pb_utils.TritonModelException(_printable(str(error))) from None
-        counts = self._service.counts
-        self._metrics = ModelMetrics(args["model_name"], self._service.reasons, counts)
+        self._metrics = ModelMetrics(
+            args["model_name"],
+            self._service.reasons,
+            self._service.counts,
+            self._service.slowdown,
+        )
         self._ended = 0.0
         self._repeated: dict[int, dict[str, np.ndarray]] = {}
         spare_what_stays()

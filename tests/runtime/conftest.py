@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import onnx
+import onnx_ir as ir
 import pytest
 from checkpoints import FEW_BLOCKS, lively_model, save_checkpoint, small_config
 
 import align_zoo
 from align_zoo.checkpoint import open_checkpoint
+from align_zoo.runtime import blocking
+from align_zoo.runtime import export as exporting
 from align_zoo.runtime.blocked import layouts
 from align_zoo.runtime.cache import export_folder
 from align_zoo.runtime.load import export_checkpoint
@@ -50,3 +54,55 @@ def folder(checkpoint, exported, tmp_path, monkeypatch) -> Path:
     own = export_folder(open_checkpoint(checkpoint).fingerprint)
     shutil.copytree(exported, own)
     return own
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> Path:
+    """A user's cache of the test's own, without any export."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def wrong_graph(monkeypatch) -> None:
+    """An exporter that pads the first convolution on the other sides."""
+    of_any_size = exporting._of_any_size
+
+    def wrong(program) -> onnx.ModelProto:
+        model = of_any_size(program)
+        stem = next(node for node in model.graph.node if node.op_type == "Conv")
+        pads = next(attribute for attribute in stem.attribute if attribute.name == "pads")
+        pads.ints[:] = reversed(pads.ints)
+        return model
+
+    monkeypatch.setattr(exporting, "_of_any_size", wrong)
+
+
+@pytest.fixture
+def wrong_layout(monkeypatch) -> list[object]:
+    """A layout that pads the first convolution on the other sides; the attempts to make it."""
+    attempts: list[object] = []
+    gate = blocking._gate_by_convolutions
+
+    def wrong(model, block) -> None:
+        attempts.append(model)
+        gate(model, block)
+        stem = next(node for node in model.graph if node.op_type == "Conv")
+        stem.attributes["pads"] = ir.AttrInt64s("pads", stem.attributes["pads"].as_ints()[::-1])
+
+    monkeypatch.setattr(blocking, "_gate_by_convolutions", wrong)
+    return attempts
+
+
+@pytest.fixture
+def exports(monkeypatch) -> list[Path]:
+    """The folders that are exported to from here on."""
+    made: list[Path] = []
+    export = exporting.export
+
+    def counted(checkpoint, folder):
+        made.append(folder)
+        export(checkpoint, folder)
+
+    monkeypatch.setattr(exporting, "export", counted)
+    return made

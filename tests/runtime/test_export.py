@@ -16,7 +16,6 @@ from waiting import wait_until
 
 import align_zoo
 from align_zoo.checkpoint import open_checkpoint
-from align_zoo.runtime import export as exporting
 from align_zoo.runtime import exported
 from align_zoo.runtime.cache import export_folder
 from align_zoo.runtime.load import export_checkpoint
@@ -24,26 +23,12 @@ from align_zoo.runtime.load import export_checkpoint
 TEXTS = ["cat", "a photo of a dog"]
 
 
-@pytest.fixture
-def exports(monkeypatch) -> list[Path]:
-    """The folders that are exported to from here on."""
-    made: list[Path] = []
-    export = exporting.export
-
-    def counted(checkpoint, folder):
-        made.append(folder)
-        export(checkpoint, folder)
-
-    monkeypatch.setattr(exporting, "export", counted)
-    return made
-
-
 def test_the_second_load_finds_what_the_first_exported(checkpoint, folder, exports):
     encoder = align_zoo.load_encoder(checkpoint, runtime="onnx")
     encoder.embed_texts(TEXTS)
     encoder.embed_pixels(np.zeros((1, 3, 75, 75), np.float32))
     assert exports == []
-    files = {"export.json", "image.onnx", "text.onnx", "tokenizer.json"}
+    files = {"export.json", "image.onnx", "references.npz", "text.onnx", "tokenizer.json"}
     assert {file.name for file in folder.iterdir() if file.is_file()} == files
 
 
@@ -63,6 +48,7 @@ DAMAGES = {
     "cut": lambda folder: (folder / "text.onnx").write_bytes(b"rubbish"),
     "missing": lambda folder: (folder / "image.onnx").unlink(),
     "tokenizer": lambda folder: (folder / "tokenizer.json").write_text("{}"),
+    "references": lambda folder: (folder / "references.npz").write_bytes(b"rubbish"),
     "manifest": lambda folder: (folder / "export.json").write_text("{"),
     "no manifest": lambda folder: (folder / "export.json").unlink(),
     "fields": lambda folder: (folder / "export.json").write_text('{"fingerprint": "x"}'),
@@ -73,7 +59,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_damage_is_noticed(folder, damage):
-    files = ("image.onnx", "text.onnx", "tokenizer.json")
+    files = ("image.onnx", "text.onnx", "tokenizer.json", "references.npz")
     exported.open_exported(folder, *files)
     damage(folder)
     with pytest.raises(align_zoo.CheckpointError, match=re.escape(str(folder))):
@@ -93,13 +79,11 @@ def test_a_damaged_export_is_made_again(checkpoint, without_layout, exports, dam
 
 
 def test_an_export_that_answers_otherwise_is_refused_and_torch_serves(
-    checkpoint, tmp_path, monkeypatch
+    checkpoint, own_cache, wrong_graph
 ):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
     with pytest.raises(align_zoo.CheckpointError, match=r"image.onnx: .* differ from PyTorch's"):
         align_zoo.load_encoder(checkpoint, runtime="onnx")
-    exports = tmp_path / "align-zoo" / "exports"
+    exports = own_cache / "align-zoo" / "exports"
     assert [file.name for file in exports.iterdir() if file.is_dir()] == []
     encoder = align_zoo.load_encoder(checkpoint)
     assert encoder.runtime == "torch"

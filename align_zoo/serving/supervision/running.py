@@ -80,6 +80,8 @@ class Running:
         self.backend: Backend
         self.checkpoint: str
         """Fingerprint of what it serves."""
+        self.runtimes: dict[str, str]
+        """By model: what computes, why, and what it costs if something else would be faster."""
         self.pulses: dict[str, Pulse]
         """By model."""
         self.model_processes: dict[str, list[int]]
@@ -182,6 +184,7 @@ class Running:
                 while not (http.exists() and metrics.exists()):
                     await asyncio.sleep(_POLL_SECONDS)
         self.checkpoint = health[0].checkpoint
+        self.runtimes = {each.model: each.runtime for each in health}
         prefix = self.process.shm_prefix
         self.model_processes = {m: triton_processes(prefix, f"/{m}/") for m in MODELS}
         self.pulses = {each.model: Pulse(each.seconds) for each in health}

@@ -79,9 +79,12 @@ class Supervisor:
         begin = time.monotonic()
         current = await self._servers.start(self._options)
         self._install(current)
-        left_out = current.relay.left_out
         logs.event(
-            "started", seconds=_since(begin), **_about(current), triton_lines_left_out=left_out
+            "started",
+            seconds=_since(begin),
+            **_about(current),
+            runtimes=current.runtimes,
+            triton_lines_left_out=current.relay.left_out,
         )
         self._ready()
         while True:
@@ -119,7 +122,13 @@ class Supervisor:
             before, self._options = self._current, options
             self._install(new)
             self._attempts.forget()
-            logs.event("reload", model=options.model, seconds=_since(begin), **_about(new))
+            logs.event(
+                "reload",
+                model=options.model,
+                seconds=_since(begin),
+                **_about(new),
+                runtimes=new.runtimes,
+            )
             await self._servers.end(before, after=_DRAIN_SECONDS)
             return (
                 f"{options.model} is served now: checkpoint {new.checkpoint} instead of "
@@ -140,11 +149,17 @@ class Supervisor:
         late = [model for model, pulse in running.pulses.items() if pulse.late]
         if late:
             about["reason"] = f"no answer lately of {' and '.join(late)}"
-        ages = {model: {"seconds_since_answer": round(self.age(model), 3)} for model in MODELS}
+        models = {
+            model: {
+                "seconds_since_answer": round(self.age(model), 3),
+                "runtime": running.runtimes[model],
+            }
+            for model in MODELS
+        }
         about |= {
             "backend": running.number,
             "checkpoint": running.checkpoint,
-            "models": ages,
+            "models": models,
         }
         return not late, {"ready": not late, **about}
 
