@@ -56,7 +56,9 @@ def _export(checkpoint: Checkpoint, folder: Path) -> None:
     try:
         from align_zoo.runtime.export import export  # imports torch
 
-        _log.warning("exporting %s to %s; this happens once", checkpoint.name, folder)
+        _log.warning(
+            "exporting %s to %s: about a minute; this happens once", checkpoint.name, folder
+        )
         export(checkpoint, folder)
     except CheckpointError:
         raise
