@@ -118,14 +118,14 @@ TESTERS = {
 """Of transformers' AlignVisionModelTester: pictures of 32 x 32, and image_size left at 600."""
 
 
-def testers_checkpoint(folder, side: int):
+def checkpoint_of_the_testers(folder, side: int):
     vision = transformers.AlignVisionConfig(num_channels=3, **TESTERS).to_dict()
     config = small_config(vision, projection_dim=64)
     return save_checkpoint(lively_model(config, size=32), folder, preprocessor=sized(side))
 
 
 def test_the_checkpoints_of_transformers_own_tests_are_opened(tmp_path):
-    folder = testers_checkpoint(tmp_path, 32)
+    folder = checkpoint_of_the_testers(tmp_path, 32)
     pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     theirs = transformers.AlignModel.from_pretrained(folder).eval()
     with torch.inference_mode():
@@ -137,7 +137,7 @@ def test_the_checkpoints_of_transformers_own_tests_are_opened(tmp_path):
     ("side", "named"), [(289, "hidden_dim is 64"), (3, "the preprocessor's size")]
 )
 def test_what_does_not_fit_is_refused_before_an_export(side, named, tmp_path, caplog):
-    folder = testers_checkpoint(tmp_path, side)
+    folder = checkpoint_of_the_testers(tmp_path, side)
     (folder / "model.safetensors").unlink()  # so little is read
     with pytest.raises(CheckpointError, match=named):
         align_zoo.load_encoder(folder)
