@@ -101,7 +101,7 @@ def open_blocked(folder: Path, threads: int | None = None) -> BlockedImage:
         CheckpointError: the folder is incomplete, damaged, or not for this processor.
     """
     _check_files(folder)
-    known = clearest(read_references(folder.parent / REFERENCES), TOLERANCE)
+    known = clearest(read_references(folder.parent / REFERENCES))
     try:
         tower = BlockedImage(folder, threads)
         check(tower, [known], tolerance=TOLERANCE, what="the embeddings")
