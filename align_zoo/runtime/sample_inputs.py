@@ -51,8 +51,8 @@ def sample_pixels(transform: AlignTransform, channels: int, smallest: int) -> It
     own = transform.input_size or _fitting(_DEFAULT, smallest)
     for size, pictures in (
         (small, [strong, pale, grey, digit, black, white, _edges()]),
-        (larger, [strong, pale, star, _edges()]),
-        (own, [other, star, _edges()]),
+        (larger, [strong, star, _edges()]),
+        (own, [other, star]),
     ):
         sized = replace(transform, size=size, crop=None)
         pixels = np.stack([sized.to_array(picture) for picture in pictures])
