@@ -17,9 +17,6 @@ from typing import TYPE_CHECKING, Any
 from wrapt import register_post_import_hook
 
 if TYPE_CHECKING:
-    from align_zoo.align_image import align_base_image, align_tiny_image
-    from align_zoo.align_text import align_base_text, align_tiny_text
-    from align_zoo.composition import compose
     from align_zoo.errors import (
         AlignZooError,
         CheckpointError,
@@ -27,13 +24,16 @@ if TYPE_CHECKING:
         InvalidInput,
         InvalidText,
     )
-    from align_zoo.factory import create_align
-    from align_zoo.model import Align, AlignOutput
+    from align_zoo.formats.save import save_hf, save_timm
     from align_zoo.runtime.encoder import Encoder
     from align_zoo.runtime.load import load_encoder
     from align_zoo.runtime.predictions import Prediction
-    from align_zoo.saving import save_hf, save_timm
-    from align_zoo.zero_shot import bake_zero_shot, zero_shot_weights
+    from align_zoo.towers.align_image import align_base_image, align_tiny_image
+    from align_zoo.towers.align_text import align_base_text, align_tiny_text
+    from align_zoo.towers.dual_encoder import Align, AlignOutput
+    from align_zoo.towers.factory import create_align
+    from align_zoo.zero_shot.classifier import bake_zero_shot, zero_shot_weights
+    from align_zoo.zero_shot.compose import compose
 
 __version__ = "0.1.0"
 
@@ -61,8 +61,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Align": "model",
-    "AlignOutput": "model",
+    "Align": "towers.dual_encoder",
+    "AlignOutput": "towers.dual_encoder",
     "AlignZooError": "errors",
     "CheckpointError": "errors",
     "Encoder": "runtime.encoder",
@@ -70,17 +70,17 @@ _HOMES = {
     "InvalidInput": "errors",
     "InvalidText": "errors",
     "Prediction": "runtime.predictions",
-    "align_base_image": "align_image",
-    "align_base_text": "align_text",
-    "align_tiny_image": "align_image",
-    "align_tiny_text": "align_text",
-    "bake_zero_shot": "zero_shot",
-    "compose": "composition",
-    "create_align": "factory",
+    "align_base_image": "towers.align_image",
+    "align_base_text": "towers.align_text",
+    "align_tiny_image": "towers.align_image",
+    "align_tiny_text": "towers.align_text",
+    "bake_zero_shot": "zero_shot.classifier",
+    "compose": "zero_shot.compose",
+    "create_align": "towers.factory",
     "load_encoder": "runtime.load",
-    "save_hf": "saving",
-    "save_timm": "saving",
-    "zero_shot_weights": "zero_shot",
+    "save_hf": "formats.save",
+    "save_timm": "formats.save",
+    "zero_shot_weights": "zero_shot.classifier",
 }
 
 
@@ -95,8 +95,8 @@ def __dir__() -> list[str]:
 
 
 def _register_towers(timm: ModuleType) -> None:
-    import_module("align_zoo.align_image")
-    import_module("align_zoo.align_text")
+    import_module("align_zoo.towers.align_image")
+    import_module("align_zoo.towers.align_text")
 
 
 register_post_import_hook(_register_towers, "timm")

@@ -14,7 +14,7 @@ import typer
 from align_zoo import __version__
 from align_zoo.errors import AlignZooError, to_install
 from align_zoo.evaluation.command import evaluate
-from align_zoo.serving.settings import DEFAULT_MODEL
+from align_zoo.serving.model.settings import DEFAULT_MODEL
 from align_zoo.training.command import finetune
 
 __all__ = ["app"]
@@ -132,8 +132,8 @@ def serve(
     with _one_line_errors():
         with _imports_of("serving"):
             from align_zoo.serving.gateway.options import GatewayOptions
-            from align_zoo.serving.options import ServeOptions
-            from align_zoo.serving.service import serve as run
+            from align_zoo.serving.serve import serve as run
+            from align_zoo.serving.triton.command import ServeOptions
         options = ServeOptions(
             model=model,
             revision=revision,
@@ -197,7 +197,7 @@ def probe(
 ) -> None:
     """Ask both models for one real inference: exit 0 if they answer, else 1 and why."""
     from align_zoo.serving import probe as health
-    from align_zoo.serving.access import Access
+    from align_zoo.serving.credentials import Access
 
     with _one_line_errors():
         access = Access(tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, token_file=token_file)
@@ -224,7 +224,7 @@ def bench(
         with _imports_of("a benchmark"):
             from rich.console import Console
 
-            from align_zoo.serving import bench as benchmark
+            from align_zoo.serving.tools import bench as benchmark
         options = benchmark.BenchOptions(
             url=url,
             images=images,
@@ -244,7 +244,7 @@ def demo() -> None:
         with _imports_of("the demo"):
             from rich.console import Console
 
-            from align_zoo.serving.demo import run_demo
+            from align_zoo.serving.tools.demo import run_demo
         run_demo(Console())
 
 
@@ -272,7 +272,7 @@ def convert(
     to: Annotated[str, typer.Option(help="hf (transformers' format) or timm (a folder a tower).")],
 ) -> None:
     """Write a checkpoint in Hugging Face's ALIGN format, or as timm's folders."""
-    from align_zoo.conversion import convert as write
+    from align_zoo.formats.convert import convert as write
 
     with _one_line_errors():
         write(source, target, to)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from align_zoo.checkpoint import open_checkpoint
-from align_zoo.preprocess import AlignTransform
+from align_zoo.checkpoint.folder import open_checkpoint
+from align_zoo.inputs.preprocess import AlignTransform
 from benchmarks.chart import draw
 from benchmarks.checkpoint import base_checkpoint
 from benchmarks.machine import machine

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from benchmarks.inputs import WORDS
-from tests.checkpoints import lively_model, save_checkpoint
+from tests.support.checkpoints import lively_model, save_checkpoint
 
 __all__ = ["BASE", "base_checkpoint"]
 

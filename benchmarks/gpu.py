@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from transformers import AlignModel
 
 import align_zoo
-from align_zoo.runtime.buckets import pad_texts
-from align_zoo.runtime.captured import current
+from align_zoo.runtime.torch.buckets import pad_texts
+from align_zoo.runtime.torch.graphs import current
 from benchmarks.bounds import Bounds, Work, count
 from benchmarks.machine import machine
 from benchmarks.measure import Contender, interleaved, timed

@@ -21,11 +21,11 @@ import typer
 
 from align_client import AlignClient
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.bench import served
-from align_zoo.serving.bench_inputs import drawn_photo
-from align_zoo.serving.launcher import run_server
-from align_zoo.serving.load import Load, closed_loop
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.tools.bench import served
+from align_zoo.serving.tools.bench_inputs import drawn_photo
+from align_zoo.serving.tools.load import Load, closed_loop
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.launcher import run_server
 from align_zoo.writing import replacing
 from benchmarks.growth_chart import draw_growth
 from benchmarks.inputs import all_labels, photos

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from align_zoo.runtime.cores import cores
+from align_zoo.runtime.machine import cores
 
 __all__ = ["Sgemm", "image_gflop", "machine"]
 

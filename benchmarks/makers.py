@@ -22,8 +22,8 @@ from benchmarks.inputs import WORDS, labels
 from benchmarks.measure import compare
 from benchmarks.peers.worker import Worker
 from benchmarks.results import HEAD
-from tests.checkpoints import save_checkpoint
-from tests.makers import MAKERS, photographs
+from tests.support.checkpoints import save_checkpoint
+from tests.support.makers import MAKERS, photographs
 
 _HOME = Path("build/benchmarks/makers")
 _SIDE = 289

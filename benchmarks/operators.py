@@ -18,9 +18,9 @@ import numpy as np
 import onnxruntime
 import typer
 
-from align_zoo.runtime.blocked import GRAPH, layouts
-from align_zoo.runtime.exported import IMAGE, TEXT
 from align_zoo.runtime.load import export_checkpoint
+from align_zoo.runtime.onnx.manifest import IMAGE, TEXT
+from align_zoo.runtime.onnx.nchwc import GRAPH, layouts
 from benchmarks.checkpoint import base_checkpoint
 from benchmarks.machine import Sgemm
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from align_client import AlignClient
-from align_zoo.serving.options import ServeOptions
 from align_zoo.serving.probe import explain, probe
+from align_zoo.serving.triton.command import ServeOptions
 from benchmarks.inputs import labels, photos, write_photos
 from benchmarks.measure import Timing
 from benchmarks.peers.worker import Worker, memory_of_tree

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from align_zoo.caption_csv import read_caption_csv, real_paths
 from align_zoo.errors import AlignZooError
-from align_zoo.strings import is_utf8
+from align_zoo.inputs.caption_csv import read_caption_csv, real_paths
+from align_zoo.inputs.strings import is_utf8
 
 __all__ = ["Captions", "read_captions"]
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
-from align_zoo.checkpoint import open_checkpoint
+from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.errors import AlignZooError
-from align_zoo.factory import create_align
-from align_zoo.model import Align
-from align_zoo.preprocess import AlignTransform
+from align_zoo.inputs.preprocess import AlignTransform
+from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.runtime.loading import unchanged
 from align_zoo.runtime.torch_threads import set_torch_threads
-from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.towers.dual_encoder import Align
+from align_zoo.towers.factory import create_align
 
 __all__ = ["Loaded", "load"]
 

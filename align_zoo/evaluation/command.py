@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from align_zoo.serving.settings import DEFAULT_MODEL
+from align_zoo.serving.model.settings import DEFAULT_MODEL
 
 __all__ = ["evaluate"]
 

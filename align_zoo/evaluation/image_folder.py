@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from align_zoo.caption_csv import real_paths
 from align_zoo.errors import AlignZooError
-from align_zoo.headers import FORMATS, format_of
+from align_zoo.inputs.caption_csv import real_paths
+from align_zoo.inputs.cost import FORMATS, format_of
 
 __all__ = ["ImageFolder", "LeftOut", "is_of_tools", "read_image_folder"]
 

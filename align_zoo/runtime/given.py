@@ -9,8 +9,8 @@ from typing import Any, Union, cast
 from PIL import Image
 
 from align_zoo.errors import InvalidImage, InvalidInput, InvalidText
+from align_zoo.inputs.strings import check_strings
 from align_zoo.runtime.images import ImageLike
-from align_zoo.strings import check_strings
 
 __all__ = ["Images", "Texts", "as_images", "as_texts", "keeps_errors"]
 

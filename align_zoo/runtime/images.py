@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from align_zoo.errors import InvalidImage
-from align_zoo.pixels import in_words
-from align_zoo.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, open_encoded, to_rgb
-from align_zoo.runtime.cores import cores
+from align_zoo.inputs.pixels import in_words
+from align_zoo.inputs.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, open_encoded, to_rgb
+from align_zoo.runtime.machine import cores
 from align_zoo.runtime.room import Room
 
 __all__ = ["ImageBatcher", "ImageLike"]

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from align_zoo.checkpoint import Checkpoint, open_checkpoint
+from align_zoo.checkpoint.folder import Checkpoint, open_checkpoint
 from align_zoo.errors import AlignZooError, CheckpointError, InvalidInput
-from align_zoo.preprocess import AlignTransform
-from align_zoo.runtime.cache import export_folder, find_or_export
-from align_zoo.runtime.cores import cores
+from align_zoo.inputs.preprocess import AlignTransform, read_transform
 from align_zoo.runtime.encoder import Encoder, ImageTower, SlowPath, not_loaded
-from align_zoo.runtime.exported import IMAGE, TEXT, TOKENIZER
-from align_zoo.runtime.exporting import export_once, forget_refusals, not_installed, try_again
+from align_zoo.runtime.machine import cores
+from align_zoo.runtime.onnx.cache import export_folder, find_or_export
+from align_zoo.runtime.onnx.export_once import (
+    export_once,
+    forget_refusals,
+    not_installed,
+    try_again,
+)
+from align_zoo.runtime.onnx.manifest import IMAGE, TEXT, TOKENIZER
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.tokenizer_options import check_tokenizer
 
@@ -101,7 +106,7 @@ def load_encoder(
     checkpoint = _open(name_or_folder, revision, cache_dir)
 
     def in_torch(reason: str, slow_paths: Mapping[str, SlowPath] = MappingProxyType({})) -> Encoder:
-        from align_zoo.runtime.torch_encoder import torch_encoder
+        from align_zoo.runtime.torch.encoder import torch_encoder
 
         return torch_encoder(
             checkpoint,
@@ -149,7 +154,7 @@ def export_checkpoint(
             image tower cannot be laid out for this processor.
     """
     try:
-        from align_zoo.runtime.onnx_image import layout_note, open_image
+        from align_zoo.runtime.onnx.image import layout_note, open_image
     except ImportError as error:
         raise InvalidInput(not_installed(error)) from error
 
@@ -177,7 +182,7 @@ def _open(
     """
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     check_tokenizer(checkpoint.folder)
-    _ = checkpoint.transform  # for its errors
+    read_transform(checkpoint)  # for its errors
     return checkpoint
 
 
@@ -190,9 +195,9 @@ def _onnx(
 ) -> Encoder:
     """In ONNX Runtime; where that is not possible ``instead``, which is told why."""
     try:
-        from align_zoo.runtime.blocked import pictures_at_once
-        from align_zoo.runtime.onnx_image import open_image
-        from align_zoo.runtime.onnx_towers import (
+        from align_zoo.runtime.onnx.image import open_image
+        from align_zoo.runtime.onnx.nchwc import pictures_at_once
+        from align_zoo.runtime.onnx.sessions import (
             PADDING_A_CALL,
             TEXTS_AT_ONCE,
             OnnxText,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from align_zoo.checkpoint import Checkpoint
+from align_zoo.checkpoint.folder import Checkpoint
 from align_zoo.errors import CheckpointError
 
 __all__ = ["unchanged"]

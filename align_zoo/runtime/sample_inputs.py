@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from align_zoo.preprocess import AlignTransform
+from align_zoo.inputs.preprocess import AlignTransform
 
 __all__ = ["TEXTS", "sample_pixels"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from align_zoo.checkpoint.fields import read_json
 from align_zoo.errors import CheckpointError
-from align_zoo.fields import read_json
 
 __all__ = ["check_tokenizer"]
 

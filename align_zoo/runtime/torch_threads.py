@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from align_zoo.runtime.cores import cores
+from align_zoo.runtime.machine import cores
 
 __all__ = ["set_torch_threads"]
 

@@ -6,18 +6,18 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 
-from align_zoo.serving import logs
-from align_zoo.serving.backends import Backends
-from align_zoo.serving.garbage import spare_what_stays
+from align_zoo.serving import log as logs
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.suspects import Suspects
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.model.garbage import spare_what_stays
+from align_zoo.serving.routing import Backends
 from align_zoo.serving.stderr import write
 from align_zoo.serving.supervision.control import control_socket
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.supervision.supervisor import Supervisor
+from align_zoo.serving.triton.command import ServeOptions
 
 __all__ = ["run"]
 

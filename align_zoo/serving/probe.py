@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from align_zoo.errors import AlignZooError, to_install
-from align_zoo.serving.access import OPEN, Access
+from align_zoo.serving.credentials import OPEN, Access
 
 __all__ = ["MODELS", "ModelHealth", "ask", "explain", "probe"]
 

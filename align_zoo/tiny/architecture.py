@@ -5,14 +5,14 @@ from __future__ import annotations
 from torch import nn
 from transformers import AlignModel
 
-from align_zoo.align_image import build_image_tower
-from align_zoo.align_text import build_text_tower
-from align_zoo.config import AlignConfig, TextConfig, VisionConfig
-from align_zoo.convert import from_hf, image_table, text_table
-from align_zoo.model import Align
-from align_zoo.preprocess import AlignTransform
-from align_zoo.saving import hf_config
+from align_zoo.checkpoint.config import AlignConfig, TextConfig, VisionConfig
+from align_zoo.checkpoint.hf_names import from_hf, image_table, text_table
+from align_zoo.formats.save import hf_config
+from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.tiny.vocabulary import MAX_TOKENS
+from align_zoo.towers.align_image import build_image_tower
+from align_zoo.towers.align_text import build_text_tower
+from align_zoo.towers.dual_encoder import Align
 
 IMAGE_SIZE = 49  # odd, as ALIGN's 289 is: where the padding is wrong, the answers are wrong
 # Before the centre crop. An odd difference as 346 and 289 have it, and one that rounds the same

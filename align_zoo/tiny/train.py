@@ -17,10 +17,10 @@ import typer
 from transformers.utils.logging import disable_progress_bar
 
 from align_zoo.errors import AlignZooError
-from align_zoo.model import Align
-from align_zoo.preprocess import AlignTransform
+from align_zoo.formats.save import save_hf
+from align_zoo.inputs.preprocess import AlignTransform
+from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.progress import progress_bar
-from align_zoo.saving import save_hf
 from align_zoo.tiny.concepts import COLOURS, HELD_OUT, SHAPES
 from align_zoo.tiny.evaluate import (
     Checkpoint,
@@ -32,7 +32,7 @@ from align_zoo.tiny.evaluate import (
 )
 from align_zoo.tiny.sampler import PicturePool, draw_pool
 from align_zoo.tiny.trainer import Plan, TinyTraining
-from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.towers.dual_encoder import Align
 from align_zoo.training.errors import TrainingStopped
 from align_zoo.training.output import training_alone
 from align_zoo.training.trainer import Every

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from align_zoo.model import Align, AlignOutput
+from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.tiny.architecture import build_config, build_model, build_transform
 from align_zoo.tiny.loss import caption_loss
 from align_zoo.tiny.sampler import CAPTIONS_EACH, PicturePool, sample_batch
 from align_zoo.tiny.vocabulary import build_vocabulary, save_tokenizer
-from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.towers.dual_encoder import Align, AlignOutput
 from align_zoo.training.accelerator import open_accelerator
 from align_zoo.training.batches import Batch
 from align_zoo.training.recipe import Recipe

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional as F
 
-from align_zoo.model import AlignOutput, align_loss
+from align_zoo.towers.dual_encoder import AlignOutput, align_loss
 
 __all__ = ["ContrastiveLoss"]
 

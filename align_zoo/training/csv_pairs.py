@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from align_zoo.caption_csv import CaptionRow, read_caption_csv, real_paths
 from align_zoo.errors import InvalidInput
+from align_zoo.inputs.caption_csv import CaptionRow, read_caption_csv, real_paths
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.pairs import LeftOut, Pair
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from align_zoo.home import at_home
+from align_zoo.checkpoint.paths import at_home
 from align_zoo.training.errors import TrainingError
 
 __all__ = ["LeftOut", "Pair", "Pairs", "open_pairs"]

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from align_zoo.model import Align
+from align_zoo.towers.dual_encoder import Align
 from align_zoo.training.errors import TrainingError
 
 __all__ = ["BatchNorm", "Freeze", "Recipe"]

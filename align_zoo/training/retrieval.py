@@ -10,9 +10,9 @@ from accelerate.utils import send_to_device
 
 from align_zoo.evaluation.ranks import recall
 from align_zoo.evaluation.retrieval import retrieve
-from align_zoo.model import Align
-from align_zoo.preprocess import AlignTransform
-from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.inputs.preprocess import AlignTransform
+from align_zoo.inputs.tokenizer import AlignTokenizer
+from align_zoo.towers.dual_encoder import Align
 from align_zoo.training.batches import Batch, read_pairs
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.loading import read_ahead

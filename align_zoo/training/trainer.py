@@ -13,11 +13,11 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
 
-from align_zoo.model import Align, AlignOutput
-from align_zoo.preprocess import AlignTransform
+from align_zoo.formats.save import save_hf
+from align_zoo.inputs.preprocess import AlignTransform
+from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.progress import progress_bar, say
-from align_zoo.saving import save_hf
-from align_zoo.tokenizer import AlignTokenizer
+from align_zoo.towers.dual_encoder import Align, AlignOutput
 from align_zoo.training.batches import Batch, BatchSource
 from align_zoo.training.errors import TrainingError, TrainingStopped
 from align_zoo.training.interrupt import Interruptions

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from webdataset.shardlists import expand_urls
 
+from align_zoo.checkpoint.paths import at_home
 from align_zoo.errors import InvalidText
-from align_zoo.home import at_home
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.pairs import LeftOut, Pair
 from align_zoo.training.shard import Entry, read_shard

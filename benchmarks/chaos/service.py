@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from align_zoo.serving.options import ServeOptions
 from align_zoo.serving.probe import explain, probe
+from align_zoo.serving.triton.command import ServeOptions
 
 __all__ = ["Service", "running_service", "until"]
 

@@ -17,9 +17,9 @@ from rich.console import Console
 
 from align_zoo import load_encoder
 from align_zoo.progress import progress_bar
-from align_zoo.runtime.cores import cores
-from align_zoo.serving.launcher import run_server
-from align_zoo.serving.options import ServeOptions
+from align_zoo.runtime.machine import cores
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.launcher import run_server
 from benchmarks.chaos.service import running_service
 from benchmarks.fuzz.gateway import try_requests
 from benchmarks.fuzz.outcomes import Outcomes, table

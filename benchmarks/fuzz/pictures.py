@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 
 from align_zoo.errors import InvalidImage
-from align_zoo.preprocess import MAX_PIXELS, decode_image
-from align_zoo.serving.image_service import ImageService
+from align_zoo.inputs.preprocess import MAX_PIXELS, decode_image
+from align_zoo.serving.model.image import ImageService
 from benchmarks.fuzz.mutations import mutated
 from benchmarks.fuzz.outcomes import Outcomes
 from benchmarks.fuzz.samples import samples

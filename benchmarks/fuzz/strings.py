@@ -10,7 +10,7 @@ import numpy as np
 
 from align_zoo.errors import InvalidText
 from align_zoo.runtime.encoder import Encoder
-from align_zoo.serving.text_service import TextService
+from align_zoo.serving.model.text import TextService
 from benchmarks.fuzz.outcomes import Outcomes
 
 __all__ = ["odd_string", "try_strings"]

@@ -1,7 +1,7 @@
 """The pixels of a PIL image as the image tower sees them: upright, in 8 bits of grey or RGB.
 
-``align_zoo/pixels.py`` and ``align_client/pixels.py`` are the same text, because neither package
-imports the other and both must decode alike. A test compares the two files.
+``align_zoo/inputs/pixels.py`` and ``align_client/pixels.py`` are the same text, because neither
+package imports the other and both must decode alike. A test compares the two files.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 
-from align_zoo.serving.backends import Backend, Backends, NotServing
-from align_zoo.serving.gateway.gate import Gate
+from align_zoo.serving.gateway.model_queue import Gate
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 from align_zoo.serving.gateway.suspects import Content, Suspects
+from align_zoo.serving.routing import Backend, Backends, NotServing
 
 __all__ = ["Admission"]
 

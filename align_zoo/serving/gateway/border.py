@@ -6,7 +6,7 @@ import logging
 import traceback
 
 from align_zoo.serving.gateway.refusal import Reason, Refusal
-from align_zoo.serving.logs import event
+from align_zoo.serving.log import event
 
 __all__ = ["internal_error"]
 

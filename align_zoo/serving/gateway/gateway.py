@@ -11,7 +11,6 @@ from typing import Any
 import grpc
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.backends import Backends
 from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.files import share
 from align_zoo.serving.gateway.grpc_front import GrpcFront
@@ -28,6 +27,7 @@ from align_zoo.serving.gateway.renewal import renewal
 from align_zoo.serving.gateway.suspects import Suspects
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import Upstream
+from align_zoo.serving.routing import Backends
 
 __all__ = ["Gateway"]
 

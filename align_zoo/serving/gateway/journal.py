@@ -12,7 +12,7 @@ from typing import Any
 from align_zoo.errors import reason_of
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.refusal import Reason
-from align_zoo.serving.logs import event, is_shown
+from align_zoo.serving.log import event, is_shown
 
 __all__ = ["Entry", "Journal", "fresh_id", "shown_id"]
 

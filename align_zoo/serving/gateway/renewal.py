@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving import logs
+from align_zoo.serving import log as logs
 
 __all__ = ["renewal"]
 

@@ -19,10 +19,10 @@ from weakref import WeakSet
 
 import grpc
 
-from align_zoo.serving import logs
-from align_zoo.serving.backends import Backend
+from align_zoo.serving import log as logs
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.routing import Backend
 
 __all__ = ["Content", "Suspects"]
 

@@ -13,9 +13,9 @@ import aiohttp
 import grpc
 from yarl import URL
 
-from align_zoo.serving.backends import Backend, Backends
 from align_zoo.serving.gateway.refusal import Reason, Refusal
-from align_zoo.serving.triton_texts import DEAD_MODEL, NO_REQUEST
+from align_zoo.serving.routing import Backend, Backends
+from align_zoo.serving.triton.texts import DEAD_MODEL, NO_REQUEST
 
 __all__ = ["HttpAnswer", "Upstream", "error_of"]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.options import absolute_model
 from align_zoo.serving.supervision.run_folder import RunFolder, run_folders
+from align_zoo.serving.triton.command import absolute_model
 
 __all__ = ["control_socket", "reload"]
 

@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.processes import triton_processes
-from align_zoo.serving.triton_process import remove_shared_memory
+from align_zoo.serving.triton.process import remove_shared_memory
+from align_zoo.serving.triton.processes import triton_processes
 
 __all__ = ["RunFolder", "remove_dead", "run_folders"]
 

@@ -13,21 +13,21 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.backends import Backend
-from align_zoo.serving.options import ServeOptions, unix_sockets
-from align_zoo.serving.output import (
+from align_zoo.serving.probe import MODELS, ask, explain
+from align_zoo.serving.routing import Backend
+from align_zoo.serving.supervision.liveness import Pulse
+from align_zoo.serving.supervision.run_folder import RunFolder
+from align_zoo.serving.triton.command import ServeOptions, unix_sockets
+from align_zoo.serving.triton.output import (
     Relay,
     died_while_it_loaded,
     why_ended,
     why_no_repository,
     why_not_loaded,
 )
-from align_zoo.serving.probe import MODELS, ask, explain
-from align_zoo.serving.processes import awaited_children, dead_children, triton_processes
-from align_zoo.serving.supervision.pulse import Pulse
-from align_zoo.serving.supervision.run_folder import RunFolder
-from align_zoo.serving.triton_process import KILLED, TritonProcess, how_it_ended
-from align_zoo.serving.triton_texts import SLOW_MODEL
+from align_zoo.serving.triton.process import KILLED, TritonProcess, how_it_ended
+from align_zoo.serving.triton.processes import awaited_children, dead_children, triton_processes
+from align_zoo.serving.triton.texts import SLOW_MODEL
 
 __all__ = ["Running", "Stumbled", "start"]
 

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from align_zoo.serving import logs
-from align_zoo.serving.backends import Backends
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving import log as logs
+from align_zoo.serving.routing import Backends
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.supervision.running import Running, Stumbled, start
+from align_zoo.serving.triton.command import ServeOptions
 
 __all__ = ["Servers"]
 

@@ -12,15 +12,15 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving import logs
-from align_zoo.serving.backends import Backend, Backends
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving import log as logs
 from align_zoo.serving.probe import MODELS
+from align_zoo.serving.routing import Backend, Backends
 from align_zoo.serving.supervision.attempts import Attempts
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.supervision.running import Running
 from align_zoo.serving.supervision.servers import Servers
 from align_zoo.serving.supervision.watch import Cause, Fault, watch
+from align_zoo.serving.triton.command import ServeOptions
 
 __all__ = ["Supervisor"]
 

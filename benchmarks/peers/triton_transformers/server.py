@@ -20,8 +20,8 @@ from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.launcher import ServerProcess
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.launcher import ServerProcess
 from benchmarks.peers import PeerUnavailable
 from benchmarks.peers.worker import as_installed
 

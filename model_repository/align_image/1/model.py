@@ -13,7 +13,7 @@ class TritonPythonModel:
         # picture take 600 ms instead of 7 as soon as anything else wants the cores.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         # Here, not above: Triton may open this file only to read the model's config.
-        from align_zoo.serving.triton_adapter import TritonAdapter
+        from align_zoo.serving.model.adapter import TritonAdapter
 
         self.adapter = TritonAdapter("image", args)
 

@@ -1,0 +1,1 @@
+"""A checkpoint: a folder on disk in Hugging Face's ALIGN format."""

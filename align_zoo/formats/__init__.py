@@ -1,0 +1,1 @@
+"""A model in other formats: Hugging Face's folder, timm's folders."""

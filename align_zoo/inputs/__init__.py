@@ -1,0 +1,1 @@
+"""From bytes and strings to tensors."""

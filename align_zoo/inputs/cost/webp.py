@@ -1,0 +1,40 @@
+"""WebP: the canvas, for which libwebp takes memory while the file is opened."""
+
+from __future__ import annotations
+
+import struct
+
+from align_zoo.inputs.cost.judge import Judge
+
+__all__ = ["judge_webp"]
+
+
+def judge_webp(data: bytes, judge: Judge) -> None:
+    """The canvas, the chunks, and the EXIF among them.
+
+    Raises:
+        InvalidImage: too large, or too many.
+    """
+    judge.size(*_canvas(data))
+    at = 12
+    while at < len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        judge.parts()
+        if kind == b"EXIF":
+            judge.block(length, "EXIF")
+        at += 8 + length + length % 2
+
+
+def _canvas(data: bytes) -> tuple[int, int]:
+    """Width and height; nothing of what is no WebP."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        low, middle = struct.unpack_from("<IH", data, 24)
+        return (low & 0xFFFFFF) + 1, (low >> 24 | middle << 8) + 1
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return 0, 0

@@ -1,0 +1,260 @@
+"""Bytes to an RGB picture, within limits; a picture to the image tower's input."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from align_zoo.checkpoint.fields import refuse
+from align_zoo.errors import CheckpointError, InvalidImage, InvalidInput
+from align_zoo.inputs.cost import FORMATS, format_of, judge_header
+from align_zoo.inputs.cost.judge import Judge
+from align_zoo.inputs.cost.kinds import unsupported
+from align_zoo.inputs.pixels import PixelError, eight_bit
+from align_zoo.inputs.processor_options import OPTIONS, check_type, read_option
+
+if TYPE_CHECKING:
+    import torch
+
+    from align_zoo.checkpoint.folder import Checkpoint
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "AlignTransform",
+    "decode_image",
+    "open_encoded",
+    "read_transform",
+    "to_rgb",
+]
+
+MAX_BYTES = 20_000_000
+"""Largest encoded picture, in bytes."""
+MAX_PIXELS = 50_000_000
+"""Largest picture, width times height, judged from the header."""
+
+
+def decode_image(
+    data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Decode an encoded picture to RGB, turned upright by its EXIF orientation.
+
+    Of an animation the first frame is taken. What decoding would cost is judged from the file's
+    structure, before memory is taken for a pixel.
+
+    Raises:
+        InvalidImage: empty, too large, of a format that is not accepted, or damaged.
+    """
+    return to_rgb(open_encoded(data, max_bytes=max_bytes, max_pixels=max_pixels))
+
+
+def open_encoded(
+    data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """The first half of :func:`decode_image`: judged, and its size is known, but no pixel.
+
+    Raises:
+        InvalidImage: empty, too large, of a format that is not accepted, or with a damaged header.
+    """
+    if not data:
+        raise InvalidImage("the picture is empty (0 bytes)", "empty")
+    if len(data) > max_bytes:
+        raise InvalidImage(
+            f"the picture has {len(data):,} bytes; at most {max_bytes:,} are accepted",
+            "too_many_bytes",
+        )
+    kind = format_of(data)
+    if kind is None and _is_base64(data):
+        raise InvalidImage("not a picture but text: base64? send the bytes", "format")
+    if kind is None:
+        raise InvalidImage(f"not a picture in an accepted format ({', '.join(FORMATS)})", "format")
+    judge_header(data, kind, max_pixels)
+    try:
+        image = Image.open(io.BytesIO(data), formats=[kind])
+    except Image.DecompressionBombError as error:
+        most = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+        raise InvalidImage(
+            f"the picture has more than {most:,} pixels", "too_many_pixels"
+        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a decoder meets in hostile bytes
+        said = unsupported(data, kind)
+        raise InvalidImage(f"the {kind} picture {said}", said.reason) from error
+    Judge(kind, max_pixels).size(*image.size)
+    return image
+
+
+def _is_base64(data: bytes) -> bool:
+    """Whether the bytes are the base64 of a picture, or a ``data:`` URL with one."""
+    head = data[:200]
+    if head.startswith(b"data:"):
+        head = head.partition(b",")[2]
+    head = b"".join(head.split()).replace(b"-", b"+").replace(b"_", b"/")[:64]
+    try:
+        decoded = base64.b64decode(head[: len(head) // 4 * 4], validate=True)
+    except ValueError:
+        return False
+    return format_of(decoded) is not None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return the image as RGB, turned upright by its EXIF orientation; itself if it is that.
+
+    Like transformers' ``load_image``, but grey of 12 or 16 bits is scaled to 8, not clipped. The
+    image may be an opened file that is not read yet.
+
+    Raises:
+        InvalidImage: the image is closed or damaged, or its samples have no known range.
+    """
+    try:
+        image = eight_bit(image)
+    except PixelError as error:
+        # The decoder's own words stay with the cause: they may name what is inside of us.
+        kind = getattr(image, "format", None) or "PIL"
+        reason = "damaged" if error.reason == "closed" else error.reason
+        raise InvalidImage(f"the {kind} picture {error}", reason) from error.__cause__
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class AlignTransform:
+    """A picture to the image tower's input, as transformers' EfficientNet processor on PIL does.
+
+    Resize (squashing), crop from the centre, then ``pixel * scale + offset`` a channel.
+    """
+
+    size: tuple[int, int] | None
+    """Height and width to resize to."""
+    crop: tuple[int, int] | None
+    """Height and width to crop to."""
+    resample: Image.Resampling
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The parsed ``preprocessor_config.json`` that it was read from."""
+
+    @classmethod
+    def from_dict(
+        cls, config: Mapping[str, Any], *, source: str = "preprocessor_config.json"
+    ) -> AlignTransform:
+        """Read a parsed ``preprocessor_config.json``; defaults are transformers'.
+
+        Raises:
+            CheckpointError: a field's value is not supported; the message names it.
+        """
+        try:
+            return cls._read(config)
+        except CheckpointError as error:
+            raise CheckpointError(f"{source}: {error}") from None
+
+    @classmethod
+    def _read(cls, config: Mapping[str, Any]) -> AlignTransform:
+        check_type(config)
+        option = partial(read_option, config)
+        size = option("size") if option("do_resize") else None
+        crop = option("crop_size") if option("do_center_crop") else None
+        if size and crop and (crop[0] > size[0] or crop[1] > size[1]):
+            refuse("crop_size", crop, f"at most size, {list(size)}")
+        scale, offset = np.ones(3), np.zeros(3)
+        if option("do_rescale"):
+            scale = scale * option("rescale_factor")
+            offset = offset - (1 if option("rescale_offset") else 0)
+        if option("do_normalize"):
+            mean, std = np.array(option("image_mean")), np.array(option("image_std"))
+            scale, offset = scale / std, (offset - mean) / std
+        if option("include_top"):
+            std = np.array(option("image_std"))
+            scale, offset = scale / std, offset / std
+        return cls(
+            size,
+            crop,
+            option("resample"),
+            tuple(scale.tolist()),
+            tuple(offset.tolist()),
+            dict(config),
+        )
+
+    def with_options(self, **options: Any) -> AlignTransform:
+        """The same transform but for some options of ``preprocessor_config.json``.
+
+        >>> smaller = transform.with_options(crop_size=224, resample=3)
+
+        Raises:
+            InvalidInput: an option that there is not, or a value that is not supported.
+        """
+        try:
+            for name in options.keys() - OPTIONS.keys():
+                refuse("the option", name, f"one of {', '.join(OPTIONS)}")
+            return self._read({**self.config, **options})
+        except CheckpointError as error:
+            raise InvalidInput(str(error)) from None
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of the output, None where it follows the picture."""
+        return self.crop or self.size
+
+    def to_array(self, image: Image.Image) -> np.ndarray:
+        """A float32 array [3, H, W] of any picture.
+
+        Raises:
+            InvalidImage: no PIL picture, one without defined pixels, or smaller than the crop.
+        """
+        if not isinstance(image, Image.Image):
+            raise InvalidImage(
+                f"the transform takes a PIL picture, not a {type(image).__name__}: open a file "
+                "with PIL.Image.open, an array with PIL.Image.fromarray"
+            )
+        image = to_rgb(image)
+        if self.size:
+            image = image.resize(self.size[::-1], resample=self.resample)
+        if self.crop:
+            (height, width), (columns, rows) = self.crop, image.size
+            if rows < height or columns < width:
+                raise InvalidImage(
+                    f"a {columns} x {rows} picture is smaller than the crop, {width} x {height}",
+                    "too_small",
+                )
+            top, left = (rows - height) // 2, (columns - width) // 2
+            image = image.crop((left, top, left + width, top + height))
+        pixels = np.asarray(image)
+        array = np.empty((3, *pixels.shape[:2]), np.float32)
+        for channel in range(3):
+            np.take(self._levels[channel], pixels[..., channel], out=array[channel], mode="clip")
+        return array
+
+    @cached_property
+    def _levels(self) -> np.ndarray:
+        """What each grey level becomes, [3, 256]: computed in float64 and rounded once."""
+        levels = np.arange(256)[:, None] * np.array(self.scale) + np.array(self.offset)
+        return np.ascontiguousarray(levels.T, dtype=np.float32)
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """A float32 tensor [3, H, W] of any picture."""
+        import torch  # here, so that a runtime without torch can use to_array
+
+        return torch.from_numpy(self.to_array(image))
+
+
+def read_transform(checkpoint: Checkpoint) -> AlignTransform:
+    """Read a checkpoint's transform; its image tower can take the images that the transform gives.
+
+    Raises:
+        CheckpointError: there is none, or it is not supported, or the tower cannot.
+    """
+    path, options = checkpoint.preprocessor
+    transform = AlignTransform.from_dict(options, source=str(path))
+    try:
+        if size := transform.input_size:
+            checkpoint.config.vision_config.check_input_size(size)
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint.folder}: {error}") from None
+    return transform

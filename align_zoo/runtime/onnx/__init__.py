@@ -1,0 +1,1 @@
+"""The towers in ONNX Runtime: export, layout for the processor, sessions."""

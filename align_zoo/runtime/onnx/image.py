@@ -1,0 +1,96 @@
+"""The image tower of an export: laid out for this processor, and where that fails as exported."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from align_zoo.errors import CheckpointError
+from align_zoo.runtime.encoder import ImageTower
+from align_zoo.runtime.onnx import refusals
+from align_zoo.runtime.onnx.cache import find_or_export
+from align_zoo.runtime.onnx.manifest import IMAGE
+from align_zoo.runtime.onnx.nchwc import BlockedImage, layouts, open_blocked
+from align_zoo.runtime.onnx.sessions import OnnxImage
+
+__all__ = ["layout_note", "open_image"]
+
+_log = logging.getLogger(__name__)
+
+_LAID_OUT = ("x86_64", "amd64")
+"""Machines of which a layout in blocks is known."""
+_OF_THE_MOMENT = (OSError, MemoryError, ImportError)
+"""Failures that the next start may not meet."""
+
+
+def open_image(
+    folder: Path, threads: int | None, export: Callable[[], None]
+) -> tuple[ImageTower, str | None]:
+    """Open the fastest graph of an exported image tower that this machine can run.
+
+    Args:
+        folder: the export's.
+        threads: CPU threads; as many as ``cores`` by default.
+        export: makes the export again, should it be damaged.
+
+    Returns:
+        The tower, and why it is not laid out for this processor: None if it is, or if no layout is
+        known for processors of this kind.
+
+    Raises:
+        CheckpointError: the exported tower is damaged and cannot be exported again.
+    """
+    if laid_out := _laid_out(folder, threads):
+        return laid_out, None
+    find_or_export(folder, (IMAGE,), export)
+    machine, why = platform.machine(), None
+    if machine.lower() in _LAID_OUT:
+        try:
+            return _lay_out_once(folder, threads), None
+        except Exception as error:  # whatever hinders an optimization must not hinder the service
+            why = str(error)
+    reason = why or f"no layout in blocks is known for {machine}"
+    _log.warning("the image tower runs as exported, more slowly: %s", reason)
+    tower = OnnxImage(folder / IMAGE, threads)
+    # A batch gains nothing on a CPU, and each further picture takes 100 MB of activations.
+    return lambda pixels: np.concatenate([tower(one) for one in np.split(pixels, len(pixels))]), why
+
+
+def layout_note(folder: Path) -> Path:
+    """Where the refusal of an export's layout is noted."""
+    return folder / "blocked.refused.json"
+
+
+def _laid_out(folder: Path, threads: int | None) -> BlockedImage | None:
+    for layout in layouts(folder):
+        try:
+            return open_blocked(layout, threads)
+        except CheckpointError as error:
+            _log.info("%s", error)
+    return None
+
+
+def _lay_out_once(folder: Path, threads: int | None) -> BlockedImage:
+    with FileLock(folder.with_suffix(".lock")):
+        # Another process may have made it while this one waited, or failed.
+        if laid_out := _laid_out(folder, threads):
+            return laid_out
+        if refused := refusals.recall(layout_note(folder)):
+            raise CheckpointError(refused)
+        try:
+            return _lay_out(folder, threads)
+        except Exception as error:
+            if not isinstance(error.__cause__ or error, _OF_THE_MOMENT):
+                refusals.remember(layout_note(folder), str(error))
+            raise
+
+
+def _lay_out(folder: Path, threads: int | None) -> BlockedImage:
+    from align_zoo.runtime.onnx.nchwc_rewrite import lay_out  # imports onnx, once a machine
+
+    return open_blocked(lay_out(folder / IMAGE), threads)

@@ -1,0 +1,132 @@
+"""The image tower laid out for one kind of processor, as ``blocking`` writes it.
+
+Such a graph is in ONNX Runtime's own dialect, good for one version of it and for processors of
+one vector width. The folder's name has the version; pictures whose embeddings are known tell
+whether it is right for the processor. The weights are mapped into memory as they are, so any
+number of sessions and processes shares one copy.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from align_zoo.errors import CheckpointError
+from align_zoo.runtime.machine import cores
+from align_zoo.runtime.onnx.comparison import check, clearest, read_references
+from align_zoo.runtime.onnx.manifest import REFERENCES, check_whole, digest
+from align_zoo.runtime.onnx.sessions import open_session, unit
+
+__all__ = [
+    "GRAPH",
+    "TOLERANCE",
+    "WEIGHTS",
+    "BlockedImage",
+    "layout_folder",
+    "layouts",
+    "open_blocked",
+    "pictures_at_once",
+    "write_check",
+]
+
+GRAPH, WEIGHTS, _CHECK = "image.onnx", "image.weights", "check.json"
+
+TOLERANCE = 1e-5
+"""An error of the laid out graph's unit embeddings that is always accepted."""
+
+_MOST_AT_ONCE = 4  # each takes 100 MB of activations
+
+
+def layout_folder(export: Path, block: int | str) -> Path:
+    """Where an export's layout in blocks of so many channels is, for this ONNX Runtime."""
+    return export / f"blocked-{onnxruntime.__version__}-{block}"
+
+
+def layouts(export: Path) -> list[Path]:
+    """An export's layouts for this ONNX Runtime, of whatever processors."""
+    return sorted(export.glob(layout_folder(export, "*").name))
+
+
+def pictures_at_once(threads: int) -> int:
+    """How many pictures are computed side by side on so many threads, the same for each."""
+    # Six threads are three times two, seven as well.
+    best = max(_MOST_AT_ONCE, _MOST_AT_ONCE - 1, key=lambda count: threads // count * count)
+    return min(threads, best)
+
+
+class BlockedImage:
+    """Pixels [N, C, H, W] to unit embeddings [N, D].
+
+    One picture is computed by all threads together. ``pictures_at_once`` share them out, which is
+    faster: nobody waits for all the others after every operator.
+
+    Args:
+        folder: the layout's.
+        threads: CPU threads; as many as ``cores`` by default.
+
+    Raises:
+        CheckpointError: the graph cannot be loaded.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        threads, graph = threads or cores(), folder / GRAPH
+        count = pictures_at_once(threads)
+        self._together = open_session(graph, threads, optimize=False)
+        self._apart = [open_session(graph, threads // count, optimize=False) for _ in range(count)]
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="tower")
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Any batch of one picture size; fastest with multiples of ``pictures_at_once``."""
+        ones = np.split(pixels, len(pixels))
+        rows: list[np.ndarray] = []
+        while len(ones) >= len(self._apart) > 1:
+            some, ones = ones[: len(self._apart)], ones[len(self._apart) :]
+            rows += self._pool.map(_run, self._apart, some)
+        rows += [_run(self._together, one) for one in ones]
+        return unit(np.concatenate(rows))
+
+
+def open_blocked(folder: Path, threads: int | None = None) -> BlockedImage:
+    """Open a layout that is whole, and right for this processor.
+
+    Args:
+        folder: the layout's, in its export's folder.
+        threads: CPU threads; as many as ``cores`` by default.
+
+    Raises:
+        CheckpointError: the folder is incomplete, damaged, or not for this processor.
+    """
+    _check_files(folder)
+    known = clearest(read_references(folder.parent / REFERENCES))
+    try:
+        tower = BlockedImage(folder, threads)
+        check(tower, [known], tolerance=TOLERANCE, what="the embeddings")
+    except Exception as error:  # onnxruntime has a class of its own for each failure
+        raise CheckpointError(f"{folder} is not for this processor: {error}") from error
+    return tower
+
+
+def write_check(folder: Path, references: Path) -> None:
+    """Finish a folder: note what its files are, and what it is compared with."""
+    sha256 = {name: digest(folder / name) for name in (GRAPH, WEIGHTS)}
+    content = {"sha256": {**sha256, REFERENCES: digest(references)}}
+    (folder / _CHECK).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_files(folder: Path) -> None:
+    path = folder / _CHECK
+    try:
+        sha256 = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        check_whole(folder, {name: sha256[name] for name in (GRAPH, WEIGHTS)})
+        check_whole(folder.parent, {REFERENCES: sha256[REFERENCES]})
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _run(session: onnxruntime.InferenceSession, one: np.ndarray) -> np.ndarray:
+    rows: np.ndarray = session.run(None, {"pixels": one})[0]
+    return rows

@@ -1,0 +1,1 @@
+"""The towers in PyTorch: folded, and on a GPU captured."""

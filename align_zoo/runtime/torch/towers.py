@@ -1,0 +1,142 @@
+"""The towers in PyTorch: for GPUs, and where ONNX Runtime cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from align_zoo.runtime.torch.buckets import pad_texts
+from align_zoo.runtime.torch.fixed_batches import FixedBatches
+from align_zoo.towers.image_tower import AlignImage
+from align_zoo.towers.text_tokens import check_tokens
+from align_zoo.towers.text_tower import AlignText
+
+__all__ = ["TorchImage", "TorchText", "fold_batch_norm"]
+
+# A block's convolutions and the norms behind them, as timm names them.
+_EXPANDING = (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
+_PLAIN = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
+
+
+class TorchImage:
+    """Pixels [N, 3, H, W] to unit embeddings [N, D].
+
+    Args:
+        tower: in eval mode; it is this one's from now on, and changed.
+        device: where to compute.
+        dtype: to compute in; pooling and normalisation stay in float32, as the answers are.
+        sizes: batch sizes to capture, of pictures of ``picture``'s size.
+        picture: height and width.
+        threads: of the CPU to compute on; as many as torch has by default.
+    """
+
+    def __init__(
+        self,
+        tower: AlignImage,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        sizes: Sequence[int] = (),
+        picture: tuple[int, int] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        fold_batch_norm(tower)
+        tower.to(device, dtype, memory_format=torch.channels_last)
+        _in_float32(tower.global_pool)
+
+        def unit(pixels: torch.Tensor) -> torch.Tensor:
+            x = pixels.to(dtype=dtype, memory_format=torch.channels_last)
+            return _unit(tower(x))
+
+        # Noise, by which the fastest kernels are chosen.
+        noise = np.random.default_rng(0).standard_normal
+        rows = []
+        if sizes and picture:
+            rows.append((noise((1, tower.in_chans, *picture), dtype=np.float32),))
+        self.batches = FixedBatches(unit, device, rows, sizes, threads)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Any batch of one picture size."""
+        return self.batches(pixels)
+
+
+class TorchText:
+    """Token ids and mask [N, L] to unit embeddings [N, D].
+
+    Args:
+        tower: in eval mode; it is this one's from now on, and changed.
+        device: where to compute.
+        dtype: to compute in; projection and normalisation stay in float32, as the answers are.
+        sizes: batch sizes to capture.
+        lengths: tokens to capture each of them with; shorter texts are padded to the next.
+        threads: of the CPU to compute on; as many as torch has by default.
+    """
+
+    def __init__(
+        self,
+        tower: AlignText,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        sizes: Sequence[int] = (),
+        lengths: Sequence[int] = (),
+        threads: int | None = None,
+    ) -> None:
+        self._tower = tower.to(device)
+        tower.bert.to(dtype)
+        _in_float32(tower.head)
+        captures = bool(sizes and lengths)
+
+        def unit(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            if captures:
+                # As the attention takes it. Of a mask [N, L] transformers looks whether it can
+                # be left out, which a capture cannot follow.
+                mask = mask[:, None, None, :].bool()
+            # Not the tower itself, which would wait for the GPU to look at the ids.
+            return _unit(tower.forward(ids, mask))
+
+        self._lengths = tuple(lengths) if captures else ()
+        ones = [np.ones((1, length), dtype=np.int64) for length in self._lengths]
+        rows = [(each, each) for each in ones]
+        self.batches = FixedBatches(unit, device, rows, sizes, threads)
+
+    def __call__(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """Any batch, padded to one length."""
+        check_tokens(self._tower.config, torch.from_numpy(input_ids))
+        return self.batches(*pad_texts(input_ids, attention_mask, self._lengths))
+
+
+def fold_batch_norm(tower: AlignImage) -> None:
+    """Have the convolutions of a tower in eval mode do the work of the BatchNorm behind them.
+
+    The answers are equal up to rounding.
+    """
+    _fold(tower, "conv_stem", "bn1")
+    for stage in tower.blocks:
+        for block in stage:
+            for conv, norm in _EXPANDING if hasattr(block, "conv_pwl") else _PLAIN:
+                _fold(block, conv, norm)
+
+
+def _fold(block: Any, conv: str, norm: str) -> None:
+    """timm's BatchNormAct2d is a norm and an activation; the activation stays."""
+    batch_norm = getattr(block, norm)
+    if not isinstance(batch_norm, nn.BatchNorm2d):
+        return  # it is done
+    setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), batch_norm))
+    setattr(block, norm, batch_norm.act)
+
+
+def _in_float32(module: nn.Module) -> None:
+    """Where a map becomes a vector: cheap, and an error made here stays."""
+    module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+
+
+def _unit(embeds: torch.Tensor) -> torch.Tensor:
+    return F.normalize(embeds.float(), dim=-1)

@@ -1,0 +1,1 @@
+"""What a served model does inside Triton's Python backend."""

@@ -1,0 +1,212 @@
+"""Triton's requests to a service's items, and its answers back to responses.
+
+Imported only inside Triton's Python backend, which brings ``triton_python_backend_utils``.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from align_zoo.errors import AlignZooError, InvalidInput
+from align_zoo.runtime.load import load_encoder
+from align_zoo.serving.model.answer import Answer, embed_requests
+from align_zoo.serving.model.garbage import spare_what_stays
+from align_zoo.serving.model.image import ImageService
+from align_zoo.serving.model.metrics import ModelMetrics
+from align_zoo.serving.model.settings import ServingSettings, picture_limits
+from align_zoo.serving.model.text import TextService
+
+__all__ = ["TritonAdapter"]
+
+_IDLE_SECONDS = 0.002
+"""Without work, after which nobody has waited: what waits in Triton is nearly always here in less,
+and where it is not, is computed in vain at worst."""
+
+
+class Service(Protocol):
+    """What the adapter needs of a tower."""
+
+    input_name: str
+    reasons: tuple[str, ...]
+    counts: dict[str, int]
+    slowdown: float
+    constants: dict[str, np.ndarray]
+
+    def portions(self, items: Sequence[bytes]) -> Iterable[Sequence[Answer]]:
+        """One unit vector [D] for each item, or what is wrong with it; each when it is ready."""
+
+
+class TritonAdapter:
+    """Serves one tower.
+
+    Args:
+        tower: "image" or "text".
+        args: what Triton gives to ``initialize``.
+
+    Raises:
+        pb_utils.TritonModelException: the checkpoint cannot be loaded; Triton prints why.
+    """
+
+    def __init__(self, tower: str, args: Mapping[str, str]) -> None:
+        # Pillow warns of hostile files in words of theirs, and Python keeps all different words.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        try:
+            self._service = _service(tower, args)
+        except AlignZooError as error:
+            raise pb_utils.TritonModelException(_printable(str(error))) from None
+        self._metrics = ModelMetrics(
+            args["model_name"],
+            self._service.reasons,
+            self._service.counts,
+            self._service.slowdown,
+        )
+        self._ended = 0.0
+        self._repeated: dict[int, dict[str, np.ndarray]] = {}
+        spare_what_stays()
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response for each request, in order; None for those that were sent before.
+
+        What is ready before the others leaves at once. The last ones are returned together,
+        which Triton is faster with.
+        """
+        # Who comes to an idle model has not waited, and not left: asking Triton takes half a
+        # millisecond a request.
+        idle = time.monotonic() - self._ended > _IDLE_SECONDS
+        responses = [
+            _cancelled() if not idle and request.is_cancelled() else None for request in requests
+        ]
+        waiting = deque(i for i, response in enumerate(responses) if response is None)
+        for portion in self._answer([requests[i] for i in waiting]):
+            ready = [waiting.popleft() for _ in portion]
+            for i, response in zip(ready, portion, strict=True):
+                if waiting:
+                    _send(requests[i], response)
+                else:
+                    responses[i] = response
+        self._ended = time.monotonic()
+        return responses
+
+    def _items(self, request: Any) -> list[bytes]:
+        tensor = pb_utils.get_input_tensor_by_name(request, self._service.input_name)
+        return list(tensor.as_numpy().ravel())  # [N, 1] -> N
+
+    def _answer(self, requests: list[Any]) -> Iterator[list[Any]]:
+        """Responses in the order of the requests, in portions that are ready together."""
+        left = deque(requests)
+        try:
+            for answers in embed_requests([self._items(each) for each in requests], self._embed):
+                portion = [self._response(answer) for answer in answers]
+                for _ in portion:
+                    left.popleft()
+                yield portion
+        # The border of the server: whatever goes wrong behind it (a bug, no memory left), every
+        # request gets an answer, and only the one that causes it an error.
+        except Exception as error:
+            if len(requests) > 1:
+                for request in left:
+                    yield from self._answer([request])
+                return
+            reason = f"internal error ({type(error).__name__})"
+            pb_utils.Logger.log_error(f"request {_name(requests[0])}: {reason}\n{_where(error)}")
+            yield [_error(reason, pb_utils.TritonError.INTERNAL)]
+
+    def _embed(self, items: Sequence[bytes]) -> Iterator[Sequence[Answer]]:
+        answers: list[Answer] = []
+        try:
+            for portion in self._service.portions(items):
+                answers += portion
+                yield portion
+        finally:
+            if answers:
+                self._metrics.add(answers, self._service.counts)
+
+    def _response(self, answer: Answer) -> Any:
+        if isinstance(answer, InvalidInput):
+            return _error(str(answer), pb_utils.TritonError.INVALID_ARG)
+        outputs = {"EMBEDDING": answer, **self._constants(len(answer))}
+        return pb_utils.InferenceResponse(
+            output_tensors=[pb_utils.Tensor(name, array) for name, array in outputs.items()]
+        )
+
+    def _constants(self, count: int) -> dict[str, np.ndarray]:
+        """What is the same for every item, of so many."""
+        if count not in self._repeated:
+            constants = self._service.constants.items()
+            self._repeated[count] = {name: np.tile(v, (count, 1)) for name, v in constants}
+        return self._repeated[count]
+
+
+def _service(tower: str, args: Mapping[str, str]) -> Service:
+    settings = ServingSettings.from_env()
+    encoder = load_encoder(
+        settings.model,
+        runtime=settings.runtime,
+        dtype=settings.dtype,
+        device=_device(args, settings.runtime),
+        threads=settings.threads,
+        only=tower,
+        revision=settings.revision,
+    )
+    served = f"{settings.model} ({encoder.fingerprint}) in {encoder.explanation}"
+    pb_utils.Logger.log_info(_printable(f"align_{tower}: {served}"))
+    if tower == "text":
+        return TextService(encoder)
+    return ImageService(encoder, **picture_limits(args["model_config"]))
+
+
+def _device(args: Mapping[str, str], runtime: str) -> str:
+    """Where Triton placed the instance, unless the runtime cannot compute there."""
+    if args["model_instance_kind"] != "GPU" or runtime == "onnx":
+        return "cpu"
+    import torch  # here: a server on the CPU does without
+
+    return f"cuda:{args['model_instance_device_id']}" if torch.cuda.is_available() else "cpu"
+
+
+def _where(error: BaseException | None) -> str:
+    """Kinds of error and their ways through the code.
+
+    Without their messages: those may quote what the caller has sent.
+    """
+    parts = []
+    while error:
+        parts.append(f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}")
+        error = error.__cause__ or error.__context__
+    return "caused by ".join(parts)
+
+
+def _send(request: Any, response: Any) -> None:
+    """Answer a request before the others of its batch."""
+    try:
+        request.get_response_sender().send(response, pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    # What cannot be sent (no shared memory left) must not fail those who come after it.
+    except Exception as error:
+        reason = f"cannot be answered ({type(error).__name__})"
+        pb_utils.Logger.log_error(f"request {_name(request)}: {reason}")
+
+
+def _name(request: Any) -> str:
+    """The id that the caller gave it; escaped and short, it cannot forge a line of the log."""
+    return ascii(request.request_id()[:64])
+
+
+def _printable(text: str) -> str:
+    """With the characters of paths, which Triton's Python may know by their bytes alone."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _cancelled() -> Any:
+    return _error("the caller has gone", pb_utils.TritonError.CANCELLED)
+
+
+def _error(message: str, code: Any) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))

@@ -1,0 +1,1 @@
+"""The demonstration and the measurement of a running server."""

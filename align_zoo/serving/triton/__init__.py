@@ -1,0 +1,1 @@
+"""The child process tritonserver: found, started, read and ended."""

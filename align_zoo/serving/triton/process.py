@@ -1,0 +1,129 @@
+"""One run of tritonserver: started, waited for, ended without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from align_zoo.serving.triton import exec_guard
+from align_zoo.serving.triton.command import ServeOptions, command, environment, repository_of
+from align_zoo.serving.triton.find import find_tritonserver
+
+__all__ = ["KILLED", "TritonProcess", "how_it_ended", "remove_shared_memory"]
+
+KILLED = 128 + signal.SIGKILL
+"""The exit code of one that had no time for last words."""
+
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+class TritonProcess:
+    """A tritonserver that is killed when the process that started it dies, with its models.
+
+    Args:
+        options: what to serve.
+        addresses: the flags that say where it listens.
+        shm_prefix: how the names of its files in /dev/shm begin, and no other server's.
+
+    Raises:
+        AlignZooError: there is no tritonserver, no model repository, or it cannot run here.
+    """
+
+    def __init__(self, options: ServeOptions, addresses: Sequence[str], shm_prefix: str) -> None:
+        server = find_tritonserver()
+        self.shm_prefix = shm_prefix
+        self._command = command(server, options, addresses, shm_prefix=shm_prefix)
+        self._env = environment(server, options, os.environ)
+        self._folder = repository_of(options)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running server, and of the group of its models' processes; None before."""
+        return self._process.pid if self._process else None
+
+    def launch(self, output: IO[bytes] | int | None = None) -> None:
+        """Start it, without waiting for anything; from a thread that lives as long as it may.
+
+        Args:
+            output: where all that it prints goes; None for this process's own.
+        """
+        own = [sys.executable, "-I", "-S", exec_guard.__file__, str(os.getpid())]
+        self._process = subprocess.Popen(
+            [*own, *self._command],
+            cwd=self._folder,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=None if output is None else subprocess.STDOUT,
+            # A group of its own, to be killed as one. And Ctrl-C goes to the whole session of a
+            # terminal: who started the server decides when it ends.
+            start_new_session=True,
+        )
+
+    def send_signal(self, number: int) -> None:
+        """Pass a signal on; nothing happens before the start and after the end."""
+        if self._process:
+            self._process.send_signal(number)
+
+    def ended(self) -> int | None:
+        """As ``wait``, but at once: None while it runs.
+
+        Its process id stays its own until ``wait`` or ``kill``.
+        """
+        assert self._process is not None, "it has not been started"
+        if self._process.returncode is not None:
+            return _exit_code(self._process.returncode)
+        end = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if end is None:
+            return None
+        return end.si_status if end.si_code == os.CLD_EXITED else 128 + end.si_status
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, 128 + n if signal n ended it.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after ``timeout`` seconds.
+        """
+        assert self._process is not None, "it has not been started"
+        code = self._process.wait(timeout)
+        remove_shared_memory(self.shm_prefix)
+        return _exit_code(code)
+
+    def kill(self) -> None:
+        """End it and its models' processes, whatever state they are in, and wait for that."""
+        if self._process is None:
+            return
+        if self._process.returncode is None:  # else the number may be another's
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        # The others of its group become ours where we are the reaper of orphans (`service.serve`,
+        # or the first process of a container): nobody else would end their being zombies.
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-self._process.pid, 0)
+        remove_shared_memory(self.shm_prefix)
+
+
+def how_it_ended(code: int) -> str:
+    """In words, for an exit code as :meth:`TritonProcess.wait` gives it."""
+    if code == KILLED:
+        return "tritonserver was killed (SIGKILL); the kernel does so when memory runs out"
+    return f"tritonserver ended with exit code {code}"
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Remove the files in /dev/shm whose names begin so."""
+    for file in _SHARED_MEMORY.glob(f"{prefix}*"):
+        file.unlink(missing_ok=True)
+
+
+def _exit_code(code: int) -> int:
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,140 @@
+"""A checkpoint's name to something that works: the model, its transform and its tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from align_zoo.checkpoint.folder import Checkpoint, open_checkpoint
+from align_zoo.checkpoint.hf_names import check_complete, from_hf, image_table, text_table
+from align_zoo.inputs.preprocess import AlignTransform, read_transform
+from align_zoo.inputs.tokenizer import AlignTokenizer
+from align_zoo.torch_state import on_cpu
+from align_zoo.towers.align_image import build_image_tower
+from align_zoo.towers.align_text import build_text_tower
+from align_zoo.towers.dual_encoder import Align
+from align_zoo.towers.image_tower import AlignImage
+from align_zoo.towers.text_tower import AlignText
+
+__all__ = [
+    "ImageTower",
+    "TextTower",
+    "create_align",
+    "load_image_tower",
+    "load_text_tower",
+    "read_image_tower",
+    "read_text_tower",
+    "read_tokenizer",
+]
+
+Device = torch.device | str
+
+
+class ImageTower(NamedTuple):
+    """One tower with all it needs."""
+
+    tower: AlignImage
+    transform: AlignTransform
+    fingerprint: str
+    """The checkpoint's, equal for both towers of one checkpoint."""
+
+
+class TextTower(NamedTuple):
+    """One tower with all it needs."""
+
+    tower: AlignText
+    tokenizer: AlignTokenizer
+    temperature: float
+    fingerprint: str
+    """The checkpoint's, equal for both towers of one checkpoint."""
+
+
+def create_align(
+    name_or_folder: str | Path,
+    *,
+    device: Device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> tuple[Align, AlignTransform, AlignTokenizer]:
+    """The model in eval mode, its image transform and its tokenizer.
+
+    Args:
+        name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
+        device: where the model goes; the CPU by default.
+        dtype: the model's; float32 by default, whatever the checkpoint's is.
+        revision: branch, tag or commit of a hub id.
+        cache_dir: the hub cache, instead of Hugging Face's default.
+
+    Raises:
+        CheckpointError: it cannot be found, is damaged, incomplete or not supported. The
+            message names the file and the key or field.
+    """
+    checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
+    transform, tokenizer = read_transform(checkpoint), read_tokenizer(checkpoint)
+    image, text = read_image_tower(checkpoint, transform), read_text_tower(checkpoint)
+    with on_cpu():
+        model = Align(image, text, checkpoint.temperature)
+    return model.to(device=device, dtype=dtype).eval(), transform, tokenizer
+
+
+def load_image_tower(
+    name_or_folder: str | Path,
+    *,
+    device: Device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> ImageTower:
+    """The image tower alone, in eval mode; arguments and errors are ``create_align``'s."""
+    checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
+    transform = read_transform(checkpoint)
+    tower = read_image_tower(checkpoint, transform).to(device=device, dtype=dtype)
+    return ImageTower(tower, transform, checkpoint.fingerprint)
+
+
+def load_text_tower(
+    name_or_folder: str | Path,
+    *,
+    device: Device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+) -> TextTower:
+    """The text tower alone, in eval mode; arguments and errors are ``create_align``'s."""
+    checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
+    tokenizer = read_tokenizer(checkpoint)
+    tower = read_text_tower(checkpoint).to(device=device, dtype=dtype)
+    return TextTower(tower, tokenizer, checkpoint.temperature, checkpoint.fingerprint)
+
+
+def read_image_tower(checkpoint: Checkpoint, transform: AlignTransform) -> AlignImage:
+    """The image tower on the CPU, in float32 and in eval mode."""
+    with on_cpu():
+        tower = build_image_tower(checkpoint.config.vision_config, transform, dtype=torch.float32)
+        _fill(tower, checkpoint, image_table(tower), "vision_model.")
+    return tower.eval()
+
+
+def read_tokenizer(checkpoint: Checkpoint) -> AlignTokenizer:
+    """The tokenizer."""
+    return AlignTokenizer.from_folder(checkpoint.folder, checkpoint.config.text_config)
+
+
+def read_text_tower(checkpoint: Checkpoint) -> AlignText:
+    """The text tower on the CPU, in float32 and in eval mode."""
+    config = checkpoint.config
+    with on_cpu():
+        tower = build_text_tower(config.text_config, config.projection_dim, dtype=torch.float32)
+        _fill(tower, checkpoint, text_table(), "text_model.", "text_projection.")
+    return tower.eval()
+
+
+def _fill(
+    tower: AlignImage | AlignText, checkpoint: Checkpoint, table: dict[str, str], *prefixes: str
+) -> None:
+    weights = from_hf(checkpoint.weights(*prefixes), table)
+    check_complete(weights, tower, source=str(checkpoint.weights_file))
+    tower.load_state_dict(weights, strict=False)  # only batch counters may lack, see above
