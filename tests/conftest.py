@@ -11,8 +11,8 @@ import pytest
 # while they wait make the suite many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from align_zoo.serving.launcher import ServerProcess, run_server
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.launcher import ServerProcess, run_server
 
 
 @pytest.fixture(scope="session", autouse=True)

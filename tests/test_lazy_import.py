@@ -19,8 +19,8 @@ NAMES = "['align_base_image', 'align_base_text', 'align_tiny_image', 'align_tiny
     [
         f"import timm, align_zoo; {LIST}",
         f"import align_zoo, timm; {LIST}",
-        f"import align_zoo.align_text; import timm; {LIST}",
-        f"import align_zoo.model; import timm; {LIST}",
+        f"import align_zoo.towers.align_text; import timm; {LIST}",
+        f"import align_zoo.towers.dual_encoder; import timm; {LIST}",
         f"from align_zoo import create_align; import timm; {LIST}",
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import align_zoo
-from align_zoo.serving.settings import DEFAULT_MODEL
+from align_zoo.serving.model.settings import DEFAULT_MODEL
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

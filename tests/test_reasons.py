@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import align_zoo
 from align_zoo import AlignZooError
 from align_zoo.errors import InvalidInput, reason_of
-from align_zoo.preprocess import decode_image
-from align_zoo.serving.image_service import ImageService
-from align_zoo.serving.text_service import TextService, decode_text
+from align_zoo.inputs.preprocess import decode_image
+from align_zoo.serving.model.image import ImageService
+from align_zoo.serving.model.text import TextService, decode_text
 from benchmarks.fuzz.mutations import mutated
 from benchmarks.fuzz.samples import samples
 from benchmarks.fuzz.strings import odd_string

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from align_zoo.checkpoint import open_checkpoint
+from align_zoo.checkpoint.folder import open_checkpoint
 from benchmarks import __main__ as command
 from benchmarks.results import Row, read_rows
 

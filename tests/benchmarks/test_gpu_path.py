@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from align_zoo.checkpoint import open_checkpoint
+from align_zoo.checkpoint.folder import open_checkpoint
 from benchmarks import gpu
 from benchmarks.bounds import Bounds, Work, count
 from benchmarks.measure import timed

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from align_client import AlignClient
-from align_zoo.checkpoint import open_checkpoint
+from align_zoo.checkpoint.folder import open_checkpoint
 from benchmarks import served, towers
 from benchmarks.inputs import photos, write_photos
 from benchmarks.peers import environment

@@ -5,8 +5,8 @@ from puppets import Puppets, write_model
 from waiting import wait_until
 
 from align_client import AlignClient, AlignClientError, ModelUnavailable
-from align_zoo.serving.launcher import ServerProcess
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.launcher import ServerProcess
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from align_client import cores as client_cores
 from align_client.cores import usable_cores
 from align_client.tasks import Tasks
-from align_zoo.runtime import cores as server_cores
+from align_zoo.runtime import machine as server_cores
 
 GROUPS = ["", "pods", "pods/a", "cpu", "cpu/docker/1"]
 OWN = "0::/ 0::/pods/a 0::/docker/1 0::/../other 0::/caf\xe9 5:cpu,cpuacct:/docker/1 none"
@@ -63,7 +63,7 @@ def test_an_asyncio_client_has_no_more_threads_than_cores(monkeypatch):
 
 def test_nothing_of_ours_counts_the_machines_cores_instead():
     """``os.cpu_count`` where no affinity is known, and nowhere else."""
-    allowed = {"align_zoo/runtime/cores.py", "client/align_client/cores.py"}
+    allowed = {"align_zoo/runtime/machine.py", "client/align_client/cores.py"}
     found = {
         str(path)
         for folder in ("align_zoo", "client/align_client", "benchmarks")

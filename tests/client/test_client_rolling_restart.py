@@ -16,8 +16,8 @@ from PIL import Image
 from waiting import wait_until
 
 from align_client import AlignClient, AlignClientError, AsyncAlignClient
-from align_zoo.serving.launcher import ServerProcess
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.launcher import ServerProcess
 
 PICTURES = [
     Image.fromarray(np.random.default_rng(i).integers(0, 256, (60, 60, 3), np.uint8))

@@ -14,8 +14,8 @@ from PIL import Image
 from align_client import AlignClient, InvalidInput
 from align_client.images import encoded
 from align_client.shrink import NO_RESIZE, Resize, _cores, is_large, shrunk_file
-from align_zoo.preprocess import decode_image
-from align_zoo.serving.resize_check import resize_check
+from align_zoo.inputs.preprocess import decode_image
+from align_zoo.serving.model.resize_check import resize_check
 
 
 def told(height, width, resample):

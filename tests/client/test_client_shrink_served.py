@@ -13,7 +13,7 @@ from align_client import AlignClient, InvalidInput, ModelUnavailable
 from align_client.images import encoded
 from align_client.shrink import NO_RESIZE
 from align_zoo import create_align
-from align_zoo.serving.resize_check import resize_check
+from align_zoo.serving.model.resize_check import resize_check
 
 
 def smooth(width, height, mode="RGB", seed=0):

@@ -10,7 +10,7 @@ import trustme
 from wrong_ports import WRONG_PORTS
 
 from align_client import AlignClient, ServerUnavailable
-from align_zoo.serving.access import Access
+from align_zoo.serving.credentials import Access
 from align_zoo.serving.probe import explain, probe
 
 AUTHORITY = trustme.CA()

@@ -11,7 +11,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from align_client import AlignClient, ServerUnavailable
 from align_client.scores import softmax
-from align_zoo.checkpoint import EMBEDDED
+from align_zoo.checkpoint.folder import EMBEDDED
 
 
 @pytest.fixture(scope="module")

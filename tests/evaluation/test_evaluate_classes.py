@@ -15,7 +15,7 @@ from PIL import Image
 
 from align_zoo.errors import AlignZooError
 from align_zoo.evaluation.run import EvaluateOptions, evaluate
-from align_zoo.model import Align
+from align_zoo.towers.dual_encoder import Align
 
 
 def run(data, out, **changes):

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
-from align_zoo.checkpoint import EMBEDDED
+from align_zoo.checkpoint.folder import EMBEDDED
 from align_zoo.cli import app
 from align_zoo.evaluation.command import evaluate
 

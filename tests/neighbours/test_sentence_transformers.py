@@ -9,8 +9,8 @@ import pytest
 from environments import environment, run
 
 import align_zoo
-from align_zoo.checkpoint import EMBEDDED
-from align_zoo.saving import save_hf
+from align_zoo.checkpoint.folder import EMBEDDED
+from align_zoo.formats.save import save_hf
 
 VERSION = "6.2.0"
 SAMPLE = EMBEDDED["align_tiny"].parent / "samples" / "red-star.png"

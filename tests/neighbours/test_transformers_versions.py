@@ -12,8 +12,8 @@ from environments import environment, run
 from PIL import Image
 
 import align_zoo
-from align_zoo.checkpoint import EMBEDDED
-from align_zoo.saving import save_hf
+from align_zoo.checkpoint.folder import EMBEDDED
+from align_zoo.formats.save import save_hf
 
 SAMPLE = EMBEDDED["align_tiny"].parent / "samples" / "red-star.png"
 TEXTS = ["a red star", "the digit three and 4"]

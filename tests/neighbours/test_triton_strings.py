@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from align_client import triton_texts as client
-from align_zoo.serving import triton_texts as server
+from align_zoo.serving.triton import texts as server
 
 NEWEST = "2.73"
 PARTS = {

@@ -11,12 +11,12 @@ import pytest
 from checkpoints import FEW_BLOCKS, lively_model, save_checkpoint, small_config
 
 import align_zoo
-from align_zoo.checkpoint import open_checkpoint
-from align_zoo.runtime import blocking
-from align_zoo.runtime import export as exporting
-from align_zoo.runtime.blocked import layouts
-from align_zoo.runtime.cache import export_folder
+from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.runtime.load import export_checkpoint
+from align_zoo.runtime.onnx import export as exporting
+from align_zoo.runtime.onnx import nchwc_rewrite as blocking
+from align_zoo.runtime.onnx.cache import export_folder
+from align_zoo.runtime.onnx.nchwc import layouts
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from align_zoo.runtime import cores as cores_module
-from align_zoo.runtime.blocked import pictures_at_once
-from align_zoo.runtime.cores import cores
+from align_zoo.runtime import machine as cores_module
+from align_zoo.runtime.machine import cores
+from align_zoo.runtime.onnx.nchwc import pictures_at_once
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from PIL import Image
 import align_zoo
 from align_client import scores
 from align_zoo.runtime import load
-from align_zoo.runtime.cores import cores
 from align_zoo.runtime.images import ImageBatcher
+from align_zoo.runtime.machine import cores
 
 TEXTS = ["cat", "a photo of a big red bus", "dog", "the cat, " * 40, "cat", "ünïcödé 世界 [MASK]"]
 ON_A_CPU = f"onnx (threads: {cores()}): the fastest on a CPU"

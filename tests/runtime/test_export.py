@@ -15,10 +15,10 @@ from checkpoints import PREPROCESSOR, lively_model, save_checkpoint, small_confi
 from waiting import wait_until
 
 import align_zoo
-from align_zoo.checkpoint import open_checkpoint
-from align_zoo.runtime import exported
-from align_zoo.runtime.cache import export_folder
+from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.runtime.load import export_checkpoint
+from align_zoo.runtime.onnx import manifest as exported
+from align_zoo.runtime.onnx.cache import export_folder
 
 TEXTS = ["cat", "a photo of a dog"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from align_zoo.runtime.allocator import with_huge_pages
-from align_zoo.serving.options import ServeOptions, environment
-from align_zoo.serving.tritonserver import TritonServer
+from align_zoo.serving.triton.command import ServeOptions, environment
+from align_zoo.serving.triton.find import TritonServer
 
 POLICY = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 ALLOCATE = """

@@ -13,9 +13,9 @@ from PIL import Image
 
 import align_zoo
 from align_zoo import InvalidImage
-from align_zoo.preprocess import AlignTransform
-from align_zoo.runtime.cores import cores
+from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.runtime.images import ImageBatcher
+from align_zoo.runtime.machine import cores
 
 
 def jpeg(seed: int = 0) -> bytes:

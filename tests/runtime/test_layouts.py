@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import align_zoo
-from align_zoo.runtime.blocked import BlockedImage, layouts, open_blocked, write_check
-from align_zoo.runtime.blocking import lay_out
 from align_zoo.runtime.load import export_checkpoint
-from align_zoo.runtime.onnx_towers import OnnxImage
+from align_zoo.runtime.onnx.nchwc import BlockedImage, layouts, open_blocked, write_check
+from align_zoo.runtime.onnx.nchwc_rewrite import lay_out
+from align_zoo.runtime.onnx.sessions import OnnxImage
 
 PIXELS = np.random.default_rng(5).standard_normal((3, 3, 75, 75), dtype=np.float32)
 
@@ -182,7 +182,7 @@ def test_where_onnxruntime_breaks_over_it_it_runs_as_exported(
     def unknown(*args, **kwargs):
         raise RuntimeError("ReorderInput is not a registered operator")
 
-    monkeypatch.setattr("align_zoo.runtime.blocking._block", unknown)
+    monkeypatch.setattr("align_zoo.runtime.onnx.nchwc_rewrite._block", unknown)
     np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
     assert "ReorderInput is not a registered operator" in caplog.text
 
@@ -190,7 +190,7 @@ def test_where_onnxruntime_breaks_over_it_it_runs_as_exported(
 def test_where_the_exporters_packages_are_missing_it_runs_as_exported(
     checkpoint, without_layout, monkeypatch, caplog
 ):
-    monkeypatch.delitem(sys.modules, "align_zoo.runtime.blocking", raising=False)
+    monkeypatch.delitem(sys.modules, "align_zoo.runtime.onnx.nchwc_rewrite", raising=False)
     monkeypatch.setitem(sys.modules, "onnx_ir", None)
     np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
     assert "onnx_ir" in caplog.text
@@ -206,7 +206,7 @@ def test_those_who_start_together_lay_it_out_once(checkpoint, without_layout, mo
         second.wait(1)  # who comes now without waiting for the first is seen
         return lay_out(*args)
 
-    monkeypatch.setattr("align_zoo.runtime.blocking.lay_out", watched)
+    monkeypatch.setattr("align_zoo.runtime.onnx.nchwc_rewrite.lay_out", watched)
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(embedded, [checkpoint] * 2)
     assert len(begun) == len(layouts(without_layout)) == 1
@@ -228,6 +228,6 @@ def test_where_it_cannot_be_written_it_runs_as_exported(
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("align_zoo.runtime.blocking.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("align_zoo.runtime.onnx.nchwc_rewrite.tempfile.mkdtemp", refuse)
     np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
     assert f"{without_layout} cannot be written" in caplog.text

@@ -88,9 +88,9 @@ def test_every_maker_gets_the_fast_path(maker, answers, folders, pixels):
 
 
 def test_each_kind_of_processor_has_its_own_layout(answers, folders):
-    from align_zoo.checkpoint import open_checkpoint
-    from align_zoo.runtime.blocked import layouts
-    from align_zoo.runtime.cache import export_folder
+    from align_zoo.checkpoint.folder import open_checkpoint
+    from align_zoo.runtime.onnx.cache import export_folder
+    from align_zoo.runtime.onnx.nchwc import layouts
 
     made = [
         {layout.name for layout in layouts(export_folder(open_checkpoint(f).fingerprint))}

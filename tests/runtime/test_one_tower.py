@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import align_zoo
-from align_zoo import checkpoint as checkpoints
-from align_zoo.weights import read_weights
+from align_zoo.checkpoint import folder as checkpoints
+from align_zoo.checkpoint.weights import read_weights
 
 TEXTS = ["cat", "a photo of a big red bus", "cat"]
 

@@ -14,11 +14,12 @@ from makers import MAKERS
 from typer.testing import CliRunner
 
 import align_zoo
-from align_zoo.checkpoint import open_checkpoint
+from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.cli import app
-from align_zoo.runtime import load, refusals
-from align_zoo.runtime.cache import export_folder
+from align_zoo.runtime import load
 from align_zoo.runtime.load import export_checkpoint
+from align_zoo.runtime.onnx import refusals
+from align_zoo.runtime.onnx.cache import export_folder
 
 PIXELS = np.zeros((1, 3, 75, 75), np.float32)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from align_zoo.preprocess import AlignTransform
+from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.runtime import images
 from align_zoo.runtime.images import ImageBatcher
 from align_zoo.runtime.room import Room

@@ -14,10 +14,10 @@ from checkpoints import SMALL_TEXT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from align_zoo.config import _ACTIVATIONS, TextConfig
-from align_zoo.runtime.onnx_towers import OnnxText
-from align_zoo.runtime.text_graph import text_graph
-from align_zoo.text_tower import AlignText
+from align_zoo.checkpoint.config import _ACTIVATIONS, TextConfig
+from align_zoo.runtime.onnx.sessions import OnnxText
+from align_zoo.runtime.onnx.text_graph import text_graph
+from align_zoo.towers.text_tower import AlignText
 
 
 def lively(**changes) -> AlignText:

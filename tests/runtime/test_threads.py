@@ -11,9 +11,10 @@ import torch
 
 import align_zoo
 from align_zoo.evaluation.checkpoint import load
-from align_zoo.runtime import torch_encoder, torch_threads
-from align_zoo.runtime.blocked import pictures_at_once
-from align_zoo.runtime.cores import cores
+from align_zoo.runtime import torch_threads
+from align_zoo.runtime.machine import cores
+from align_zoo.runtime.onnx.nchwc import pictures_at_once
+from align_zoo.runtime.torch import encoder as torch_encoder
 from align_zoo.training.finetune import FinetuneOptions, finetune
 from align_zoo.training.trainer import Every
 

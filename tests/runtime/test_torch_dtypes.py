@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import align_zoo
-from align_zoo.runtime.torch_encoder import _fastest_dtype
-from align_zoo.runtime.torch_towers import TorchImage, TorchText
-from align_zoo.serving.options import ServeOptions, environment
-from align_zoo.serving.settings import ServingSettings
-from align_zoo.serving.tritonserver import TritonServer
+from align_zoo.runtime.torch.encoder import _fastest_dtype
+from align_zoo.runtime.torch.towers import TorchImage, TorchText
+from align_zoo.serving.model.settings import ServingSettings
+from align_zoo.serving.triton.command import ServeOptions, environment
+from align_zoo.serving.triton.find import TritonServer
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 TEXTS = ["cat", "a photo of a big red bus", "dog", "the cat, " * 40]

@@ -16,10 +16,10 @@ from makers import MAKERS, photographs
 from onnx import numpy_helper
 
 from align_zoo.errors import CheckpointError
-from align_zoo.runtime import export as exporting
-from align_zoo.runtime.comparison import check, read_references
 from align_zoo.runtime.load import export_checkpoint
-from align_zoo.runtime.onnx_towers import unit
+from align_zoo.runtime.onnx import export as exporting
+from align_zoo.runtime.onnx.comparison import check, read_references
+from align_zoo.runtime.onnx.sessions import unit
 
 
 @pytest.fixture(scope="module", params=["Kaiming", "bfloat16"])

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from align_zoo import AlignZooError
-from align_zoo.serving.output import why_not_loaded
 from align_zoo.serving.supervision.attempts import Attempts
-from align_zoo.serving.supervision.pulse import Pulse
+from align_zoo.serving.supervision.liveness import Pulse
+from align_zoo.serving.triton.output import why_not_loaded
 
 
 def test_the_first_attempt_comes_at_once_and_later_ones_ever_later():

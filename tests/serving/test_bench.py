@@ -20,10 +20,16 @@ from typer.testing import CliRunner
 from align_client import AlignClient
 from align_zoo import AlignZooError
 from align_zoo.cli import app
-from align_zoo.serving.bench import BenchOptions, bench
-from align_zoo.serving.bench_inputs import Checked, WrongAnswer, drawn_photo, new_labels, pictures
-from align_zoo.serving.bench_report import Report
-from align_zoo.serving.load import Load
+from align_zoo.serving.tools.bench import BenchOptions, bench
+from align_zoo.serving.tools.bench_inputs import (
+    Checked,
+    WrongAnswer,
+    drawn_photo,
+    new_labels,
+    pictures,
+)
+from align_zoo.serving.tools.bench_report import Report
+from align_zoo.serving.tools.load import Load
 
 ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")
 

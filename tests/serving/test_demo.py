@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from align_zoo.serving.demo import classify_all, run_demo, sample_labels, sample_pictures
+from align_zoo.serving.tools.demo import classify_all, run_demo, sample_labels, sample_pictures
 
 
 def test_every_shipped_picture_gets_a_label_of_the_list(server):

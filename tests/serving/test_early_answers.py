@@ -12,8 +12,8 @@ from calls import ask, request
 from tritonclient import grpc
 from waiting import wait_for_port, wait_until
 
-from align_zoo.serving.launcher import run_server
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.launcher import run_server
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 ONE_BY_ONE = """

@@ -11,8 +11,8 @@ import pytest
 from serving import begin, events, serving
 from waiting import wait_until
 
-from align_zoo.serving.output import last_words, why_ended
-from align_zoo.serving.tritonserver import find_tritonserver
+from align_zoo.serving.triton.find import find_tritonserver
+from align_zoo.serving.triton.output import last_words, why_ended
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 
@@ -59,8 +59,8 @@ IMPATIENT_ONCE = """
     #!{python}
     import os, sys, time
     from pathlib import Path
-    from align_zoo.serving.backend import backend_folder, python_environment
-    from align_zoo.serving.tritonserver import _find_wheel
+    from align_zoo.serving.triton.backend import backend_folder, python_environment
+    from align_zoo.serving.triton.find import _find_wheel
 
     if not Path({begun!r}).exists():
         Path({begun!r}).touch()

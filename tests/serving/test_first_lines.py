@@ -6,7 +6,7 @@ import pytest
 from serving import begin, serving
 from waiting import wait_until
 
-from align_zoo.serving.output import needless
+from align_zoo.serving.triton.output import needless
 
 HEADER = "I1130 01:53:23.277191 30093 server.cc:604] "
 TABLE = [HEADER, "+---+", "| a |", "+---+", ""]

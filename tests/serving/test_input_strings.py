@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from align_zoo import InvalidText, create_align, load_encoder
-from align_zoo.serving.text_service import MAX_CHARACTERS, TextService, decode_text
+from align_zoo.serving.model.text import MAX_CHARACTERS, TextService, decode_text
 from benchmarks.fuzz.strings import odd_string, try_strings
 
 MEGABYTE = 1_000_000

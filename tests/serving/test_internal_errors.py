@@ -10,8 +10,8 @@ from calls import ask, ask_at_once, request
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
-from align_zoo.serving.launcher import run_server
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.launcher import run_server
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 WITH_A_BUG = """

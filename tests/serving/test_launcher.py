@@ -17,14 +17,14 @@ from tritonclient import grpc
 from waiting import wait_until
 
 from align_zoo import AlignZooError
-from align_zoo.checkpoint import EMBEDDED
-from align_zoo.serving.launcher import ServerProcess, run_server
-from align_zoo.serving.options import ServeOptions
-from align_zoo.serving.options import command as command_line
+from align_zoo.checkpoint.folder import EMBEDDED
 from align_zoo.serving.probe import explain, probe
-from align_zoo.serving.processes import is_alive
-from align_zoo.serving.triton_process import remove_shared_memory
-from align_zoo.serving.tritonserver import find_tritonserver
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.command import command as command_line
+from align_zoo.serving.triton.find import find_tritonserver
+from align_zoo.serving.triton.launcher import ServerProcess, run_server
+from align_zoo.serving.triton.process import remove_shared_memory
+from align_zoo.serving.triton.processes import is_alive
 
 ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -113,8 +113,8 @@ def test_a_server_dies_with_the_process_that_started_it(tmp_path, deaf):
     script = textwrap.dedent(f"""
         import os
         from pathlib import Path
-        from align_zoo.serving.launcher import ServerProcess
-        from align_zoo.serving.options import ServeOptions
+        from align_zoo.serving.triton.launcher import ServerProcess
+        from align_zoo.serving.triton.command import ServeOptions
         options = ServeOptions(model="align_tiny").on_free_ports()
         server = ServerProcess(options, log=Path({str(tmp_path / "log")!r}))
         server.start()
@@ -205,7 +205,7 @@ def test_a_cache_that_triton_cannot_start_a_model_from_is_refused_at_once(tmp_pa
 
 SABOTAGED = textwrap.dedent("""
     import os, signal
-    from align_zoo.serving.triton_adapter import TritonAdapter
+    from align_zoo.serving.model.adapter import TritonAdapter
 
     class TritonPythonModel:
         def initialize(self, args):

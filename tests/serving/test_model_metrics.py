@@ -9,8 +9,8 @@ from calls import ask, ask_at_once
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_for_port, wait_until
 
-from align_zoo.serving.image_service import ImageService
-from align_zoo.serving.text_service import TextService
+from align_zoo.serving.model.image import ImageService
+from align_zoo.serving.model.text import TextService
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align_zoo.errors import InvalidInput, InvalidText
-from align_zoo.serving.per_request import embed_requests
+from align_zoo.serving.model.answer import embed_requests
 
 
 def embed(items):

@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[2] / "model_repository"
 # Of all texts that begin with a fatal word; what else is in the batch goes down with it.
 SABOTAGED = textwrap.dedent("""
     import os, signal, time
-    from align_zoo.serving.triton_adapter import TritonAdapter
+    from align_zoo.serving.model.adapter import TritonAdapter
 
     class TritonPythonModel:
         def initialize(self, args):

@@ -21,12 +21,12 @@ from waiting import wait_until
 import align_zoo
 from align_zoo import create_align
 from align_zoo.runtime.load import export_checkpoint
-from align_zoo.serving.backends import Backends
-from align_zoo.serving.options import ServeOptions
+from align_zoo.serving.routing import Backends
 from align_zoo.serving.supervision.control import control_socket
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.supervision.supervisor import Supervisor
 from align_zoo.serving.supervision.watch import Cause, Fault
+from align_zoo.serving.triton.command import ServeOptions
 
 TINY = Path(align_zoo.__file__).parent / "assets" / "align_tiny"
 ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")

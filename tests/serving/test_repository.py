@@ -6,7 +6,7 @@ import pytest
 import tomllib
 
 import align_zoo
-from align_zoo.serving.options import default_repository
+from align_zoo.serving.triton.command import default_repository
 
 CHECKOUT = Path(__file__).parents[2]
 

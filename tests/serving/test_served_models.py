@@ -8,8 +8,8 @@ from tritonclient.utils import InferenceServerException
 from waiting import wait_until
 
 from align_zoo import create_align
-from align_zoo.preprocess import decode_image
-from align_zoo.runtime.cores import cores
+from align_zoo.inputs.preprocess import decode_image
+from align_zoo.runtime.machine import cores
 
 TEXTS = [b"a red circle", b"blue", b"the digit three", b"a photo of a big green star", b"ring"]
 

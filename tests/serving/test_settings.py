@@ -10,9 +10,9 @@ from calls import ask
 from tritonclient import grpc
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.launcher import run_server
-from align_zoo.serving.options import ServeOptions
-from align_zoo.serving.settings import ServingSettings, picture_limits
+from align_zoo.serving.model.settings import ServingSettings, picture_limits
+from align_zoo.serving.triton.command import ServeOptions
+from align_zoo.serving.triton.launcher import run_server
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 TELLING_THREADS = """

@@ -9,7 +9,7 @@ import pytest
 from serving import begin, events, serving
 from waiting import wait_until
 
-from align_zoo.serving.processes import awaited_children, is_alive, triton_processes
+from align_zoo.serving.triton.processes import awaited_children, is_alive, triton_processes
 
 
 def test_sigterm_during_the_start_is_no_error(tmp_path):

@@ -18,8 +18,8 @@ from waiting import wait_until
 
 import align_zoo
 from align_zoo import create_align
-from align_zoo.preprocess import decode_image
-from align_zoo.serving.processes import is_alive
+from align_zoo.inputs.preprocess import decode_image
+from align_zoo.serving.triton.processes import is_alive
 
 TINY = Path(align_zoo.__file__).parent / "assets" / "align_tiny"
 REPOSITORY = Path(__file__).parents[2] / "model_repository"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from align_client import triton_texts as client
-from align_zoo.serving import triton_texts as server
+from align_zoo.serving.triton import texts as server
 
 OURS = "2.51"
 """Of the installed wheel."""

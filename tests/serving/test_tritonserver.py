@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from align_zoo import AlignZooError
-from align_zoo.serving import backend, tritonserver
-from align_zoo.serving.backend import backend_folder, python_environment
-from align_zoo.serving.tritonserver import Wheel, find_tritonserver
+from align_zoo.serving.triton import backend
+from align_zoo.serving.triton import find as tritonserver
+from align_zoo.serving.triton.backend import backend_folder, python_environment
+from align_zoo.serving.triton.find import Wheel, find_tritonserver
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ PATIENCE = 5
 
 SABOTAGED = textwrap.dedent("""
     import time
-    from align_zoo.serving.triton_adapter import TritonAdapter
+    from align_zoo.serving.model.adapter import TritonAdapter
 
     class TritonPythonModel:
         def initialize(self, args):

@@ -15,8 +15,8 @@ from webdataset import ShardWriter
 import align_zoo
 from align_zoo.evaluation.ranks import recall
 from align_zoo.evaluation.retrieval import retrieve
-from align_zoo.model import Align
 from align_zoo.tiny.evaluate import EMBEDDED
+from align_zoo.towers.dual_encoder import Align
 from align_zoo.training.pairs import open_pairs
 
 

@@ -12,8 +12,8 @@ from doors import Loop, open_doors, stop, stub_at
 from messages import message
 from waiting import wait_until
 
-from align_zoo.serving.options import ServeOptions, unix_sockets
-from align_zoo.serving.triton_process import TritonProcess
+from align_zoo.serving.triton.command import ServeOptions, unix_sockets
+from align_zoo.serving.triton.process import TritonProcess
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from doors import stub_at
 from messages import http, json_request, message
 
 from align_zoo import AlignZooError
-from align_zoo.serving.backends import Backends
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.ports import drop_the_dead
+from align_zoo.serving.routing import Backends
 
 TEXT = message("align_text", [b"a"])
 INFER = "/v2/models/align_text/infer"

@@ -9,7 +9,7 @@ from doors import open_doors, stop, stub_at
 from messages import http, json_request, message, refused
 from waiting import wait_until
 
-from align_zoo.serving.processes import triton_processes
+from align_zoo.serving.triton.processes import triton_processes
 
 TEXT = message("align_text", [b"a"])
 INFER = "/v2/models/align_text/infer"

@@ -72,9 +72,9 @@ def test_a_flood_of_what_is_no_request_shares_a_line_a_second(own_doors, capfd):
 KNOCKED_AT = """
 import asyncio, socket, sys
 from pathlib import Path
-import align_zoo.serving.service  # what the command begins with
+import align_zoo.serving.serve  # what the command begins with
 import grpc
-from align_zoo.serving.backends import Backends
+from align_zoo.serving.routing import Backends
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions

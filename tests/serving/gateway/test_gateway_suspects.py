@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from messages import json_request, message
 from visitors import Clock, at_a_gate
 
-from align_zoo.serving.backends import Backend
 from align_zoo.serving.gateway.grpc_front import _without_id
 from align_zoo.serving.gateway.http_request import read_request
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 from align_zoo.serving.gateway.suspects import Content, Suspects
+from align_zoo.serving.routing import Backend
 
 MINUTE = 60.0
 DIED = Refusal(Reason.DIED, "server restarted")

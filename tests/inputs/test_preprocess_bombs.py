@@ -1,0 +1,271 @@
+"""Small files that ask for hours or gigabytes are refused before a decoder sees them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+import pytest
+from PIL import Image
+
+from align_zoo import InvalidImage
+from align_zoo.inputs.cost.judge import MAX_BLOCK, MAX_PARTS
+from align_zoo.inputs.preprocess import decode_image
+from benchmarks.fuzz.files import bmp, gif, jpeg_segment, png, png_chunk, tiff
+
+
+def written(kind: str, size: tuple[int, int] = (32, 16), **options) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 40)).save(file, kind, **options)
+    return file.getvalue()
+
+
+def in_jpeg(segments: bytes) -> bytes:
+    """Behind the first mark of a sound one."""
+    data = written("JPEG")
+    return data[:2] + segments + data[2:]
+
+
+def scans(count: int, size: tuple[int, int] = (32, 16)) -> bytes:
+    """A progressive JPEG of ten scans whose last scan comes ``count`` times more."""
+    data = written("JPEG", size, progressive=True)
+    return data[:-2] + data[data.rindex(SCAN) : -2] * count + data[-2:]
+
+
+def among_pixels(content: bytes) -> bytes:
+    """In a sound JPEG, behind the head of its only scan."""
+    data = written("JPEG")
+    (length,) = struct.unpack_from(">H", data, at := data.index(SCAN) + 2)
+    return data[: at + length] + content + data[at + length :]
+
+
+def in_webp(kind: bytes, body: bytes) -> bytes:
+    """A further chunk at the end of a sound one that has an extended header."""
+    data = written("WEBP", icc_profile=b"profile")
+    chunk = kind + struct.pack("<I", len(body)) + body
+    return data[:4] + struct.pack("<I", len(data) - 8 + len(chunk)) + data[8:] + chunk
+
+
+def webp_canvas(width: int, height: int) -> bytes:
+    sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<II", 10, 2) + sides
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+SCAN = b"\xff\xda"
+PROFILE = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000)))
+SEGMENT = jpeg_segment(0xFE, b"")
+ONE_BIT = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+MANY = MAX_PARTS + 1
+
+
+def tile(side: int, *, kind: int = 4) -> bytes:
+    """Eight by eight pixels in one tile of another size; a type of 8 bytes has its place."""
+    value = side if kind == 4 else struct.pack("<q", side)
+    sides = [(322, kind, 1, value), (323, kind, 1, value)]
+    return tiff([*ONE_BIT, *sides, (324, 4, 1, bytes(min(side, 64) ** 2))])
+
+
+TOO_MANY_PARTS = {
+    "JPEG segments": in_jpeg(SEGMENT * MANY),
+    "JPEG segments behind an end": in_jpeg(b"\xff\xd9" + SEGMENT * MANY),
+    "JPEG rubbish between segments": in_jpeg(SEGMENT + b"a" * MANY),
+    "JPEG marks among the pixels": among_pixels(b"\xff\x01" * MANY + jpeg_segment(0xFE, SCAN * 60)),
+    "JPEG scans": scans(41),
+    "JPEG scans of a large picture": scans(11, (8_000, 6_000)),
+    "PNG chunks": png(8, 8, extra=png_chunk(b"abCd", b"") * MANY),
+    "PNG colour profiles": png(8, 8, extra=PROFILE * 26),
+    "GIF blocks": gif(8, 8, extra=b"!\xfe" + b"\x01a" * MANY + b"\0"),
+    "GIF blocks behind an end": gif(8, 8, extra=b"!\x07\0" + b"\x01;" * MANY + b"\0"),
+    "GIF blocks behind an application's end": gif(
+        8, 8, extra=b"!\xff\x0bNETSCAPE2.0\0" + b"\x01;" * MANY + b"\0"
+    ),
+    "GIF rubbish": gif(8, 8, extra=b"a" * MANY),
+    "TIFF strips": tiff([*ONE_BIT, (273, 4, MANY, bytes(4 * MANY))]),
+    "TIFF strips as bytes": tiff([*ONE_BIT, (273, 1, MANY, bytes(MANY))]),
+    "TIFF rationals": tiff([*ONE_BIT, (700, 5, MANY, bytes(8 * MANY)), (273, 4, 1, 8)]),
+    "TIFF values of EXIF": tiff([*ONE_BIT, (34665, 4, 1, 8 + 2 + 12 * 7 + 4), (65000, 7, 1, 0)])
+    + struct.pack("<HHHII", 1, 700, 5, MANY, 8),
+}
+TOO_MANY_PIXELS = {
+    "GIF screen": gif(9_000, 9_000),
+    "GIF frame": gif(8, 8, frame=(13_000, 13_000)),
+    "WEBP canvas": webp_canvas(16_000, 11_000),
+    "WEBP lossless": b"RIFF\x40\0\0\0WEBPVP8L\x30\0\0\0\x2f" + b"\xff" * 60,
+    "TIFF tile": tile(23_000),
+    "TIFF tile of a type that only libtiff knows": tile(23_000, kind=17),
+    "TIFF picture": tiff([(256, 4, 1, 60_000), (257, 4, 1, 60_000), *ONE_BIT[2:], (273, 4, 1, 8)]),
+    "BMP picture": bmp(8_000, 8_000, compression=0, bits=8, pixels=b""),
+    "BMP run lengths": bmp(7_000, 7_000, compression=1, bits=8, pixels=b"\1\1\0\0" * 7_000),
+    "BMP run lengths of 4 bits": bmp(7_000, 7_000, compression=2, bits=4, pixels=b"\1\1\0\0"),
+    "BMP run lengths upside down": bmp(7_000, -7_000, compression=1, bits=8, pixels=b"\1\1\0\0"),
+    "PNG of one row": png(65_536, 1, bits=1),
+    "PNG of one column": png(1, 65_536, bits=1),
+    "PNG beyond Pillow's own limit": png(30_000, 30_000, bits=1),
+}
+TOO_MANY_BYTES = {
+    "JPEG EXIF in many segments": in_jpeg(
+        jpeg_segment(0xE1, b"Exif\0\0" + bytes(60_000)) * (MAX_BLOCK // 60_000 + 1)
+    ),
+    "PNG EXIF": png(8, 8, extra=png_chunk(b"eXIf", bytes(MAX_BLOCK + 1))),
+    **{
+        f"PNG EXIF as text, {kind}": png(
+            8, 8, extra=png_chunk(kind.encode(), b"Raw profile type exif\0" + b"0" * MAX_BLOCK)
+        )
+        for kind in ("tEXt", "zTXt", "iTXt")
+    },
+    "WEBP EXIF": in_webp(b"EXIF", bytes(MAX_BLOCK + 1)),
+    "BMP run lengths": bmp(99, 99, compression=1, bits=8, pixels=b"\0\0" * 2_000_000),
+}
+BOMBS = [
+    pytest.param(data, reason, id=f"{reason}: {name}")
+    for reason, files in (
+        ("too_many_parts", TOO_MANY_PARTS),
+        ("too_many_pixels", TOO_MANY_PIXELS),
+        ("too_many_bytes", TOO_MANY_BYTES),
+    )
+    for name, data in files.items()
+]
+
+
+@pytest.mark.parametrize(("data", "reason"), BOMBS)
+def test_a_bomb_is_refused_at_no_cost(data, reason):
+    begin = time.process_time()
+    with pytest.raises(InvalidImage, match=r"[\d,]{2,}") as refused:
+        decode_image(data)
+    assert refused.value.reason == reason
+    assert time.process_time() - begin < 0.5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        in_jpeg(SEGMENT * 2_000),
+        png(65_535, 2, bits=1),
+        scans(40),
+        scans(10, (8_000, 6_000)),
+        png(8, 8, extra=png_chunk(b"abCd", b"") * 2_000 + PROFILE),
+        png(8, 8, extra=png_chunk(b"tEXt", b"XML:com.adobe.xmp\0" + b"x" * 2_000_000)),
+        gif(8, 8, extra=b"!\xfe" + b"\x01a" * 2_000 + b"\0"),
+        in_webp(b"EXIF", b"rubbish!"),
+        tile(48),
+        bmp(9, 2, compression=1, bits=8, pixels=b"\x09\1\0\0\x09\2\0\1"),
+    ],
+    ids=["JPEG", "side", "scans", "large", "PNG", "text", "GIF", "WEBP", "TIFF", "BMP"],
+)
+def test_a_file_with_much_but_not_too_much_of_it_is_decoded(data):
+    assert decode_image(data).mode == "RGB"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_the_largest_picture_may_be_progressive(mode):
+    file = io.BytesIO()
+    Image.new(mode, (64, 32)).save(file, "JPEG", progressive=True, subsampling=0)
+    assert decode_image(file.getvalue(), max_pixels=64 * 32).size == (64, 32)
+
+
+def test_scans_of_what_follows_a_picture_are_not_its_own():
+    """Phones put a film behind the picture, and FF DA occurs in it by chance."""
+    assert decode_image(written("JPEG") + b"film \xff\xda\0\2" * 500).size == (32, 16)
+
+
+def test_the_smaller_a_picture_the_more_scans_it_may_have():
+    half = 2 * 64 * 32
+    assert decode_image(scans(30, (64, 32)), max_pixels=half).size == (64, 32)
+    with pytest.raises(InvalidImage, match="more than 40 scans"):
+        decode_image(scans(31, (64, 32)), max_pixels=half)
+
+
+def test_a_jpeg_that_names_no_height_is_refused():
+    data = bytearray(written("JPEG"))
+    struct.pack_into(">H", data, data.index(b"\xff\xc0") + 5, 0)
+    with pytest.raises(InvalidImage) as refused:
+        decode_image(bytes(data))
+    assert refused.value.reason == "damaged"
+
+
+def test_a_bmp_of_os_2_has_no_compression_to_be_judged_by():
+    """Where others name theirs, it has colours."""
+    head = struct.pack("<IHHHH", 12, 100, 60, 1, 8) + bytes([9, 9, 9, 9, 1, 0, 0, 0]) + bytes(760)
+    pixels = bytes(100 * 60)
+    begin = struct.pack("<IHHI", 14 + len(head) + len(pixels), 0, 0, 14 + len(head))
+    assert decode_image(b"BM" + begin + head + pixels).size == (100, 60)
+
+
+def test_scans_are_counted_behind_an_end_that_is_none():
+    data = scans(60)
+    first = data.index(SCAN)
+    second = data.index(SCAN, first + 2)
+    hidden = data[:second] + jpeg_segment(0xFE, b"\xff\xd9") + data[second:]
+    with pytest.raises(InvalidImage, match="scans"):
+        decode_image(hidden)
+
+
+@pytest.mark.parametrize("compression", [2, 3, 4, 6, 32771, 32809, 34676, 34925, 50000, 50001])
+def test_a_tiff_of_a_rare_compression_is_refused_by_its_number(compression):
+    entries = [(259, 3, 1, compression) if tag[0] == 259 else tag for tag in ONE_BIT]
+    with pytest.raises(InvalidImage, match=f"method {compression}; accepted: none, LZW") as error:
+        decode_image(tiff([*entries, (273, 4, 1, 8)]))
+    assert error.value.reason == "format"
+
+
+def test_big_endian_bigtiff_is_not_accepted():
+    """Pillow would read it as an ordinary TIFF, and libtiff as what it is."""
+    with pytest.raises(InvalidImage, match="format") as refused:
+        decode_image(b"MM\0+\0\x08\0\0" + bytes(64))
+    assert refused.value.reason == "format"
+
+
+MEASURED = """
+import json, re, sys
+from align_zoo.inputs.preprocess import decode_image
+
+def peak():  # not getrusage's, which begins with that of the process it was started by
+    return 1024 * int(re.search("VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])
+
+decode_image(open(sys.argv[1], "rb").read())
+before = peak()
+taken = []
+for path in sys.argv[2:]:
+    decode_image(open(path, "rb").read())
+    taken.append(peak() - before)
+print(json.dumps(taken))
+"""
+
+
+def test_a_picture_takes_at_most_20_bytes_a_pixel(tmp_path):
+    side, exif = 2_500, Image.Exif()
+    exif[0x0112] = 6
+    ways = {
+        "JPEG": {"mode": "CMYK", "progressive": True, "subsampling": 0},
+        "PNG": {"mode": "RGBA", "compress_level": 1},
+        "TIFF": {"mode": "RGBA", "compression": "tiff_lzw"},
+        "GIF": {"mode": "P"},
+        "WEBP": {"mode": "RGBA", "lossless": True, "method": 0, "quality": 0},
+    }
+    waves = Image.linear_gradient("L").resize((side, side)).convert("RGB")
+    paths = []
+    for kind, options in ways.items():
+        paths.append(tmp_path / kind)
+        mode = options.pop("mode")
+        turned = {} if kind == "GIF" else {"exif": exif}
+        waves.convert(mode).save(paths[-1], kind, **options, **turned)
+    (tmp_path / "small").write_bytes(written("WEBP"))
+    command = [sys.executable, "-c", MEASURED, tmp_path / "small", *paths]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    taken = dict(zip(ways, json.loads(out), strict=True))
+    assert max(taken.values()) > 4 * side * side  # it is measured at all
+    assert max(taken.values()) < 20 * side * side, taken
+
+
+def test_a_refusal_tells_nothing_of_the_inside():
+    for data, reason in (each.values for each in BOMBS):
+        with pytest.raises(InvalidImage) as refused:
+            decode_image(data)
+        assert not re.search(r"0x|/|Plugin|Error|PIL", str(refused.value)), reason

@@ -1,0 +1,58 @@
+"""Environments of other versions and of neighbours: their own packages, our torch below them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SCRIPTS", "environment", "run"]
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "tests" / "neighbours" / "scripts"
+_FOLDER = ROOT / "build" / "neighbours"
+
+
+def environment(name: str, pins: Sequence[str]) -> Path:
+    """The Python of the environment ``build/neighbours/NAME``, made if the pins have changed.
+
+    The pins are installed without their dependencies. What they do not replace (torch, numpy,
+    Pillow) comes from the environment that runs the tests, so that seconds are enough.
+    """
+    folder = _FOLDER / name
+    python, made = folder / "bin" / "python", folder / "pins.json"
+    wanted = json.dumps([sys.executable, *pins])
+    if not made.is_file() or made.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        _call(sys.executable, "-m", "venv", "--without-pip", folder)
+        packages = Path(_call(python, "-c", "import site; print(*site.getsitepackages())").strip())
+        # Read after the environment's own packages, which therefore go before.
+        (packages / "below.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+        _call(*pip, "--no-deps", "--ignore-installed", "--disable-pip-version-check", *pins)
+        made.write_text(wanted)
+    return python
+
+
+def run(python: Path, script: str, *arguments: object) -> Any:
+    """What a script of ``SCRIPTS`` prints as JSON on its last line.
+
+    No hub, and nothing of ours: the script has only the neighbour's packages.
+    """
+    output = _call(python, SCRIPTS / script, *arguments, timeout=300)
+    return json.loads(output.splitlines()[-1])
+
+
+def _call(*command: object, timeout: float = 600) -> str:
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [str(each) for each in command], env=env, capture_output=True, text=True, timeout=timeout
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

@@ -1,0 +1,155 @@
+"""A gRPC server of our own that speaks Triton's protocol, and refuses as it is told."""
+
+import struct
+import threading
+from collections import Counter
+from concurrent import futures
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.utils import serialize_byte_tensor
+
+from align_zoo.serving.model.resize_check import resize_check
+
+SERVICE = "inference.GRPCInferenceService"
+MESSAGES = [("grpc.max_receive_message_length", 64_000_000), ("grpc.so_reuseport", 0)]
+
+
+class Scripted:
+    """Answers every item with a unit vector of ``checkpoint``, once the refusals are used up.
+
+    Args:
+        port: 0 for a free one.
+        credentials: grpc's for a server with TLS; None without.
+        checkpoint: what it says that it serves.
+        token: the bearer token that it wants.
+        resize: [height, width, filter] that it says it resizes to. It then answers PNG files of
+            that size with [1, 0], others with [0, 1].
+        seconds: how long an inference takes.
+    """
+
+    def __init__(
+        self, *, port=0, credentials=None, checkpoint="a", token=None, resize=None, seconds=0
+    ):
+        self.checkpoint = checkpoint
+        self.token = token
+        self.resize = resize
+        self.seconds = seconds
+        self.at_once = self.most_at_once = self.cancelled = 0
+        """Inferences."""
+        self._counting = threading.Lock()
+        self.refusals = []
+        """(code, words, how often), the first first."""
+        self.requests = []
+        """Of each inference its model, id and bytes."""
+        self._server = grpc.server(futures.ThreadPoolExecutor(8), options=MESSAGES)
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(
+                    SERVICE,
+                    {
+                        name: grpc.unary_unary_rpc_method_handler(
+                            self._guarded(answer),
+                            kind.FromString,
+                            lambda message: message.SerializeToString(),
+                        )
+                        for name, (kind, answer) in {
+                            "ServerReady": (
+                                pb.ServerReadyRequest,
+                                lambda _: pb.ServerReadyResponse(ready=True),
+                            ),
+                            "ModelReady": (
+                                pb.ModelReadyRequest,
+                                lambda _: pb.ModelReadyResponse(ready=True),
+                            ),
+                            "ModelConfig": (pb.ModelConfigRequest, self._config),
+                            "ModelInfer": (pb.ModelInferRequest, self._infer),
+                        }.items()
+                    },
+                )
+            ]
+        )
+        address = f"127.0.0.1:{port}"
+        if credentials:
+            self.port = self._server.add_secure_port(address, credentials)
+        else:
+            self.port = self._server.add_insecure_port(address)
+        self._server.start()
+
+    @property
+    def url(self):
+        return f"127.0.0.1:{self.port}"
+
+    def refuse(self, code, words, times=1):
+        """What the next inferences are answered with."""
+        self.refusals += [(getattr(grpc.StatusCode, code), words)] * times
+
+    def count(self):
+        """How often each request came, by its id."""
+        return Counter(id for _, id, _ in self.requests)
+
+    def stop(self):
+        self._server.stop(None).wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _guarded(self, answer):
+        def guarded(request, context):
+            said = dict(context.invocation_metadata()).get("authorization")
+            if self.token and said is None:
+                context.abort(grpc.StatusCode.UNAUTHENTICATED, "a bearer token is needed")
+            if self.token and said != f"Bearer {self.token}":
+                words = "the bearer token is not accepted"
+                context.abort(grpc.StatusCode.UNAUTHENTICATED, words)
+            if isinstance(request, pb.ModelInferRequest):
+                self.requests.append((request.model_name, request.id, request.ByteSize()))
+                if self.refusals:
+                    context.abort(*self.refusals.pop(0))
+                self._take_time(context)
+            return answer(request)
+
+        return guarded
+
+    def _take_time(self, context):
+        ended = threading.Event()
+        context.add_callback(ended.set)
+        self._count(1)
+        if ended.wait(self.seconds):
+            with self._counting:
+                self.cancelled += 1
+        self._count(-1)
+
+    def _count(self, change):
+        with self._counting:
+            self.at_once += change
+            self.most_at_once = max(self.most_at_once, self.at_once)
+
+    def _config(self, request):
+        answer = pb.ModelConfigResponse()
+        answer.config.max_batch_size = 8
+        return answer
+
+    def _infer(self, request):
+        items = request.inputs[0].shape[0]
+        answer = pb.ModelInferResponse(model_name=request.model_name)
+
+        def add(name, kind, array):
+            answer.outputs.add(name=name, datatype=kind, shape=array.shape)
+            raw = serialize_byte_tensor(array).item() if kind == "BYTES" else array.tobytes()
+            answer.raw_output_contents.append(raw)
+
+        vector = [0.6, 0.8]
+        if self.resize and request.model_name == "align_image":
+            width, height = struct.unpack(">II", request.raw_input_contents[0][20:28])
+            vector = [1, 0] if [height, width] == self.resize[:2] else [0, 1]
+            add("RESIZE", "INT32", np.array([self.resize], np.int32))
+            add("RESIZE_CHECK", "UINT32", np.array([[resize_check(*self.resize)]], np.uint32))
+        add("EMBEDDING", "FP32", np.tile(np.array([vector], np.float32), (items, 1)))
+        add("CHECKPOINT", "BYTES", np.array([[self.checkpoint]] * items, np.object_))
+        add("TEMPERATURE", "FP32", np.full((items, 1), 0.5, np.float32))
+        return answer
