@@ -21,8 +21,8 @@ from align_zoo.evaluation.report import (
     write_report,
 )
 from align_zoo.evaluation.retrieval import retrieve
+from align_zoo.inputs.prompts import read_templates
 from align_zoo.zero_shot.classifier import embed_texts, zero_shot_weights
-from align_zoo.zero_shot.prompts import read_templates
 
 __all__ = ["EvaluateOptions", "evaluate"]
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from align_zoo.errors import InvalidImage, InvalidInput
 from align_zoo.inputs.preprocess import AlignTransform
+from align_zoo.inputs.prompts import check_classnames, fill, read_templates
 from align_zoo.runtime.given import Images, Texts, as_images, as_texts, keeps_errors
 from align_zoo.runtime.images import ImageBatcher, ImageLike
 from align_zoo.runtime.once import once
 from align_zoo.runtime.predictions import Prediction, check_top_k, ranked
 from align_zoo.runtime.texts import TextBatcher
-from align_zoo.zero_shot.prompts import check_classnames, fill, read_templates
 
 __all__ = ["Encoder", "ImageTower", "SlowPath", "TextTower", "not_loaded"]
 

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from transformers import BatchEncoding
 
 from align_zoo.errors import InvalidInput
+from align_zoo.inputs.prompts import PHOTO, check_classnames, fill, read_templates
 from align_zoo.progress import progress_bar
 from align_zoo.towers.dual_encoder import Align
 from align_zoo.towers.image_tower import AlignImage
-from align_zoo.zero_shot.prompts import PHOTO, check_classnames, fill, read_templates
 
 __all__ = ["bake_zero_shot", "zero_shot_weights"]
 

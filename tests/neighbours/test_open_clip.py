@@ -18,10 +18,10 @@ from torchvision.datasets import ImageFolder
 
 import align_zoo
 from align_zoo.evaluation.run import EvaluateOptions, evaluate
+from align_zoo.inputs.prompts import TEMPLATE_SETS
 from align_zoo.tiny.concepts import COLOURS, SHAPES, Meaning
 from align_zoo.tiny.pictures import draw_picture
 from align_zoo.zero_shot.classifier import zero_shot_weights
-from align_zoo.zero_shot.prompts import TEMPLATE_SETS
 
 PAIRS = list(product(COLOURS, SHAPES))
 

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 import align_zoo
 from align_zoo.errors import InvalidInput, InvalidText
+from align_zoo.inputs.prompts import TEMPLATE_SETS
 from align_zoo.zero_shot.classifier import bake_zero_shot, zero_shot_weights
-from align_zoo.zero_shot.prompts import TEMPLATE_SETS
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["red star", "ring", "{odd} name {}", "the digit three", "a very big blue triangle", "x"]

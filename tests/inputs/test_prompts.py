@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from open_clip import OPENAI_IMAGENET_TEMPLATES
 
 from align_zoo.errors import InvalidText
-from align_zoo.zero_shot.prompts import TEMPLATE_SETS, check_classnames, fill, read_templates
+from align_zoo.inputs.prompts import TEMPLATE_SETS, check_classnames, fill, read_templates
 
 
 def test_the_imagenet_set_is_clips():
