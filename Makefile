@@ -2,7 +2,7 @@
 # make demo    a real tritonserver classifies the shipped pictures
 # make test    the whole test suite, against the real tritonserver
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
-# make lint    ruff and mypy
+# make lint    ruff, mypy and the directions of imports
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
 # make chaos   faults, overload and a soak against the service: a table (7 minutes; ARGS=...)
@@ -47,6 +47,7 @@ lint: $(VENV)/.test-tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 bench: $(VENV)/.test-tools
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from align_zoo.errors import AlignZooError
 
-__all__ = ["OPEN", "Access"]
+__all__ = ["OPEN", "Access", "read_tokens"]
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,32 @@ class Access:
         """
         if not self.token_file:
             return []
-        from align_zoo.serving.gateway.tokens import read_tokens
-
         return [("authorization", f"Bearer {read_tokens(self.token_file)[0]}")]
 
 
 OPEN = Access()
 """For a server without TLS and tokens."""
+
+
+def read_tokens(file: Path) -> list[str]:
+    """Return the tokens of a file, one a line.
+
+    Raises:
+        AlignZooError: it cannot be read, has no token, or one that no header can carry.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise AlignZooError(f"--token-file {file} cannot be read: {error.strerror}") from error
+    tokens = [line.strip() for line in lines if line.strip()]
+    if not tokens:
+        raise AlignZooError(f"there is no token in --token-file {file}: write one, a line each")
+    if not all(token.isascii() and token.isprintable() and " " not in token for token in tokens):
+        raise AlignZooError(
+            f"a token in --token-file {file} has blanks or letters other than ASCII; "
+            "`openssl rand -hex 32` makes one"
+        )
+    return tokens
 
 
 def _read(file: Path | None, flag: str) -> bytes | None:

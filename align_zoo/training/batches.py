@@ -14,7 +14,7 @@ from align_zoo.errors import InvalidImage, InvalidInput
 from align_zoo.inputs.preprocess import AlignTransform, decode_image
 from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.pairs import Pairs
+from align_zoo.training.pair import Pairs
 
 __all__ = ["Batch", "BatchSource", "PairBatches", "read_pairs"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from align_zoo.errors import InvalidInput
 from align_zoo.inputs.caption_csv import CaptionRow, read_caption_csv, real_paths
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.pairs import LeftOut, Pair
+from align_zoo.training.pair import LeftOut, Pair
 
 __all__ = ["CsvPairs"]
 

@@ -17,7 +17,8 @@ from align_zoo.training.batches import PairBatches
 from align_zoo.training.contrastive import ContrastiveLoss
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.output import check_output, training_alone
-from align_zoo.training.pairs import Pairs, open_pairs
+from align_zoo.training.pair import Pairs
+from align_zoo.training.pairs import open_pairs
 from align_zoo.training.recipe import BatchNorm, Freeze, Recipe
 from align_zoo.training.retrieval import HeldOutPairs
 from align_zoo.training.trainer import Every, Trainer

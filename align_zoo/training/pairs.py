@@ -1,87 +1,16 @@
-"""Captioned pictures, wherever they lie: a CSV or webdataset shards."""
+"""Captioned images, wherever they are: a CSV or webdataset shards."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from align_zoo.checkpoint.paths import at_home
+from align_zoo.training.csv_pairs import CsvPairs
 from align_zoo.training.errors import TrainingError
+from align_zoo.training.pair import Pairs
+from align_zoo.training.webdataset_pairs import WebdatasetPairs
 
-__all__ = ["LeftOut", "Pair", "Pairs", "open_pairs"]
-
-_NAMED = 3  # of each kind, so that a line stays readable
-
-
-class Pair(NamedTuple):
-    """A picture and its caption."""
-
-    picture: bytes
-    """An encoded picture, not yet looked at."""
-    caption: str
-
-
-class LeftOut:
-    """What is there and is no pair: with the pairs' two files each, all files that there are.
-
-    Attributes:
-        samples: how many have a picture or a caption, and are not trained on, by the reason.
-        files: how many files those samples have.
-        others: files that belong to no sample, by their extension.
-    """
-
-    def __init__(self) -> None:
-        self.samples: Counter[str] = Counter()
-        self.files = 0
-        self.others: Counter[str] = Counter()
-        self._named: dict[str, list[str]] = {}
-
-    def add(self, where: str, reason: str, files: int) -> None:
-        """Count a sample."""
-        self.samples[reason] += 1
-        self.files += files
-        named = self._named.setdefault(reason, [])
-        if len(named) < _NAMED:
-            named.append(where)
-
-    def __str__(self) -> str:
-        """Say how many there are of each kind, and name the first of them."""
-        kinds = []
-        for reason, count in self.samples.most_common():
-            named = ", ".join(self._named[reason])
-            more = ", ..." if count > _NAMED else ""
-            kinds.append(f"{count:,} sample{'s'[: count > 1]} with {reason} ({named}{more})")
-        if self.others:
-            common = [f"{count:,} {kind}" for kind, count in self.others.most_common(_NAMED)]
-            more = ", ..." if len(self.others) > _NAMED else ""
-            kinds.append(f"other files: {', '.join(common)}{more}")
-        return "; ".join(kinds)
-
-
-class Pairs(Protocol):
-    """Pairs in a fixed order, each of which can be had alone."""
-
-    pictures: list[str]
-    """The picture of each pair, by a name; pairs of equal names show the same picture."""
-    left_out: LeftOut
-    """What is no pair."""
-    fingerprint: str
-    """Equal for equal pairs in equal order: a training goes on with none but its own."""
-
-    def __len__(self) -> int:
-        """How many."""
-
-    def where(self, index: int) -> str:
-        """The place of a pair as the reader finds it: the file, the line, the picture."""
-
-    def read(self, index: int) -> Pair:
-        """One pair from the disk.
-
-        Raises:
-            OSError: its file has gone.
-            InvalidText: its caption is no text.
-        """
+__all__ = ["open_pairs"]
 
 
 def open_pairs(data: str | Path, *, strict: bool = False) -> Pairs:
@@ -96,13 +25,9 @@ def open_pairs(data: str | Path, *, strict: bool = False) -> Pairs:
     Raises:
         TrainingError: it does not exist, holds no pairs, or a pair lacks its picture or caption.
     """
-    from align_zoo.training.csv_pairs import CsvPairs
-
     name = str(data)
     if name.lower().endswith(".csv"):
         return CsvPairs(at_home(name, TrainingError))
     if name.lower().endswith(".tar"):
-        from align_zoo.training.webdataset_pairs import WebdatasetPairs
-
         return WebdatasetPairs(name, strict=strict)
     raise TrainingError(f"{name} is neither a .csv nor .tar shards")

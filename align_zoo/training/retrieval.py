@@ -16,7 +16,7 @@ from align_zoo.towers.dual_encoder import Align
 from align_zoo.training.batches import Batch, read_pairs
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.loading import read_ahead
-from align_zoo.training.pairs import Pairs
+from align_zoo.training.pair import Pairs
 
 __all__ = ["HeldOutPairs"]
 

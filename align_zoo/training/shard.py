@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from align_zoo.evaluation.image_folder import is_of_tools
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.pairs import LeftOut
+from align_zoo.training.pair import LeftOut
 
 __all__ = ["Entry", "Sample", "read_shard"]
 

@@ -13,7 +13,7 @@ from webdataset.shardlists import expand_urls
 from align_zoo.checkpoint.paths import at_home
 from align_zoo.errors import InvalidText
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.pairs import LeftOut, Pair
+from align_zoo.training.pair import LeftOut, Pair
 from align_zoo.training.shard import Entry, read_shard
 
 __all__ = ["WebdatasetPairs"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from align_zoo.errors import AlignZooError
+from align_zoo.serving.credentials import read_tokens
 from align_zoo.serving.gateway.tls import Tls
-from align_zoo.serving.gateway.tokens import read_tokens
 
 __all__ = ["GatewayOptions"]
 
