@@ -6,14 +6,13 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 
-from align_zoo.serving import log as logs
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.suspects import Suspects
+from align_zoo.serving.log import event, write
 from align_zoo.serving.model.garbage import spare_what_stays
 from align_zoo.serving.routing import Backends
-from align_zoo.serving.stderr import write
 from align_zoo.serving.supervision.control import control_socket
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.supervision.supervisor import Supervisor
@@ -68,13 +67,13 @@ async def _until_signal(
         await asyncio.wait({work, signalled}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             work.result()  # it has failed
-        logs.event("stopping", signal=signal.Signals(signalled.result()).name)
+        event("stopping", signal=signal.Signals(signalled.result()).name)
         drain = asyncio.create_task(gateway.drain(_DRAIN_SECONDS))
         again = asyncio.create_task(_second(signals))
         await asyncio.wait({drain, again}, return_when=asyncio.FIRST_COMPLETED)
         if again.done():
             return 128 + again.result()
-        logs.event("stopped", answered_all=drain.result())
+        event("stopped", answered_all=drain.result())
         return 0 if drain.result() else 1
     finally:
         work.cancel()

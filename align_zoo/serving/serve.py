@@ -6,10 +6,9 @@ import asyncio
 import ctypes
 import resource
 
-from align_zoo.serving import log as logs
 from align_zoo.serving.gateway.options import GatewayOptions
+from align_zoo.serving.log import event, unhindered
 from align_zoo.serving.loop import run
-from align_zoo.serving.stderr import unhindered
 from align_zoo.serving.supervision.run_folder import remove_dead
 from align_zoo.serving.triton.command import ServeOptions
 from align_zoo.serving.triton.process import TritonProcess
@@ -35,7 +34,7 @@ def serve(options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5) -> 
         AlignZooError: something is missing, a port is taken, the checkpoint cannot be served, or
             it has been given up.
     """
-    with unhindered(logs.lines_lost):
+    with unhindered():
         return _serve(options, gateway, limit)
 
 
@@ -46,7 +45,7 @@ def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int) -> int:
     # Models' processes that a killed tritonserver leaves are then ours to wait for.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if gone := remove_dead():
-        logs.event("cleaned", folders=gone)
+        event("cleaned", folders=gone)
     return asyncio.run(run(options, gateway, limit))
 
 

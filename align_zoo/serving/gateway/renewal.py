@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving import log as logs
+from align_zoo.serving.log import event
 
 __all__ = ["renewal"]
 
@@ -35,11 +35,11 @@ async def renewal(files: Sequence[Path], renew: Callable[[], Awaitable[None]]) -
             await renew()
         except (AlignZooError, OSError) as error:  # a file may go while it is read
             if changed or str(error) != refused:
-                logs.event("not_renewed", level=logging.ERROR, files=names, reason=str(error))
+                event("not_renewed", level=logging.ERROR, files=names, reason=str(error))
             refused = str(error)
         else:
             refused = None
-            logs.event("renewed", files=names)
+            event("renewed", files=names)
 
 
 def _states(files: Sequence[Path]) -> list[tuple[int, ...] | None]:

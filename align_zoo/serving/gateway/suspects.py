@@ -19,9 +19,9 @@ from weakref import WeakSet
 
 import grpc
 
-from align_zoo.serving import log as logs
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.log import event
 from align_zoo.serving.routing import Backend
 
 __all__ = ["Content", "Suspects"]
@@ -200,7 +200,7 @@ class Suspects:
     def _refuse(self, suspect: _Suspect, content: Content) -> None:
         suspect.refused = True
         self._metrics.poisoned.labels(content.model).inc()
-        logs.event(
+        event(
             "poisoned",
             level=logging.ERROR,
             id=content.id,

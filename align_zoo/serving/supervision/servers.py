@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from align_zoo.serving import log as logs
+from align_zoo.serving.log import event
 from align_zoo.serving.routing import Backends
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.supervision.running import Running, Stumbled, start
@@ -47,7 +47,7 @@ class Servers:
                 return await self._start(options)
             except Stumbled as error:
                 number, reason = self._number, str(error)
-                logs.event("start_failed", level=logging.ERROR, reason=reason, number=number)
+                event("start_failed", level=logging.ERROR, reason=reason, number=number)
         return await self._start(options)
 
     async def _start(self, options: ServeOptions) -> Running:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving import log as logs
+from align_zoo.serving.log import event
 from align_zoo.serving.probe import MODELS
 from align_zoo.serving.routing import Backend, Backends
 from align_zoo.serving.supervision.attempts import Attempts
@@ -79,7 +79,7 @@ class Supervisor:
         begin = time.monotonic()
         current = await self._servers.start(self._options)
         self._install(current)
-        logs.event(
+        event(
             "started",
             seconds=_since(begin),
             **_about(current),
@@ -122,7 +122,7 @@ class Supervisor:
             before, self._options = self._current, options
             self._install(new)
             self._attempts.forget()
-            logs.event(
+            event(
                 "reload",
                 model=options.model,
                 seconds=_since(begin),
@@ -135,7 +135,7 @@ class Supervisor:
                 f"{before.checkpoint}, after {_since(begin):g} s"
             )
         except AlignZooError as error:
-            logs.event("reload_failed", level=logging.ERROR, reason=str(error))
+            event("reload_failed", level=logging.ERROR, reason=str(error))
             raise
         finally:
             self._reloading = False
@@ -197,7 +197,7 @@ class Supervisor:
         self._restarted(cause)
         requests = self._died(failed.backend, fault.model)
         about = {"cause": cause, "reason": fault.reason, "requests": requests, **_about(failed)}
-        logs.event("fault", level=logging.ERROR, **about)
+        event("fault", level=logging.ERROR, **about)
         self._attempts.lived(begin - failed.since)
         pause = 0.0 if requests else self._attempts.failed(fault.reason)
         with suppress(OSError):  # what cannot be removed of it now is removed at its end, below
@@ -209,7 +209,7 @@ class Supervisor:
                 break
             except AlignZooError as error:
                 pause = self._attempts.failed(str(error))
-                logs.event(
+                event(
                     "restart_failed",
                     level=logging.ERROR,
                     cause=cause,
@@ -220,7 +220,7 @@ class Supervisor:
             await self._servers.end(new)
             return
         self._install(new)
-        logs.event("restart", cause=cause, seconds=_since(begin), **_about(new))
+        event("restart", cause=cause, seconds=_since(begin), **_about(new))
         await self._servers.end(failed)
 
     def _on_answer(self, backend: Backend, model: str) -> None:

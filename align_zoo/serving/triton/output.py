@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from align_zoo.serving.stderr import write
+from align_zoo.serving.log import write
 from align_zoo.serving.triton.texts import (
     BAD_CONFIG,
     HARMLESS,

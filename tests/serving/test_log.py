@@ -1,5 +1,6 @@
 """What is told on stderr: nobody depends on its being read, or on room on a disk."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from serving import serving
 from waiting import wait_until
 
-from align_zoo.serving import stderr
+from align_zoo.serving import log
 
 FULL = Path("/dev/full")
 
@@ -64,22 +65,23 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
 
 
 def test_lines_keep_their_order_and_those_without_room_are_counted(monkeypatch):
-    monkeypatch.setattr(stderr, "_MOST_WAITING", 3)
+    monkeypatch.setattr(log, "_MOST_WAITING", 3)
     with full_pipe() as (reader, writer, size):
-        monkeypatch.setattr(stderr, "_STDERR", writer)
-        with stderr.unhindered(lambda count: f"{count} lost"):
+        monkeypatch.setattr(log, "_STDERR", writer)
+        with log.unhindered():
             for number in range(10):
-                stderr.write(str(number))
+                log.write(str(number))
             assert os.read(reader, size) == b"\n" * size
         *kept, lost = os.read(reader, size).decode().splitlines()
     assert kept == [str(number) for number in range(len(kept))]
-    assert lost == f"{10 - len(kept)} lost"
+    lost = json.loads(lost)
+    assert (lost["event"], lost["count"]) == ("lines_lost", 10 - len(kept))
     assert 3 <= len(kept) <= 6
 
 
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
 def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(where):
-    script = "from align_zoo.serving import logs; logs.event('news'); print('goes on')"
+    script = "from align_zoo.serving.log import event; event('news'); print('goes on')"
     command = f'"{sys.executable}" -c "{script}" {where}'
     done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, timeout=60)
     assert done.stdout == "goes on\n"
