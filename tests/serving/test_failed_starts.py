@@ -59,8 +59,7 @@ IMPATIENT_ONCE = """
     #!{python}
     import os, sys, time
     from pathlib import Path
-    from align_zoo.serving.triton.backend import backend_folder, python_environment
-    from align_zoo.serving.triton.find import _find_wheel
+    from align_zoo.serving.triton.find import _find_wheel, backend_folder, python_environment
 
     if not Path({begun!r}).exists():
         Path({begun!r}).touch()

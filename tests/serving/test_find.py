@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from align_zoo import AlignZooError
-from align_zoo.serving.triton import backend
-from align_zoo.serving.triton import find as tritonserver
-from align_zoo.serving.triton.backend import backend_folder, python_environment
-from align_zoo.serving.triton.find import Wheel, find_tritonserver
+from align_zoo.serving.triton import find
+from align_zoo.serving.triton.find import (
+    Wheel,
+    backend_folder,
+    find_tritonserver,
+    python_environment,
+)
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def test_the_wheel_is_found_without_importing_it():
 
 def test_no_server_says_how_to_get_one(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(tritonserver, "_find_wheel", lambda: None)
+    monkeypatch.setattr(find, "_find_wheel", lambda: None)
     with pytest.raises(AlignZooError, match=r"pip install '\.\[server\]'"):
         find_tritonserver()
 
@@ -83,7 +86,7 @@ def test_the_backend_folder_is_made_once(small_wheel, tmp_path):
 def test_whoever_comes_second_uses_the_firsts_folder(small_wheel, tmp_path, monkeypatch):
     first = backend_folder(small_wheel, tmp_path)
     stub = next((small_wheel.root / "python_backend_stubs").rglob("triton_python_backend_stub"))
-    backend._link(small_wheel, stub, first)  # as if both had found no folder
+    find._link(small_wheel, stub, first)  # as if both had found no folder
     assert list(first.parent.iterdir()) == [first]
 
 
