@@ -26,7 +26,7 @@ def resizes_alike(resize: Resize) -> bool:
 
 @lru_cache(maxsize=8)
 def _check(resize: Resize) -> int:
-    # As align_zoo.serving.model.resize_check.
+    # As align_zoo.serving.model.outputs.resize_fingerprint.
     check, noise = 0, random.Random(0)
     for size in _SIZES:
         image = Image.frombytes("RGB", size, noise.randbytes(3 * size[0] * size[1]))

@@ -15,12 +15,12 @@ from align_client import AlignClient, InvalidInput
 from align_client.images import encoded
 from align_client.shrink import NO_RESIZE, Resize, _cores, is_large, shrunk_file
 from align_zoo.inputs.preprocess import decode_image
-from align_zoo.serving.model.resize_check import resize_check
+from align_zoo.serving.model.outputs import resize_fingerprint
 
 
 def told(height, width, resample):
     """As a server of this Pillow tells it."""
-    return Resize(height, width, resample, resize_check(height, width, resample))
+    return Resize(height, width, resample, resize_fingerprint(height, width, resample))
 
 
 RESIZE = told(58, 61, Image.Resampling.BILINEAR)
@@ -118,7 +118,7 @@ def test_pillows_that_resize_in_another_order_are_told_apart(height, width, resa
     checks = set()
     for other in (rows_first, columns_first):  # Pillow 12 and older; Pillow 13, of some pictures
         with patch.object(Image.Image, "resize", other):
-            checks.add(resize_check(height, width, resample))
+            checks.add(resize_fingerprint(height, width, resample))
     assert len(checks) == 2
 
 

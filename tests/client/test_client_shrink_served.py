@@ -13,7 +13,7 @@ from align_client import AlignClient, InvalidInput, ModelUnavailable
 from align_client.images import encoded
 from align_client.shrink import NO_RESIZE
 from align_zoo import create_align
-from align_zoo.serving.model.resize_check import resize_check
+from align_zoo.serving.model.outputs import resize_fingerprint
 
 
 def smooth(width, height, mode="RGB", seed=0):
@@ -50,7 +50,7 @@ class TestTheRealServer:
         client.embed_image(smooth(200, 200))
         _, transform, _ = create_align(served_name)
         told = (*transform.size, transform.resample)
-        assert client._align.pictures._resize == (*told, resize_check(*told))
+        assert client._align.pictures._resize == (*told, resize_fingerprint(*told))
 
     @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
     @pytest.mark.parametrize("size", [(151, 149), (301, 203), (80, 997)], ids=str)

@@ -10,8 +10,7 @@ import torch
 from align_zoo import InvalidImage, InvalidText, create_align, load_encoder
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.serving.model.image import ImageService
-from align_zoo.serving.model.recent import Recent
-from align_zoo.serving.model.text import TextService, decode_text
+from align_zoo.serving.model.text import Recent, TextService, decode_text
 
 TEXTS = ["a photo of a cat", "dog", "a red bus!", "photo " * 100]
 

@@ -13,12 +13,14 @@ from align_client.images import encoded
 from align_client.shrink import Resize
 from align_zoo import InvalidImage
 from align_zoo.inputs.preprocess import decode_image, to_rgb
-from align_zoo.serving.model.resize_check import resize_check
+from align_zoo.serving.model.outputs import resize_fingerprint
 
 __all__ = ["REFUSED", "RESIZE", "seen", "seen_resized"]
 
 _SIZE = (37, 41)
-RESIZE = Resize(*_SIZE, Image.Resampling.BILINEAR, resize_check(*_SIZE, Image.Resampling.BILINEAR))
+RESIZE = Resize(
+    *_SIZE, Image.Resampling.BILINEAR, resize_fingerprint(*_SIZE, Image.Resampling.BILINEAR)
+)
 REFUSED = "refused"
 
 

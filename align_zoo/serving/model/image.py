@@ -10,8 +10,7 @@ from align_zoo.inputs.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.images import ImageBatcher
 from align_zoo.serving.model.answer import Answer
-from align_zoo.serving.model.outputs import provenance
-from align_zoo.serving.model.resize_check import resize_check
+from align_zoo.serving.model.outputs import provenance, resize_fingerprint
 
 __all__ = ["ImageService"]
 
@@ -73,7 +72,7 @@ def _resize(transform: AlignTransform) -> dict[str, np.ndarray]:
     All 0 for no resize.
     """
     resize = (*transform.size, int(transform.resample)) if transform.size else (0, 0, 0)
-    check = resize_check(*resize) if transform.size else 0
+    check = resize_fingerprint(*resize) if transform.size else 0
     return {
         "RESIZE": np.array(resize, dtype=np.int32),
         "RESIZE_CHECK": np.array([check], dtype=np.uint32),

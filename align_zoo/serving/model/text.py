@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,9 +13,8 @@ from align_zoo.errors import InvalidInput, InvalidText
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.serving.model.answer import Answer
 from align_zoo.serving.model.outputs import provenance
-from align_zoo.serving.model.recent import Recent
 
-__all__ = ["MAX_CHARACTERS", "TextService", "decode_text"]
+__all__ = ["MAX_CHARACTERS", "Recent", "TextService", "decode_text"]
 
 MAX_CHARACTERS = 10_000
 """Of the first 64 words of a longer text: the tokenizer takes up to 25 ms for them."""
@@ -74,6 +74,36 @@ class TextService:
     def portions(self, items: Sequence[bytes]) -> list[list[Answer]]:
         """The same in one portion: texts of all lengths are computed together."""
         return [self.embed(items)]
+
+
+class Recent:
+    """Keeps the vectors of the strings that were asked for most recently.
+
+    For one thread, as a served model has it.
+
+    Args:
+        size: how many.
+        longest: characters of a key, at most; entries with longer ones are not kept, so that
+            what is kept has a bound in bytes, too.
+    """
+
+    def __init__(self, size: int, *, longest: int) -> None:
+        self._size, self._longest = size, longest
+        self._entries: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def find(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
+        """Those of ``keys`` that are kept."""
+        found = {key: self._entries[key] for key in keys if key in self._entries}
+        for key in found:
+            self._entries.move_to_end(key)
+        return found
+
+    def keep(self, entries: Mapping[str, np.ndarray]) -> None:
+        """Add entries; the least recently used go."""
+        # Copies: a vector is a view that would keep its whole batch alive.
+        self._entries.update({k: v.copy() for k, v in entries.items() if len(k) <= self._longest})
+        while len(self._entries) > self._size:
+            self._entries.popitem(last=False)
 
 
 def decode_text(data: bytes) -> str:
