@@ -1,8 +1,8 @@
-"""Requests at a gate that stay inside until they are told to go, and a clock to be set."""
+"""Requests at a queue that stay inside until they are told to go, and a clock to be set."""
 
 import asyncio
 
-from align_zoo.serving.gateway.model_queue import Gate
+from align_zoo.serving.gateway.model_queue import ModelQueue
 from align_zoo.serving.gateway.refusal import Refusal
 
 
@@ -15,10 +15,10 @@ class Clock:
 
 
 class Visitors:
-    """Requests at a gate, each a task that stays inside until it is told to go."""
+    """Requests at a queue, each a task that stays inside until it is told to go."""
 
-    def __init__(self, gate):
-        self.gate = gate
+    def __init__(self, queue):
+        self.queue = queue
         self.inside = {}
         self.tasks = {}
         self.refused = {}
@@ -30,7 +30,7 @@ class Visitors:
 
     async def _visit(self, name, items, size, alone):
         try:
-            async with self.gate.turn(items, size, alone):
+            async with self.queue.turn(items, size, alone):
                 self.inside[name] = asyncio.Event()
                 self.entered.append(name)
                 try:
@@ -60,28 +60,28 @@ async def settled():
         await asyncio.sleep(0)
 
 
-def at_a_gate(visit, at_once=4, queue_size=1000, queue_seconds=10.0, queue_bytes=10**9):
+def at_a_queue(visit, at_once=4, queue_size=1000, queue_seconds=10.0, queue_bytes=10**9):
     """Run ``visit(visitors, clock)``; then nobody may be left inside."""
 
     async def run():
         clock = Clock()
-        gate = Gate(
+        queue = ModelQueue(
             at_once,
             queue_size=queue_size,
             queue_bytes=queue_bytes,
             queue_seconds=queue_seconds,
             clock=clock,
         )
-        visitors = Visitors(gate)
+        visitors = Visitors(queue)
         await visit(visitors, clock)
         await visitors.everybody_out()
-        assert (gate.through, gate.waiting) == (0, 0)
+        assert (queue.through, queue.waiting) == (0, 0)
 
     asyncio.run(run())
 
 
 async def seconds_an_item(visitors, clock, seconds):
-    """Let the gate learn how long an item takes."""
+    """Let the queue learn how long an item takes."""
     for i in range(20):
         await visitors.arrive(f"measured {i}")
         clock.now += seconds

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 
-from align_zoo.serving.gateway.model_queue import Gate
+from align_zoo.serving.gateway.model_queue import ModelQueue
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 from align_zoo.serving.gateway.suspects import Content, Suspects
@@ -30,7 +30,7 @@ class Admission:
         self.stopping = False
         self._options = options
         self._suspects = suspects
-        self._gates: dict[str, Gate] = {}
+        self._queues: dict[str, ModelQueue] = {}
         self._under_way = 0
         self._changed = asyncio.Event()
 
@@ -68,10 +68,10 @@ class Admission:
         self.check()
         self._under_way += 1
         try:
-            gate = self._gate(model)
+            queue = self._queue(model)
             if content:
                 self._suspects.check(content)
-            async with gate.turn(items, size, self._alone(content)) if gate else nullcontext():
+            async with queue.turn(items, size, self._alone(content)) if queue else nullcontext():
                 try:
                     # Now, not before the waiting: another one may have come meanwhile.
                     with (
@@ -87,11 +87,11 @@ class Admission:
 
     def knows(self, model: str) -> bool:
         """Whether it is one of the backend's: only those get a queue, and a label in metrics."""
-        return model in self._gates or self._gate(model) is not None
+        return model in self._queues or self._queue(model) is not None
 
     def waiting(self, model: str) -> int:
         """Requests that wait in a model's queue."""
-        return self._gates[model].waiting if model in self._gates else 0
+        return self._queues[model].waiting if model in self._queues else 0
 
     async def drain(self, seconds: float) -> bool:
         """Take no more calls; whether all that were taken ended within so many seconds."""
@@ -107,27 +107,27 @@ class Admission:
 
     def _send_away(self) -> None:
         """What waits goes when there is no backend: another replica may have one."""
-        for gate in self._gates.values():
-            gate.refuse_waiting(_not_ready(self.backends.reason))
+        for queue in self._queues.values():
+            queue.refuse_waiting(_not_ready(self.backends.reason))
 
     def _alone(self, content: Content | None) -> Callable[[], bool]:
         return lambda: content is not None and self._suspects.suspected(content)
 
-    def _gate(self, model: str) -> Gate | None:
+    def _queue(self, model: str) -> ModelQueue | None:
         backend = self.backends.current
         at_once = backend.at_once.get(model) if backend else None
         if at_once is None:
             return None
-        if model not in self._gates:
-            self._gates[model] = Gate(
+        if model not in self._queues:
+            self._queues[model] = ModelQueue(
                 at_once,
                 queue_size=self._options.queue_size,
                 queue_bytes=self._options.queue_bytes,
                 queue_seconds=self._options.queue_seconds,
             )
         # Another checkpoint's server may have another batch size.
-        self._gates[model].at_once = at_once
-        return self._gates[model]
+        self._queues[model].at_once = at_once
+        return self._queues[model]
 
 
 def _not_ready(reason: str) -> Refusal:

@@ -7,15 +7,18 @@ has a bound.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from align_zoo.serving.gateway.pace import Pace
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 
-__all__ = ["Gate"]
+__all__ = ["ModelQueue", "Throughput"]
+
+_MEMORY = 3.0
+"""Seconds of work after which what was measured counts a third (1/e)."""
 
 
 class _Size(NamedTuple):
@@ -26,7 +29,7 @@ class _Size(NamedTuple):
     alone: Callable[[], bool]
 
 
-class Gate:
+class ModelQueue:
     """Lets requests of one model through in the order they came. For one event loop.
 
     Args:
@@ -51,7 +54,7 @@ class Gate:
         self._queue_size = queue_size
         self._queue_bytes = queue_bytes
         self._queue_seconds = queue_seconds
-        self._pace = Pace(clock)
+        self._throughput = Throughput(clock)
         self._through = 0
         self._waiting: dict[asyncio.Future[Refusal | int], _Size] = {}
         self._waiting_items = 0
@@ -103,8 +106,8 @@ class Gate:
 
     def foreseen(self) -> float:
         """Seconds until tritonserver would begin with a request that came now."""
-        pace = self._pace.seconds_per_item(self._through)
-        return (self._waiting_items + self._through) * pace
+        seconds = self._throughput.seconds_per_item(self._through)
+        return (self._waiting_items + self._through) * seconds
 
     async def _enter(self, size: _Size) -> int:
         """Wait for the turn; the room, in items, that is taken by it."""
@@ -166,16 +169,16 @@ class Gate:
 
     def _let_through(self, items: int) -> None:
         if self._through == 0:
-            self._pace.works(True)
+            self._throughput.works(True)
         self._through += items
 
     def _leave(self, items: int, finished: int) -> None:
-        self._pace.finished(finished)
+        self._throughput.finished(finished)
         self._through -= items
         self._let_next_through()
         self._refuse_hopeless()
         if self._through == 0:
-            self._pace.works(False)
+            self._throughput.works(False)
 
     def _let_next_through(self) -> None:
         while self._waiting:
@@ -197,3 +200,57 @@ class Gate:
         size = self._waiting.pop(place)
         self._waiting_items -= size.items
         self._waiting_bytes -= size.bytes
+
+
+class Throughput:
+    """How long one item takes, as measured over the last seconds.
+
+    Working time and finished items fade alike, so that their ratio follows changes.
+
+    Time without work does not count, and nothing is forgotten in it.
+
+    Args:
+        clock: seconds, as ``time.monotonic``.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._then = clock()
+        self._works = False
+        self._seconds = 0.0
+        self._items = 0.0
+        self._measured = 0.0
+        """Seconds an item, when the last one was finished."""
+        self._unfinished = 0.0
+        """Seconds of work since then, or since there is work again."""
+
+    def works(self, now: bool) -> None:
+        """From now on there is something to work on, or there is not."""
+        self._advance()
+        if not self._works:
+            self._unfinished = 0.0
+        self._works = now
+
+    def finished(self, items: int) -> None:
+        """So many items are done."""
+        self._advance()
+        if items:
+            self._items += items
+            self._measured = self._seconds / self._items
+            self._unfinished = 0.0
+
+    def seconds_per_item(self, at_work: int) -> float:
+        """As it was, or as it must be by now if ``at_work`` items have not been finished yet."""
+        self._advance()
+        return max(self._measured, self._unfinished / max(1, at_work))
+
+    def _advance(self) -> None:
+        now = self._clock()
+        passed, self._then = now - self._then, now
+        if not self._works:
+            return
+        fading = math.exp(-passed / _MEMORY)
+        self._items *= fading
+        # The time since then, its first moments faded already.
+        self._seconds = self._seconds * fading + _MEMORY * (1 - fading)
+        self._unfinished += passed

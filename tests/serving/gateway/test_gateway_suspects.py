@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from messages import json_request, message
-from visitors import Clock, at_a_gate
+from visitors import Clock, at_a_queue
 
 from align_zoo.serving.gateway.grpc_front import _without_id
 from align_zoo.serving.gateway.http_request import read_request
@@ -57,7 +57,7 @@ class Service:
         return there
 
     def call(self, *names):
-        """As the gate lets them through: suspects alone, all others together."""
+        """As the queue lets them through: suspects alone, all others together."""
         names = [name for name in names if not self.refused(name)]
         alone = [name for name in names if self.suspects.suspected(content(name))]
         for each in [[name] for name in alone] + [[name for name in names if name not in alone]]:
@@ -262,7 +262,7 @@ def test_a_suspect_is_let_through_alone_and_those_behind_it_after():
         await visitors.go("b")
         assert list(visitors.inside) == ["c", "d"]
 
-    at_a_gate(visit, at_once=4)
+    at_a_queue(visit, at_once=4)
 
 
 def test_a_suspect_that_was_cleared_while_it_waited_is_not_alone():
@@ -276,4 +276,4 @@ def test_a_suspect_that_was_cleared_while_it_waited_is_not_alone():
         await visitors.go("a")
         assert list(visitors.inside) == ["b", "c"]
 
-    at_a_gate(visit, at_once=4)
+    at_a_queue(visit, at_once=4)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from visitors import at_a_gate, seconds_an_item, settled
+from visitors import at_a_queue, seconds_an_item, settled
 
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 
@@ -31,12 +31,12 @@ def test_never_more_than_may_are_let_through_and_in_order(steps, at_once):
                 await visitors.cancel(gone)
             waiting = [each for each in waiting if each not in visitors.entered]
             through = sum(items[each] for each in visitors.inside)
-            assert visitors.gate.through == through <= at_once
-            assert visitors.gate.waiting == len(waiting)
+            assert visitors.queue.through == through <= at_once
+            assert visitors.queue.waiting == len(waiting)
             assert not waiting or through + items[waiting[0]] > at_once, "it could go"
         assert visitors.entered == sorted(visitors.entered)
 
-    at_a_gate(visit, at_once)
+    at_a_queue(visit, at_once)
 
 
 @given(
@@ -62,7 +62,7 @@ def test_who_would_wait_longer_than_the_bound_is_refused_and_nobody_else(seconds
             else:
                 waiting += size
 
-    at_a_gate(visit, at_once=4, queue_seconds=bound)
+    at_a_queue(visit, at_once=4, queue_seconds=bound)
 
 
 def test_nobody_is_refused_while_nothing_is_known():
@@ -71,7 +71,7 @@ def test_nobody_is_refused_while_nothing_is_known():
             await visitors.arrive(name)
         assert not visitors.refused
 
-    at_a_gate(visit, at_once=1, queue_seconds=0.001)
+    at_a_queue(visit, at_once=1, queue_seconds=0.001)
 
 
 def test_a_full_queue_refuses_at_once():
@@ -84,7 +84,7 @@ def test_a_full_queue_refuses_at_once():
         await visitors.arrive("e")  # "b" has made room
         assert set(visitors.refused) == {"d"}
 
-    at_a_gate(visit, at_once=1, queue_size=2)
+    at_a_queue(visit, at_once=1, queue_size=2)
 
 
 def test_a_queue_of_large_requests_is_full_sooner():
@@ -99,7 +99,7 @@ def test_a_queue_of_large_requests_is_full_sooner():
         await visitors.arrive("d", size=4 * 10**6)  # "a" has made room
         assert set(visitors.refused) == {"c"}
 
-    at_a_gate(visit, at_once=1, queue_bytes=10**7)
+    at_a_queue(visit, at_once=1, queue_bytes=10**7)
 
 
 def test_who_is_cancelled_while_waiting_leaves_the_queue_at_once():
@@ -107,11 +107,11 @@ def test_who_is_cancelled_while_waiting_leaves_the_queue_at_once():
         for name in "abc":
             await visitors.arrive(name)
         await visitors.cancel("b")
-        assert visitors.gate.waiting == 1
+        assert visitors.queue.waiting == 1
         await visitors.go("a")
         assert visitors.entered == ["a", "c"]
 
-    at_a_gate(visit, at_once=1)
+    at_a_queue(visit, at_once=1)
 
 
 def test_a_cancelled_large_request_holds_up_nobody_behind_it():
@@ -123,7 +123,7 @@ def test_a_cancelled_large_request_holds_up_nobody_behind_it():
         await visitors.cancel("large")
         assert list(visitors.inside) == ["small", "next"]
 
-    at_a_gate(visit, at_once=4)
+    at_a_queue(visit, at_once=4)
 
 
 def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_turn_on():
@@ -136,7 +136,7 @@ def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_turn_on():
         await settled()
         assert visitors.entered == ["a", "c"]
 
-    at_a_gate(visit, at_once=1)
+    at_a_queue(visit, at_once=1)
 
 
 def test_a_request_larger_than_what_may_be_let_through_goes_alone():
@@ -147,16 +147,16 @@ def test_a_request_larger_than_what_may_be_let_through_goes_alone():
         await visitors.go("a")
         assert list(visitors.inside) == ["huge"]
 
-    at_a_gate(visit, at_once=4)
+    at_a_queue(visit, at_once=4)
 
 
 def test_a_huge_claim_counts_as_no_more_than_what_may_be_let_through():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.1)
         await visitors.arrive("liar", 10**9)
-        assert visitors.gate.foreseen() == pytest.approx(0.4, rel=0.05)
+        assert visitors.queue.foreseen() == pytest.approx(0.4, rel=0.05)
 
-    at_a_gate(visit, at_once=4)
+    at_a_queue(visit, at_once=4)
 
 
 def test_all_that_wait_can_be_sent_away():
@@ -164,12 +164,12 @@ def test_all_that_wait_can_be_sent_away():
         for name in "abc":
             await visitors.arrive(name)
         away = Refusal(Reason.NOT_READY, "server not ready: it is restarting")
-        visitors.gate.refuse_waiting(away)
+        visitors.queue.refuse_waiting(away)
         await settled()
         assert visitors.refused == {"b": away, "c": away}
         assert list(visitors.inside) == ["a"]
 
-    at_a_gate(visit, at_once=1)
+    at_a_queue(visit, at_once=1)
 
 
 def test_who_was_accepted_in_ignorance_is_sent_away_as_soon_as_the_wait_is_known():
@@ -182,7 +182,7 @@ def test_who_was_accepted_in_ignorance_is_sent_away_as_soon_as_the_wait_is_known
         assert sorted(visitors.refused) == list(range(stay, 50))
         assert {each.reason for each in visitors.refused.values()} == {Reason.QUEUE_SECONDS}
 
-    at_a_gate(visit, at_once=1, queue_seconds=1.0)
+    at_a_queue(visit, at_once=1, queue_seconds=1.0)
 
 
 @pytest.mark.parametrize("idle", [1, 60, 1e5])
@@ -194,17 +194,17 @@ def test_after_an_idle_time_many_at_once_are_let_in_as_before(idle):
             await visitors.arrive(name)
             clock.now += 0.01  # the first is at work
         assert not visitors.refused
-        assert visitors.gate.foreseen() == pytest.approx(16 * 0.2, rel=0.05)
+        assert visitors.queue.foreseen() == pytest.approx(16 * 0.2, rel=0.05)
 
-    at_a_gate(visit, at_once=2)
+    at_a_queue(visit, at_once=2)
 
 
 def test_the_bound_follows_a_server_that_becomes_slow():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.01)
         await visitors.arrive("a")
-        fast = visitors.gate.foreseen()
+        fast = visitors.queue.foreseen()
         clock.now += 5  # it hangs
-        assert visitors.gate.foreseen() > 20 * fast
+        assert visitors.queue.foreseen() > 20 * fast
 
-    at_a_gate(visit, at_once=1)
+    at_a_queue(visit, at_once=1)

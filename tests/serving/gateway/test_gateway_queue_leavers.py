@@ -1,9 +1,9 @@
-"""A gate whose visitors leave before they are answered, or are not what it was made for."""
+"""A queue whose visitors leave before they are answered, or are not what it was made for."""
 
 import asyncio
 
 import pytest
-from visitors import at_a_gate, seconds_an_item, settled
+from visitors import at_a_queue, seconds_an_item, settled
 
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 
@@ -18,9 +18,9 @@ def test_who_leaves_before_the_end_has_not_been_worked_on():
             clock.now += 0.001
             await visitors.cancel(name)
         await visitors.arrive("stays")
-        assert visitors.gate.foreseen() == pytest.approx(0.1, rel=0.2)
+        assert visitors.queue.foreseen() == pytest.approx(0.1, rel=0.2)
 
-    at_a_gate(visit)
+    at_a_queue(visit)
 
 
 def test_who_leaves_at_the_moment_of_its_turn_has_not_been_worked_on():
@@ -31,12 +31,12 @@ def test_who_leaves_at_the_moment_of_its_turn_has_not_been_worked_on():
             await visitors.arrive(name)
             visitors.tasks["inside"].cancel()
             await asyncio.sleep(0)  # it leaves, and the other has its turn but has not run yet
-            assert visitors.gate.waiting == 0
+            assert visitors.queue.waiting == 0
             await visitors.cancel(name)
         await visitors.arrive("stays")
-        assert visitors.gate.foreseen() == pytest.approx(0.1, rel=0.2)
+        assert visitors.queue.foreseen() == pytest.approx(0.1, rel=0.2)
 
-    at_a_gate(visit, at_once=1)
+    at_a_queue(visit, at_once=1)
 
 
 def test_what_a_dying_server_does_not_answer_it_has_not_worked_on():
@@ -44,24 +44,24 @@ def test_what_a_dying_server_does_not_answer_it_has_not_worked_on():
         await seconds_an_item(visitors, clock, 0.1)
         for _ in range(100):
             with pytest.raises(Refusal):
-                async with visitors.gate.turn(1):
+                async with visitors.queue.turn(1):
                     clock.now += 0.001
                     raise Refusal(Reason.DIED, "server restarted: it died")
         await visitors.arrive("stays")
-        assert visitors.gate.foreseen() == pytest.approx(0.1, rel=0.2)
+        assert visitors.queue.foreseen() == pytest.approx(0.1, rel=0.2)
 
-    at_a_gate(visit)
+    at_a_queue(visit)
 
 
 def test_who_is_cancelled_as_it_is_sent_away_leaves_nothing_behind():
     async def visit(visitors, _):
         for name in "ab":
             await visitors.arrive(name)
-        visitors.gate.refuse_waiting(AWAY)
+        visitors.queue.refuse_waiting(AWAY)
         await visitors.cancel("b")
-        assert (visitors.gate.through, visitors.gate.waiting) == (1, 0)
+        assert (visitors.queue.through, visitors.queue.waiting) == (1, 0)
 
-    at_a_gate(visit, at_once=1)
+    at_a_queue(visit, at_once=1)
 
 
 def test_who_is_sent_away_as_it_is_cancelled_leaves_nothing_behind():
@@ -69,13 +69,13 @@ def test_who_is_sent_away_as_it_is_cancelled_leaves_nothing_behind():
         for name in "abc":
             await visitors.arrive(name)
         visitors.tasks["b"].cancel()
-        visitors.gate.refuse_waiting(AWAY)
+        visitors.queue.refuse_waiting(AWAY)
         await settled()
         assert visitors.tasks["b"].cancelled()
         assert visitors.refused == {"c": AWAY}
-        assert (visitors.gate.through, visitors.gate.waiting) == (1, 0)
+        assert (visitors.queue.through, visitors.queue.waiting) == (1, 0)
 
-    at_a_gate(visit, at_once=1)
+    at_a_queue(visit, at_once=1)
 
 
 def test_a_request_of_more_bytes_than_all_together_may_wait_alone():
@@ -87,7 +87,7 @@ def test_a_request_of_more_bytes_than_all_together_may_wait_alone():
         await visitors.go("inside")
         assert list(visitors.inside) == ["large"]
 
-    at_a_gate(visit, at_once=1, queue_bytes=10)
+    at_a_queue(visit, at_once=1, queue_bytes=10)
 
 
 def test_requests_may_have_as_many_bytes_together_as_is_said():
@@ -97,7 +97,7 @@ def test_requests_may_have_as_many_bytes_together_as_is_said():
         await visitors.arrive("b", size=6)
         assert not visitors.refused
 
-    at_a_gate(visit, at_once=1, queue_bytes=10)
+    at_a_queue(visit, at_once=1, queue_bytes=10)
 
 
 def test_who_may_not_wait_at_all_is_let_in_where_nobody_is():
@@ -108,18 +108,18 @@ def test_who_may_not_wait_at_all_is_let_in_where_nobody_is():
         assert list(visitors.inside) == ["a"]
         assert set(visitors.refused) == {"b"}
 
-    at_a_gate(visit, queue_seconds=0)
+    at_a_queue(visit, queue_seconds=0)
 
 
 def test_a_large_request_that_waits_goes_alone_where_less_may_be_let_through_now():
     async def visit(visitors, _):
         await visitors.arrive("a")
         await visitors.arrive("large", 4)
-        visitors.gate.at_once = 2  # another checkpoint's server, with smaller batches
+        visitors.queue.at_once = 2  # another checkpoint's server, with smaller batches
         await visitors.go("a")
         assert list(visitors.inside) == ["large"]
 
-    at_a_gate(visit, at_once=4)
+    at_a_queue(visit, at_once=4)
 
 
 def test_a_server_that_hangs_is_foreseen_to_be_as_slow_as_it_is_with_all_that_it_has():
@@ -128,6 +128,6 @@ def test_a_server_that_hangs_is_foreseen_to_be_as_slow_as_it_is_with_all_that_it
         for name in "abcd":
             await visitors.arrive(name)
         clock.now += 8
-        assert visitors.gate.foreseen() == pytest.approx(8, rel=0.05)
+        assert visitors.queue.foreseen() == pytest.approx(8, rel=0.05)
 
-    at_a_gate(visit, at_once=4)
+    at_a_queue(visit, at_once=4)

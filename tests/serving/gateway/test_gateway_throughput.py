@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align_zoo.serving.gateway.pace import Pace
+from align_zoo.serving.gateway.model_queue import Throughput
 
 
 class Clock:
@@ -14,11 +14,11 @@ class Clock:
         return self.now
 
 
-def work(pace, clock, seconds, items):
-    pace.works(True)
+def work(measured, clock, seconds, items):
+    measured.works(True)
     clock.now += seconds
-    pace.finished(items)
-    pace.works(False)
+    measured.finished(items)
+    measured.works(False)
 
 
 @given(
@@ -28,57 +28,59 @@ def work(pace, clock, seconds, items):
 )
 def test_a_steady_pace_is_measured_and_time_without_work_does_not_count(seconds, items, idle):
     clock = Clock()
-    pace = Pace(clock)
+    measured = Throughput(clock)
     for _ in range(100):
-        work(pace, clock, seconds, items)
+        work(measured, clock, seconds, items)
         clock.now += idle
     # The time within one request has faded a little more than its end.
-    assert pace.seconds_per_item(1) == pytest.approx(seconds / items, rel=seconds / 3)
+    assert measured.seconds_per_item(1) == pytest.approx(seconds / items, rel=seconds / 3)
 
 
 def test_nothing_is_known_before_the_first_item():
-    pace = Pace(Clock())
-    pace.works(True)
-    assert pace.seconds_per_item(1) == 0
+    measured = Throughput(Clock())
+    measured.works(True)
+    assert measured.seconds_per_item(1) == 0
 
 
 @given(idle=st.floats(0, 1e9), at_work=st.integers(1, 64), seconds=st.floats(0, 1e4))
 def test_what_is_not_finished_takes_as_long_as_it_was_worked_on_at_least(idle, at_work, seconds):
     clock = Clock()
-    pace = Pace(clock)
-    work(pace, clock, 0.1, 1)
+    measured = Throughput(clock)
+    work(measured, clock, 0.1, 1)
     clock.now += idle
-    pace.works(True)
+    measured.works(True)
     clock.now += seconds
-    assert pace.seconds_per_item(at_work) == pytest.approx(max(0.1, seconds / at_work), rel=0.05)
+    assert measured.seconds_per_item(at_work) == pytest.approx(
+        max(0.1, seconds / at_work), rel=0.05
+    )
 
 
 def test_what_nobody_waited_for_does_not_count_when_there_is_work_again():
     clock = Clock()
-    pace = Pace(clock)
-    work(pace, clock, 0.1, 1)
-    work(pace, clock, 60, 0)
-    pace.works(True)
+    measured = Throughput(clock)
+    work(measured, clock, 0.1, 1)
+    work(measured, clock, 60, 0)
+    measured.works(True)
     clock.now += 0.01
-    assert pace.seconds_per_item(1) == pytest.approx(0.1, rel=0.05)
+    assert measured.seconds_per_item(1) == pytest.approx(0.1, rel=0.05)
 
 
 def test_what_was_long_ago_is_forgotten():
     clock = Clock()
-    pace = Pace(clock)
+    measured = Throughput(clock)
     for _ in range(100):
-        work(pace, clock, 0.1, 1)
+        work(measured, clock, 0.1, 1)
     for _ in range(1000):
-        work(pace, clock, 0.01, 1)
-    assert pace.seconds_per_item(1) == pytest.approx(0.01, rel=0.5)
+        work(measured, clock, 0.01, 1)
+    assert measured.seconds_per_item(1) == pytest.approx(0.01, rel=0.5)
 
 
 def test_a_second_start_does_not_count_time_twice():
     clock = Clock()
-    pace = Pace(clock)
-    pace.works(True)
+    measured = Throughput(clock)
+    measured.works(True)
     clock.now += 0.05
-    pace.works(True)
+    measured.works(True)
     clock.now += 0.05
-    pace.finished(1)
-    assert pace.seconds_per_item(1) == pytest.approx(0.1, rel=0.05)
+    measured.finished(1)
+    assert measured.seconds_per_item(1) == pytest.approx(0.1, rel=0.05)
