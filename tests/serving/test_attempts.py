@@ -6,7 +6,7 @@ import pytest
 
 from align_zoo import AlignZooError
 from align_zoo.serving.supervision.attempts import Attempts
-from align_zoo.serving.supervision.liveness import Pulse
+from align_zoo.serving.supervision.liveness import ModelLiveness
 from align_zoo.serving.triton.output import why_not_loaded
 
 
@@ -53,31 +53,31 @@ def test_a_short_recovery_does_not_count():
     ("waits", "patience"), [([0.01], 5), ([1.25], 5), ([3], 12), ([3, 0.1, 0.2], 12), ([60], 120)]
 )
 def test_patience_is_four_times_the_slowest_answer_within_bounds(waits, patience):
-    pulse = Pulse(waits[0])
+    liveness = ModelLiveness(waits[0])
     for seconds in waits[1:]:
-        pulse.answered(seconds)
-    assert pulse.patience == patience
+        liveness.answered(seconds)
+    assert liveness.patience == patience
 
 
 def test_slow_answers_are_forgotten():
-    pulse = Pulse(10)
+    liveness = ModelLiveness(10)
     for _ in range(20):
-        pulse.answered(0.1)
-    assert pulse.patience == 5
+        liveness.answered(0.1)
+    assert liveness.patience == 5
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [(0.001, 1), (0.1, 5), (0.2, 10), (5, 10)])
 def test_probes_take_a_small_share_of_a_model_and_come_every_ten_seconds(seconds, pause):
-    assert Pulse(seconds).pause == pause
+    assert ModelLiveness(seconds).pause == pause
 
 
 def test_who_only_waits_for_the_next_probe_is_not_late(monkeypatch):
-    pulse, now = Pulse(0.1), time.monotonic()
+    liveness, now = ModelLiveness(0.1), time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 9)
-    assert pulse.pause < pulse.age
-    assert not pulse.late
+    assert liveness.pause < liveness.age
+    assert not liveness.late
     monkeypatch.setattr(time, "monotonic", lambda: now + 11)
-    assert pulse.late
+    assert liveness.late
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-__all__ = ["LONGEST_SILENCE", "Pulse"]
+__all__ = ["LONGEST_SILENCE", "ModelLiveness"]
 
 LONGEST_SILENCE = 120.0
 """Seconds; even of a model that computes."""
@@ -19,7 +19,7 @@ _SHARE = 0.02
 """Of a model's time that may go into probes: it is the time of the other model's callers."""
 
 
-class Pulse:
+class ModelLiveness:
     """One model's signs of life.
 
     Args:

@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.probe import MODELS, ask, explain
 from align_zoo.serving.routing import Backend
-from align_zoo.serving.supervision.liveness import Pulse
+from align_zoo.serving.supervision.liveness import ModelLiveness
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.triton.command import ServeOptions, unix_sockets
 from align_zoo.serving.triton.output import (
@@ -82,7 +82,7 @@ class Running:
         """Fingerprint of what it serves."""
         self.runtimes: dict[str, str]
         """By model: what computes, why, and what it costs if something else would be faster."""
-        self.pulses: dict[str, Pulse]
+        self.liveness: dict[str, ModelLiveness]
         """By model."""
         self.model_processes: dict[str, list[int]]
         """The processes that compute for a model: one for each GPU, or one."""
@@ -187,7 +187,7 @@ class Running:
         self.runtimes = {each.model: each.runtime for each in health}
         prefix = self.process.shm_prefix
         self.model_processes = {m: triton_processes(prefix, f"/{m}/") for m in MODELS}
-        self.pulses = {each.model: Pulse(each.seconds) for each in health}
+        self.liveness = {each.model: ModelLiveness(each.seconds) for each in health}
         self.since = time.monotonic()
         self.backend = Backend(
             number=self.number,

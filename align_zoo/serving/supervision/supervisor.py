@@ -146,7 +146,7 @@ class Supervisor:
         about: dict[str, Any] = {"restarts": self._restarts}
         if running is None:
             return False, {"ready": False, "reason": self._backends.reason, **about}
-        late = [model for model, pulse in running.pulses.items() if pulse.late]
+        late = [model for model, each in running.liveness.items() if each.late]
         if late:
             about["reason"] = f"no answer lately of {' and '.join(late)}"
         models = {
@@ -165,7 +165,7 @@ class Supervisor:
 
     def age(self, model: str) -> float:
         """Seconds since the model answered; infinite before it ever did."""
-        return self._current.pulses[model].age if self._current else math.inf
+        return self._current.liveness[model].age if self._current else math.inf
 
     async def close(self) -> None:
         """End the servers, at once."""
@@ -226,8 +226,8 @@ class Supervisor:
     def _on_answer(self, backend: Backend, model: str) -> None:
         running = self._current
         # A repository may have more models than ours.
-        if running and running.backend is backend and model in running.pulses:
-            running.pulses[model].answered()
+        if running and running.backend is backend and model in running.liveness:
+            running.liveness[model].answered()
 
     def _on_death(self, backend: Backend, reason: str, model: str) -> None:
         running = self._current

@@ -88,44 +88,44 @@ async def _death(running: Running) -> Fault:
 
 async def _probes(running: Running, model: str) -> Fault:
     """Ask the model when nobody else has had an answer lately."""
-    pulse = running.pulses[model]
+    liveness = running.liveness[model]
     while True:
-        await asyncio.sleep(max(0.0, pulse.pause - pulse.age))
-        if pulse.age < pulse.pause:
+        await asyncio.sleep(max(0.0, liveness.pause - liveness.age))
+        if liveness.age < liveness.pause:
             continue
-        pulse.asked = True
+        liveness.asked = True
         health = await ask(running.backend.channel, model)
         if health.error is None:
-            pulse.asked = False
-            pulse.answered(health.seconds)
+            liveness.asked = False
+            liveness.answered(health.seconds)
         elif DEAD_MODEL.pattern.search(health.error):
             # Even if the process goes on later: the server's memory is not to be trusted any more.
             return Fault(Cause.MODEL_DIED, f"{model}: {health.error}", model)
         else:  # no right answer: the silence goes on
-            pulse.error = health.error
+            liveness.error = health.error
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
 async def _silence(running: Running, model: str) -> Fault:
     """Count how long the model owes an answer."""
-    pulse, processes = running.pulses[model], running.model_processes[model]
+    liveness, processes = running.liveness[model], running.model_processes[model]
     silence = 0.0
     while True:
-        answers, begin, asked = pulse.answers, time.monotonic(), pulse.asked
+        answers, begin, asked = liveness.answers, time.monotonic(), liveness.asked
         computed = sum(map(cpu_seconds, processes)) if asked else 0.0
         await asyncio.sleep(_TICK)
         seconds = time.monotonic() - begin
-        if not asked or not pulse.asked or pulse.answers != answers:
+        if not asked or not liveness.asked or liveness.answers != answers:
             silence = 0.0
             continue
         # At most two ticks: when this very process has stood still, nobody else is to blame.
         silence += min(seconds, 2 * _TICK)
-        if silence <= pulse.patience:
+        if silence <= liveness.patience:
             continue
         computed = sum(map(cpu_seconds, processes)) - computed
-        works = computed > _COMPUTES * seconds and not pulse.error
+        works = computed > _COMPUTES * seconds and not liveness.error
         if not works or silence > LONGEST_SILENCE:
-            words = f": {pulse.error}" if pulse.error else ""
+            words = f": {liveness.error}" if liveness.error else ""
             reason = f"{model} has given no right answer for {silence:.1f} s{words}"
             return Fault(Cause.NO_ANSWER, reason, model)
-        pulse.slow(silence)
+        liveness.slow(silence)
