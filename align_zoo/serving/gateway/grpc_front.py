@@ -12,7 +12,6 @@ from tritonclient.grpc import service_pb2
 
 from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.allowed import EXTENSIONS, MODELS, judge
-from align_zoo.serving.gateway.border import internal_error
 from align_zoo.serving.gateway.calls import (
     GRPC_INFER,
     GRPC_METADATA,
@@ -26,7 +25,7 @@ from align_zoo.serving.gateway.grpc_request import read
 from align_zoo.serving.gateway.grpc_stream import stream
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
-from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.gateway.refusal import Reason, Refusal, internal_error
 from align_zoo.serving.gateway.suspects import Content
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import Upstream

@@ -10,7 +10,6 @@ from aiohttp import web
 
 from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.allowed import EXTENSIONS, model_of
-from align_zoo.serving.gateway.border import internal_error
 from align_zoo.serving.gateway.calls import HttpCall, find_http_call
 from align_zoo.serving.gateway.finishing import Finishing
 from align_zoo.serving.gateway.health import Health
@@ -18,7 +17,7 @@ from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_deadline import deadline
 from align_zoo.serving.gateway.http_request import JSON_LENGTH, HttpRequest, read_request
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
-from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.gateway.refusal import Reason, Refusal, internal_error
 from align_zoo.serving.gateway.suspects import Content
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream, error_of

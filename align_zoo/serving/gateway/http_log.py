@@ -7,9 +7,8 @@ import logging
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 
-from align_zoo.serving.gateway.border import internal_error
 from align_zoo.serving.gateway.journal import Entry, Journal
-from align_zoo.serving.gateway.refusal import Reason
+from align_zoo.serving.gateway.refusal import Reason, internal_error
 
 __all__ = ["http_log"]
 

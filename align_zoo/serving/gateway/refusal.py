@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from enum import Enum
 
 import grpc
 
-__all__ = ["Reason", "Refusal"]
+from align_zoo.serving.log import event
+
+__all__ = ["Reason", "Refusal", "internal_error"]
 
 _Code = grpc.StatusCode
 
@@ -44,3 +48,19 @@ class Refusal(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+def internal_error(error: Exception, id: str) -> Refusal:
+    """The last resort: an error of our own becomes an answer, and a line in the log.
+
+    Where it happened is logged, not what the request held.
+    """
+    name = type(error).__name__
+    event(
+        "internal_error",
+        level=logging.ERROR,
+        id=id,
+        error=name,
+        where=traceback.format_tb(error.__traceback__),
+    )
+    return Refusal(Reason.INTERNAL, f"internal error ({name})")
