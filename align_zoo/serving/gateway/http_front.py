@@ -11,13 +11,13 @@ from aiohttp import web
 from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.allowed import EXTENSIONS, model_of
 from align_zoo.serving.gateway.calls import HttpCall, find_http_call
-from align_zoo.serving.gateway.finishing import Finishing
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_deadline import deadline
 from align_zoo.serving.gateway.http_request import JSON_LENGTH, HttpRequest, read_request
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
 from align_zoo.serving.gateway.refusal import Reason, Refusal, internal_error
+from align_zoo.serving.gateway.run_to_completion import run_to_completion
 from align_zoo.serving.gateway.suspects import Content
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream, error_of
@@ -68,7 +68,6 @@ class HttpFront:
         self._health = health
         self._journal = journal
         self._bodies = bodies
-        self._finishing = Finishing()
 
     def app(self) -> web.Application:
         """To be served."""
@@ -128,7 +127,7 @@ class HttpFront:
         entry.items = asked.items
         # tritonserver knows of no cancelling over HTTP. What it was given keeps its place until it
         # is computed: else requests that nobody waits for would pile up before the others.
-        answer = await self._finishing.run(
+        answer = await run_to_completion(
             self._ask(path, asked, entry), begun=lambda: entry.turn is not None
         )
         if answer.status == 200:

@@ -9,7 +9,7 @@ from doors import stub_at
 from messages import http, json_request, message
 from waiting import wait_until
 
-from align_zoo.serving.gateway.finishing import Finishing
+from align_zoo.serving.gateway.run_to_completion import run_to_completion
 
 INFER = "/v2/models/align_text/infer"
 TEXT = message("align_text", [b"a"])
@@ -89,8 +89,8 @@ def test_an_error_of_work_that_nobody_waits_for_is_not_reported():
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: reported.append(context)
         )
-        finishing, go = Finishing(), asyncio.Event()
-        caller = asyncio.create_task(finishing.run(fails(go), begun=lambda: True))
+        go = asyncio.Event()
+        caller = asyncio.create_task(run_to_completion(fails(go), begun=lambda: True))
         await asyncio.sleep(0)
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
