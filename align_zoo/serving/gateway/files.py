@@ -9,7 +9,7 @@ import resource
 import socket
 from typing import Any
 
-__all__ = ["Listening", "share"]
+__all__ = ["LimitedSocket", "share"]
 
 
 _MOST_FILES = 2**16
@@ -22,7 +22,7 @@ def share(part: float) -> int:
     return int(part * (_MOST_FILES if limit == resource.RLIM_INFINITY else min(limit, _MOST_FILES)))
 
 
-class Listening(socket.socket):
+class LimitedSocket(socket.socket):
     """Closes at once what it accepts while too many files are open, whatever they are."""
 
     most: int
@@ -37,7 +37,7 @@ class Listening(socket.socket):
             raise ConnectionAbortedError
         return connection, address
 
-    def dup(self) -> Listening:
+    def dup(self) -> LimitedSocket:
         """Another one on the same port."""
         other = super().dup()
         other.most = self.most

@@ -6,7 +6,7 @@ import ssl
 
 from aiohttp import web, web_response
 
-from align_zoo.serving.gateway.files import Listening, share
+from align_zoo.serving.gateway.files import LimitedSocket, share
 from align_zoo.serving.gateway.http_log import http_log
 from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.ports import bound, drop_the_dead
@@ -51,7 +51,7 @@ class HttpDoor:
             keepalive_timeout=75,
             shutdown_timeout=last_words,
         )
-        self._socket: Listening | None = None
+        self._socket: LimitedSocket | None = None
         self._site: web.SockSite | None = None
 
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:

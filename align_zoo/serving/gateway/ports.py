@@ -6,7 +6,7 @@ import ipaddress
 import socket
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.gateway.files import Listening
+from align_zoo.serving.gateway.files import LimitedSocket
 
 __all__ = ["address", "bound", "drop_the_dead", "taken"]
 
@@ -19,7 +19,7 @@ def address(host: str) -> str:
     return "127.0.0.1" if host == "localhost" else host
 
 
-def bound(host: str, port: int, name: str, most: int) -> Listening:
+def bound(host: str, port: int, name: str, most: int) -> LimitedSocket:
     """A socket that listens.
 
     Args:
@@ -40,9 +40,9 @@ def bound(host: str, port: int, name: str, most: int) -> Listening:
         server = socket.create_server(where[:2], family=family, dualstack_ipv6=both)
     except OSError as error:
         raise taken(host, port, name) from error
-    listening = Listening(fileno=server.detach())
-    listening.most = most
-    return listening
+    limited = LimitedSocket(fileno=server.detach())
+    limited.most = most
+    return limited
 
 
 def drop_the_dead(listening: socket.socket, silence: float) -> None:
