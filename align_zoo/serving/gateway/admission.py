@@ -1,4 +1,4 @@
-"""From a call at the door to a tritonserver for it, and how the door is closed."""
+"""From a call at the gateway to a tritonserver for it, and how the gateway ends."""
 
 from __future__ import annotations
 

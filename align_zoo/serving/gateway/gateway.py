@@ -1,4 +1,4 @@
-"""The doors of the service: gRPC, HTTP and the operator's port, in front of the backend of now."""
+"""The servers for gRPC, for HTTP and for the operator, in front of the backend of now."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from align_zoo.serving.gateway.files import share
 from align_zoo.serving.gateway.grpc_front import GrpcFront
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import Bodies
-from align_zoo.serving.gateway.http_door import HttpDoor
 from align_zoo.serving.gateway.http_front import HttpFront
+from align_zoo.serving.gateway.http_server import HttpServer
 from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.metrics_front import metrics_app
@@ -32,10 +32,10 @@ from align_zoo.serving.routing import Backends
 __all__ = ["Gateway"]
 
 _LAST_WORDS_SECONDS = 1.0
-"""For answers that are ready to reach their callers when the doors close."""
+"""For answers that are ready to reach their callers when the servers close."""
 
 # Of the files that the process may open. HTTP and metrics count whatever is open: who fills HTTP
-# leaves the operator a door, and what is left is for the calls of tritonserver.
+# leaves the operator room, and what is left is for the calls of tritonserver.
 _GRPC_FILES = 1 / 4
 _HTTP_FILES = 1 / 2
 _METRICS_FILES = 3 / 4
@@ -80,14 +80,14 @@ class Gateway:
         upstream = Upstream(backends)
         self._tokens = Tokens(options.tokens())
         self._journal = journal = Journal(metrics)
-        doors = self._admission, upstream, self._tokens, asked, journal
-        self._grpc_front = GrpcFront(*doors)
+        handling = self._admission, upstream, self._tokens, asked, journal
+        self._grpc_front = GrpcFront(*handling)
         self._bodies = Bodies(options.max_message_bytes, options.queue_bytes)
-        http = HttpFront(*doors, self._bodies)
+        http = HttpFront(*handling, self._bodies)
         both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
-        self._http = HttpDoor(http.app(), "http", journal, files=_HTTP_FILES, **both)
+        self._http = HttpServer(http.app(), "http", journal, files=_HTTP_FILES, **both)
         operators = metrics_app(backends, upstream, metrics, asked)
-        self._metrics = HttpDoor(operators, "metrics", journal, files=_METRICS_FILES, **both)
+        self._metrics = HttpServer(operators, "metrics", journal, files=_METRICS_FILES, **both)
         self._grpc: grpc.aio.Server | None = None
         self._new_certificates: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
         self._renewal: asyncio.Task[None] | None = None
@@ -146,7 +146,7 @@ class Gateway:
         return await self._admission.drain(seconds)
 
     async def stop(self) -> None:
-        """Close the doors; calls under way end with an error."""
+        """Close the servers; calls under way end with an error."""
         if self._renewal:
             self._renewal.cancel()
         if self._grpc:

@@ -11,14 +11,14 @@ from align_zoo.serving.gateway.http_log import http_log
 from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.ports import bound, drop_the_dead
 
-__all__ = ["HttpDoor"]
+__all__ = ["HttpServer"]
 
 # What aiohttp puts into the header Server: versions by default, also in the answers that it gives
 # to what is no HTTP, before any code of ours could change them.
 vars(web_response)["SERVER_SOFTWARE"] = "align-zoo"
 
 
-class HttpDoor:
+class HttpServer:
     """Opened once; its certificate can be another later.
 
     Args:
