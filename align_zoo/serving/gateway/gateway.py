@@ -13,14 +13,14 @@ import grpc
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.files import share
-from align_zoo.serving.gateway.grpc_front import GrpcFront
+from align_zoo.serving.gateway.grpc_handler import GrpcHandler
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import Bodies
-from align_zoo.serving.gateway.http_front import HttpFront
+from align_zoo.serving.gateway.http_handler import HttpHandler
 from align_zoo.serving.gateway.http_server import HttpServer
 from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.metrics import Metrics
-from align_zoo.serving.gateway.metrics_front import metrics_app
+from align_zoo.serving.gateway.metrics_handler import metrics_app
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.ports import address, taken
 from align_zoo.serving.gateway.renewal import renewal
@@ -81,9 +81,9 @@ class Gateway:
         self._tokens = Tokens(options.tokens())
         self._journal = journal = Journal(metrics)
         handling = self._admission, upstream, self._tokens, asked, journal
-        self._grpc_front = GrpcFront(*handling)
+        self._grpc_handler = GrpcHandler(*handling)
         self._bodies = Bodies(options.max_message_bytes, options.queue_bytes)
-        http = HttpFront(*handling, self._bodies)
+        http = HttpHandler(*handling, self._bodies)
         both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
         self._http = HttpServer(http.app(), "http", journal, files=_HTTP_FILES, **both)
         operators = metrics_app(backends, upstream, metrics, asked)
@@ -120,7 +120,7 @@ class Gateway:
                 options.metrics_listen, options.metrics_port
             )
             self._grpc = grpc.aio.server(
-                handlers=[self._grpc_front],
+                handlers=[self._grpc_handler],
                 options=[
                     *_GRPC_OPTIONS,
                     ("grpc.keepalive_time_ms", int(1000 * options.silence_seconds)),

@@ -30,7 +30,7 @@ from align_zoo.serving.gateway.suspects import Content
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import Upstream
 
-__all__ = ["GrpcFront"]
+__all__ = ["GrpcHandler"]
 
 _ID = "align-request-id"
 _AT_HAND = 0.1
@@ -39,7 +39,7 @@ run longer than ours by the time that the call was on its way.
 """
 
 
-class GrpcFront(grpc.GenericRpcHandler):
+class GrpcHandler(grpc.GenericRpcHandler):
     """All of gRPC's calls.
 
     Args:

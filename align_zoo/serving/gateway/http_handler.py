@@ -22,7 +22,7 @@ from align_zoo.serving.gateway.suspects import Content
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream, error_of
 
-__all__ = ["HttpFront", "healthz"]
+__all__ = ["HttpHandler", "healthz"]
 
 _ID = "Align-Request-Id"
 _HEADERS = ("Content-Type", JSON_LENGTH)
@@ -41,7 +41,7 @@ def healthz(health: Health) -> web.Response:
     return web.json_response(about, status=200 if ready else 503)
 
 
-class HttpFront:
+class HttpHandler:
     """All of HTTP's calls.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from align_zoo.serving.gateway.health import Health
-from align_zoo.serving.gateway.http_front import healthz
+from align_zoo.serving.gateway.http_handler import healthz
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.upstream import Upstream
 from align_zoo.serving.routing import Backends, NotServing
