@@ -1,6 +1,6 @@
 """Zero-shot accuracy of a checkpoint on pictures drawn anew.
 
-``python -m align_zoo.tiny.evaluate`` prints the table of the README.
+``python -m align_zoo.tiny.evaluate`` prints the table of docs/align-tiny.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The README's table of features: each row names its test, and what it says of others is true."""
+"""docs/comparison.md: each row names its test, and what a row says of others is true."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ import align_zoo
 from align_zoo.checkpoint.folder import EMBEDDED
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
 
 
 def rows() -> list[list[str]]:
-    (table,) = re.findall(r"^\| \| transformers \|.*?(?=^$)", README, re.MULTILINE | re.DOTALL)
+    (table,) = re.findall(r"^\| \| transformers \|.*?(?=^$)", PAGE, re.MULTILINE | re.DOTALL)
     return [line.strip("|").split("|") for line in table.splitlines()[2:]]
 
 
 def test_every_row_names_a_test_that_exists():
     assert len(rows()) >= 12
     for *_, shown_by in rows():
-        names = re.findall(r"\[[^]]+\]\((tests/[\w/]+\.py)\)(?: `(\w+)`)?", shown_by)
+        names = re.findall(r"\[[^]]+\]\(\.\./(tests/[\w/]+\.py)\)(?: `(\w+)`)?", shown_by)
         assert names, shown_by
         for file, function in names:
             text = (ROOT / file).read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 __all__ = ["ROOT", "arguments", "install_lines"]
 
 ROOT = Path(__file__).parents[2]
-_DOCUMENTS = ["README.md", "SECURITY.md", "docs/*.md", "client/README.md", "deploy/*.md"]
+_DOCUMENTS = ["*.md", "docs/*.md", "client/README.md", "deploy/*.md"]
 
 
 def install_lines() -> dict[str, str]:

@@ -51,7 +51,7 @@ def test_a_client_of_kserve_is_answered(doors, binary):
 
 def curl_lines():
     """The blocks of the documentation that call curl, by their model."""
-    text = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
+    text = (CHECKOUT / "docs" / "serving.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```bash\n(curl .*?)```", text, re.DOTALL)
     return {re.search("align_[a-z]+", block)[0]: block for block in blocks}
 

@@ -1,0 +1,94 @@
+"""The documents lead where they say: each relative link, each anchor, each file they name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATTERNS = ("*.md", "docs/*.md", "client/*.md", "deploy/*.md")
+DOCUMENTS = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
+_LINK = re.compile(r"""\]\(([^()\s]+)\)|(?:src|href)="([^"]+)\"""")
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_NAMED = re.compile(
+    r"(?<![\w/.-])((?:align_zoo|client/align_client|benchmarks|deploy|docs|model_repository|tests)"
+    r"/[\w/.*-]+)"
+)
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def prose(path: Path) -> str:
+    return _FENCED.sub("", path.read_text(encoding="utf-8"))
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", prose(path), re.MULTILINE):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        anchor = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
+        copies = sum(1 for each in found if re.fullmatch(rf"{re.escape(anchor)}(-\d+)?", each))
+        found.add(f"{anchor}-{copies}" if copies else anchor)
+    return found
+
+
+def links(path: Path) -> list[str]:
+    found = ["".join(groups) for groups in _LINK.findall(prose(path))]
+    return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_every_link_leads_somewhere(path):
+    for link in links(path):
+        target, _, anchor = unquote(link).partition("#")
+        there = (path.parent / target).resolve() if target else path
+        assert there.is_relative_to(ROOT), f"{link} leaves the repository"
+        assert there.exists(), f"{link} is not there"
+        assert not anchor or anchor in anchors(there), f"{link} has no such heading"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_every_file_named_exists(path):
+    for named in _NAMED.findall(prose(path)):
+        pattern = named.rstrip(".")
+        assert any(ROOT.glob(pattern)), f"{pattern} is not there"
+
+
+def test_the_links_are_found():
+    assert {"docs/architecture.md", "docs/performance.md#without-avx-512"} <= set(
+        links(ROOT / "README.md")
+    )
+    assert "tritons-queue" in anchors(ROOT / "docs" / "performance.md")
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in ROOT.glob("docs/*.md")))
+def test_the_readme_lists_every_document(page):
+    assert f"docs/{page}" in links(ROOT / "README.md")
+
+
+def test_code_and_messages_name_documents_that_exist():
+    sources = [*ROOT.glob("align_zoo/**/*.py"), *ROOT.glob("client/align_client/*.py")]
+    sources += [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("tests/**/*.py")]
+    sources += [*ROOT.glob("deploy/*"), *ROOT.glob("model_repository/*/config.pbtxt")]
+    named = {
+        page
+        for source in sources
+        for page in re.findall(r"\b(?:docs|deploy|client)/[\w-]+\.md\b", source.read_text("utf-8"))
+    }
+    assert named
+    assert {page for page in named if not (ROOT / page).is_file()} == set()
+
+
+def test_contributing_quotes_code_that_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"From `([\w/.]+)`:\s+```python\n(.*?)```", text, re.DOTALL)
+    assert quoted
+    for path, code in quoted:
+        there = (ROOT / path).read_text(encoding="utf-8")
+        assert all(line.strip() in there for line in code.splitlines()), path
