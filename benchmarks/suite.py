@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from align_client import AlignClient
-from align_zoo.runtime.allocator import with_huge_pages
+from align_zoo.runtime.machine import with_huge_pages
 from benchmarks.inputs import photos, write_photos
 from benchmarks.peers import PeerUnavailable, infinity, triton_transformers
 from benchmarks.peers.worker import Worker

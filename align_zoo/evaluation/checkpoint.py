@@ -11,7 +11,7 @@ from align_zoo.errors import AlignZooError
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.runtime.loading import unchanged
-from align_zoo.runtime.torch_threads import set_torch_threads
+from align_zoo.runtime.machine import set_torch_threads
 from align_zoo.towers.dual_encoder import Align
 from align_zoo.towers.factory import create_align
 

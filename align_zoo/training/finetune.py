@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from align_zoo.progress import say
-from align_zoo.runtime.torch_threads import set_torch_threads
+from align_zoo.runtime.machine import set_torch_threads
 from align_zoo.towers.factory import create_align
 from align_zoo.training.accelerator import open_accelerator
 from align_zoo.training.batches import PairBatches

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from align_zoo.runtime.allocator import with_huge_pages
+from align_zoo.runtime.machine import with_huge_pages
 from align_zoo.serving.triton.command import ServeOptions, environment
 from align_zoo.serving.triton.find import TritonServer
 

@@ -11,7 +11,7 @@ import torch
 
 import align_zoo
 from align_zoo.evaluation.checkpoint import load
-from align_zoo.runtime import torch_threads
+from align_zoo.runtime import machine
 from align_zoo.runtime.machine import cores
 from align_zoo.runtime.onnx.nchwc import pictures_at_once
 from align_zoo.runtime.torch import encoder as torch_encoder
@@ -90,7 +90,7 @@ def test_torch_takes_no_more_than_its_own_choice_and_the_cores(
     checkpoint, tmp_path, monkeypatch, begin, available, wanted
 ):
     asked: list[int] = []
-    monkeypatch.setattr(torch_threads, "cores", lambda: available)
+    monkeypatch.setattr(machine, "cores", lambda: available)
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     begin(checkpoint, tmp_path)
     assert asked == [wanted or torch.get_num_threads()]

@@ -9,9 +9,8 @@ import numpy as np
 import onnxruntime
 
 from align_zoo.errors import CheckpointError, InvalidImage
-from align_zoo.runtime.allocator import give_back
 from align_zoo.runtime.encoder import ImageTower
-from align_zoo.runtime.machine import cores
+from align_zoo.runtime.machine import cores, give_back
 
 __all__ = [
     "CPU",

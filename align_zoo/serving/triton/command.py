@@ -11,7 +11,7 @@ from pathlib import Path
 
 from align_zoo.checkpoint.paths import at_home
 from align_zoo.errors import AlignZooError
-from align_zoo.runtime.allocator import with_huge_pages
+from align_zoo.runtime.machine import with_huge_pages
 from align_zoo.serving.model.settings import DEFAULT_MODEL
 from align_zoo.serving.triton.find import TritonServer, backend_folder, python_environment
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from align_zoo.runtime import allocator
+from align_zoo.runtime import machine
 
 # A process of its own: the setting cannot be taken back.
 FAULTS = """
 import resource, sys
 import numpy as np
-from align_zoo.runtime.allocator import keep_warm
+from align_zoo.runtime.machine import keep_warm
 
 if sys.argv[1] == "warm":
     assert keep_warm()
@@ -34,5 +34,5 @@ def test_warm_memory_is_not_fetched_again():
 
 
 def test_elsewhere_than_on_linux_it_is_left_alone(monkeypatch):
-    monkeypatch.setattr(allocator.sys, "platform", "darwin")
-    assert allocator.keep_warm() is False
+    monkeypatch.setattr(machine.sys, "platform", "darwin")
+    assert machine.keep_warm() is False
