@@ -14,8 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from align_zoo.errors import InvalidImage
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.runtime.images import ImageBatcher
-from align_zoo.runtime.lengths import cheapest_chunks
-from align_zoo.runtime.texts import TextBatcher
+from align_zoo.runtime.texts import TextBatcher, cheapest_chunks
 
 
 def words_as_ids() -> Tokenizer:
