@@ -19,14 +19,13 @@ from align_zoo.errors import AlignZooError, CheckpointError, InvalidInput
 from align_zoo.inputs.preprocess import AlignTransform, read_transform
 from align_zoo.runtime.encoder import Encoder, ImageTower, SlowPath, not_loaded
 from align_zoo.runtime.machine import cores
-from align_zoo.runtime.onnx.cache import export_folder, find_or_export
 from align_zoo.runtime.onnx.export_once import (
     export_once,
     forget_refusals,
     not_installed,
     try_again,
 )
-from align_zoo.runtime.onnx.manifest import IMAGE, TEXT, TOKENIZER
+from align_zoo.runtime.onnx.manifest import IMAGE, TEXT, TOKENIZER, export_folder, find_or_export
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.tokenizer_options import check_tokenizer
 

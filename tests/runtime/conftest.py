@@ -15,7 +15,7 @@ from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.runtime.load import export_checkpoint
 from align_zoo.runtime.onnx import export as exporting
 from align_zoo.runtime.onnx import nchwc_rewrite as blocking
-from align_zoo.runtime.onnx.cache import export_folder
+from align_zoo.runtime.onnx.manifest import export_folder
 from align_zoo.runtime.onnx.nchwc import layouts
 
 

@@ -13,7 +13,7 @@ import align_zoo
 from align_zoo.checkpoint import folder as checkpoints
 from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.evaluation import checkpoint as evaluated
-from align_zoo.runtime.onnx.cache import export_folder
+from align_zoo.runtime.onnx.manifest import export_folder
 
 TEXTS = ["cat", "a photo of a dog"]
 

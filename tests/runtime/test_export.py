@@ -18,7 +18,7 @@ import align_zoo
 from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.runtime.load import export_checkpoint
 from align_zoo.runtime.onnx import manifest as exported
-from align_zoo.runtime.onnx.cache import export_folder
+from align_zoo.runtime.onnx.manifest import export_folder
 
 TEXTS = ["cat", "a photo of a dog"]
 

@@ -89,7 +89,7 @@ def test_every_maker_gets_the_fast_path(maker, answers, folders, pixels):
 
 def test_each_kind_of_processor_has_its_own_layout(answers, folders):
     from align_zoo.checkpoint.folder import open_checkpoint
-    from align_zoo.runtime.onnx.cache import export_folder
+    from align_zoo.runtime.onnx.manifest import export_folder
     from align_zoo.runtime.onnx.nchwc import layouts
 
     made = [

@@ -19,7 +19,7 @@ from align_zoo.cli import app
 from align_zoo.runtime import load
 from align_zoo.runtime.load import export_checkpoint
 from align_zoo.runtime.onnx import refusals
-from align_zoo.runtime.onnx.cache import export_folder
+from align_zoo.runtime.onnx.manifest import export_folder
 
 PIXELS = np.zeros((1, 3, 75, 75), np.float32)
 

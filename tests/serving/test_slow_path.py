@@ -11,7 +11,7 @@ from tritonclient import grpc
 from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.runtime import load
 from align_zoo.runtime.onnx import refusals
-from align_zoo.runtime.onnx.cache import export_folder
+from align_zoo.runtime.onnx.manifest import export_folder
 
 REASON = "image.onnx: exported embeddings differ from PyTorch's by 1.4e-01"
 COSTS = {

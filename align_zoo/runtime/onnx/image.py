@@ -13,8 +13,7 @@ from filelock import FileLock
 from align_zoo.errors import CheckpointError
 from align_zoo.runtime.encoder import ImageTower
 from align_zoo.runtime.onnx import refusals
-from align_zoo.runtime.onnx.cache import find_or_export
-from align_zoo.runtime.onnx.manifest import IMAGE
+from align_zoo.runtime.onnx.manifest import IMAGE, find_or_export
 from align_zoo.runtime.onnx.nchwc import BlockedImage, layouts, open_blocked
 from align_zoo.runtime.onnx.sessions import OnnxImage
 

@@ -1,14 +1,20 @@
-"""A checkpoint exported for ONNX Runtime: a folder that is read without torch or transformers."""
+"""An export of a checkpoint for ONNX Runtime: a folder, read without torch or transformers.
+
+Exports lie in the user's cache. ``find_or_export`` makes an export once for all processes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from align_zoo.checkpoint.user_cache import user_cache
 from align_zoo.errors import CheckpointError
 
 __all__ = [
@@ -21,15 +27,17 @@ __all__ = [
     "Manifest",
     "check_whole",
     "digest",
+    "export_folder",
+    "find_or_export",
     "open_exported",
 ]
 
 EXPORT_VERSION = 4
-"""Raised when an older export must not be used any more."""
+"""The version of the export's format, raised when an older export must not be used any more."""
 
 MANIFEST, IMAGE, TEXT, TOKENIZER = "export.json", "image.onnx", "text.onnx", "tokenizer.json"
 REFERENCES = "references.npz"
-"""Pictures and their exact embeddings, to compare other layouts of the image tower with."""
+"""The file of images and their exact embeddings, to which other image graphs are compared."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +45,21 @@ class Manifest:
     """What the exported towers need beside their graphs."""
 
     fingerprint: str
-    """The checkpoint's."""
+    """The checkpoint's fingerprint."""
     temperature: float
+    """The learned scalar of ``logits = cosine / temperature``."""
     num_channels: int
+    """The channels of an image."""
     max_length: int
-    """Tokens of a text, at most."""
+    """The most tokens of a text."""
     pad_token_id: int
+    """The token id that fills shorter texts."""
     preprocessor: dict[str, Any]
     """The checkpoint's ``preprocessor_config.json``."""
     sha256: dict[str, str] = field(default_factory=dict)
-    """Of every other file in the folder."""
+    """The SHA-256 of every other file in the folder, by the file's name."""
     version: int = EXPORT_VERSION
+    """The version of the export's format."""
 
     def write(self, folder: Path) -> None:
         """Add the manifest to a folder that holds the other files."""
@@ -58,11 +70,43 @@ class Manifest:
 _FILES = (IMAGE, TEXT, TOKENIZER, REFERENCES)
 
 
-def open_exported(folder: Path, *files: str) -> Manifest:
-    """The manifest of an exported folder whose ``files`` are whole.
+def export_folder(fingerprint: str) -> Path:
+    """Return the folder in the user's cache for the export of a checkpoint."""
+    return user_cache() / "exports" / f"{fingerprint}-v{EXPORT_VERSION}"
+
+
+def find_or_export(folder: Path, files: tuple[str, ...], make: Callable[[], None]) -> Manifest:
+    """Read the manifest of an export; make the export if any of ``files`` is absent or damaged.
+
+    Processes that start together wait for the process that makes the export.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or of another export version.
+        CheckpointError: the export cannot be made or written.
+    """
+    try:
+        return open_exported(folder, *files)
+    except CheckpointError:
+        pass
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            try:  # another process may have made the export while this process waited
+                return open_exported(folder, *files)
+            except CheckpointError:
+                make()
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder.parent} cannot be written ({error.strerror}); set XDG_CACHE_HOME to another "
+            "folder"
+        ) from error
+    return open_exported(folder, *files)
+
+
+def open_exported(folder: Path, *files: str) -> Manifest:
+    """Read the manifest of an exported folder, and check that ``files`` are whole.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or the export has another version.
     """
     path = folder / MANIFEST
     try:
@@ -78,10 +122,10 @@ def open_exported(folder: Path, *files: str) -> Manifest:
 
 
 def check_whole(folder: Path, sha256: Mapping[str, str | None]) -> None:
-    """Whether files are what was once written.
+    """Check that the files in ``folder`` still have the digests ``sha256``.
 
     Raises:
-        CheckpointError: one is missing or another; the message names it.
+        CheckpointError: a file is missing or has another content; the message names the file.
     """
     for name, expected in sha256.items():
         try:
@@ -93,6 +137,6 @@ def check_whole(folder: Path, sha256: Mapping[str, str | None]) -> None:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
+    """Compute the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
