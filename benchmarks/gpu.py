@@ -17,8 +17,7 @@ from torch.nn import functional as F
 from transformers import AlignModel
 
 import align_zoo
-from align_zoo.runtime.torch.buckets import pad_texts
-from align_zoo.runtime.torch.graphs import current
+from align_zoo.runtime.torch.graphs import current, pad_texts
 from benchmarks.bounds import Bounds, Work, count
 from benchmarks.machine import machine
 from benchmarks.measure import Contender, interleaved, timed

@@ -15,8 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import align_zoo
-from align_zoo.runtime.torch.buckets import pad_texts, split
-from align_zoo.runtime.torch.fixed_batches import FixedBatches
+from align_zoo.runtime.torch.graphs import FixedBatches, pad_texts, split
 from align_zoo.runtime.torch.towers import TorchImage, TorchText, fold_batch_norm
 
 SIZES, LENGTHS = (1, 4, 16, 64), (8, 16, 32, 64)

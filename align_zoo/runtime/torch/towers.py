@@ -11,8 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from align_zoo.runtime.torch.buckets import pad_texts
-from align_zoo.runtime.torch.fixed_batches import FixedBatches
+from align_zoo.runtime.torch.graphs import FixedBatches, pad_texts
 from align_zoo.towers.image_tower import AlignImage
 from align_zoo.towers.text_tokens import check_tokens
 from align_zoo.towers.text_tower import AlignText
