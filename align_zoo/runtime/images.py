@@ -1,4 +1,4 @@
-"""Encoded pictures to pixels, and through a tower: decoded in threads while the tower works."""
+"""Encoded images to pixels, and through a tower: threads decode while the tower computes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Union
@@ -19,41 +20,41 @@ from align_zoo.errors import InvalidImage
 from align_zoo.inputs.pixels import in_words
 from align_zoo.inputs.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, open_encoded, to_rgb
 from align_zoo.runtime.machine import cores
-from align_zoo.runtime.room import Room
 
-__all__ = ["ImageBatcher", "ImageLike"]
+__all__ = ["ImageBatcher", "ImageLike", "WeightedSemaphore"]
 
 ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image]
-"""A path, an encoded file or a PIL picture."""
+"""A path, an encoded file's bytes or a PIL image."""
 
 Answer = Union[np.ndarray, InvalidImage]
 
 _AHEAD = 16
-"""Pictures that are decoded before the tower wants them, or two portions: a megabyte each."""
+"""The least number of images to decode ahead of the tower; an image takes about a megabyte."""
 
 _LARGEST_AT_ONCE = 4
-"""Pictures of the largest size are decoded at once, at most: each takes 20 bytes a pixel.
+"""The most images of the largest size to decode at once: an image takes 20 bytes a pixel.
 
-Sixteen of 12 megapixels are no more than that, so only larger ones wait for each other.
+Sixteen images of 12 megapixels stay within that memory, so only larger images wait for each other.
 """
 
-# PIL reads an opened file on first use, and not safely from several threads. A lock for each
-# picture, from a fixed set, so that different pictures are read at once.
+# PIL reads an opened file on first use, and not safely from several threads. Each image has a lock
+# from a fixed set, so that threads can read different images at once.
 _reading = [threading.Lock() for _ in range(256)]
 
 
-# One slash too, for Path("http://...") drops the other; two letters, for C:/ is a drive.
+# One slash is enough, for Path("http://...") drops the other. A scheme has two letters or more,
+# for C:/ is a drive.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:")
 
 
 class ImageBatcher:
-    """Embeds pictures, each with an answer or an error of its own.
+    """Embeds images, each with an answer or an error of its own.
 
     Args:
-        transform: the checkpoint's.
-        at_once: pictures through the tower at a time.
-        max_bytes: largest encoded picture.
-        max_pixels: largest picture, width times height.
+        transform: the checkpoint's preprocessing.
+        at_once: the most images in a call of the tower.
+        max_bytes: the largest size of an encoded image.
+        max_pixels: the largest size of an image, width times height.
     """
 
     def __init__(
@@ -66,32 +67,32 @@ class ImageBatcher:
     ) -> None:
         self._transform, self._at_once = transform, at_once
         self._limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
-        self._room = Room(_LARGEST_AT_ONCE * max_pixels)
+        self._pixels_at_once = WeightedSemaphore(_LARGEST_AT_ONCE * max_pixels)
         self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
 
     def embed(
         self, items: Sequence[ImageLike], tower: Callable[[np.ndarray], np.ndarray]
     ) -> Iterator[Answer]:
-        """A unit vector [D] for each picture, or what is wrong with it; each when it is ready."""
+        """Yield for each image its unit vector [D] or its error, as soon as either is ready."""
         return chain.from_iterable(self.portions(items, tower))
 
     def portions(
         self, items: Sequence[ImageLike], tower: Callable[[np.ndarray], np.ndarray]
     ) -> Iterator[list[Answer]]:
-        """The same answers in the same order, as many together as go through the tower at a time.
+        """Yield the same answers in the same order, one list for each call of the tower.
 
-        What is left over when the pictures are divided comes first, so that those who get their
-        answers early, and ask again, meet a tower that has full portions to do.
+        The remainder of the division by ``at_once`` comes first. So callers who get early answers,
+        and ask again, meet a tower that computes full portions.
         """
         done = 0
-        # One alone need not wait for a thread to wake up.
+        # A single image need not wait for a thread to wake up.
         decoded = map(self._pixels, items) if len(items) == 1 else self._decoded(items)
         for chunk in self._chunks(decoded, first=len(items) % self._at_once or self._at_once):
             rows: Iterator[Answer] = iter(())
             if sound := _sound(chunk):
                 try:
                     rows = iter(tower(_batch(sound)))
-                except InvalidImage as error:  # of their shape, which all of them have
+                except InvalidImage as error:  # about the shape, which all images of a chunk share
                     rows = repeat(error)
             answers = [each if isinstance(each, InvalidImage) else next(rows) for each in chunk]
             yield [
@@ -101,7 +102,7 @@ class ImageBatcher:
             done += len(chunk)
 
     def _decoded(self, items: Sequence[ImageLike]) -> Iterator[Answer]:
-        """In order, from the threads, which are so far ahead and no farther."""
+        """Yield decoded images in order, while the threads decode a bounded number ahead."""
         ahead: deque[Future[Answer]] = deque()
         most = max(_AHEAD, 2 * self._at_once)
         try:
@@ -111,21 +112,21 @@ class ImageBatcher:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
-        finally:  # nobody wants the rest of those any more
+        finally:  # the caller may have stopped before the last image
             for each in ahead:
                 each.cancel()
 
     def _pixels(self, item: ImageLike) -> Answer:
-        """[3, H, W] at the tower's size at once: 16 pictures of 50 MP would be 2.4 GB."""
+        """Return [3, H, W] at the tower's size: 16 images of 50 MP in full would take 2.4 GB."""
         try:
-            picture = item if isinstance(item, Image.Image) else self._opened(item)
-            with self._room.take(_pixels_of(picture)):
-                with _reading[id(picture) // 16 % len(_reading)]:  # addresses are multiples of 16
-                    rgb = to_rgb(picture)
+            image = item if isinstance(item, Image.Image) else self._opened(item)
+            with self._pixels_at_once.take(_pixels_of(image)):
+                with _reading[id(image) // 16 % len(_reading)]:  # addresses are multiples of 16
+                    rgb = to_rgb(image)
                 return self._transform.to_array(rgb)
         except InvalidImage as error:
             if isinstance(item, Image.Image) and error.__cause__ and "closed" not in str(error):
-                # The caller's own image, so its decoder's words may be shown.
+                # The image is the caller's own, so the message may quote its decoder.
                 words = f"{error} ({in_words(error.__cause__)})"
                 return InvalidImage(words, error.reason)
             return error
@@ -139,7 +140,10 @@ class ImageBatcher:
         return open_encoded(item if isinstance(item, bytes) else _read(item), **self._limits)
 
     def _chunks(self, decoded: Iterable[Answer], first: int) -> Iterator[list[Answer]]:
-        """In order, of one shape each: a checkpoint that neither resizes nor crops has many."""
+        """Yield chunks in order, each of one shape.
+
+        A checkpoint that neither resizes nor crops gives images of many shapes.
+        """
         shape: tuple[int, ...] = ()
         chunk: list[Answer] = []
         most = first
@@ -154,19 +158,51 @@ class ImageBatcher:
             yield chunk
 
 
+class WeightedSemaphore:
+    """A bound on the units that several threads hold at once.
+
+    While a thread waits for its units, no other thread takes any: a thread that wants few units
+    waits behind a thread that wants many.
+
+    Args:
+        size: the number of units.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = self._left = size
+        self._turn, self._changed = threading.Lock(), threading.Condition()
+
+    @contextmanager
+    def take(self, wanted: int) -> Iterator[None]:
+        """Wait until ``wanted`` units are free, and hold them for the time of a block.
+
+        A thread that wants more than ``size`` units waits for all of them.
+        """
+        wanted = min(wanted, self._size)
+        with self._turn, self._changed:
+            self._changed.wait_for(lambda: wanted <= self._left)
+            self._left -= wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += wanted
+                self._changed.notify()  # only the thread that holds _turn waits here
+
+
 def _sound(chunk: list[Answer]) -> list[np.ndarray]:
     return [each for each in chunk if isinstance(each, np.ndarray)]
 
 
-def _batch(pictures: list[np.ndarray]) -> np.ndarray:
-    """[N, 3, H, W]; of one picture without a copy."""
-    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
+def _batch(images: list[np.ndarray]) -> np.ndarray:
+    """Return [N, 3, H, W]; a single image is not copied."""
+    return images[0][None] if len(images) == 1 else np.stack(images)
 
 
 def _pixels_of(image: Image.Image) -> int:
     try:
         return image.width * image.height
-    except AttributeError as error:  # a subclass whose __init__ leaves out Image's
+    except AttributeError as error:  # a subclass whose __init__ does not call PIL's
         raise InvalidImage("the PIL picture cannot be decoded", "damaged") from error
 
 
@@ -180,17 +216,17 @@ def _read(path: str | os.PathLike[str]) -> bytes:
     except OSError as error:
         why = error.strerror or in_words(error)
         raise InvalidImage(f"cannot be read: {why}", "unreadable") from None
-    except Exception as error:  # a NUL, or half a character, in the name; __fspath__ fails
+    except Exception as error:  # the name has a NUL or half a character, or __fspath__ fails
         raise InvalidImage(f"is no path: {in_words(error)}", "unreadable") from None
 
 
 def _named(error: InvalidImage, item: ImageLike) -> InvalidImage:
-    """The error with the path of its image, where that has one."""
+    """Add the path of the image, if the image has a path, to its error."""
     if not isinstance(item, str | os.PathLike):
         return error
     try:
         path = os.fsdecode(item)
-    except Exception:  # its __fspath__ fails
+    except Exception:  # the item's __fspath__ fails
         path = f"a {type(item).__name__}"
     message = str(error)
     if _URL.match(path):

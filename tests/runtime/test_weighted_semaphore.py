@@ -11,8 +11,7 @@ from PIL import Image
 
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.runtime import images
-from align_zoo.runtime.images import ImageBatcher
-from align_zoo.runtime.room import Room
+from align_zoo.runtime.images import ImageBatcher, WeightedSemaphore
 
 
 class Used:
@@ -29,11 +28,11 @@ class Used:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_more_is_held_than_there_is_and_everybody_gets_his_turn(seed):
-    room, used = Room(100), Used()
+    semaphore, used = WeightedSemaphore(100), Used()
     wanted = np.random.default_rng(seed).integers(0, 101, 400).tolist()
 
     def hold(some: int) -> int:
-        with room.take(some):
+        with semaphore.take(some):
             used.add(some)
             used.add(-some)
         return some
@@ -45,14 +44,14 @@ def test_no_more_is_held_than_there_is_and_everybody_gets_his_turn(seed):
 
 
 def test_who_wants_more_than_there_is_gets_all():
-    room, entered = Room(100), threading.Event()
+    semaphore, entered = WeightedSemaphore(100), threading.Event()
 
     def enter() -> None:
-        with room.take(1):
+        with semaphore.take(1):
             entered.set()
 
     other = threading.Thread(target=enter)
-    with room.take(1_000):
+    with semaphore.take(1_000):
         other.start()
         assert not entered.wait(0.1)
     assert entered.wait(60)
@@ -60,16 +59,16 @@ def test_who_wants_more_than_there_is_gets_all():
 
 
 def test_who_wants_much_gets_his_turn_among_many_who_want_little():
-    room, running, entered = Room(100), threading.Event(), threading.Event()
+    semaphore, running, entered = WeightedSemaphore(100), threading.Event(), threading.Event()
 
     def little() -> None:
         while not entered.is_set():
-            with room.take(12):
+            with semaphore.take(12):
                 running.set()
                 entered.wait(0.01)
 
     def much() -> None:
-        with room.take(100):
+        with semaphore.take(100):
             entered.set()
 
     others = [threading.Thread(target=little) for _ in range(32)]
@@ -85,11 +84,11 @@ def test_who_wants_much_gets_his_turn_among_many_who_want_little():
     assert in_time
 
 
-def test_an_error_leaves_its_room_to_others():
-    room = Room(100)
-    with pytest.raises(ZeroDivisionError), room.take(100):
+def test_an_error_leaves_its_units_to_others():
+    semaphore = WeightedSemaphore(100)
+    with pytest.raises(ZeroDivisionError), semaphore.take(100):
         1 / 0  # noqa: B018
-    with room.take(100):
+    with semaphore.take(100):
         pass
 
 
