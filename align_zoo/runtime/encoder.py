@@ -1,10 +1,12 @@
-"""The public face of the runtimes: images and texts in; unit vectors or predictions out."""
+"""The public class of the runtimes: images and texts in, unit vectors or predictions out."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, NoReturn, overload
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, overload
 
 import numpy as np
 
@@ -13,30 +15,38 @@ from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.prompts import check_classnames, fill, read_templates
 from align_zoo.runtime.given import Images, Texts, as_images, as_texts, keeps_errors
 from align_zoo.runtime.images import ImageBatcher, ImageLike
-from align_zoo.runtime.once import once
 from align_zoo.runtime.predictions import Prediction, check_top_k, ranked
 from align_zoo.runtime.texts import TextBatcher
 
-__all__ = ["Encoder", "ImageTower", "SlowPath", "TextTower", "not_loaded"]
+__all__ = [
+    "Encoder",
+    "ImageTower",
+    "SlowPath",
+    "TextTower",
+    "locked_cached_property",
+    "not_loaded",
+]
+
+T = TypeVar("T")
 
 ImageTower = Callable[[np.ndarray], np.ndarray]
-"""Pixels [N, 3, H, W] float32 to unit embeddings [N, D] float32, any N."""
+"""Computes unit embeddings [N, D] float32 from pixels [N, 3, H, W] float32, for any N."""
 TextTower = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Token ids and mask [N, L] int64 to unit embeddings [N, D] float32, any N."""
+"""Computes unit embeddings [N, D] float32 from token ids and mask [N, L] int64, for any N."""
 _ITEMS = {"image": "pictures", "text": "texts"}
 
 
 class SlowPath(NamedTuple):
-    """What it costs that a tower is not on its fastest path on this machine."""
+    """The cost of a tower that is not on its fastest path on this machine."""
 
     factor: float
-    """How many times as long an item takes, about."""
+    """The time of an item, divided by the time on the fastest path, about."""
     reason: str = ""
-    """Why, where the encoder's own reason does not say it."""
+    """Why the path is slow, unless the encoder's own reason says so."""
 
 
 def not_loaded() -> NoReturn:
-    """In the place of the tower that ``load_encoder`` was told to leave out.
+    """Refuse to load the tower that ``load_encoder(only=...)`` left out.
 
     Raises:
         InvalidInput: always.
@@ -44,11 +54,30 @@ def not_loaded() -> NoReturn:
     raise InvalidInput("this encoder was loaded for the other tower only; load it without only=")
 
 
+class locked_cached_property(cached_property[T]):
+    """An attribute that the first thread to read it makes, while other threads wait.
+
+    Since Python 3.12 a plain ``cached_property`` is made by each thread that does not find it.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        super().__init__(make)
+        self._making = threading.RLock()
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> T:  # type: ignore[override]
+        with self._making:
+            made: T = super().__get__(instance, owner)
+            return made
+
+
 @dataclass(frozen=True)
 class Encoder:
-    """Both towers of a checkpoint in one runtime, as ``load_encoder`` makes it.
+    """Both towers of a checkpoint in one runtime, as ``load_encoder`` makes them.
 
-    A tower is loaded when it is first asked for, once for all threads.
+    >>> encoder = align_zoo.load_encoder("align_tiny")
+    >>> encoder.classify("star.png", ["star", "circle"])
+
+    Each tower is loaded on its first use, once for all threads.
     """
 
     load_image: Callable[[], ImageTower]
@@ -58,26 +87,27 @@ class Encoder:
     temperature: float
     """The learned scalar of ``logits = cosine / temperature``."""
     fingerprint: str
-    """The checkpoint's: embeddings of different fingerprints do not compare."""
+    """The checkpoint's fingerprint: only embeddings of the same fingerprint compare."""
     images_at_once: int
-    """Pictures through the tower at a time: as many as this runtime is fast with."""
+    """The number of images in a call of the tower with which this runtime is fast."""
     num_channels: int
+    """The channels of an image."""
     runtime: str
     """"onnx" or "torch"."""
     reason: str
-    """Why this runtime."""
+    """Why this runtime was chosen."""
     threads: int
-    """That a tower computes with on the CPU."""
+    """The CPU threads of a tower."""
     slow_paths: Mapping[str, SlowPath]
-    """By "image" or "text", if a tower is slower than it could be; known once it is loaded."""
+    """The slow path of "image" or "text", where there is one; known once the tower is loaded."""
 
     @property
     def explanation(self) -> str:
-        """Describe the runtime for logs and metadata: its threads, why it was taken, its costs."""
+        """Describe the runtime for logs and metadata: its threads, its reason and its costs."""
         return self._explain(f"{self.runtime} (threads: {self.threads})")
 
     def slowdown(self, tower: str) -> float:
-        """How many times as long as it could a tower takes, about: 1.0 on the fastest path."""
+        """Estimate a tower's time divided by the time on its fastest path; 1.0 on that path."""
         path = self.slow_paths.get(tower)
         return path.factor if path else 1.0
 
@@ -89,27 +119,27 @@ class Encoder:
         ]
         return "; ".join([f"{runtime}: {self.reason}", *costs])
 
-    @once
+    @locked_cached_property
     def image(self) -> ImageTower:
         """The image tower.
 
         Raises:
-            CheckpointError: it cannot be loaded.
-            InvalidInput: it was left out.
+            CheckpointError: the tower cannot be loaded.
+            InvalidInput: the tower was left out.
         """
         return self.load_image()
 
-    @once
+    @locked_cached_property
     def text(self) -> TextTower:
         """The text tower.
 
         Raises:
-            CheckpointError: it cannot be loaded.
-            InvalidInput: it was left out.
+            CheckpointError: the tower cannot be loaded.
+            InvalidInput: the tower was left out.
         """
         return self.load_text()
 
-    @once
+    @locked_cached_property
     def _images(self) -> ImageBatcher:
         return ImageBatcher(self.transform, at_once=self.images_at_once)
 
@@ -126,14 +156,14 @@ class Encoder:
     def embed_images(
         self, images: Images, *, on_error: Literal["raise", "return"] = "raise"
     ) -> np.ndarray | list[np.ndarray | InvalidImage]:
-        """Unit rows [N, D] of an image or N of them: paths, encoded files (bytes), PIL pictures.
+        """Compute unit rows [N, D] of N images: paths, encoded files (bytes) or PIL images.
 
         Args:
-            images: one or several.
+            images: an image or several.
             on_error: "return" answers with a list of N: an image's row [D], or its error.
 
         Raises:
-            InvalidImage: there is none, or one is not accepted; the message says which.
+            InvalidImage: there is no image, or an image is not accepted; the message says which.
         """
         keep = keeps_errors(on_error)
         items, _ = as_images(images)
@@ -203,24 +233,24 @@ class Encoder:
         top_k: int | None = None,
         on_error: Literal["raise", "return"] = "raise",
     ) -> Any:
-        """Which of the labels fits an image, best first; as ``align_client`` answers.
+        """Rank the labels by how well they fit an image, best first, as ``align_client`` does.
 
         >>> encoder.classify("star.png", ["star", "circle"], template="a red {}", top_k=1)
 
         Args:
-            images: one image; or several, for a list of answers in their order.
+            images: an image; or several images, for a list of answers in their order.
             labels: strings. A label that occurs twice is answered, and counted, once.
             template: prompt template; ``{}`` is replaced by the label.
             top_k: how many predictions to return; None for all.
-            on_error: "return" puts the error of an image in its answer's place.
+            on_error: "return" puts the error of an image in the place of its answer.
 
         Returns:
             A prediction for each different label: the softmax over all of them of
             cosine / temperature, in float64.
 
         Raises:
-            InvalidImage: there is none, or one is not accepted; the message says which.
-            InvalidText: there is no label, one is blank or no string, or the template has not
+            InvalidImage: there is no image, or an image is not accepted; the message says which.
+            InvalidText: there is no label, a label is blank or no string, or the template has not
                 exactly one ``{}``.
             InvalidInput: ``top_k`` is no whole number above 0.
         """
@@ -241,10 +271,10 @@ class Encoder:
         return predictions if several else predictions[0]
 
     def embed_pixels(self, x: np.ndarray) -> np.ndarray:
-        """Unit rows [N, D] of preprocessed pictures [N, 3, H, W] float32.
+        """Compute unit rows [N, D] of preprocessed images [N, C, H, W] float32.
 
         Raises:
-            InvalidImage: another shape or type.
+            InvalidImage: the pixels have another shape or type.
         """
         wanted = f"[N, {self.num_channels}, H, W] float32"
         if not isinstance(x, np.ndarray) or x.dtype != np.float32:
@@ -252,15 +282,15 @@ class Encoder:
             raise InvalidImage(f"the pixels are {kind}, not an array {wanted}")
         if x.ndim != 4 or not len(x) or x.shape[1] != self.num_channels:
             raise InvalidImage(f"the pixels are {list(x.shape)}, not {wanted}")
-        if min(x.strides) < 0 or not x.flags.aligned:  # which torch does not know
+        if min(x.strides) < 0 or not x.flags.aligned:  # torch takes no such array
             x = x.copy()
         chunks = range(0, len(x), self.images_at_once)
         return np.concatenate([self.image(x[i : i + self.images_at_once]) for i in chunks])
 
     def embed_texts(self, texts: Texts) -> np.ndarray:
-        """Unit rows [N, D] of a string or N of them; equal ones are computed once.
+        """Compute unit rows [N, D] of a string or N strings; equal strings are computed once.
 
         Raises:
-            InvalidText: there is none, or something else than strings.
+            InvalidText: there is no text, or something is no string.
         """
         return self.texts.embed(as_texts(texts), self.text)
