@@ -1,4 +1,4 @@
-"""What a checkpoint may ask of its tokenizer, and the runtimes do not do."""
+"""The options of a checkpoint's tokenizer that the runtimes do not support."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["check_tokenizer"]
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Refuse options with which transformers' tokenizer answers otherwise than the runtimes.
+    """Refuse options with which transformers' tokenizer answers differently from the runtimes.
 
     Raises:
-        CheckpointError: texts shall be cut or padded at their beginning, or special tokens be
-            read as words; the message names the option.
+        CheckpointError: the options truncate or pad texts at their beginning, or split special
+            tokens into words; the message names the option.
     """
     options = _read(folder / "tokenizer_config.json")
     tokenizer = _read(folder / "tokenizer.json")
     for option, default, supported in (
-        # Where the first file says nothing, transformers believes the second.
+        # Without a value in the first file, transformers takes the value of the second.
         ("truncation_side", _direction(tokenizer.get("truncation")), "right"),
         ("padding_side", _direction(tokenizer.get("padding")), "right"),
         ("split_special_tokens", False, False),
@@ -39,8 +39,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _direction(section: Any) -> str:
-    """Of a section of ``tokenizer.json``, which is null where nothing is cut or padded.
+    """Read the direction of a section of ``tokenizer.json``, or "right" without one.
 
-    Old files say no direction, for there was one.
+    The section is null if the tokenizer does not truncate or pad. Old files have no direction,
+    because there was only one.
     """
     return str(section.get("direction", "right")).lower() if isinstance(section, dict) else "right"

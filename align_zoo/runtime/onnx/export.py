@@ -19,12 +19,12 @@ from align_zoo.checkpoint.folder import Checkpoint
 from align_zoo.errors import CheckpointError
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.tokenizer import AlignTokenizer
-from align_zoo.runtime.loading import unchanged
 from align_zoo.runtime.onnx.comparison import Reference, check, write_references
 from align_zoo.runtime.onnx.manifest import IMAGE, REFERENCES, TEXT, TOKENIZER, Manifest
 from align_zoo.runtime.onnx.sessions import OnnxImage, OnnxText
 from align_zoo.runtime.onnx.text_graph import text_graph
 from align_zoo.runtime.sample_inputs import TEXTS, sample_pixels
+from align_zoo.runtime.unchanged import unchanged
 from align_zoo.torch_state import ordinary
 from align_zoo.towers.dual_encoder import Align
 from align_zoo.towers.factory import create_align

@@ -1,4 +1,4 @@
-"""A checkpoint's towers, which are what its fingerprint says."""
+"""Reading a checkpoint whose folder keeps its fingerprint meanwhile."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["unchanged"]
 
 @contextmanager
 def unchanged(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-    """A checkpoint as its folder is now, to read from.
+    """Open the checkpoint's folder afresh, to read from it, and compare the fingerprint afterwards.
 
-    Its answers are given, and exports of it kept, under the fingerprint: so nobody may have
-    written to the folder between the reading of the one and of the other.
+    Answers and exports are filed under the fingerprint. So the folder must not change between
+    the reading of the fingerprint and the end of the block.
 
     Raises:
-        CheckpointError: somebody has.
+        CheckpointError: the folder has changed.
     """
     fingerprint = checkpoint.fingerprint
     yield Checkpoint(checkpoint.name, checkpoint.folder)
