@@ -35,6 +35,19 @@ def test_importing_it_imports_no_torch():
     assert done.stdout.strip() == "False", done.stderr
 
 
+def test_help_imports_neither_torch_nor_a_server():
+    code = """
+import sys
+from align_zoo.cli import app
+app(["--help"], standalone_mode=False)
+heavy = {"torch", "timm", "transformers", "onnxruntime", "numpy", "PIL", "grpc", "aiohttp"}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Usage:" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
 def test_no_public_name_is_hidden_by_a_module():
     for name in align_zoo.__all__:
         assert importlib.util.find_spec(f"align_zoo.{name}") is None, name

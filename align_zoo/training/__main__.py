@@ -2,7 +2,7 @@
 
 import typer
 
-from align_zoo.training.command import finetune
+from align_zoo.cli.data import finetune
 
 if __name__ == "__main__":
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from align_zoo.checkpoint.folder import EMBEDDED
 from align_zoo.cli import app
-from align_zoo.evaluation.command import evaluate
+from align_zoo.cli.data import evaluate
 
 
 def run(*arguments, **environment):

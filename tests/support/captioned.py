@@ -16,9 +16,9 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
+from align_zoo.cli.data import finetune
 from align_zoo.tiny.concepts import COLOURS, SHAPES
 from align_zoo.tiny.evaluate import shape_examples
-from align_zoo.training.command import finetune
 
 _APP = typer.Typer(pretty_exceptions_enable=False)
 _APP.command()(finetune)
