@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import socket
 import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import scripted
 from scripted import Scripted
 
 from align_client import AlignClient, AlignClientError
@@ -54,7 +57,9 @@ def cut_and_mend(timeout: float) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def told() -> dict[str, object]:
     command = ["unshare", "--net", "--map-root-user", sys.executable, __file__, "60"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    support = str(Path(scripted.__file__).parent)
+    env = {**os.environ, "PYTHONPATH": support}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

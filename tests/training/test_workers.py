@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import captioned
 import pytest
 from captioned import ENVIRONMENT, arguments, log_of, start, write_csv
 from waiting import wait_until
@@ -86,7 +87,7 @@ def test_an_error_that_no_death_is_behind_stays_what_it_is(error, workers):
 
 def read_what_cannot_be_read(*arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("unreadable.py"), *arguments],
+        [sys.executable, Path(captioned.__file__).with_name("unreadable.py"), *arguments],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
