@@ -17,13 +17,18 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a new path beside ``path`` to write a file to, which then takes the place of ``path``.
 
     Of several processes that do so the last one's file stays, and is whole. If the writing fails,
-    ``path`` is what it was.
+    ``path`` is what it was. A link keeps leading to its file; and what is there and is no regular
+    file, such as ``/dev/stdout``, is written to itself.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        yield path
+        return
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         yield part
         flush(part)
-        part.replace(path)
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
