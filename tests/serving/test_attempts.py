@@ -18,6 +18,14 @@ def test_the_first_attempt_comes_at_once_and_later_ones_ever_later():
         assert min(30, 2**i) / 2 <= pause <= min(30, 2**i)
 
 
+def test_after_a_death_that_does_not_count_a_failed_start_is_paused_for():
+    attempts = Attempts(limit=3)
+    for _ in range(10):
+        attempts.attempted()
+    assert 0.5 <= attempts.failed("first start") <= 1
+    assert 1 <= attempts.failed("second start") <= 2
+
+
 def test_pauses_are_not_the_same_for_all():
     def second():
         attempts = Attempts(limit=5)

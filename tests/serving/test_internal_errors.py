@@ -78,7 +78,7 @@ def test_a_request_id_forges_no_line_of_the_log(client, stumbling):
         client.infer("align_text", request("align_text", [b"stumble"]), request_id=forged)
     lines = stumbling.log.read_text().splitlines()
     (line,) = (line for line in lines if "forged.cc" in line)
-    assert re.search(r"triton_adapter.*request 'x\\+nE1121 12:00", line)
+    assert re.search(r"adapter\.py.*request 'x\\+nE1121 12:00", line)
     assert "y" * 30 not in line  # and it is no long one
 
 

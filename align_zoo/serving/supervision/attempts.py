@@ -22,6 +22,8 @@ class Attempts:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._failures = 0
+        self._attempts = 0
+        """Since all was well: a failure that does not count is followed by an attempt, too."""
 
     def failed(self, reason: str, *, after: float = 0.0) -> float:
         """Count a failure.
@@ -39,15 +41,20 @@ class Attempts:
         """
         self.lived(after)
         self._failures += 1
+        self._attempts += 1
         if self._failures >= self._limit:
             raise AlignZooError(
                 f"given up after {self._failures} failures without a healthy minute "
                 f"between them; the last: {reason}"
             )
-        if self._failures == 1:
+        if self._attempts == 1:
             return 0.0
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._failures - 2))
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._attempts - 2))
         return pause * random.uniform(0.5, 1.0)
+
+    def attempted(self) -> None:
+        """Note an attempt at once, after a failure that does not count: pauses begin behind it."""
+        self._attempts = max(self._attempts, 1)
 
     def lived(self, seconds: float) -> None:
         """Note how long all was well: a minute makes the next failure the first again."""
@@ -56,4 +63,4 @@ class Attempts:
 
     def forget(self) -> None:
         """What comes now has not failed yet."""
-        self._failures = 0
+        self._failures = self._attempts = 0

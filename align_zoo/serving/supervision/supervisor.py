@@ -199,7 +199,11 @@ class Supervisor:
         about = {"cause": cause, "reason": fault.reason, "requests": requests, **_about(failed)}
         event("fault", level=logging.ERROR, **about)
         self._attempts.lived(begin - failed.since)
-        pause = 0.0 if requests else self._attempts.failed(fault.reason)
+        if requests:
+            pause = 0.0
+            self._attempts.attempted()
+        else:
+            pause = self._attempts.failed(fault.reason)
         with suppress(OSError):  # what cannot be removed of it now is removed at its end, below
             await failed.kill()
         while True:
