@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from calls import ask
 from tritonclient import grpc
+from waiting import wait_until
 
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.model.settings import ServingSettings, picture_limits
@@ -105,5 +106,5 @@ def test_both_models_run_as_they_are_told_and_log_it(tmp_path, monkeypatch, pict
             )
             assert runtime == b"torch (bfloat16 on cpu, threads: 3): asked for"
             told = f"{model}: align_tiny ({fingerprint.decode()}) in {runtime.decode()}"
-            assert told in log.read_text()
+            wait_until(lambda told=told: told in log.read_text())
             assert (repository / f"{model}.threads").read_text() == "3"
