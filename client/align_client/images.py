@@ -7,7 +7,7 @@ import re
 import stat
 import threading
 from pathlib import Path
-from typing import Callable, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Iterable, List, Mapping, NamedTuple, Tuple, Union
 
 import numpy as np
 from PIL import Image
@@ -17,9 +17,9 @@ from align_client.forks import OneAProcess
 from align_client.pixels import PixelError, eight_bit, in_words
 from align_client.png import as_png
 from align_client.same_resize import resizes_alike
-from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk, shrunk_file
+from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk_file, shrunk_image
 
-__all__ = ["MAX_BYTES", "ImageLike", "Images", "as_list", "encoded", "may_shrink"]
+__all__ = ["MAX_BYTES", "Encoded", "ImageLike", "Images", "as_list", "encoded", "may_shrink"]
 
 ImageLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Image.Image, np.ndarray]
 """A path, an encoded file, a PIL image, or a uint8 array [H, W], [H, W, 3] or [H, W, 4]."""
@@ -34,6 +34,16 @@ ACCEPTED = (
     "a path, bytes of an encoded file, a PIL image, "
     "or a uint8 array [height, width], [height, width, 3] or [height, width, 4]"
 )
+
+
+class Encoded(NamedTuple):
+    """An image as it is sent."""
+
+    data: bytes
+    """The encoded file."""
+    shrunk: bool = False
+    """Whether the pixels fit only a server that resizes as was assumed."""
+
 
 # PIL reads an opened file on first use, and not safely from several threads. A lock for each
 # image, from a fixed set, so that different images are read at once.
@@ -61,10 +71,10 @@ def as_list(images: Images) -> Tuple[List[ImageLike], bool]:
 
 def encoded(
     image: ImageLike,
-    resize: Optional[Callable[[], Resize]] = None,
+    resize: Resize = NO_RESIZE,
     *,
     files: Union[bool, str] = False,
-) -> bytes:
+) -> Encoded:
     """The image as an encoded file, without loss.
 
     A path's or bytes' content goes as it is. PIL images (the frame they stand at) and arrays
@@ -72,14 +82,15 @@ def encoded(
 
     Args:
         image: what a caller calls one.
-        resize: says how the server resizes; asked only for a large image, which is then sent in
-            the pixels that the server would make of it. None: nothing is shrunk.
+        resize: how the server resizes. A large image is sent in the pixels that the server
+            would make of it. NO_RESIZE: nothing is shrunk.
         files: whether paths and bytes are shrunk, too: False, True or "draft"; and everything
             even where this PIL resizes otherwise than the server's.
 
     Raises:
         InvalidInput: it cannot be an image; the message says why.
     """
+    shrunk = False
     if isinstance(image, (str, os.PathLike)):
         data = _file(image)
     elif isinstance(image, (bytes, bytearray, memoryview)):
@@ -90,19 +101,22 @@ def encoded(
         if not data:
             raise InvalidInput("the image is empty (0 bytes)")
     elif isinstance(image, Image.Image):
-        data = as_png(_plain(image, resize, exact=not files))
+        plain, shrunk = _plain(image, resize, exact=not files)
+        data = as_png(plain)
     elif isinstance(image, np.ndarray):
-        data = as_png(_plain(_from_array(image), resize, exact=not files))
+        plain, shrunk = _plain(_from_array(image), resize, exact=not files)
+        data = as_png(plain)
     else:
         raise _no_image(image)
-    is_file = not isinstance(image, (Image.Image, np.ndarray))
-    if is_file and files and resize and is_large(len(data)):
-        data = shrunk_file(data, resize(), draft=files == "draft")
+    if files and not isinstance(image, (Image.Image, np.ndarray)):
+        small = shrunk_file(data, resize, draft=files == "draft")
+        if small is not None:
+            data, shrunk = small, True
     if len(data) > MAX_BYTES:
         raise InvalidInput(
             f"the image is {len(data):,} bytes encoded; at most {MAX_BYTES:,} can be sent"
         )
-    return data
+    return Encoded(data, shrunk)
 
 
 def may_shrink(image: ImageLike, *, files: Union[bool, str]) -> bool:
@@ -172,10 +186,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array[..., :3] if array.ndim == 3 else array))
 
 
-def _plain(
-    image: Image.Image, resize: Optional[Callable[[], Resize]], *, exact: bool
-) -> Image.Image:
-    """A copy of mode 1, L or RGB, upright and without metadata to turn it again.
+def _plain(image: Image.Image, resize: Resize, *, exact: bool) -> Tuple[Image.Image, bool]:
+    """A copy of mode 1, L or RGB, upright and without metadata; and whether it was shrunk.
 
     Shrunk, if it is large; ``exact``: only to the very pixels that the server would make.
     """
@@ -184,21 +196,18 @@ def _plain(
         what = f"PIL image of mode {image.mode}, {image.width} x {image.height},"
         if image.width == 0 or image.height == 0:
             raise InvalidInput(f"{what} has no pixels")
-        large = is_large(3 * image.width * image.height)
     except AttributeError as error:  # of a subclass
         raise InvalidInput(f"{what} cannot be decoded: {in_words(error)}") from error
-    # Outside of the try below: what the server says to the question is not about this image.
-    size = resize() if resize and large else NO_RESIZE
     try:
         locks = _reading.own
         with locks[id(image) // 16 % len(locks)]:  # addresses are multiples of 16
             image = eight_bit(image)
-        smaller = size != NO_RESIZE and is_large(3 * image.width * image.height, size)
-        if smaller and (not exact or resizes_alike(size)):
-            return shrunk(image, size)
+        smaller = resize != NO_RESIZE and is_large(3 * image.width * image.height, resize)
+        if smaller and (not exact or resizes_alike(resize)):
+            return shrunk_image(image, resize), True
         image = image.copy()
         image.info = {}
-        return image
+        return image, False
     except PixelError as error:
         cause = error.__cause__ if error.reason == "damaged" else None
         words = f"cannot be decoded: {in_words(cause)}" if cause else error

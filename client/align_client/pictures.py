@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Union
+from typing import Optional, Union
 
 from align_client.answers import Row
 from align_client.call import Call
 from align_client.errors import InvalidInput, ModelUnavailable, too_late
-from align_client.images import ImageLike, encoded, may_shrink
+from align_client.images import Encoded, ImageLike, encoded, may_shrink
 from align_client.png import tiny
 from align_client.runtime import Runtime
 from align_client.shrink import NO_RESIZE, Resize
@@ -53,20 +53,16 @@ class Pictures:
         for _ in range(_TRIES):
             if resize is None and may_shrink(image, files=self._shrink):
                 resize = await self._current(call)
-            used: List[Resize] = []
-
-            def size(resize: Resize = resize or NO_RESIZE, used: List[Resize] = used) -> Resize:
-                used.append(resize)
-                return resize
-
             if isinstance(image, (bytes, bytearray, memoryview)) and not self._shrink:
-                data = encoded(image)  # sent as they are: no work
+                data, shrunk = encoded(image)  # sent as they are: no work
             else:
-                data = await self._runtime.work(self._made, image, size, call)
+                data, shrunk = await self._runtime.work(
+                    self._encoded, image, resize or NO_RESIZE, call
+                )
             row = await self._send(data, call)
             # Else another checkpoint was loaded meanwhile, or another replica serves another,
             # and these are not its pixels.
-            if not used or used[0] == row.resize:
+            if not shrunk or resize == row.resize:
                 return row
             resize, call = row.resize, call.at(row.replica)
         raise ModelUnavailable(
@@ -74,11 +70,11 @@ class Pictures:
             f"shrunk for it: {_TRIES} answers, each of another size"
         )
 
-    def _made(self, image: ImageLike, size: Callable[[], Resize], call: Call) -> bytes:
+    def _encoded(self, image: ImageLike, resize: Resize, call: Call) -> Encoded:
         # It may have waited for its thread: no work for what can no longer be sent.
         if call.deadline.left() <= 0:
             raise too_late(self._transport.url, call.deadline.timeout)
-        return encoded(image, size, files=self._shrink)
+        return encoded(image, resize, files=self._shrink)
 
     async def _current(self, call: Call) -> Resize:
         """How the server resized at its last answer."""

@@ -20,7 +20,7 @@ from align_client.errors import (
 )
 from align_client.triton_texts import pattern_of
 
-__all__ = ["Again", "Failure", "breaks_contract", "failure_of"]
+__all__ = ["Again", "BadItem", "Failure", "bad_item", "breaks_contract", "failure_of"]
 
 
 class Again(enum.Enum):
@@ -241,6 +241,27 @@ def failure_of(
             return Failure(told, rule.again)
     message = f"{model} on {url}: {code or 'error'}: {reason}"
     return Failure(AlignClientError(message, request_id=request_id), Again.NEVER)
+
+
+class BadItem(NamedTuple):
+    """The one item for which the server refuses a request of several items."""
+
+    place: int
+    """The item's place in the request, counted from 0."""
+    reason: str
+    """The server's words about the item."""
+
+
+_BAD_ITEM = re.compile(r"item ([0-9]{1,9}): ")
+# Triton carries a code and a text of a failed request and nothing else, so the index travels at the
+# start of the text. align_zoo.serving.model.answer.refused_item writes it; a test holds the two
+# against each other.
+
+
+def bad_item(error: InvalidInput) -> Optional[BadItem]:
+    """Return which item the server names as bad; None if the server names no item."""
+    match = _BAD_ITEM.match(error.message)
+    return BadItem(int(match[1]), error.message[match.end() :]) if match else None
 
 
 def breaks_contract(

@@ -14,7 +14,7 @@ from align_client.forks import OneAProcess
 from align_client.pixels import eight_bit
 from align_client.png import as_png
 
-__all__ = ["NO_RESIZE", "Resize", "is_large", "shrunk", "shrunk_file"]
+__all__ = ["NO_RESIZE", "Resize", "is_large", "shrunk_file", "shrunk_image"]
 
 # The server's. Of another format it is to say itself that it does not take it.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -49,7 +49,7 @@ def is_large(size: int, resize: Resize = NO_RESIZE) -> bool:
     return size > max(_SMALL, 3 * resize.height * resize.width)
 
 
-def shrunk(image: Image.Image, resize: Resize) -> Image.Image:
+def shrunk_image(image: Image.Image, resize: Resize) -> Image.Image:
     """The pixels that the server would make, which its own resize then leaves as they are.
 
     Args:
@@ -63,10 +63,10 @@ def shrunk(image: Image.Image, resize: Resize) -> Image.Image:
     return small
 
 
-def shrunk_file(data: bytes, resize: Resize, *, draft: bool = False) -> bytes:
-    """An encoded file as a PNG of that size; as it is where that would not be smaller.
+def shrunk_file(data: bytes, resize: Resize, *, draft: bool = False) -> Optional[bytes]:
+    """An encoded file as a PNG of that size; None where that would not be smaller.
 
-    What cannot be decoded is left as it is, too: the server finds the same, and says what.
+    None for what cannot be decoded, too: the server finds the same, and says what.
 
     Args:
         data: the file.
@@ -78,23 +78,23 @@ def shrunk_file(data: bytes, resize: Resize, *, draft: bool = False) -> bytes:
         InvalidInput: more pixels than PIL's limit.
     """
     if resize == NO_RESIZE or not is_large(len(data), resize):
-        return data
+        return None
     try:
         with _cores.own:
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
             _check_pixels(image)
             if not is_large(3 * image.width * image.height, resize):
-                return data
+                return None
             if draft:
                 # A square, for EXIF may yet turn the picture.
                 image.draft(None, (2 * max(resize[:2]), 2 * max(resize[:2])))
-            return as_png(shrunk(eight_bit(image), resize))
+            return as_png(shrunk_image(eight_bit(image), resize))
     except Image.DecompressionBombError as error:
         raise InvalidInput(_too_many(str(error))) from error
     except InvalidInput:
         raise
     except Exception:  # whatever a decoder meets in a damaged file
-        return data
+        return None
 
 
 def _check_pixels(image: Image.Image) -> None:

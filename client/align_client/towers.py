@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Awaitable, Callable, Container, Dict, Iterable, List, Sequence, Tuple
+from typing import Awaitable, Callable, Container, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from align_client.answers import Row
 from align_client.call import Call
@@ -18,13 +17,20 @@ from align_client.errors import (
 from align_client.images import ImageLike
 from align_client.labels import LabelCache, chunks
 from align_client.pictures import Pictures
-from align_client.rules import breaks_contract
+from align_client.rules import BadItem, bad_item, breaks_contract
 from align_client.runtime import Outcome, Runtime
 from align_client.transport import IMAGE_MODEL, TEXT_MODEL, Transport
 
 __all__ = ["Towers"]
 
 _TRIES = 3
+
+
+class _Rows(NamedTuple):
+    """What both towers answer to one call."""
+
+    images: List[Outcome[Row]]
+    texts: List[Outcome[Row]]
 
 
 class Towers:
@@ -54,21 +60,21 @@ class Towers:
     ) -> List[Outcome[Row]]:
         """A row for each image; ``several`` says whether an error names which."""
 
-        async def ask(call: Call) -> List[Outcome[Row]]:
-            return await self._image_rows(images, several, call, keep)
+        async def ask(call: Call) -> _Rows:
+            return _Rows(await self._image_rows(images, several, call, keep), [])
 
-        return await self._of_one_checkpoint(ask, call)
+        return (await self._of_one_checkpoint(ask, call)).images
 
     async def texts(
         self, texts: Sequence[Outcome[str]], call: Call, *, keep: bool = False
     ) -> List[Outcome[Row]]:
         """A row for each text, asked of the server now; errors among them stay."""
 
-        async def ask(call: Call) -> List[Outcome[Row]]:
+        async def ask(call: Call) -> _Rows:
             rows = await self._text_rows(texts, "text", call, keep)
-            return [rows[text] if isinstance(text, str) else text for text in texts]
+            return _Rows([], [rows[text] if isinstance(text, str) else text for text in texts])
 
-        return await self._of_one_checkpoint(ask, call)
+        return (await self._of_one_checkpoint(ask, call)).texts
 
     async def both(
         self,
@@ -85,25 +91,25 @@ class Towers:
         ``keep`` is for the images. There are no texts' rows where there is no image's.
         """
 
-        async def ask(call: Call) -> List[Outcome[Row]]:
+        async def ask(call: Call) -> _Rows:
             pictures = await self._image_rows(images, several, call, keep)
             checkpoints = {row.checkpoint for row in _sound(pictures)}
             if len(checkpoints) != 1:
-                return pictures
+                return _Rows(pictures, [])
             (checkpoint,) = checkpoints
             known = self._cache.find(checkpoint, texts)
             new = await self._text_rows(texts, noun, call, False, known)
             sound = {text: row for text, row in new.items() if isinstance(row, Row)}
             self._cache.keep(sound)
             known.update(sound)
-            return [*pictures, *map(known.__getitem__, texts)]
+            return _Rows(pictures, [known[text] for text in texts])
 
         rows = await self._of_one_checkpoint(ask, call)
-        return rows[: len(images)], _sound(rows[len(images) :])
+        return rows.images, _sound(rows.texts)
 
     async def _of_one_checkpoint(
-        self, ask: Callable[[Call], Awaitable[List[Outcome[Row]]]], call: Call
-    ) -> List[Outcome[Row]]:
+        self, ask: Callable[[Call], Awaitable[_Rows]], call: Call
+    ) -> _Rows:
         """Ask; and again, one replica, if the answers are mixed.
 
         Raises:
@@ -111,8 +117,8 @@ class Towers:
         """
         checkpoints: List[str] = []
         for _ in range(_TRIES):
-            outcomes = await ask(call)
-            rows = _sound(outcomes)
+            answered = await ask(call)
+            rows = _sound([*answered.images, *answered.texts])
             checkpoints = sorted({row.checkpoint for row in rows})
             if len(checkpoints) <= 1:
                 if len({row.vector.shape for row in rows}) > 1:
@@ -121,7 +127,7 @@ class Towers:
                         f"{IMAGE_MODEL} or {TEXT_MODEL}",
                         "embeddings of one checkpoint differ in width",
                     )
-                return outcomes
+                return answered
             # One of the replicas may have a new checkpoint already, another the old one still.
             call = call.at(self._transport.replicas.choose_for_all())
         raise ModelUnavailable(
@@ -198,12 +204,12 @@ class Towers:
                 outcomes.update(zip(rest, await self._transport.embed_texts(rest, call)))
                 break
             except InvalidInput as error:
-                named = re.match(r"item (\d+): ", error.message)
-                index = int(named.group(1)) if named else 0
-                if (not named and len(rest) > 1) or index >= len(rest):
+                bad = bad_item(error)
+                if bad is None and len(rest) == 1:
+                    bad = BadItem(0, error.message)
+                if bad is None or bad.place >= len(rest):
                     raise
-                reason = error.message[named.end() :] if named else error.message
-                outcomes[rest.pop(index)] = anew(error, reason)
+                outcomes[rest.pop(bad.place)] = anew(error, bad.reason)
                 if not keep:
                     break
         return outcomes

@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from align_client import InvalidInput
-from align_client.images import MAX_BYTES, as_list, encoded, may_shrink
+from align_client import InvalidInput, images
+from align_client.images import MAX_BYTES, as_list, may_shrink
+
+
+def encoded(image, **options):
+    """The bytes that are sent."""
+    return images.encoded(image, **options).data
 
 
 def opened(data: bytes) -> Image.Image:

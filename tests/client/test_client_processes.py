@@ -78,8 +78,8 @@ def shrink(answers):
     data = io.BytesIO()
     Image.effect_noise((400, 300), 100).save(data, "PNG")
     for picture in (Image.open(data), data.getvalue()):
-        sent = encoded(picture, lambda: Resize(48, 64, Image.Resampling.BILINEAR), files=True)
-        answers.put(Image.open(io.BytesIO(sent)).size)
+        sent = encoded(picture, Resize(48, 64, Image.Resampling.BILINEAR), files=True)
+        answers.put(Image.open(io.BytesIO(sent.data)).size)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

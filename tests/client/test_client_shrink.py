@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from align_client import AlignClient, InvalidInput
-from align_client.images import encoded
+from align_client import AlignClient, InvalidInput, images
 from align_client.shrink import NO_RESIZE, Resize, _cores, is_large, shrunk_file
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.serving.model.outputs import resize_fingerprint
@@ -50,6 +49,13 @@ def turned(orientation):
     return exif
 
 
+def encoded(image, resize=NO_RESIZE, *, files=False):
+    """The bytes that are sent, with a check of ``shrunk`` against their size."""
+    data, shrunk = images.encoded(image, resize, files=files)
+    assert not shrunk or size_of(data) == (resize.width, resize.height)
+    return data
+
+
 def resized(data, resize=RESIZE):
     """What the server makes of what was sent."""
     size = (resize.width, resize.height)
@@ -71,7 +77,7 @@ def size_of(data):
 )
 def test_a_large_pil_image_is_sent_in_the_server_s_own_pixels(mode, width, height, resize):
     image = picture(mode, width, height)
-    sent = encoded(image, lambda: resize)
+    sent = encoded(image, resize)
     assert size_of(sent) == (resize.width, resize.height)
     assert np.array_equal(resized(sent, resize), resized(encoded(image), resize))
 
@@ -79,7 +85,7 @@ def test_a_large_pil_image_is_sent_in_the_server_s_own_pixels(mode, width, heigh
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_large_array_is_sent_in_the_server_s_own_pixels(mode):
     array = np.asarray(picture(mode))
-    sent = encoded(array, lambda: RESIZE)
+    sent = encoded(array, RESIZE)
     assert size_of(sent) == (61, 58)
     assert np.array_equal(resized(sent), resized(encoded(array)))
 
@@ -91,13 +97,13 @@ OTHERWISE = RESIZE._replace(check=RESIZE.check ^ 1)
 @pytest.mark.parametrize("resize", [OTHERWISE, RESIZE._replace(check=None)])
 def test_a_server_whose_pillow_resizes_otherwise_or_does_not_say_gets_it_whole(resize):
     for image in (picture(), noise(190, 260, 3)):
-        assert encoded(image, lambda: resize) == encoded(image)
+        assert encoded(image, resize) == encoded(image)
 
 
 @pytest.mark.parametrize("files", [True, "draft"])
 def test_whoever_wants_small_ones_gets_them_whatever_the_server_s_pillow(files):
     for image in (picture(), noise(190, 260, 3), file(picture())):
-        assert size_of(encoded(image, lambda: OTHERWISE, files=files)) == (61, 58)
+        assert size_of(encoded(image, OTHERWISE, files=files)) == (61, 58)
 
 
 @settings(max_examples=20, deadline=None)
@@ -128,7 +134,7 @@ def test_a_turned_picture_is_shrunk_upright(kind, orientation):
     options = {"quality": 100} if kind == "JPEG" else {}
     data = file(picture(width=400), kind, exif=turned(orientation), **options)
     opened = Image.open(io.BytesIO(data))
-    for sent in (shrunk_file(data, RESIZE), encoded(opened, lambda: RESIZE)):
+    for sent in (shrunk_file(data, RESIZE), encoded(opened, RESIZE)):
         assert size_of(sent) == (61, 58)
         assert np.array_equal(resized(sent), resized(data))
 
@@ -150,7 +156,7 @@ def test_a_turned_picture_is_shrunk_upright(kind, orientation):
     ],
 )
 def test_a_large_file_is_sent_in_the_server_s_own_pixels(data):
-    sent = encoded(data, lambda: RESIZE, files=True)
+    sent = encoded(data, RESIZE, files=True)
     assert size_of(sent) == (61, 58)
     assert np.array_equal(resized(sent), resized(data))
 
@@ -170,7 +176,7 @@ def test_the_caller_s_image_is_left_as_it_was():
     image = picture("P", 400, 400)
     image.info.update(transparency=bytes(range(16)), dpi=(72, 72))
     before = (image.tobytes(), dict(image.info), image.size)
-    encoded(image, lambda: RESIZE)
+    encoded(image, RESIZE)
     assert (image.tobytes(), image.info, image.size) == before
 
 
@@ -179,42 +185,38 @@ def test_an_opened_file_may_be_sent_from_several_threads_at_once():
     for _ in range(5):
         image = Image.open(io.BytesIO(data))
         with ThreadPoolExecutor(8) as threads:
-            sent = set(threads.map(lambda i: encoded(i, lambda: RESIZE), [image] * 8))
+            sent = set(threads.map(lambda i: encoded(i, RESIZE), [image] * 8))
         assert len(sent) == 1
-
-
-def unasked():
-    raise AssertionError("nobody need know the size")
 
 
 @pytest.mark.parametrize("image", [picture(width=147, height=148), noise(148, 147, 3)])
 def test_a_small_picture_goes_as_it_is_whatever_the_server_s_size(image):
-    assert size_of(encoded(image, unasked)) == (147, 148)
+    assert size_of(encoded(image, RESIZE)) == (147, 148)
 
 
 def test_a_small_file_goes_as_it_is_however_many_pixels_it_has():
     data = file(Image.new("RGB", (2000, 2000)), "JPEG")
-    assert encoded(data, unasked, files=True) == data
+    assert encoded(data, RESIZE, files=True) == data
 
 
 def test_files_go_as_they_are_unless_asked(tmp_path):
     data = file(picture())
     (tmp_path / "a.png").write_bytes(data)
-    assert encoded(data, unasked) == encoded(tmp_path / "a.png", unasked) == data
-    shrunk = encoded(tmp_path / "a.png", lambda: RESIZE, files=True)
-    assert shrunk == encoded(data, lambda: RESIZE, files=True) != data
+    assert encoded(data, RESIZE) == encoded(tmp_path / "a.png", RESIZE) == data
+    shrunk = encoded(tmp_path / "a.png", RESIZE, files=True)
+    assert shrunk == encoded(data, RESIZE, files=True) != data
 
 
 @pytest.mark.parametrize("resize", [NO_RESIZE, told(190, 260, 2), told(300, 300, 2)])
 def test_what_would_not_become_smaller_goes_as_it_is(resize):
     data = file(picture())
-    assert encoded(data, lambda: resize, files=True) == data
-    assert size_of(encoded(picture(), lambda: resize)) == (260, 190)
+    assert encoded(data, resize, files=True) == data
+    assert size_of(encoded(picture(), resize)) == (260, 190)
 
 
 def test_a_file_of_few_pixels_and_many_bytes_goes_as_it_is():
     data = file(picture(width=50, height=50)) + bytes(100_000)
-    assert shrunk_file(data, RESIZE) == data
+    assert shrunk_file(data, RESIZE) is None
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ def test_a_file_of_few_pixels_and_many_bytes_goes_as_it_is():
 )
 def test_what_the_server_refuses_goes_as_it_is_for_the_server_to_say_why(data):
     assert is_large(len(data))
-    assert encoded(data, lambda: RESIZE, files=True) == data
+    assert encoded(data, RESIZE, files=True) == data
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted import Scripted
 from tritonclient.grpc import service_pb2 as pb
 
 from align_client import AlignClient, InvalidInput, ModelUnavailable
+from align_client.rules import BadItem, bad_item
+from align_zoo.errors import InvalidText
+from align_zoo.serving.model.answer import refused_item
 
 
 @pytest.fixture
@@ -81,3 +86,13 @@ def test_and_returned_for_each_of_the_request_s(server, client):
 
 def test_the_temperature_is_the_server_s(client):
     assert client.temperature() == 0.5
+
+
+@given(
+    index=st.integers(0, 10**6),
+    reason=st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_client_reads_the_bad_item_that_align_zoo_names(index, reason):
+    refused = refused_item(index, InvalidText(reason, "blank"))
+    assert bad_item(InvalidInput(str(refused))) == BadItem(index, reason)
+    assert (type(refused), refused.reason) == (InvalidText, "blank")

@@ -45,11 +45,11 @@ def seen(data: bytes, path: Path) -> dict[str, np.ndarray | str]:
         "library, bytes": lambda: decode_image(data),
         "library, PIL": lambda: to_rgb(Image.open(io.BytesIO(data))),
         "library, PIL of a path": lambda: to_rgb(Image.open(path)),
-        "client, bytes": lambda: decode_image(encoded(data)),
-        "client, path": lambda: decode_image(encoded(path)),
-        "client, PIL": lambda: decode_image(encoded(Image.open(io.BytesIO(data)))),
-        "client, PIL of a path": lambda: decode_image(encoded(Image.open(path))),
-        "client, array": lambda: decode_image(encoded(np.asarray(decode_image(data)))),
+        "client, bytes": lambda: decode_image(encoded(data).data),
+        "client, path": lambda: decode_image(encoded(path).data),
+        "client, PIL": lambda: decode_image(encoded(Image.open(io.BytesIO(data))).data),
+        "client, PIL of a path": lambda: decode_image(encoded(Image.open(path)).data),
+        "client, array": lambda: decode_image(encoded(np.asarray(decode_image(data))).data),
     }
     return {
         way: _answer(lambda pixels=pixels: np.asarray(pixels())) for way, pixels in ways.items()
@@ -61,7 +61,7 @@ def seen_resized(data: bytes, path: Path) -> dict[str, np.ndarray | str]:
     path.write_bytes(data)
 
     def sent(image, files) -> np.ndarray:
-        return _resized(decode_image(encoded(image, lambda: RESIZE, files=files)))
+        return _resized(decode_image(encoded(image, RESIZE, files=files).data))
 
     ways = {
         "library": lambda: _resized(decode_image(data)),

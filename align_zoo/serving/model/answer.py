@@ -8,7 +8,7 @@ import numpy as np
 
 from align_zoo.errors import InvalidInput
 
-__all__ = ["Answer", "Embed", "embed_requests"]
+__all__ = ["Answer", "Embed", "embed_requests", "refused_item"]
 
 Answer = np.ndarray | InvalidInput
 """A unit vector [D], or of a request its vectors [items, D]; else why it cannot be used."""
@@ -37,12 +37,26 @@ def embed_requests(requests: Sequence[Sequence[bytes]], embed: Embed) -> Iterato
             yield complete
 
 
+def refused_item(index: int, error: InvalidInput) -> InvalidInput:
+    """Return the error of a request with several items, of which one is bad.
+
+    Triton carries the text and the code of an error and no output tensor, response parameter or
+    gRPC metadata beside them, so the index is the start of the text: ``item INDEX: REASON``.
+    ``align_client.rules.bad_item`` reads this grammar; a test holds the two against each other.
+
+    Args:
+        index: the place of the bad item in its request, counted from 0.
+        error: what is wrong with the item.
+    """
+    return type(error)(f"item {index}: {error}", error.reason)
+
+
 def _join(answers: Sequence[Answer]) -> Answer:
     vectors: list[np.ndarray] = []
     for i, answer in enumerate(answers):
         if isinstance(answer, InvalidInput):
             if len(answers) == 1:
                 return answer
-            return type(answer)(f"item {i}: {answer}", answer.reason)
+            return refused_item(i, answer)
         vectors.append(answer)
     return np.stack(vectors)
