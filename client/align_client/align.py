@@ -10,14 +10,14 @@ import numpy as np
 
 from align_client.answers import Row
 from align_client.call import Call, Deadline
+from align_client.embedder import Embedder
 from align_client.errors import AlignClientError, InvalidInput
+from align_client.image_sender import ImageSender
 from align_client.images import Images, as_list
-from align_client.labels import LabelCache, Texts, checked_texts, filled, judged_texts
-from align_client.pictures import Pictures
 from align_client.replicas import Replicas
 from align_client.runtime import Outcome, Runtime
 from align_client.scores import Prediction, ranked, softmax
-from align_client.towers import Towers
+from align_client.texts import TextCache, Texts, checked_texts, filled, judged_texts
 from align_client.transport import Transport
 
 __all__ = ["Align", "whole"]
@@ -56,24 +56,29 @@ class Align:
             raise InvalidInput(f"retries must be True or False; got {retries!r}")
         self._timeout = float(min(timeout, _FOR_EVER))
         self._retries = retries
-        cache = LabelCache(whole(label_cache_size, "label_cache_size", least=0))
+        cache = TextCache(whole(label_cache_size, "label_cache_size", least=0))
         self.transport = Transport(runtime, replicas, headers)
-        self.pictures = Pictures(runtime, self.transport, shrink)
-        self._towers = Towers(runtime, self.transport, self.pictures, cache)
+        self.image_sender = ImageSender(runtime, self.transport, shrink)
+        self._embedder = Embedder(runtime, self.transport, self.image_sender, cache)
 
     async def classify(
-        self, img: Images, labels: Iterable[str], template: str, top_k: Optional[int], on_error: str
+        self,
+        image: Images,
+        labels: Iterable[str],
+        template: str,
+        top_k: Optional[int],
+        on_error: str,
     ) -> Union[Outcome[List[Prediction]], List[Outcome[List[Prediction]]]]:
         """See ``AlignClient.classify``."""
         keep = _keep(on_error)
-        images, several = as_list(img)
+        images, several = as_list(image)
         names = checked_texts(labels, "label")
         top_k = None if top_k is None else whole(top_k, "top_k", least=1)
         prompts = filled(template, names)
         first: Dict[str, int] = {}
         for i, name in enumerate(names):
             first.setdefault(name, i)
-        pictures, sentences = await self._towers.both(
+        pictures, sentences = await self._embedder.both(
             images, several, prompts, "label", self._call(), keep=keep
         )
         distinct = [sentences[i] for i in first.values()] if sentences else []
@@ -85,25 +90,25 @@ class Align:
         return answers if several else answers[0]
 
     async def similarity(
-        self, imgs: Images, texts: Texts, on_error: str
+        self, images: Images, texts: Texts, on_error: str
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
         """See ``AlignClient.similarity``."""
         keep = _keep(on_error)
-        images, several = as_list(imgs)
+        listed, several = as_list(images)
         sentences = checked_texts(_several(texts), "text")
-        pictures, rows = await self._towers.both(
-            images, several, sentences, "text", self._call(), keep=keep
+        pictures, rows = await self._embedder.both(
+            listed, several, sentences, "text", self._call(), keep=keep
         )
         answers = _answers(pictures, rows, lambda cosines: cosines)
         return answers if keep else np.stack(_sound(answers))
 
     async def embed_image(
-        self, imgs: Images, on_error: str
+        self, images: Images, on_error: str
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
         """See ``AlignClient.embed_image``."""
         keep = _keep(on_error)
-        images, several = as_list(imgs)
-        return _vectors(await self._towers.images(images, several, self._call(), keep=keep), keep)
+        listed, several = as_list(images)
+        return _vectors(await self._embedder.images(listed, several, self._call(), keep=keep), keep)
 
     async def embed_text(
         self, texts: Texts, on_error: str
@@ -112,11 +117,11 @@ class Align:
         keep = _keep(on_error)
         judge = judged_texts if keep else checked_texts
         sentences: Sequence[Union[str, InvalidInput]] = judge(_several(texts), "text")
-        return _vectors(await self._towers.texts(sentences, self._call(), keep=keep), keep)
+        return _vectors(await self._embedder.texts(sentences, self._call(), keep=keep), keep)
 
     async def temperature(self) -> float:
         """See ``AlignClient.temperature``."""
-        rows = await self._towers.texts(["temperature"], self._call())
+        rows = await self._embedder.texts(["temperature"], self._call())
         return _temperature(_sound(rows)[0])
 
     async def ready(self, deep: bool) -> bool:

@@ -41,7 +41,7 @@ def rows_of(result: Any, items: int, *, of_texts: bool, replica: Replica) -> Lis
     vectors = _output(result, "EMBEDDING")
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != items:
         raise Broken(f"EMBEDDING is {vectors.dtype} {list(vectors.shape)} for {items} items")
-    # Towers in half precision give lengths some 1e-3 off. (np.allclose would take a third of what
+    # Embedder in half precision give lengths some 1e-3 off. (np.allclose would take a third of what
     # this client adds to a call.)
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
     if not (np.abs(lengths - 1) <= 0.01).all():  # so that NaN fails, too

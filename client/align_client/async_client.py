@@ -11,26 +11,26 @@ from tritonclient.grpc.aio import InferenceServerClient
 
 from align_client.addresses import addresses
 from align_client.align import Align, whole
+from align_client.async_runtime import AsyncRuntime
 from align_client.channels import Channels
-from align_client.home import OneProcess
 from align_client.images import ImageLike, Images
-from align_client.labels import Texts
+from align_client.one_process import Unpicklable
 from align_client.replicas import Replicas
 from align_client.runtime import Outcome
 from align_client.scores import Prediction
 from align_client.security import Tls, credentials, headers
-from align_client.tasks import Tasks
+from align_client.texts import Texts
 
 __all__ = ["AsyncAlignClient"]
 
 C = TypeVar("C", bound="AsyncAlignClient")
 
 
-class AsyncAlignClient(OneProcess):
+class AsyncAlignClient(Unpicklable):
     """:class:`AlignClient` for asyncio. Safe to share between the tasks of one event loop.
 
     Images, errors and arguments are those of :class:`AlignClient`, but ``max_in_flight`` counts
-    single items, too. Pictures are read and shrunk in threads, so that the event loop goes on.
+    single items, too. ImageSender are read and shrunk in threads, so that the event loop goes on.
     Cancelling a task cancels its requests.
     """
 
@@ -51,7 +51,7 @@ class AsyncAlignClient(OneProcess):
         replicas = Replicas(to)
         channels = Channels(InferenceServerClient, credentials(tls))
         count = whole(max_in_flight, "max_in_flight", least=1)
-        self._runtime = Tasks(replicas.name, channels, count)
+        self._runtime = AsyncRuntime(replicas.name, channels, count)
         self._align = Align(
             self._runtime,
             replicas,
@@ -65,7 +65,7 @@ class AsyncAlignClient(OneProcess):
     @overload
     async def classify(  # type: ignore[overload-overlap]
         self,
-        img: ImageLike,
+        image: ImageLike,
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -76,7 +76,7 @@ class AsyncAlignClient(OneProcess):
     @overload
     async def classify(
         self,
-        img: Iterable[ImageLike],
+        image: Iterable[ImageLike],
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -87,7 +87,7 @@ class AsyncAlignClient(OneProcess):
     @overload
     async def classify(  # type: ignore[overload-overlap]
         self,
-        img: ImageLike,
+        image: ImageLike,
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -98,7 +98,7 @@ class AsyncAlignClient(OneProcess):
     @overload
     async def classify(
         self,
-        img: Iterable[ImageLike],
+        image: Iterable[ImageLike],
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -108,7 +108,7 @@ class AsyncAlignClient(OneProcess):
 
     async def classify(
         self,
-        img: Images,
+        image: Images,
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -118,7 +118,7 @@ class AsyncAlignClient(OneProcess):
         """Which of the labels fits the image, best first.
 
         Args:
-            img: one image; or several, for a list of answers in their order.
+            image: one image; or several, for a list of answers in their order.
             labels: strings. A label that occurs twice is answered, and counted, once.
             template: what is said of a label: "a photo of a {}".
             top_k: how many predictions to return; None for all.
@@ -129,51 +129,53 @@ class AsyncAlignClient(OneProcess):
             A prediction for each different label: the softmax over all of them of
             cosine / learned temperature, in float64.
         """
-        return await self._runtime.run(self._align.classify, img, labels, template, top_k, on_error)
+        return await self._runtime.run(
+            self._align.classify, image, labels, template, top_k, on_error
+        )
 
     @overload
     async def similarity(
-        self, imgs: Images, texts: Texts, *, on_error: Literal["raise"] = "raise"
+        self, images: Images, texts: Texts, *, on_error: Literal["raise"] = "raise"
     ) -> np.ndarray: ...
 
     @overload
     async def similarity(
-        self, imgs: Images, texts: Texts, *, on_error: Literal["return"]
+        self, images: Images, texts: Texts, *, on_error: Literal["return"]
     ) -> List[Outcome[np.ndarray]]: ...
 
     async def similarity(
-        self, imgs: Images, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
+        self, images: Images, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
         """Cosine of each image with each text: float64 [N, M], from -1 to 1.
 
         Args:
-            imgs: one image or several.
+            images: one image or several.
             texts: one text or several.
             on_error: "return" answers with a list of N: an image's cosines [M], or its error.
                 Bad texts are raised all the same.
         """
-        return await self._runtime.run(self._align.similarity, imgs, texts, on_error)
+        return await self._runtime.run(self._align.similarity, images, texts, on_error)
 
     @overload
     async def embed_image(
-        self, imgs: Images, *, on_error: Literal["raise"] = "raise"
+        self, images: Images, *, on_error: Literal["raise"] = "raise"
     ) -> np.ndarray: ...
 
     @overload
     async def embed_image(
-        self, imgs: Images, *, on_error: Literal["return"]
+        self, images: Images, *, on_error: Literal["return"]
     ) -> List[Outcome[np.ndarray]]: ...
 
     async def embed_image(
-        self, imgs: Images, *, on_error: Literal["raise", "return"] = "raise"
+        self, images: Images, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
         """Unit vectors of one image or several, all of one checkpoint: float32 [N, D].
 
         Args:
-            imgs: one image or several.
+            images: one image or several.
             on_error: "return" answers with a list of N: an image's vector [D], or its error.
         """
-        return await self._runtime.run(self._align.embed_image, imgs, on_error)
+        return await self._runtime.run(self._align.embed_image, images, on_error)
 
     @overload
     async def embed_text(

@@ -11,22 +11,22 @@ from tritonclient.grpc import InferenceServerClient
 
 from align_client.addresses import addresses
 from align_client.align import Align, whole
-from align_client.blocking import Blocking
 from align_client.channels import Channels
-from align_client.home import OneProcess
 from align_client.images import ImageLike, Images
-from align_client.labels import Texts
+from align_client.one_process import Unpicklable
 from align_client.replicas import Replicas
 from align_client.runtime import Outcome
 from align_client.scores import Prediction
 from align_client.security import Tls, credentials, headers
+from align_client.sync_runtime import SyncRuntime
+from align_client.texts import Texts
 
 __all__ = ["AlignClient"]
 
 C = TypeVar("C", bound="AlignClient")
 
 
-class AlignClient(OneProcess):
+class AlignClient(Unpicklable):
     """One or several Triton servers that serve ALIGN. Safe to share between threads.
 
     An image is a path, the bytes of an encoded file, a PIL image, or a uint8 array [H, W],
@@ -80,7 +80,7 @@ class AlignClient(OneProcess):
         replicas = Replicas(to)
         channels = Channels(InferenceServerClient, credentials(tls))
         count = whole(max_in_flight, "max_in_flight", least=1)
-        self._runtime = Blocking(replicas.name, channels, count)
+        self._runtime = SyncRuntime(replicas.name, channels, count)
         self._align = Align(
             self._runtime,
             replicas,
@@ -94,7 +94,7 @@ class AlignClient(OneProcess):
     @overload
     def classify(  # type: ignore[overload-overlap]
         self,
-        img: ImageLike,
+        image: ImageLike,
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -105,7 +105,7 @@ class AlignClient(OneProcess):
     @overload
     def classify(
         self,
-        img: Iterable[ImageLike],
+        image: Iterable[ImageLike],
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -116,7 +116,7 @@ class AlignClient(OneProcess):
     @overload
     def classify(  # type: ignore[overload-overlap]
         self,
-        img: ImageLike,
+        image: ImageLike,
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -127,7 +127,7 @@ class AlignClient(OneProcess):
     @overload
     def classify(
         self,
-        img: Iterable[ImageLike],
+        image: Iterable[ImageLike],
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -137,7 +137,7 @@ class AlignClient(OneProcess):
 
     def classify(
         self,
-        img: Images,
+        image: Images,
         labels: Iterable[str],
         *,
         template: str = "{}",
@@ -147,7 +147,7 @@ class AlignClient(OneProcess):
         """Which of the labels fits the image, best first.
 
         Args:
-            img: one image; or several, for a list of answers in their order.
+            image: one image; or several, for a list of answers in their order.
             labels: strings. A label that occurs twice is answered, and counted, once.
             template: what is said of a label: "a photo of a {}".
             top_k: how many predictions to return; None for all.
@@ -158,49 +158,51 @@ class AlignClient(OneProcess):
             A prediction for each different label: the softmax over all of them of
             cosine / learned temperature, in float64.
         """
-        return self._runtime.run(self._align.classify, img, labels, template, top_k, on_error)
+        return self._runtime.run(self._align.classify, image, labels, template, top_k, on_error)
 
     @overload
     def similarity(
-        self, imgs: Images, texts: Texts, *, on_error: Literal["raise"] = "raise"
+        self, images: Images, texts: Texts, *, on_error: Literal["raise"] = "raise"
     ) -> np.ndarray: ...
 
     @overload
     def similarity(
-        self, imgs: Images, texts: Texts, *, on_error: Literal["return"]
+        self, images: Images, texts: Texts, *, on_error: Literal["return"]
     ) -> List[Outcome[np.ndarray]]: ...
 
     def similarity(
-        self, imgs: Images, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
+        self, images: Images, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
         """Cosine of each image with each text: float64 [N, M], from -1 to 1.
 
         Args:
-            imgs: one image or several.
+            images: one image or several.
             texts: one text or several.
             on_error: "return" answers with a list of N: an image's cosines [M], or its error.
                 Bad texts are raised all the same.
         """
-        return self._runtime.run(self._align.similarity, imgs, texts, on_error)
-
-    @overload
-    def embed_image(self, imgs: Images, *, on_error: Literal["raise"] = "raise") -> np.ndarray: ...
+        return self._runtime.run(self._align.similarity, images, texts, on_error)
 
     @overload
     def embed_image(
-        self, imgs: Images, *, on_error: Literal["return"]
+        self, images: Images, *, on_error: Literal["raise"] = "raise"
+    ) -> np.ndarray: ...
+
+    @overload
+    def embed_image(
+        self, images: Images, *, on_error: Literal["return"]
     ) -> List[Outcome[np.ndarray]]: ...
 
     def embed_image(
-        self, imgs: Images, *, on_error: Literal["raise", "return"] = "raise"
+        self, images: Images, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
         """Unit vectors of one image or several, all of one checkpoint: float32 [N, D].
 
         Args:
-            imgs: one image or several.
+            images: one image or several.
             on_error: "return" answers with a list of N: an image's vector [D], or its error.
         """
-        return self._runtime.run(self._align.embed_image, imgs, on_error)
+        return self._runtime.run(self._align.embed_image, images, on_error)
 
     @overload
     def embed_text(self, texts: Texts, *, on_error: Literal["raise"] = "raise") -> np.ndarray: ...

@@ -13,11 +13,10 @@ import numpy as np
 from PIL import Image
 
 from align_client.errors import InvalidInput
-from align_client.forks import OneAProcess
+from align_client.fork_local import ForkLocal
 from align_client.pixels import PixelError, eight_bit, in_words
-from align_client.png import as_png
-from align_client.same_resize import resizes_alike
-from align_client.shrink import NO_RESIZE, Resize, is_large, shrunk_file, shrunk_image
+from align_client.resize_fingerprint import resizes_alike
+from align_client.shrink import NO_RESIZE, Resize, as_png, is_large, shrunk_file, shrunk_image
 
 __all__ = ["MAX_BYTES", "Encoded", "ImageLike", "Images", "as_list", "encoded", "may_shrink"]
 
@@ -47,7 +46,7 @@ class Encoded(NamedTuple):
 
 # PIL reads an opened file on first use, and not safely from several threads. A lock for each
 # image, from a fixed set, so that different images are read at once.
-_reading = OneAProcess(lambda: [threading.Lock() for _ in range(256)])
+_read_locks = ForkLocal(lambda: [threading.Lock() for _ in range(256)])
 
 
 def as_list(images: Images) -> Tuple[List[ImageLike], bool]:
@@ -199,7 +198,7 @@ def _plain(image: Image.Image, resize: Resize, *, exact: bool) -> Tuple[Image.Im
     except AttributeError as error:  # of a subclass
         raise InvalidInput(f"{what} cannot be decoded: {in_words(error)}") from error
     try:
-        locks = _reading.own
+        locks = _read_locks.value
         with locks[id(image) // 16 % len(locks)]:  # addresses are multiples of 16
             image = eight_bit(image)
         smaller = resize != NO_RESIZE and is_large(3 * image.width * image.height, resize)

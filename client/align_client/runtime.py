@@ -29,8 +29,8 @@ Outcome = Union[R, AlignClientError]
 class Runtime(Protocol):
     """The steps are written once, as coroutines; this is where the two clients differ.
 
-    ``Blocking``'s methods never suspend, so that a coroutine runs to its end in the caller's
-    thread; those of ``Tasks`` do.
+    ``SyncRuntime``'s methods never suspend, so that a coroutine runs to its end in the caller's
+    thread; those of ``AsyncRuntime`` do.
     """
 
     channels: Channels
@@ -46,7 +46,7 @@ class Runtime(Protocol):
     ) -> List[Outcome[R]]:
         """``request(item)`` for each item, in order; in place of what failed, its error.
 
-        No more at once than ``max_in_flight``, by all calls of the client together; ``Blocking``
+        No more at once than ``max_in_flight``, by all calls of the client together; ``SyncRuntime``
         does not count a single item, which the calling thread makes.
         """
 

@@ -10,11 +10,18 @@ from PIL import Image
 
 from align_client.cores import usable_cores
 from align_client.errors import InvalidInput
-from align_client.forks import OneAProcess
+from align_client.fork_local import ForkLocal
 from align_client.pixels import eight_bit
-from align_client.png import as_png
 
-__all__ = ["NO_RESIZE", "Resize", "is_large", "shrunk_file", "shrunk_image"]
+__all__ = [
+    "NO_RESIZE",
+    "Resize",
+    "as_png",
+    "is_large",
+    "shrunk_file",
+    "shrunk_image",
+    "tiny_png",
+]
 
 # The server's. Of another format it is to say itself that it does not take it.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -23,7 +30,7 @@ _SMALL = 65_536
 """Bytes with which there is nothing to gain."""
 
 # Files decoded at a time. More would not be faster, and each takes 4 bytes a pixel.
-_cores = OneAProcess(lambda: threading.BoundedSemaphore(usable_cores()))
+_decoding_slots = ForkLocal(lambda: threading.BoundedSemaphore(usable_cores()))
 
 
 class Resize(NamedTuple):
@@ -47,6 +54,19 @@ def is_large(size: int, resize: Resize = NO_RESIZE) -> bool:
     Shrunk, it is a PNG of about its raw pixels at most.
     """
     return size > max(_SMALL, 3 * resize.height * resize.width)
+
+
+def as_png(image: Image.Image) -> bytes:
+    """Return a PNG file of the image, without loss."""
+    file = io.BytesIO()
+    # Level 1: most of the gain for a fraction of the time.
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def tiny_png() -> bytes:
+    """Return a minimal image for querying the server's resize settings."""
+    return as_png(Image.new("RGB", (8, 8)))
 
 
 def shrunk_image(image: Image.Image, resize: Resize) -> Image.Image:
@@ -80,7 +100,7 @@ def shrunk_file(data: bytes, resize: Resize, *, draft: bool = False) -> Optional
     if resize == NO_RESIZE or not is_large(len(data), resize):
         return None
     try:
-        with _cores.own:
+        with _decoding_slots.value:
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
             _check_pixels(image)
             if not is_large(3 * image.width * image.height, resize):

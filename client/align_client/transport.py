@@ -22,11 +22,11 @@ from align_client.errors import (
     kept,
     too_late,
 )
-from align_client.png import tiny
 from align_client.replicas import Replica, Replicas
 from align_client.retries import Retries
 from align_client.rules import Again, Failure, breaks_contract, failure_of
 from align_client.runtime import Runtime
+from align_client.shrink import tiny_png
 
 __all__ = ["IMAGE_MODEL", "TEXT_MODEL", "Transport"]
 
@@ -84,7 +84,7 @@ class Transport:
                 if not (await self._ask(request, call)).result:
                     return False
             if deep:
-                image = await self.embed_image(tiny(), call)
+                image = await self.embed_image(tiny_png(), call)
                 (text,) = await self.embed_texts(["a photo"], call)
                 return image.checkpoint == text.checkpoint
         except AlignClientError:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align_client import cores as client_cores
+from align_client.async_runtime import AsyncRuntime
 from align_client.cores import usable_cores
-from align_client.tasks import Tasks
 from align_zoo.runtime import machine as server_cores
 
 GROUPS = ["", "pods", "pods/a", "cpu", "cpu/docker/1"]
@@ -58,7 +58,7 @@ def test_without_an_affinity_the_machines_cores_count(monkeypatch):
 def test_an_asyncio_client_has_no_more_threads_than_cores(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
-    assert Tasks("server", None, 4)._pool._max_workers == 1
+    assert AsyncRuntime("server", None, 4)._pool._max_workers == 1
 
 
 def test_nothing_of_ours_counts_the_machines_cores_instead():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from align_client import InvalidInput
 from align_client.answers import Row
-from align_client.labels import LabelCache, checked_texts, chunks, filled
+from align_client.texts import TextCache, checked_texts, chunks, filled
 
 
 def row(checkpoint: str = "a", value: float = 1.0) -> Row:
@@ -82,13 +82,13 @@ def test_texts_that_are_too_long_to_go_together_go_in_several_requests():
 
 
 def test_the_cache_gives_back_what_it_was_given():
-    cache = LabelCache(10)
+    cache = TextCache(10)
     cache.keep({"cat": row()})
     assert cache.find("a", ["cat", "dog"]) == {"cat": row()}
 
 
 def test_the_cache_never_answers_for_another_checkpoint():
-    cache = LabelCache(10)
+    cache = TextCache(10)
     cache.keep({"cat": row("a", 1.0)})
     assert cache.find("b", ["cat"]) == {}
     cache.keep({"cat": row("b", 2.0)})
@@ -97,7 +97,7 @@ def test_the_cache_never_answers_for_another_checkpoint():
 
 
 def test_the_cache_forgets_what_was_not_used_for_longest():
-    cache = LabelCache(2)
+    cache = TextCache(2)
     cache.keep({"cat": row(), "dog": row()})
     cache.find("a", ["cat"])
     cache.keep({"cow": row()})
@@ -105,21 +105,21 @@ def test_the_cache_forgets_what_was_not_used_for_longest():
 
 
 def test_a_cache_of_size_0_keeps_nothing():
-    cache = LabelCache(0)
+    cache = TextCache(0)
     cache.keep({"cat": row()})
     assert len(cache) == 0
 
 
 def test_the_cache_does_not_keep_a_whole_response_alive():
     response = np.ones((64, 640), np.float32)
-    cache = LabelCache(10)
+    cache = TextCache(10)
     cache.keep({"cat": Row(response[3], "a", 0.1)})
     assert cache.find("a", ["cat"])["cat"].vector.base is None
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh")), max_size=30), st.integers(0, 5))
 def test_the_cache_is_bounded_and_right_whatever_the_order_of_use(uses, size):
-    cache = LabelCache(size)
+    cache = TextCache(size)
     for texts in uses:
         for text, found in cache.find("a", texts).items():
             assert found.vector == [ord(text)]
@@ -128,7 +128,7 @@ def test_the_cache_is_bounded_and_right_whatever_the_order_of_use(uses, size):
 
 
 def test_the_cache_can_be_shared_between_threads():
-    cache = LabelCache(50)
+    cache = TextCache(50)
     failures = []
 
     def use(seed: int) -> None:

@@ -19,8 +19,8 @@ from waiting import wait_until
 
 from align_client import AlignClient, AlignClientError, AsyncAlignClient
 from align_client.cores import usable_cores
-from align_client.images import _reading, encoded
-from align_client.shrink import Resize, _cores
+from align_client.images import _read_locks, encoded
+from align_client.shrink import Resize, _decoding_slots
 
 CLIENTS = [AlignClient, AsyncAlignClient]
 
@@ -87,7 +87,7 @@ def test_after_a_fork_pictures_are_prepared_whatever_other_threads_were_just_doi
     fork = multiprocessing.get_context("fork")
     answers = fork.SimpleQueue()
     with ExitStack() as busy:
-        for lock in [*_reading.own, *[_cores.own] * usable_cores()]:
+        for lock in [*_read_locks.value, *[_decoding_slots.value] * usable_cores()]:
             busy.enter_context(lock)
         child = fork.Process(target=shrink, args=(answers,))
         child.start()

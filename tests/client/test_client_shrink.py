@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from align_client import AlignClient, InvalidInput, images
-from align_client.shrink import NO_RESIZE, Resize, _cores, is_large, shrunk_file
+from align_client.shrink import NO_RESIZE, Resize, _decoding_slots, is_large, shrunk_file
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.serving.model.outputs import resize_fingerprint
 
@@ -162,9 +162,9 @@ def test_a_large_file_is_sent_in_the_server_s_own_pixels(data):
 
 
 def test_no_more_files_are_decoded_at_a_time_than_there_are_cores(monkeypatch):
-    monkeypatch.setattr(_cores, "own", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(_decoding_slots, "value", threading.BoundedSemaphore(1))
     decoding = threading.Thread(target=shrunk_file, args=(file(picture()), RESIZE))
-    with _cores.own:
+    with _decoding_slots.value:
         decoding.start()
         decoding.join(0.2)
         assert decoding.is_alive()

@@ -50,7 +50,7 @@ class TestTheRealServer:
         client.embed_image(smooth(200, 200))
         _, transform, _ = create_align(served_name)
         told = (*transform.size, transform.resample)
-        assert client._align.pictures._resize == (*told, resize_fingerprint(*told))
+        assert client._align.image_sender._resize == (*told, resize_fingerprint(*told))
 
     @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
     @pytest.mark.parametrize("size", [(151, 149), (301, 203), (80, 997)], ids=str)
@@ -144,7 +144,7 @@ class TestPuppets:
     def test_a_model_that_does_not_say_gets_everything_whole(self, puppets, client):
         for image in (self.IMAGE, file(self.IMAGE)):
             assert client.embed_image(image).shape == (1, 4)
-        assert client._align.pictures._resize == NO_RESIZE
+        assert client._align.image_sender._resize == NO_RESIZE
 
     def test_one_that_does_not_say_how_its_pillow_resizes_is_sent_the_whole_picture_by_default(
         self, triton

@@ -28,8 +28,8 @@ def resize_fingerprint(height: int, width: int, resample: int) -> int:
 
     From version 13 on Pillow resizes the columns of some tall pictures before their rows, and
     rounds in between, so a tenth of the pixels is a grey level off what older ones make. Clients
-    (``align_client.same_resize``, which computes the same) send pixels of their own making only
-    where there is no difference.
+    (``align_client.resize_fingerprint``, which computes the same) send pixels of their own making
+    only where there is no difference.
 
     Args:
         height: to which they are resized.

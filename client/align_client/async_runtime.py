@@ -25,16 +25,16 @@ from typing import (
 from align_client.channels import Channels
 from align_client.cores import usable_cores
 from align_client.errors import AlignClientError, kept
-from align_client.home import Home
+from align_client.one_process import OneProcess
 from align_client.runtime import Outcome
 
-__all__ = ["Tasks"]
+__all__ = ["AsyncRuntime"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Tasks:
+class AsyncRuntime:
     """A ``Runtime`` for the event loop of its first call. Safe to share between its tasks.
 
     Args:
@@ -46,7 +46,7 @@ class Tasks:
     def __init__(self, name: str, channels: Channels, count: int) -> None:
         self.channels = channels
         self._name = name
-        self._home = Home(name)
+        self._process = OneProcess(name)
         self._count = count
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._slots: Optional[asyncio.Semaphore] = None
@@ -80,7 +80,7 @@ class Tasks:
 
     def check_open(self) -> None:
         """Raise AlignClientError after :meth:`close`, in another process or another loop."""
-        self._home.check()
+        self._process.check()
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop, self._slots = loop, asyncio.Semaphore(self._count)
@@ -147,12 +147,12 @@ class Tasks:
 
     async def close(self) -> None:
         """End the requests being made; start no other."""
-        if self._home.closed or not self._home.here:
+        if self._process.closed or not self._process.here:
             return
         ended = self._loop is None or self._loop.is_closed()
         if not ended:
             self.check_open()
-        self._home.closed = True
+        self._process.closed = True
         for task in self._running:
             task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -14,14 +14,14 @@ from align_client.errors import (
     kept,
     placed,
 )
+from align_client.image_sender import ImageSender
 from align_client.images import ImageLike
-from align_client.labels import LabelCache, chunks
-from align_client.pictures import Pictures
 from align_client.rules import BadItem, bad_item, breaks_contract
 from align_client.runtime import Outcome, Runtime
+from align_client.texts import TextCache, chunks
 from align_client.transport import IMAGE_MODEL, TEXT_MODEL, Transport
 
-__all__ = ["Towers"]
+__all__ = ["Embedder"]
 
 _TRIES = 3
 
@@ -33,7 +33,7 @@ class _Rows(NamedTuple):
     texts: List[Outcome[Row]]
 
 
-class Towers:
+class Embedder:
     """Rows of one checkpoint, whatever the servers load meanwhile.
 
     Args:
@@ -48,11 +48,11 @@ class Towers:
     """
 
     def __init__(
-        self, runtime: Runtime, transport: Transport, pictures: Pictures, cache: LabelCache
+        self, runtime: Runtime, transport: Transport, pictures: ImageSender, cache: TextCache
     ) -> None:
         self._runtime = runtime
         self._transport = transport
-        self._pictures = pictures
+        self._image_sender = pictures
         self._cache = cache
 
     async def images(
@@ -140,7 +140,7 @@ class Towers:
         self, images: Sequence[ImageLike], several: bool, call: Call, keep: bool
     ) -> List[Outcome[Row]]:
         async def request(image: ImageLike) -> Row:
-            return await self._pictures.embed(image, call)
+            return await self._image_sender.embed(image, call)
 
         outcomes: List[Outcome[Row]] = []
         for i, outcome in enumerate(await self._runtime.outcomes(request, images)):

@@ -9,7 +9,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
 from align_client.answers import Row
 from align_client.errors import InvalidInput
 
-__all__ = ["LabelCache", "Texts", "checked_texts", "chunks", "filled", "judged_texts"]
+__all__ = ["TextCache", "Texts", "checked_texts", "chunks", "filled", "judged_texts"]
 
 Texts = Union[str, Iterable[str]]
 """One or several."""
@@ -80,7 +80,7 @@ def chunks(texts: Iterable[str], size: int) -> List[List[str]]:
     return parts
 
 
-class LabelCache:
+class TextCache:
     """The texts used last and their answers, for each checkpoint of its own.
 
     The checkpoint is part of the key, so that a vector is never compared with a picture's from

@@ -8,17 +8,16 @@ from align_client.answers import Row
 from align_client.call import Call
 from align_client.errors import InvalidInput, ModelUnavailable, too_late
 from align_client.images import Encoded, ImageLike, encoded, may_shrink
-from align_client.png import tiny
 from align_client.runtime import Runtime
-from align_client.shrink import NO_RESIZE, Resize
+from align_client.shrink import NO_RESIZE, Resize, tiny_png
 from align_client.transport import IMAGE_MODEL, Transport
 
-__all__ = ["Pictures"]
+__all__ = ["ImageSender"]
 
 _TRIES = 3
 
 
-class Pictures:
+class ImageSender:
     """Sends pictures.
 
     The size to shrink to comes with every answer. Before the first, a tiny picture asks for it,
@@ -81,7 +80,7 @@ class Pictures:
         async with self._asking:
             if self._resize is None:
                 try:
-                    await self._send(tiny(), call)
+                    await self._send(tiny_png(), call)
                 except InvalidInput:  # smaller than the crop: it does not resize
                     return NO_RESIZE
             return self._resize or NO_RESIZE

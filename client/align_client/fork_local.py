@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Callable, Generic, TypeVar
 
-__all__ = ["OneAProcess"]
+__all__ = ["ForkLocal"]
 
 T = TypeVar("T")
 
 
-class OneAProcess(Generic[T]):
+class ForkLocal(Generic[T]):
     """A lock, or several: other ones in each child of a fork.
 
     A fork copies a lock as another thread holds it, but not the thread that would release it.
@@ -21,10 +21,10 @@ class OneAProcess(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self.own = make()
+        self.value = make()
         """This process's."""
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
-        self.own = self._make()
+        self.value = self._make()

@@ -22,16 +22,16 @@ from typing import (
 
 from align_client.channels import Channels
 from align_client.errors import AlignClientError, kept
-from align_client.home import Home
+from align_client.one_process import OneProcess
 from align_client.runtime import Outcome
 
-__all__ = ["Blocking"]
+__all__ = ["SyncRuntime"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Blocking:
+class SyncRuntime:
     """A ``Runtime`` whose coroutines never suspend. Safe to share between threads.
 
     Args:
@@ -42,7 +42,7 @@ class Blocking:
 
     def __init__(self, name: str, channels: Channels, count: int) -> None:
         self.channels = channels
-        self._home = Home(name)
+        self._process = OneProcess(name)
         self._closing = threading.Event()
         # Waiting requests of one call. More would make a small call of another thread wait for
         # a large one; fewer would leave workers idle.
@@ -56,7 +56,7 @@ class Blocking:
 
     def check_open(self) -> None:
         """Raise AlignClientError after :meth:`close`, and in another process."""
-        self._home.check()
+        self._process.check()
 
     async def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """What a method of tritonclient answers."""
@@ -113,9 +113,9 @@ class Blocking:
 
     def close(self) -> None:
         """End the requests being made; start no other."""
-        if not self._home.here:
+        if not self._process.here:
             return  # the other process's connections are not ours to close
-        self._home.closed = True
+        self._process.closed = True
         self._closing.set()
         for triton in self.channels.all():
             triton.close()

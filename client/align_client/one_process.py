@@ -7,10 +7,10 @@ from typing import NoReturn
 
 from align_client.errors import AlignClientError
 
-__all__ = ["Home", "OneProcess"]
+__all__ = ["OneProcess", "Unpicklable"]
 
 
-class Home:
+class OneProcess:
     """The process that a client belongs to, until it is closed.
 
     Args:
@@ -38,7 +38,7 @@ class Home:
             raise AlignClientError(f"this client of {self._name} is closed")
 
 
-class OneProcess:
+class Unpicklable:
     """What cannot be pickled or copied, for its connections cannot."""
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
