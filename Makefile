@@ -1,8 +1,8 @@
 # make setup   the environment alone: .venv with all that the commands below need
 # make demo    a real tritonserver classifies the shipped pictures
-# make test    the whole test suite, against the real tritonserver
+# make lint    ruff, mypy and the directions of imports: under a minute, so run it first
+# make test    the whole test suite, against the real tritonserver (ARGS=... for pytest)
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
-# make lint    ruff, mypy and the directions of imports
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
 # make chaos   faults, overload and a soak against the service: a table (7 minutes; ARGS=...)
@@ -31,14 +31,15 @@ setup: $(VENV)/.setup
 demo: setup
 	@$(BIN)/align-zoo demo
 
-# A server is held to seconds, so its tests have the machine to themselves.
-SERVED := tests/benchmarks tests/chaos tests/client tests/serving
 # Environments of other versions, made under build/ when they are first needed.
 NEIGHBOURS := tests/neighbours
+PYTEST := $(BIN)/python -m pytest --ignore=$(NEIGHBOURS)
 
+# A tritonserver is held to seconds: the tests that start one (tests/support/served.py gives them
+# the mark `served`) do not run beside those that compute.
 test: $(VENV)/.test-tools
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(SERVED) $(NEIGHBOURS))
-	$(BIN)/python -m pytest $(SERVED)
+	$(PYTEST) --numprocesses 2 --dist loadfile -m "not hub and not served" $(ARGS)
+	$(PYTEST) -m served $(ARGS)
 
 test-neighbours: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)

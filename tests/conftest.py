@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import served
 
 # As the served models do, and before torch is loaded: on a busy machine, threads that spin
 # while they wait make the suite many times slower.
@@ -13,6 +14,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from align_zoo.serving.triton.command import ServeOptions
 from align_zoo.serving.triton.launcher import ServerProcess, run_server
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(served)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,6 +35,7 @@ def served_name() -> str:
 
 
 @pytest.fixture(scope="session")
+@served.starts_server
 def server(served_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """tritonserver on align_tiny at ``grpc_url`` and ``http_url``, on free loopback ports.
 

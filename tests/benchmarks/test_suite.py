@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from served import starts_server
 
 from align_client import AlignClient
 from align_zoo.checkpoint.folder import open_checkpoint
@@ -47,6 +48,7 @@ def theirs():
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def server(tmp_path_factory: pytest.TempPathFactory):
     with serving(TINY, tmp_path_factory.mktemp("serve") / "log") as (process, url, seconds):
         assert seconds > 0

@@ -25,22 +25,26 @@ def requests(encoder):
     return known_requests(encoder)
 
 
+@pytest.mark.served
 def test_clients_that_try_again_lose_nothing_when_a_model_dies(requests):
     (fault,) = (each for each in FAULTS if each.name == "text model's process killed")
     row = suffer(fault, requests)
     assert (row.verdict, row.wrong, row.lost) == ("pass", 0, 0), row.line()
 
 
+@pytest.mark.served
 def test_sigterm_under_load_leaves_no_caller_without_a_word(requests):
     row = drain(requests)
     assert row.verdict == "pass", row.line()
 
 
+@pytest.mark.served
 def test_a_short_soak_has_no_wrong_answer(requests):
     row = soak(requests, 1500)
     assert (row.wrong, row.lost) == (0, 0), row.line()
 
 
+@pytest.mark.served
 def test_ten_times_the_capacity_is_refused_at_once_and_what_is_accepted_is_right(encoder):
     row = overload(heavy_pictures(encoder), seconds=5)
     assert (row.wrong, row.lost) == (0, 0), row.line()

@@ -2,6 +2,7 @@
 
 import pytest
 from puppets import Puppets, write_model
+from served import starts_server
 from waiting import wait_until
 
 from align_client import AlignClient, AlignClientError, ModelUnavailable
@@ -10,6 +11,7 @@ from align_zoo.serving.triton.launcher import ServerProcess
 
 
 @pytest.fixture(scope="session")
+@starts_server
 def triton(tmp_path_factory):
     """A Triton that serves another model."""
     repository = tmp_path_factory.mktemp("puppets")

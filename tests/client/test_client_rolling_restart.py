@@ -13,6 +13,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 from PIL import Image
+from served import starts_server
 from waiting import wait_until
 
 from align_client import AlignClient, AlignClientError, AsyncAlignClient
@@ -26,6 +27,7 @@ PICTURES = [
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def two(served_name, tmp_path_factory):
     log = tmp_path_factory.mktemp("two")
     with ExitStack() as stack:

@@ -44,6 +44,7 @@ def test_probe_is_1_and_one_line_when_nobody_listens():
     assert not done.stderr
 
 
+@pytest.mark.served
 def test_probe_shows_certificate_and_token(tmp_path):
     files = certificates(tmp_path)
     (tmp_path / "tokens").write_text("the-token\nan-older-one\n")

@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from align_zoo.serving.tools.demo import classify_all, run_demo, sample_labels, sample_pictures
@@ -18,6 +19,7 @@ def test_every_shipped_picture_gets_a_label_of_the_list(server):
         assert answer.milliseconds > 0
 
 
+@pytest.mark.served
 def test_the_demo_prints_a_table_and_a_summary():
     console = Console(file=io.StringIO(), width=100)
     run_demo(console)

@@ -12,6 +12,7 @@ import tomllib
 import typer
 import yaml
 from calls import ask, ask_at_once
+from served import starts_server
 from serving import serving
 from tritonclient import grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
@@ -61,6 +62,7 @@ def drop_rest(query):
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def exposed(tmp_path_factory, pictures):
     """Name of each sample of a running service to its labels, after calls of every kind."""
     with serving(tmp_path_factory.mktemp("deployed")) as service:

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from calls import ask, request
+from served import starts_server
 from tritonclient import grpc
 from waiting import wait_for_port, wait_until
 
@@ -92,6 +93,7 @@ class Server:
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def running(tmp_path_factory):
     folder = tmp_path_factory.mktemp("early")
     repository = Path(shutil.copytree(REPOSITORY, folder / "repository"))

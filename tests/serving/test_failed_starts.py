@@ -30,6 +30,7 @@ def no_config(repository):
         file.write("max_batch_size: 7\n")
 
 
+@pytest.mark.served
 @pytest.mark.parametrize(
     ("spoil", "flags", "words"),
     [
@@ -76,6 +77,7 @@ IMPATIENT_ONCE = """
 """
 
 
+@pytest.mark.served
 def test_a_model_that_a_newer_tritonserver_gives_up_is_started_anew(tmp_path):
     assert find_tritonserver().wheel
     newer = tmp_path / "bin" / "tritonserver"

@@ -42,6 +42,7 @@ def test_complaints_about_cuda_are_passed_on_where_there_is_a_gpu():
     assert passed_on(NO_GPU, gpu=False) == []
 
 
+@pytest.mark.served
 def test_a_service_says_what_it_does_and_at_last_where_it_listens(tmp_path):
     with serving(tmp_path) as service:
         wait_until(lambda: "ready on" in service.log.read_text())
@@ -59,6 +60,7 @@ def test_a_service_says_what_it_does_and_at_last_where_it_listens(tmp_path):
     assert started["triton_lines_left_out"] > 20
 
 
+@pytest.mark.served
 def test_verbose_leaves_nothing_out(tmp_path):
     with serving(tmp_path, "--verbose") as service:
         wait_until(lambda: "ready on" in service.log.read_text())
@@ -67,6 +69,7 @@ def test_verbose_leaves_nothing_out(tmp_path):
     assert '"triton_lines_left_out": 0' in text
 
 
+@pytest.mark.served
 def test_a_start_that_fails_is_not_said_to_be_ready(tmp_path):
     with serving(tmp_path, model=tmp_path / "nowhere", start=False) as service:
         begin(service)

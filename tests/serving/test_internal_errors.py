@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from calls import ask, ask_at_once, request
+from served import starts_server
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 from waiting import wait_until
@@ -37,6 +38,7 @@ class TritonPythonModel(TritonPythonModel):
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def stumbling(tmp_path_factory):
     """A server without metrics whose text model has a bug, and its log."""
     folder = tmp_path_factory.mktemp("stumbling")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from calls import ask, ask_at_once
+from served import starts_server
 from serving import SHARED_MEMORY, events, serving
 from tritonclient import grpc
 from waiting import wait_until
@@ -42,6 +43,7 @@ def command(options, *flags):
     ]
 
 
+@pytest.mark.served
 def test_serve_gives_flags_to_its_server_and_ends_with_it(tmp_path):
     with serving(tmp_path, "--verbose", "--", "--exit-timeout-secs=20") as service:
         assert "exit_timeout                     | 20" in service.log.read_text()
@@ -51,6 +53,7 @@ def test_serve_gives_flags_to_its_server_and_ends_with_it(tmp_path):
         assert not Path(f"/proc/{triton}").exists()
 
 
+@pytest.mark.served
 def test_under_nohup_it_outlives_its_terminal(tmp_path):
     with serving(tmp_path, start=False) as service:
         service.command.insert(0, "nohup")
@@ -62,6 +65,7 @@ def test_under_nohup_it_outlives_its_terminal(tmp_path):
         assert stopping["signal"] == "SIGTERM"
 
 
+@pytest.mark.served
 def test_no_code_comes_from_the_working_directory_but_relative_paths_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
@@ -108,6 +112,7 @@ def test_a_taken_port_is_named_before_a_model_is_loaded(name):
     assert "loading" not in done.stdout + done.stderr
 
 
+@pytest.mark.served
 @pytest.mark.parametrize("deaf", [False, True], ids=["", "models that do not notice"])
 def test_a_server_dies_with_the_process_that_started_it(tmp_path, deaf):
     script = textwrap.dedent(f"""
@@ -141,6 +146,7 @@ def test_a_server_dies_with_the_process_that_started_it(tmp_path, deaf):
             remove_shared_memory(prefix)
 
 
+@pytest.mark.served
 def test_a_server_that_dies_early_shows_its_log(tmp_path):
     options = ServeOptions(model="align_tiny", repository=tmp_path, extra=["--load-model=none"])
     with (
@@ -151,6 +157,7 @@ def test_a_server_that_dies_early_shows_its_log(tmp_path):
     assert "load-model" in str(error.value)
 
 
+@pytest.mark.served
 def test_a_server_that_is_killed_while_it_starts_is_said_to_be(tmp_path):
     server = ServerProcess(ServeOptions(model="align_tiny").on_free_ports(), log=tmp_path / "log")
     server.start()
@@ -172,6 +179,7 @@ def test_a_repository_that_triton_cannot_start_a_model_from_is_refused_at_once(t
     assert repr(odd) in str(error.value)
 
 
+@pytest.mark.served
 def test_a_link_to_it_is_served(tmp_path):
     repository = shutil.copytree(REPOSITORY, tmp_path / "my models, größer")
     link = tmp_path / "larger_models-v1.0+x"
@@ -184,6 +192,7 @@ def test_a_link_to_it_is_served(tmp_path):
         assert ask(triton, "align_text", [b"cat"]).as_numpy("EMBEDDING").shape[0] == 1
 
 
+@pytest.mark.served
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_a_checkpoint_in_a_folder_of_any_name_is_served(tmp_path, monkeypatch, locale):
     monkeypatch.setenv("LC_ALL", locale)
@@ -225,6 +234,7 @@ SABOTAGED = textwrap.dedent("""
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def sabotaged(tmp_path_factory):
     """A server whose text model can be made to fail."""
     folder = tmp_path_factory.mktemp("sabotaged")

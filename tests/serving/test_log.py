@@ -44,6 +44,7 @@ def begin(service, output):
     assert not service.ended()
 
 
+@pytest.mark.served
 def test_a_full_disk_for_the_log_changes_nothing_for_the_callers(tmp_path):
     with serving(tmp_path, start=False) as service, FULL.open("wb") as disk:
         begin(service, disk)
@@ -55,6 +56,7 @@ def test_a_full_disk_for_the_log_changes_nothing_for_the_callers(tmp_path):
         assert service.process.wait(60) == 0
 
 
+@pytest.mark.served
 def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
     with serving(tmp_path, start=False) as service, full_pipe() as (_, writer, _):
         begin(service, writer)

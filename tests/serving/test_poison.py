@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from calls import ask
+from served import starts_server
 from serving import events, restarts, serving
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
@@ -52,6 +53,7 @@ def popular():
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def service(tmp_path_factory):
     """One that any two failures would end."""
     folder = tmp_path_factory.mktemp("service")

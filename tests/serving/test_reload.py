@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from served import starts_server
 from serving import events, serving, shared_memory
 from steady import Steady
 from waiting import wait_until
@@ -54,6 +55,7 @@ def other(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def service(checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("service")
     with serving(folder, "--restart-limit=100", model=checkpoint) as running:
@@ -186,6 +188,7 @@ def test_a_fault_during_a_reload_is_mended_and_the_reload_goes_on(service, check
     wait_until(lambda: len(service.pids()) == 5)  # itself, tritonserver, its guardian, two models
 
 
+@pytest.mark.served
 def test_a_fault_of_the_old_server_found_as_the_reload_ends_leaves_the_new_one_serving():
     async def race():
         with RunFolder() as folder:
@@ -218,6 +221,7 @@ def test_a_later_restart_serves_the_new_checkpoint(service, other):
     assert not callers.wrong
 
 
+@pytest.mark.served
 def test_sigterm_during_a_reload_ends_both_servers(tmp_path):
     with serving(tmp_path) as service:
         with subprocess.Popen(

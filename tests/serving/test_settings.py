@@ -85,6 +85,7 @@ def test_a_limit_that_is_no_number_is_named(name, value):
         picture_limits(config(**{name: value}))
 
 
+@pytest.mark.served
 def test_both_models_run_as_they_are_told_and_log_it(tmp_path, monkeypatch, pictures):
     monkeypatch.setenv("ALIGN_ZOO_THREADS", "3")
     repository = Path(shutil.copytree(REPOSITORY, tmp_path / "repository"))

@@ -5,6 +5,7 @@ from urllib.request import urlopen
 
 import pytest
 from calls import ask
+from served import starts_server
 from serving import events, serving
 from tritonclient import grpc
 
@@ -22,6 +23,7 @@ COSTS = {
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def service(small_checkpoint, tmp_path_factory):
     """A service on a checkpoint whose export was refused at an earlier start."""
     with pytest.MonkeyPatch.context() as patch:

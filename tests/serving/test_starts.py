@@ -12,6 +12,7 @@ from waiting import wait_until
 from align_zoo.serving.triton.processes import awaited_children, is_alive, triton_processes
 
 
+@pytest.mark.served
 def test_sigterm_during_the_start_is_no_error(tmp_path):
     with serving(tmp_path, start=False) as service:
         begin(service)
@@ -21,6 +22,7 @@ def test_sigterm_during_the_start_is_no_error(tmp_path):
         assert not list(service.tmp.glob("align-zoo*"))
 
 
+@pytest.mark.served
 @pytest.mark.parametrize(
     ("process", "words"),
     [
@@ -47,6 +49,7 @@ def test_what_is_killed_while_it_loads_is_named_at_once(tmp_path, process, words
         assert words in service.log.read_text().splitlines()[-1]
 
 
+@pytest.mark.served
 def test_a_slow_model_that_tritonserver_gives_up_is_started_anew(tmp_path):
     def initializes():
         with suppress(StopIteration, OSError):
@@ -65,6 +68,7 @@ def test_a_slow_model_that_tritonserver_gives_up_is_started_anew(tmp_path):
         assert not is_alive(server)
 
 
+@pytest.mark.served
 def test_a_tritonserver_that_aborts_as_it_starts_is_started_anew_but_not_for_ever(tmp_path):
     def loads():
         return server(1 + len(aborted)) and "loading: align_text" in service.log.read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from calls import ask
+from served import starts_server
 from serving import events, owners, restarts, serving, shared_memory
 from steady import Steady
 from tritonclient import grpc
@@ -41,6 +42,7 @@ def known(pictures):
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def service(tmp_path_factory):
     """One for all faults, as patient with them as there are many."""
     folder = tmp_path_factory.mktemp("service")
@@ -122,6 +124,7 @@ def test_it_may_hold_as_many_connections_as_the_system_allows(service):
     assert soft == hard
 
 
+@pytest.mark.served
 def test_a_checkpoint_that_is_gone_is_named_and_served_again_when_it_is_back(known, tmp_path):
     checkpoint = shutil.copytree(TINY, tmp_path / "checkpoint")
     away = tmp_path / "away"
@@ -142,6 +145,7 @@ def test_a_checkpoint_that_is_gone_is_named_and_served_again_when_it_is_back(kno
     assert 0 < first["again_in"] <= 1 <= second["again_in"] <= 2
 
 
+@pytest.mark.served
 def test_a_restart_for_which_there_are_no_files_is_tried_again(known, tmp_path):
     with serving(tmp_path, "--restart-limit=100") as service:
         pid = service.process.pid
@@ -171,6 +175,7 @@ app()
 """
 
 
+@pytest.mark.served
 def test_a_restart_for_which_there_are_no_threads_is_tried_again(known, tmp_path):
     shortage = tmp_path / "shortage"
     with serving(tmp_path, "--restart-limit=100", start=False) as service:
@@ -193,6 +198,7 @@ def recovers(service, known, end_shortage):
     assert events(service, "restart")
 
 
+@pytest.mark.served
 def test_sigterm_answers_what_was_accepted_and_leaves_nothing(known, tmp_path):
     with serving(tmp_path) as service, Steady(service.url, known, callers=8) as callers:
         wait_until(lambda: callers.right_since(0))
@@ -211,6 +217,7 @@ def test_sigterm_answers_what_was_accepted_and_leaves_nothing(known, tmp_path):
     assert [each for each in early if each != "UNAVAILABLE: server is stopping"] == []
 
 
+@pytest.mark.served
 def test_a_killed_service_takes_its_servers_along_and_the_next_start_cleans_up(tmp_path):
     with serving(tmp_path) as service:
         servers = tritonserver(service), text_model(service), image_model(service)
@@ -229,6 +236,7 @@ def test_a_killed_service_takes_its_servers_along_and_the_next_start_cleans_up(t
             ask(client, "align_text", [b"hello"])
 
 
+@pytest.mark.served
 def test_after_too_many_failures_it_gives_up_and_says_why(tmp_path):
     repository = shutil.copytree(REPOSITORY, tmp_path / "model_repository")
     with serving(tmp_path, f"--repository={repository}", "--restart-limit=3") as service:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from calls import ask, request
+from served import starts_server
 from serving import events, serving, shared_memory
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
@@ -50,6 +51,7 @@ def repository(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+@starts_server
 def service(repository, tmp_path_factory):
     folder = tmp_path_factory.mktemp("service")
     with serving(folder, f"--repository={repository}", "--restart-limit=100") as running:
@@ -102,6 +104,7 @@ def at_work(service):
         yield results
 
 
+@pytest.mark.served
 def test_a_second_signal_ends_it_at_once(repository, tmp_path):
     with serving(tmp_path, f"--repository={repository}") as service:
         with at_work(service) as results:
@@ -125,6 +128,7 @@ def no_nohup():
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.served
 @pytest.mark.usefixtures("no_nohup")
 @pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM])
 def test_a_terminal_that_closes_is_no_second_signal(repository, tmp_path, first):

@@ -10,6 +10,7 @@ import pytest
 from calls import INPUTS
 from doors import Loop, open_doors, stop, stub_at
 from messages import message
+from served import starts_server
 from waiting import wait_until
 
 from align_zoo.serving.triton.command import ServeOptions, unix_sockets
@@ -33,6 +34,7 @@ def running(log):
 
 
 @pytest.fixture(scope="package")
+@starts_server
 def shared(tmp_path_factory):
     """A tritonserver for all tests, and the folder of its sockets."""
     with running(tmp_path_factory.mktemp("triton") / "triton.log") as server_and_folder:
@@ -62,6 +64,7 @@ def held(shared):
 
 
 @pytest.fixture
+@starts_server
 def mortal(tmp_path):
     """A tritonserver for one test, and the folder of its sockets."""
     with running(tmp_path / "triton.log") as server_and_folder:
