@@ -10,7 +10,7 @@ from align_zoo.serving.supervision.liveness import ModelLiveness
 from align_zoo.serving.triton.output import why_not_loaded
 
 
-def test_the_first_attempt_comes_at_once_and_later_ones_ever_later():
+def test_pause_grows_after_an_immediate_first_attempt():
     attempts = Attempts(limit=20)
     pauses = [attempts.failed("x") for _ in range(12)]
     assert pauses[0] == 0
@@ -18,7 +18,7 @@ def test_the_first_attempt_comes_at_once_and_later_ones_ever_later():
         assert min(30, 2**i) / 2 <= pause <= min(30, 2**i)
 
 
-def test_after_a_death_that_does_not_count_a_failed_start_is_paused_for():
+def test_failed_start_after_uncounted_death_waits():
     attempts = Attempts(limit=3)
     for _ in range(10):
         attempts.attempted()
@@ -35,7 +35,7 @@ def test_pauses_are_not_the_same_for_all():
     assert len({second() for _ in range(10)}) > 1
 
 
-def test_it_gives_up_with_the_last_reason():
+def test_attempts_end_with_the_last_reason():
     attempts = Attempts(limit=3)
     attempts.failed("first")
     attempts.failed("second")
@@ -44,7 +44,7 @@ def test_it_gives_up_with_the_last_reason():
 
 
 @pytest.mark.parametrize("healthy", [60, 3600])
-def test_after_a_healthy_minute_it_counts_anew(healthy):
+def test_attempts_reset_after_a_healthy_minute(healthy):
     attempts = Attempts(limit=3)
     for _ in range(10):
         attempts.failed("x")
@@ -60,7 +60,7 @@ def test_a_short_recovery_does_not_count():
 @pytest.mark.parametrize(
     ("waits", "patience"), [([0.01], 5), ([1.25], 5), ([3], 12), ([3, 0.1, 0.2], 12), ([60], 120)]
 )
-def test_patience_is_four_times_the_slowest_answer_within_bounds(waits, patience):
+def test_patience_is_four_times_the_slowest_answer(waits, patience):
     liveness = ModelLiveness(waits[0])
     for seconds in waits[1:]:
         liveness.answered(seconds)
@@ -75,11 +75,11 @@ def test_slow_answers_are_forgotten():
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [(0.001, 1), (0.1, 5), (0.2, 10), (5, 10)])
-def test_probes_take_a_small_share_of_a_model_and_come_every_ten_seconds(seconds, pause):
+def test_probes_are_rare_and_every_ten_seconds(seconds, pause):
     assert ModelLiveness(seconds).pause == pause
 
 
-def test_who_only_waits_for_the_next_probe_is_not_late(monkeypatch):
+def test_waiting_for_the_next_probe_is_not_late(monkeypatch):
     liveness, now = ModelLiveness(0.1), time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 9)
     assert liveness.pause < liveness.age

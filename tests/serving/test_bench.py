@@ -34,7 +34,7 @@ from align_zoo.serving.tools.load import Load
 ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")
 
 
-def test_an_answer_that_differs_from_the_first_is_wrong():
+def test_answer_unlike_the_first_is_wrong():
     vectors = np.eye(4, dtype=np.float32)
     answers = {"a": vectors[:1], "b": vectors[1:2]}
     check = Checked(lambda item: answers[item], ["a", "b"])
@@ -54,7 +54,7 @@ def test_rounding_is_no_wrong_answer(noise):
     check(1)
 
 
-def test_an_answer_that_is_only_like_the_first_is_wrong():
+def test_answer_merely_close_to_the_first_is_wrong():
     answers = iter([np.array([[1.0, 0.0]]), np.array([[0.999, 0.0447]])])
     check = Checked(lambda _: next(answers), ["a"])
     check(0)
@@ -74,7 +74,7 @@ def test_new_labels_are_new_every_time():
     assert len({*new_labels(1000), *new_labels(1000)}) == 2000
 
 
-def test_a_drawn_photo_has_its_size_and_the_weight_of_a_photo():
+def test_drawn_photo_has_size_and_weight_of_photo():
     data = drawn_photo(640, 480)
     with Image.open(io.BytesIO(data)) as image:
         assert (image.format, image.size) == ("JPEG", (640, 480))
@@ -89,7 +89,7 @@ def test_a_folders_pictures_are_found_below_it(tmp_path):
     assert found == [drawn_photo(64, 48)]
 
 
-def test_of_a_large_folder_the_first_200_pictures_are_held_in_memory(tmp_path):
+def test_only_200_images_of_folder_are_loaded(tmp_path):
     (tmp_path / "000.png").mkdir()
     for number in range(1, 203):
         (tmp_path / f"{number:03}.png").write_bytes(b"%d" % number)
@@ -124,11 +124,11 @@ ANSWERED = Load(1, 10, 5.0, 1.0, 2.0, 3.0, {})
         (Load(1, 0, 0.0, np.nan, np.nan, np.nan, {"ServerUnavailable": 9}), False),
     ],
 )
-def test_wrong_answers_and_none_at_all_are_not_sound(load, sound):
+def test_wrong_or_missing_answers_are_not_sound(load, sound):
     assert report(ANSWERED, load).sound is sound
 
 
-def test_a_report_is_json_even_where_nothing_was_answered():
+def test_report_without_answers_is_valid_json():
     rows = report(Load(1, 0, 0.0, np.nan, np.nan, np.nan, {"Overloaded": 2})).content()["rows"]
     (row,) = json.loads(json.dumps(rows, allow_nan=False))
     assert (row["p50"], row["per_second"], row["errors"]) == (None, 0.0, {"Overloaded": 2})
@@ -169,7 +169,7 @@ def test_bench_measures_a_running_server(server, tmp_path, pictures):
     assert warm["p50"] < cold["p50"]
 
 
-def test_a_picture_that_the_server_refuses_is_counted_by_its_error(server, tmp_path):
+def test_refused_image_is_counted_by_its_error(server, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     console = Console(file=io.StringIO(), width=200)
     options = BenchOptions(server.grpc_url, tmp_path, concurrency=(1,), seconds=0.01)
@@ -213,13 +213,13 @@ def test_no_server_is_1_and_one_sentence():
     ("file", "why"),
     [("nowhere/found.json", "there is no such folder"), ("", "is a folder; results go to a file")],
 )
-def test_a_file_that_cannot_be_written_is_named_before_anything_is_measured(tmp_path, file, why):
+def test_unwritable_file_is_named_before_measuring(tmp_path, file, why):
     with pytest.raises(AlignZooError, match=why) as error:
         bench(BenchOptions("localhost:1", json=tmp_path / file), Console(file=io.StringIO()))
     assert str(tmp_path / file) in str(error.value)
 
 
-def test_a_disk_without_room_for_the_file_is_one_sentence_after_the_table(server, tmp_path):
+def test_full_disk_is_one_sentence_after_the_table(server, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     console = Console(file=io.StringIO(), width=200)
     full = Path("/dev/full")

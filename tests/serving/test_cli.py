@@ -20,7 +20,7 @@ def align_zoo(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_its_version_is_the_distributions():
+def test_version_is_the_distributions():
     told = f"align-zoo {version('align-zoo')}\n"
     assert align_zoo("--version").stdout == told
     module = [sys.executable, "-m", "align_zoo", "--version"]
@@ -33,7 +33,7 @@ def test_probe_is_0_when_both_models_answer(server):
     assert done.stdout.startswith(f"{server.grpc_url}: ok: checkpoint ")
 
 
-def test_probe_is_1_and_one_line_when_nobody_listens():
+def test_probe_without_server_exits_1_with_one_line():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -103,7 +103,7 @@ def test_serve_without_repository_is_1_and_one_line(tmp_path):
         ("demo", "rich", "the demo"),
     ],
 )
-def test_a_missing_package_is_named_with_what_brings_it(command, package, subject):
+def test_missing_package_is_named_with_its_extra(command, package, subject):
     without = f"import sys; sys.modules[{package!r}] = None; from align_zoo.cli import app; app()"
     done = subprocess.run(
         [sys.executable, "-c", without, command], capture_output=True, text=True, timeout=60
@@ -113,7 +113,7 @@ def test_a_missing_package_is_named_with_what_brings_it(command, package, subjec
     assert re.fullmatch(wanted, done.stderr)
 
 
-def test_a_server_that_others_can_reach_needs_tls_or_consent():
+def test_remote_server_needs_tls_or_insecure():
     done = align_zoo("serve", "--listen=0.0.0.0")
     assert done.exit_code == 1
     assert done.stderr.startswith("align-zoo: --listen 0.0.0.0 ")

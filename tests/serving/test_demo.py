@@ -8,7 +8,7 @@ from rich.console import Console
 from align_zoo.serving.tools.demo import classify_all, run_demo, sample_labels, sample_pictures
 
 
-def test_every_shipped_picture_gets_a_label_of_the_list(server):
+def test_every_shipped_image_gets_a_listed_label(server):
     pictures, labels = sample_pictures(), sample_labels()
     assert len(pictures) >= 6
     answers = classify_all(server.grpc_url, pictures, labels)

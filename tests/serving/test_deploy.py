@@ -95,7 +95,7 @@ def test_a_query_asks_for_what_the_service_exposes(exposed, query):
         assert labels <= exposed[name], name
 
 
-def test_a_metric_that_is_not_there_would_be_found():
+def test_check_of_metrics_finds_a_missing_metric():
     assert metrics_of('sum by (model) (rate(align_zoo_reqests_total{code!="OK"}[5m])) / 1e6') == {
         "align_zoo_reqests_total": {"code", "model"}
     }
@@ -115,7 +115,7 @@ def test_every_metric_of_ours_is_on_the_dashboard(exposed):
     ("label", "known"),
     [("code", {code.name for code in grpc.StatusCode}), ("reason", {r.label for r in Reason})],
 )
-def test_values_that_alerts_look_for_exist(label, known):
+def test_label_values_in_alerts_exist(label, known):
     found = [
         value
         for rule in alerts()
@@ -128,7 +128,7 @@ def test_values_that_alerts_look_for_exist(label, known):
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
-def test_an_alert_says_what_is_wrong_and_what_to_do(rule):
+def test_alerts_name_the_problem_and_the_remedy(rule):
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"] and rule["annotations"]["do"]
     for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
@@ -141,7 +141,7 @@ def rule(name):
     return found
 
 
-def test_a_service_that_comes_and_goes_is_down_or_not_ready():
+def test_flapping_service_is_down_or_not_ready():
     # Beyond the gap that the one bridges the other one begins.
     bridged = re.search(
         r"max_over_time\(align_zoo_ready\[(\w+)\]\)", rule("AlignZooNotReady")["expr"]
@@ -149,16 +149,16 @@ def test_a_service_that_comes_and_goes_is_down_or_not_ready():
     assert bridged[1] == rule("AlignZooDown")["for"]
 
 
-def test_a_model_that_has_never_answered_is_not_said_to_be_silent():
+def test_model_that_never_answered_is_not_silent():
     assert rule("AlignZooNoProof")["expr"].endswith("< Inf")
 
 
-def test_what_is_refused_at_the_door_is_no_models_error():
+def test_gateway_refusals_are_not_model_errors():
     selected = re.findall(r"align_zoo_requests_total\{([^}]*)\}", rule("AlignZooErrors")["expr"])
     assert len(selected) == 2 and all('model!=""' in each for each in selected)
 
 
-def test_the_alerts_that_are_to_fire_are_there():
+def test_expected_alerts_exist():
     named = re.findall(r'alertname="(\w+)"', (DEPLOY / "alerts_test.yml").read_text())
     assert named and set(named) <= {rule["alert"] for rule in alerts()}
 
@@ -208,12 +208,12 @@ def pod():
     ],
     ids=["systemd", "Kubernetes", "Compose"],
 )
-def test_flags_of_serve_are_its_own(words):
+def test_deploy_files_use_real_serve_flags(words):
     assert flags_in(words)
     assert flags_in(words) <= options("serve")
 
 
-def test_systemd_lets_the_service_finish_and_calls_its_commands():
+def test_systemd_unit_calls_real_commands_and_waits():
     assert unit()["ExecStart"].split()[:2] == ["/opt/align-zoo/bin/align-zoo", "serve"]
     assert unit()["ExecReload"].split()[1:] == ["reload"]
     assert unit()["KillMode"] == "mixed"
@@ -225,7 +225,7 @@ def test_systemd_lets_a_reload_finish():
     assert 60 * minutes > _START_SECONDS + _DRAIN_SECONDS
 
 
-def test_kubernetes_asks_for_health_where_it_is_told():
+def test_kubernetes_probes_the_documented_health_port():
     container, ports = pod()["containers"][0], {"grpc": 8001, "http": 8000, "metrics": 8002}
     assert {port["name"]: port["containerPort"] for port in container["ports"]} == ports
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -236,7 +236,7 @@ def test_kubernetes_asks_for_health_where_it_is_told():
     assert pod()["terminationGracePeriodSeconds"] > DRAIN_SECONDS + pause
 
 
-def test_kubernetes_gives_shared_memory_and_little_else():
+def test_kubernetes_grants_only_shared_memory():
     container = pod()["containers"][0]
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod()["volumes"]}
@@ -255,7 +255,7 @@ def test_compose_publishes_on_loopback_only():
     assert ports and all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_prometheus_reads_the_metrics_port_and_the_rules_beside_it():
+def test_prometheus_reads_metrics_port_and_rules():
     config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
     assert [(DEPLOY / name).is_file() for name in config["rule_files"]] == [True]
     (job,) = config["scrape_configs"]
@@ -263,7 +263,7 @@ def test_prometheus_reads_the_metrics_port_and_the_rules_beside_it():
     assert f'job="{job["job_name"]}"' in (DEPLOY / "alerts.yml").read_text()
 
 
-def test_the_image_copies_what_is_there_and_needs_no_wheel_of_triton():
+def test_image_copies_existing_files_without_triton_wheel():
     text = (DEPLOY / "Dockerfile").read_text()
     copied = [word for line in re.findall(r"^COPY (.*) \S+$", text, re.M) for word in line.split()]
     assert copied and all((DEPLOY.parent / name).exists() for name in copied)
@@ -274,7 +274,7 @@ def test_the_image_copies_what_is_there_and_needs_no_wheel_of_triton():
     assert start == ["/opt/nvidia/nvidia_entrypoint.sh", "align-zoo", "serve"]
 
 
-def test_the_extra_of_the_image_has_no_wheel_of_triton_and_the_other_adds_it():
+def test_only_the_other_extra_adds_the_triton_wheel():
     extras = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
@@ -283,7 +283,7 @@ def test_the_extra_of_the_image_has_no_wheel_of_triton_and_the_other_adds_it():
     assert added == ["align-zoo[gateway]", "numpy", "nvidia-pytriton"]
 
 
-def test_the_image_is_installed_without_ensurepip_and_at_pinned_versions():
+def test_image_installs_pinned_versions_without_ensurepip():
     """NVIDIA's Python 3.12 has none, so `python3 -m venv` alone fails."""
     text = (DEPLOY / "Dockerfile").read_text()
     assert re.findall(r"-m venv (\S+)", text) == ["--without-pip"]

@@ -118,7 +118,7 @@ def alone(server):
     return lambda text: ask(server.triton, "align_text", [text.encode()]).as_numpy("EMBEDDING")
 
 
-def test_what_is_computed_is_answered_before_its_batch_ends(server, alone):
+def test_computed_items_are_answered_before_batch_ends(server, alone):
     before = batches(server.triton).get(4, 0)
     server.one_batch("cat", "dog", "wait here", "bird")
     answers = dict([server.next(), server.next()])
@@ -132,7 +132,7 @@ def test_what_is_computed_is_answered_before_its_batch_ends(server, alone):
     wait_until(lambda: batches(server.triton).get(4, 0) == before + 1)
 
 
-def test_a_request_is_answered_when_its_last_item_is_computed(server, alone):
+def test_request_is_answered_with_its_last_item(server, alone):
     two = ("cat", "wait in the middle")
     server.one_batch(two, "dog")
     server.reached("wait in the middle")
@@ -143,7 +143,7 @@ def test_a_request_is_answered_when_its_last_item_is_computed(server, alone):
     np.testing.assert_allclose(answers["dog"].as_numpy("EMBEDDING"), alone("dog"), atol=1e-5)
 
 
-def test_an_early_answer_has_the_outputs_that_were_asked_for(server):
+def test_early_answer_has_the_requested_outputs(server):
     wanted = [grpc.InferRequestedOutput("EMBEDDING")]
     server.one_batch("cat", "dog", outputs=wanted)
     for _ in range(2):
@@ -158,7 +158,7 @@ def test_a_bad_text_is_refused_early_too(server):
     assert answers["cat"].as_numpy("EMBEDDING").shape[0] == 1
 
 
-def test_a_bug_harms_neither_those_before_it_nor_those_after_it(server, alone):
+def test_bug_fails_only_its_own_request(server, alone):
     server.one_batch("cat", "bug", "wait behind it", "dog")
     answers = dict([server.next(), server.next()])
     assert answers["bug"].message() == "internal error (RuntimeError)"

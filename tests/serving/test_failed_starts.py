@@ -78,7 +78,7 @@ IMPATIENT_ONCE = """
 
 
 @pytest.mark.served
-def test_a_model_that_a_newer_tritonserver_gives_up_is_started_anew(tmp_path):
+def test_model_abandoned_by_newer_tritonserver_is_restarted(tmp_path):
     assert find_tritonserver().wheel
     newer = tmp_path / "bin" / "tritonserver"
     newer.parent.mkdir()
@@ -114,5 +114,5 @@ def test_the_usage_of_tritonserver_is_no_cause(place):
     assert why_ended(lines) == "Invalid option value. Got x"
 
 
-def test_of_nothing_but_harmless_lines_the_last_are_kept():
+def test_last_lines_are_kept_if_all_are_harmless():
     assert last_words(["Error: Failed to initialize NVML"]) == ["Error: Failed to initialize NVML"]

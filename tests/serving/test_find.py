@@ -57,7 +57,7 @@ def test_no_server_says_how_to_get_one(monkeypatch):
         find_tritonserver()
 
 
-def test_the_backend_folder_is_of_links_in_the_cache(wheel, tmp_path):
+def test_backend_folder_is_links_in_the_cache(wheel, tmp_path):
     folder = backend_folder(wheel, tmp_path)
     assert folder.is_relative_to(tmp_path)
     names = {file.name for file in (folder / "python").iterdir()}
@@ -83,7 +83,7 @@ def test_the_backend_folder_is_made_once(small_wheel, tmp_path):
     assert list(first.parent.iterdir()) == [first]
 
 
-def test_whoever_comes_second_uses_the_firsts_folder(small_wheel, tmp_path, monkeypatch):
+def test_second_process_reuses_the_folder(small_wheel, tmp_path, monkeypatch):
     first = backend_folder(small_wheel, tmp_path)
     stub = next((small_wheel.root / "python_backend_stubs").rglob("triton_python_backend_stub"))
     find._link(small_wheel, stub, first)  # as if both had found no folder
@@ -114,7 +114,7 @@ def test_the_stub_finds_this_pythons_packages():
 
 
 @pytest.mark.parametrize("env", [{}, {"PATH": "", "LD_LIBRARY_PATH": ""}], ids=["absent", "empty"])
-def test_without_a_path_the_stub_finds_the_systems_programs_and_nothing_where_it_works(env):
+def test_without_path_stub_finds_only_system_programs(env):
     changed = python_environment(env)
     assert changed["PATH"] == os.pathsep.join([str(Path(sys.executable).parent), os.defpath])
     assert "" not in changed.get("LD_LIBRARY_PATH", "no").split(os.pathsep)

@@ -33,17 +33,17 @@ def passed_on(lines, *, gpu):
 
 
 @pytest.mark.parametrize("gpu", [False, True])
-def test_what_is_of_this_start_is_passed_on(gpu):
+def test_lines_of_this_start_are_passed_on(gpu):
     assert passed_on([*TELLING, *TABLE, *TELLING], gpu=gpu) == TELLING * 2
 
 
-def test_complaints_about_cuda_are_passed_on_where_there_is_a_gpu():
+def test_cuda_warnings_are_shown_with_a_gpu():
     assert passed_on(NO_GPU, gpu=True) == NO_GPU
     assert passed_on(NO_GPU, gpu=False) == []
 
 
 @pytest.mark.served
-def test_a_service_says_what_it_does_and_at_last_where_it_listens(tmp_path):
+def test_service_logs_its_start_and_addresses(tmp_path):
     with serving(tmp_path) as service:
         wait_until(lambda: "ready on" in service.log.read_text())
         # The test's own questions while the service started are logged later, in one line.
@@ -61,7 +61,7 @@ def test_a_service_says_what_it_does_and_at_last_where_it_listens(tmp_path):
 
 
 @pytest.mark.served
-def test_verbose_leaves_nothing_out(tmp_path):
+def test_verbose_passes_every_line_on(tmp_path):
     with serving(tmp_path, "--verbose") as service:
         wait_until(lambda: "ready on" in service.log.read_text())
         text = service.log.read_text()
@@ -70,7 +70,7 @@ def test_verbose_leaves_nothing_out(tmp_path):
 
 
 @pytest.mark.served
-def test_a_start_that_fails_is_not_said_to_be_ready(tmp_path):
+def test_failed_start_is_not_logged_as_ready(tmp_path):
     with serving(tmp_path, model=tmp_path / "nowhere", start=False) as service:
         begin(service)
         assert service.process.wait(60) == 1

@@ -20,18 +20,18 @@ def spared():
     gc.unfreeze()
 
 
-def test_what_there_is_is_not_looked_through(spared):
+def test_existing_objects_are_not_collected(spared):
     assert gc.get_freeze_count() > 10_000
     assert len(gc.get_objects()) < gc.get_freeze_count() / 10
 
 
-def test_what_comes_later_is_collected(spared):
+def test_later_garbage_is_collected(spared):
     later = weakref.ref(Cycle())
     gc.collect()
     assert later() is None
 
 
-def test_what_is_garbage_already_does_not_stay():
+def test_existing_garbage_is_collected_first():
     gc.disable()
     try:
         before = weakref.ref(Cycle())

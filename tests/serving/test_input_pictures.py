@@ -43,7 +43,7 @@ def test_each_is_answered_or_refused_as_in_process(server, encoder):
     assert "Warning" not in server.log.read_text(errors="replace")
 
 
-def test_good_ones_in_the_same_batch_have_their_answers(triton, encoder, pictures):
+def test_good_images_in_the_batch_are_answered(triton, encoder, pictures):
     sound = samples()
     requests = [[mutated(seed, sound)[1]] for seed in range(300, 330)]
     requests[::5] = [[data] for data in pictures[:6]]
@@ -53,7 +53,7 @@ def test_good_ones_in_the_same_batch_have_their_answers(triton, encoder, picture
         assert abs(answer[0] - row).max() < 1e-4
 
 
-def test_the_long_form_tries_each_seed_once_in_any_number_of_processes():
+def test_long_form_tries_each_seed_once():
     told = []
     outcomes = decode_in_processes(50, 301, 2, told.append)
     assert outcomes.tried == sum(told) == 301
@@ -66,7 +66,7 @@ def test_the_long_form_tries_each_seed_once_in_any_number_of_processes():
     [(signal.SIGKILL, "died with exit code -9"), (signal.SIGSTOP, "no end within 5 s")],
     ids=["death", "hang"],
 )
-def test_the_long_form_notes_a_crash_and_a_hang_and_goes_on(blow, fault):
+def test_long_form_continues_after_crash_and_hang(blow, fault):
     worker, parts = Worker(range(1_000), most_seconds=5.0), []
     while not worker.finished:
         part = worker.news()

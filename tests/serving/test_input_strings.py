@@ -108,27 +108,27 @@ def test_a_text_of_any_length_takes_bounded_time(service, data):
     assert time.process_time() - begin < 0.5
 
 
-def test_a_long_text_is_cut_to_the_words_that_count(plain):
+def test_long_text_is_cut_to_counting_words(plain):
     text = "one two  three\tfour\n" * 10_000
     cut = decode_text(text.encode())
     assert cut.split() == text.split()[:64]
     np.testing.assert_allclose(plain(cut), plain(text), atol=1e-5)
 
 
-def test_words_of_nothing_are_not_counted(plain):
+def test_meaningless_words_do_not_count(plain):
     text = "\x01 \u0301 cat " * 5_000
     cut = decode_text(text.encode())
     assert cut.split(" ").count("cat") == 64
     np.testing.assert_allclose(plain(cut), plain(text), atol=1e-5)
 
 
-def test_a_text_up_to_the_limit_is_left_as_it_is():
+def test_text_up_to_the_limit_is_unchanged():
     text = "猫 " * (MAX_CHARACTERS // 2)
     assert decode_text(text.encode()) == text
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
-def test_the_words_that_count_may_be_as_long_as_the_limit(beyond):
+def test_counting_words_may_reach_the_limit(beyond):
     words = "cat " * 63
     words += "x" * (MAX_CHARACTERS + beyond - len(words))
     if beyond:
@@ -148,7 +148,7 @@ def test_the_words_that_count_may_be_as_long_as_the_limit(beyond):
 @example("\u1734")  # an accent in the tokenizer's tables, and no more one in Python's
 @example("\u2028")  # between lines
 @example("\u2029")  # between paragraphs
-def test_a_string_is_refused_if_no_token_tells_anything(service, plain, tokens, text):
+def test_text_without_meaningful_tokens_is_refused(service, plain, tokens, text):
     (answer,) = service.embed([text.encode()])
     if isinstance(answer, InvalidText):
         assert answer.reason == ("blank" if text else "empty")
@@ -166,7 +166,7 @@ def test_odd_strings_are_answered_as_alone_or_refused(encoder):
     assert len(outcomes.refused) >= 3
 
 
-def test_an_odd_string_is_the_same_for_the_same_seed():
+def test_odd_string_is_determined_by_its_seed():
     assert [odd_string(seed) for seed in range(50)] == [odd_string(seed) for seed in range(50)]
 
 

@@ -62,7 +62,7 @@ def test_a_server_without_metrics_answers(client):
     assert ask(client, "align_text", [b"cat"]).as_numpy("EMBEDDING").shape[0] == 1
 
 
-def test_the_log_names_the_request_and_the_place_and_not_the_content(client, stumbling):
+def test_log_names_request_and_place_without_content(client, stumbling):
     with pytest.raises(InferenceServerException) as caught:
         client.infer(
             "align_text", request("align_text", [b"stumble over a secret"]), request_id="a1b2c3d4"
@@ -76,7 +76,7 @@ def test_the_log_names_the_request_and_the_place_and_not_the_content(client, stu
     assert "secret" not in log
 
 
-def test_a_request_id_forges_no_line_of_the_log(client, stumbling):
+def test_request_id_cannot_forge_a_log_line(client, stumbling):
     forged = "x\nE1121 12:00:00 1 forged.cc:1] all is lost" + "y" * 100
     with pytest.raises(InferenceServerException):
         client.infer("align_text", request("align_text", [b"stumble"]), request_id=forged)
@@ -87,7 +87,7 @@ def test_a_request_id_forges_no_line_of_the_log(client, stumbling):
     assert "y" * 30 not in line  # and it is no long one
 
 
-def test_those_who_share_a_batch_with_it_have_their_answers(client):
+def test_others_in_the_batch_are_answered(client):
     requests = [[b"cat"], [b"stumble"], [b"dog", b"bird"], [b"stumble again"], [b"bus"]]
     alone = [ask(client, "align_text", requests[i]).as_numpy("EMBEDDING") for i in (0, 2, 4)]
     first, bug, second, other_bug, third = ask_at_once(client, "align_text", requests)

@@ -44,7 +44,7 @@ def command(options, *flags):
 
 
 @pytest.mark.served
-def test_serve_gives_flags_to_its_server_and_ends_with_it(tmp_path):
+def test_serve_passes_flags_and_ends_with_server(tmp_path):
     with serving(tmp_path, "--verbose", "--", "--exit-timeout-secs=20") as service:
         assert "exit_timeout                     | 20" in service.log.read_text()
         triton = service.tritonserver()
@@ -54,7 +54,7 @@ def test_serve_gives_flags_to_its_server_and_ends_with_it(tmp_path):
 
 
 @pytest.mark.served
-def test_under_nohup_it_outlives_its_terminal(tmp_path):
+def test_server_under_nohup_outlives_its_terminal(tmp_path):
     with serving(tmp_path, start=False) as service:
         service.command.insert(0, "nohup")
         service.start()
@@ -66,7 +66,7 @@ def test_under_nohup_it_outlives_its_terminal(tmp_path):
 
 
 @pytest.mark.served
-def test_no_code_comes_from_the_working_directory_but_relative_paths_do(tmp_path, monkeypatch):
+def test_working_directory_gives_no_code_but_relative_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
     for module in ("http", "json", "numpy", "triton_python_backend_utils"):
@@ -90,7 +90,7 @@ def test_no_code_comes_from_the_working_directory_but_relative_paths_do(tmp_path
         (["--model-repository=s3://a/b", "--trace-config=rate=1"], None),
     ],
 )
-def test_paths_among_the_servers_flags_are_those_of_the_caller(flags, changed):
+def test_paths_in_server_flags_are_the_callers(flags, changed):
     line = command_line(find_tritonserver(), ServeOptions(extra=flags), [], shm_prefix="x")
     assert line[-len(flags) :] == [each.format(here=Path.cwd()) for each in changed or flags]
 
@@ -103,7 +103,7 @@ def test_serve_says_which_checkpoint_cannot_be_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["grpc_port", "http_port", "metrics_port"])
-def test_a_taken_port_is_named_before_a_model_is_loaded(name):
+def test_taken_port_is_named_before_loading(name):
     options = ServeOptions(model="align_tiny").on_free_ports()
     with socket.create_server((options.host, getattr(options, name))):
         done = subprocess.run(command(options), capture_output=True, text=True, timeout=60)
@@ -114,7 +114,7 @@ def test_a_taken_port_is_named_before_a_model_is_loaded(name):
 
 @pytest.mark.served
 @pytest.mark.parametrize("deaf", [False, True], ids=["", "models that do not notice"])
-def test_a_server_dies_with_the_process_that_started_it(tmp_path, deaf):
+def test_server_dies_with_its_parent_process(tmp_path, deaf):
     script = textwrap.dedent(f"""
         import os
         from pathlib import Path
@@ -158,7 +158,7 @@ def test_a_server_that_dies_early_shows_its_log(tmp_path):
 
 
 @pytest.mark.served
-def test_a_server_that_is_killed_while_it_starts_is_said_to_be(tmp_path):
+def test_server_killed_during_start_is_reported(tmp_path):
     server = ServerProcess(ServeOptions(model="align_tiny").on_free_ports(), log=tmp_path / "log")
     server.start()
     os.kill(server.pid, signal.SIGKILL)
@@ -172,7 +172,7 @@ def test_a_missing_repository_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("odd", [*" '\"$&;()*!#\\\nöä图"])
-def test_a_repository_that_triton_cannot_start_a_model_from_is_refused_at_once(tmp_path, odd):
+def test_unusable_repository_path_is_refused_at_once(tmp_path, odd):
     repository = shutil.copytree(REPOSITORY, tmp_path / f"my{odd}models")
     with pytest.raises(AlignZooError, match=r"because of the .* in it: link") as error:
         ServerProcess(ServeOptions(repository=repository))
@@ -194,7 +194,7 @@ def test_a_link_to_it_is_served(tmp_path):
 
 @pytest.mark.served
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_a_checkpoint_in_a_folder_of_any_name_is_served(tmp_path, monkeypatch, locale):
+def test_checkpoint_in_any_folder_name_is_served(tmp_path, monkeypatch, locale):
     monkeypatch.setenv("LC_ALL", locale)
     folder = shutil.copytree(EMBEDDED["align_tiny"], tmp_path / "my models, größer/图")
     options = ServeOptions(model=str(folder), repository=REPOSITORY).on_free_ports()
@@ -206,7 +206,7 @@ def test_a_checkpoint_in_a_folder_of_any_name_is_served(tmp_path, monkeypatch, l
     assert f"align_text: {folder} (" in server.log.read_text(encoding="utf-8")
 
 
-def test_a_cache_that_triton_cannot_start_a_model_from_is_refused_at_once(tmp_path, monkeypatch):
+def test_unusable_cache_path_is_refused_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
     with pytest.raises(AlignZooError, match=r"because of the ' ' in it: let XDG_CACHE_HOME"):
         ServerProcess(ServeOptions(model="align_tiny"))
@@ -249,7 +249,7 @@ def sabotaged(tmp_path_factory):
         yield server
 
 
-def test_a_bug_is_answered_without_its_details_and_harms_no_other_request(sabotaged):
+def test_bug_is_answered_without_details(sabotaged):
     with grpc.InferenceServerClient(sabotaged.grpc_url) as triton:
         answers = ask_at_once(triton, "align_text", [[b"a"], [b"bug"], [b"b", b"c"], [b"d"]])
     error = answers.pop(1)
@@ -261,7 +261,7 @@ def test_a_bug_is_answered_without_its_details_and_harms_no_other_request(sabota
     assert "in sabotage" in log
 
 
-def test_a_dead_model_is_ready_for_triton_but_not_for_a_probe(sabotaged):
+def test_dead_model_fails_probe_though_triton_says_ready(sabotaged):
     with grpc.InferenceServerClient(sabotaged.grpc_url) as triton:
         with pytest.raises(Exception, match=r"Stub process|stub process|INTERNAL"):
             ask(triton, "align_text", [b"crash"])

@@ -13,7 +13,7 @@ from align_zoo.serving.tools.load import closed_loop
 
 
 @pytest.mark.parametrize(("callers", "warm_up"), [(1, 0), (3, 1), (8, 2)])
-def test_every_call_has_a_number_of_its_own_and_the_first_do_not_count(callers, warm_up):
+def test_calls_are_numbered_and_first_ones_excluded(callers, warm_up):
     numbers = []
     load = closed_loop(numbers.append, callers, 0.01, warm_up=warm_up)
     assert len(set(numbers)) == len(numbers) == load.count + callers * warm_up
@@ -22,13 +22,13 @@ def test_every_call_has_a_number_of_its_own_and_the_first_do_not_count(callers, 
         assert own == list(range(first, first + callers * len(own), callers))
 
 
-def test_as_many_calls_are_under_way_as_there_are_callers():
+def test_each_caller_has_one_call_under_way():
     together = threading.Barrier(5)
     load = closed_loop(lambda _: together.wait(30), 5, 0.0)
     assert (load.count, load.errors) == (5, {})
 
 
-def test_nobody_is_counted_before_everyones_first_calls_are_made():
+def test_counting_begins_after_everyones_first_calls():
     made = []
 
     def call(number):
@@ -46,7 +46,7 @@ def test_the_slowest_hundredth_is_left_out_of_p99():
     assert load.p99 < 100
 
 
-def test_after_ctrl_c_nobody_asks_again():
+def test_ctrl_c_ends_new_calls():
     def call(number):
         if number == 5:
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
@@ -69,14 +69,14 @@ def test_rate_and_times_are_those_of_the_calls():
     assert load.count / passed <= load.per_second <= 4 / 0.02
 
 
-def test_a_call_that_outlasts_the_time_is_waited_for():
+def test_call_past_the_end_is_waited_for():
     load = closed_loop(lambda _: time.sleep(0.1), 1, 0.0, warm_up=0)
     assert load.count == 1
     assert load.p50 >= 100
     assert load.per_second <= 1 / 0.1
 
 
-def test_errors_are_counted_by_their_kind_and_are_no_answers():
+def test_errors_are_counted_by_kind_not_as_answers():
     def call(i):
         if i % 3:
             raise (KeyError, ValueError)[i % 3 - 1]
@@ -94,7 +94,7 @@ def test_errors_are_counted_by_their_kind_and_are_no_answers():
     ],
     ids=["no more threads", "Ctrl-C"],
 )
-def test_those_who_began_do_not_wait_for_callers_that_never_come(monkeypatch, failure, told):
+def test_callers_do_not_wait_for_missing_ones(monkeypatch, failure, told):
     class Pool(ThreadPoolExecutor):
         def submit(self, caller, number):
             if number == 2:
@@ -108,7 +108,7 @@ def test_those_who_began_do_not_wait_for_callers_that_never_come(monkeypatch, fa
         assert str(error.value) == "5 callers at once are too many: can't start new thread"
 
 
-def test_nothing_answered_has_no_times():
+def test_no_answers_have_no_times():
     load = closed_loop(lambda _: 1 / 0, 2, 0.0)
     assert (load.count, load.per_second, load.errors) == (0, 0.0, {"ZeroDivisionError": 2})
     assert np.isnan([load.p50, load.p95, load.p99]).all()

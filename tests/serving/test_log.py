@@ -45,7 +45,7 @@ def begin(service, output):
 
 
 @pytest.mark.served
-def test_a_full_disk_for_the_log_changes_nothing_for_the_callers(tmp_path):
+def test_full_log_disk_does_not_affect_callers(tmp_path):
     with serving(tmp_path, start=False) as service, FULL.open("wb") as disk:
         begin(service, disk)
         with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -57,7 +57,7 @@ def test_a_full_disk_for_the_log_changes_nothing_for_the_callers(tmp_path):
 
 
 @pytest.mark.served
-def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
+def test_unread_log_blocks_nothing(tmp_path):
     with serving(tmp_path, start=False) as service, full_pipe() as (_, writer, _):
         begin(service, writer)
         os.kill(service.model_process("align_text"), signal.SIGKILL)
@@ -66,7 +66,7 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path):
         assert service.process.wait(60) == 0
 
 
-def test_lines_keep_their_order_and_those_without_room_are_counted(monkeypatch):
+def test_lines_keep_order_and_lost_ones_are_counted(monkeypatch):
     monkeypatch.setattr(log, "_MOST_WAITING", 3)
     with full_pipe() as (reader, writer, size):
         monkeypatch.setattr(log, "_STDERR", writer)
@@ -82,7 +82,7 @@ def test_lines_keep_their_order_and_those_without_room_are_counted(monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
-def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(where):
+def test_unwritable_line_is_lost_alone(where):
     script = "from align_zoo.serving.log import event; event('news'); print('goes on')"
     command = f'"{sys.executable}" -c "{script}" {where}'
     done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, timeout=60)

@@ -44,7 +44,7 @@ def grown(metrics):
     }
 
 
-def test_every_reason_is_there_before_it_is_met(metrics):
+def test_every_reason_starts_at_0(metrics):
     known = {key[1] for key in metrics() if key[0] == "align_zoo_decode_failures_total"}
     assert known >= {*ImageService.reasons, *TextService.reasons}
 
@@ -81,7 +81,7 @@ def test_requests_that_share_a_batch_are_one_batch(triton, grown):
     assert grown()["align_zoo_batch_items_count", "align_text"] <= 40
 
 
-def test_failures_are_counted_by_reason_each_item_of_a_request(triton, grown, pictures):
+def test_failed_items_are_counted_by_reason(triton, grown, pictures):
     (error,) = ask_at_once(triton, "align_image", [[b"", b"<svg/>", pictures[0], b"", b"text"]])
     assert "item 0: the picture is empty" in str(error)
     (error,) = ask_at_once(triton, "align_text", [[b"\xff", b"a cat", b" "]])
@@ -93,7 +93,7 @@ def test_failures_are_counted_by_reason_each_item_of_a_request(triton, grown, pi
     wait_until(lambda: failures() == {"empty": 2, "format": 2, "not_utf8": 1, "blank": 1})
 
 
-def test_a_remembered_text_is_a_hit_and_a_new_one_a_miss(triton, grown):
+def test_remembered_text_is_a_hit(triton, grown):
     ask(triton, "align_text", [b"never asked for before", b"nor this one"])
     ask(triton, "align_text", [b"never asked for before"] * 3)
     expected = {
@@ -107,6 +107,6 @@ def test_a_remembered_text_is_a_hit_and_a_new_one_a_miss(triton, grown):
     wait_until(lambda: counts() == expected)
 
 
-def test_no_label_holds_what_a_caller_has_sent(triton, metrics):
+def test_no_metric_label_holds_caller_content(triton, metrics):
     ask_at_once(triton, "align_image", [[b"secret words of a caller"]])
     assert not any(re.search("secret|caller", str(key)) for key in metrics())

@@ -23,7 +23,7 @@ def all_answers(requests, embed=embed):
     return [answer for portion in embed_requests(requests, embed) for answer in portion]
 
 
-def test_requests_of_different_sizes_get_their_own_items_back():
+def test_requests_get_back_their_own_items():
     answers = all_answers([[b"1"], [b"2", b"3", b"4"], [b"5", b"6"]])
     assert [answer.ravel().tolist() for answer in answers] == [[1], [2, 3, 4], [5, 6]]
 
@@ -35,7 +35,7 @@ def test_the_tower_is_called_once_for_all_requests():
 
 
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=8), data=st.data())
-def test_each_is_answered_with_the_portion_that_completes_it(sizes, data):
+def test_request_is_answered_by_its_completing_portion(sizes, data):
     ends = np.cumsum(sizes).tolist()
     cuts = sorted(data.draw(st.sets(st.integers(1, ends[-1]))) | {ends[-1]})
     requests = [
@@ -59,7 +59,7 @@ def test_each_is_answered_with_the_portion_that_completes_it(sizes, data):
     assert [answer.ravel().tolist() for answer in answered] == expected
 
 
-def test_a_bad_item_fails_its_whole_request_and_no_other():
+def test_bad_item_fails_only_its_own_request():
     good, bad = all_answers([[b"1", b"2"], [b"3", b"x", b"y"]])
     assert good.tolist() == [[1], [2]]
     assert isinstance(bad, InvalidInput)
@@ -69,13 +69,13 @@ def test_a_bad_item_fails_its_whole_request_and_no_other():
     ("request_items", "message"),
     [([b"x"], "no number"), ([b"1", b"2", b"x"], "item 2: no number")],
 )
-def test_a_bad_item_is_named_by_its_place_among_several(request_items, message):
+def test_bad_item_is_named_by_its_place(request_items, message):
     (answer,) = all_answers([[b"0"], request_items])[1:]
     assert str(answer) == message
 
 
 @pytest.mark.parametrize("items", [[b"x"], [b"1", b"x"]])
-def test_the_reason_of_a_bad_item_is_that_of_its_request(items):
+def test_bad_item_gives_its_reason_to_the_request(items):
     (answer,) = all_answers([items], lambda _: [[InvalidText("long", "too_long")] * len(items)])
     assert type(answer) is InvalidText
     assert answer.reason == "too_long"

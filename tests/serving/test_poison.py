@@ -119,7 +119,7 @@ def test_poison_ends_two_servers_and_is_refused(service, callers, text, answer, 
     assert events(service, "poisoned")[-1]["model"] == "align_text"
 
 
-def test_a_client_that_retries_poison_is_told_in_the_same_call(service, callers):
+def test_retry_of_poison_is_refused_in_same_call(service, callers):
     before = len(events(service, "restart"))
     with AlignClient(service.url, timeout=60) as client:
         for _ in range(3):

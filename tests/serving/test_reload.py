@@ -124,7 +124,7 @@ def test_the_server_before_is_gone(service):
     assert not memory & set(shared_memory(service))
 
 
-def test_without_a_name_the_same_folder_is_read_again(service, checkpoint, other):
+def test_reload_without_name_reads_the_folder_again(service, checkpoint, other):
     kept = (checkpoint / "model.safetensors").read_bytes()
     (checkpoint / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
     try:
@@ -158,7 +158,7 @@ def test_a_bad_checkpoint_leaves_the_old_one_serving(service, checkpoint, tmp_pa
     assert service.health()["ready"]
 
 
-def test_of_two_reloads_at_once_the_second_is_refused(service, checkpoint):
+def test_second_concurrent_reload_is_refused(service, checkpoint):
     before = events(service, "reload")
     with subprocess.Popen(
         reload_command(service, f"--model={checkpoint}"), env=service.env
@@ -171,7 +171,7 @@ def test_of_two_reloads_at_once_the_second_is_refused(service, checkpoint):
     assert len(events(service, "reload")) == len(before) + 1
 
 
-def test_a_fault_during_a_reload_is_mended_and_the_reload_goes_on(service, checkpoint, other):
+def test_reload_survives_a_fault_of_the_old_server(service, checkpoint, other):
     old = service.tritonserver()
     with Steady(service.url, answers(checkpoint, other)) as callers:
         all_right(callers)
@@ -189,7 +189,7 @@ def test_a_fault_during_a_reload_is_mended_and_the_reload_goes_on(service, check
 
 
 @pytest.mark.served
-def test_a_fault_of_the_old_server_found_as_the_reload_ends_leaves_the_new_one_serving():
+def test_late_fault_of_old_server_spares_new_one():
     async def race():
         with RunFolder() as folder:
             supervisor = Supervisor(ServeOptions(model="align_tiny"), Backends(), folder)
@@ -238,7 +238,7 @@ def test_sigterm_during_a_reload_ends_both_servers(tmp_path):
         assert not list(service.tmp.glob("align-zoo*"))
 
 
-def test_of_two_services_on_one_port_at_different_addresses_none_is_taken(service):
+def test_service_takes_no_port_of_another_address(service):
     served = service.health()["checkpoint"]
     before = len(events(service, "reload"))
 

@@ -24,7 +24,7 @@ def test_a_checkouts_repository_comes_first(monkeypatch):
     assert default_repository().resolve() == CHECKOUT / "model_repository"
 
 
-def test_elsewhere_it_is_the_packages(tmp_path, monkeypatch):
+def test_packaged_repository_is_the_fallback(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert default_repository().is_relative_to(Path(align_zoo.__file__).parent)
     assert files(default_repository()) == files(CHECKOUT / "model_repository")

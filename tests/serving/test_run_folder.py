@@ -42,12 +42,12 @@ def left_by(folder):
     return list(SHARED_MEMORY.glob(f"align_zoo_{folder.name.removeprefix('align-zoo-run-')}*"))
 
 
-def test_only_the_user_may_enter_it():
+def test_run_folder_is_private():
     with RunFolder() as folder:
         assert folder.path.stat().st_mode & 0o777 == 0o700
 
 
-def test_what_a_killed_owner_left_is_removed():
+def test_leftovers_of_killed_owner_are_removed():
     folder = killed()
     assert folder.is_dir()
     assert left_by(folder)
@@ -68,7 +68,7 @@ def test_a_living_owner_s_is_not_touched():
 
 
 @pytest.mark.parametrize("name", ["align-zoo-run-notes", "align-zoo-run-0123456789abc", "other"])
-def test_what_only_looks_similar_is_not_touched(temporary, name):
+def test_similar_folder_is_not_touched(temporary, name):
     (temporary / name).mkdir()
     assert remove_dead() == []
     assert (temporary / name).is_dir()

@@ -49,7 +49,7 @@ def test_embeddings_are_unit_rows_of_a_named_checkpoint(triton, model, pictures)
 
 
 @pytest.mark.parametrize("model", ["align_image", "align_text"])
-def test_the_runtime_and_its_reason_are_told(triton, model, pictures):
+def test_answers_name_runtime_and_reason(triton, model, pictures):
     answer = ask(triton, model, pictures[:2] if model == "align_image" else TEXTS[:2])
     told = f"onnx (threads: {cores()}): the fastest on a CPU"
     assert set(answer.as_numpy("RUNTIME").ravel()) == {told.encode()}
@@ -111,12 +111,12 @@ def test_a_bad_request_fails_alone_with_its_reason(triton, model, items, reason,
         np.testing.assert_allclose(answer, expected, atol=1e-5)
 
 
-def test_more_than_a_batch_is_refused_by_the_server(triton):
+def test_request_over_the_batch_size_is_refused(triton):
     with pytest.raises(InferenceServerException, match="batch-size must be <= 64"):
         ask(triton, "align_text", [b"cat"] * 65)
 
 
-def test_no_request_is_left_waiting_while_the_model_is_idle(triton):
+def test_no_request_waits_while_the_model_idles(triton):
     """With a queue policy Triton 2.51 overlooks one in some hundred requests for half a second."""
     before = queued_seconds(triton, "align_text")
     for _ in range(600):
@@ -125,7 +125,7 @@ def test_no_request_is_left_waiting_while_the_model_is_idle(triton):
     assert queued_seconds(triton, "align_text") - before < 0.5
 
 
-def test_what_nobody_waits_for_any_more_is_not_computed(triton):
+def test_cancelled_requests_are_not_computed(triton):
     long = [
         [f"{n} {i} of many long texts of this test".encode() for i in range(64)] for n in "abcdefgh"
     ]

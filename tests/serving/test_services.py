@@ -86,7 +86,7 @@ def test_both_towers_name_one_checkpoint(image_service, text_service, reference)
     np.testing.assert_allclose(temperature, [reference[0].temperature.item()])
 
 
-def test_a_text_is_computed_once_however_often_it_is_asked_for(encoder):
+def test_repeated_text_is_computed_once(encoder):
     rows = []
 
     def tower(ids, mask):
@@ -111,13 +111,13 @@ def test_the_least_recently_asked_for_is_forgotten():
     assert set(recent.find(["a", "b", "c"])) == {"a", "c"}
 
 
-def test_what_has_a_long_key_is_not_kept_so_that_memory_has_a_bound():
+def test_entries_with_long_keys_are_not_kept():
     recent = Recent(2, longest=3)
     recent.keep({"abc": np.zeros(1), "abcd": np.ones(1)})
     assert set(recent.find(["abc", "abcd"])) == {"abc"}
 
 
-def test_what_is_kept_of_a_batch_keeps_none_of_its_other_vectors_alive():
+def test_kept_vectors_do_not_hold_their_batch():
     recent, batch = Recent(2, longest=3), np.zeros((64, 640), np.float32)
     recent.keep({"abc": batch[0]})
     others = weakref.ref(batch)
@@ -149,5 +149,5 @@ def test_text_without_meaning_is_refused(data, reason):
 
 
 @pytest.mark.parametrize("text", ["cat", "猫", "🐈", "a\x00b", "?"])
-def test_any_other_text_is_taken(text):
+def test_meaningful_text_is_accepted(text):
     assert decode_text(text.encode()) == text

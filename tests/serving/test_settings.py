@@ -43,13 +43,13 @@ VARIABLES = {
 }
 
 
-def test_each_variable_is_heeded():
+def test_each_variable_is_read():
     settings = ServingSettings.from_env(VARIABLES)
     assert settings == ServingSettings("somebody/align", "v2", 3, "onnx", "float32")
 
 
 @pytest.mark.parametrize("env", [{}, dict.fromkeys(VARIABLES, "")], ids=["absent", "empty"])
-def test_without_them_the_real_weights_are_served_where_they_are_fast(env):
+def test_defaults_serve_real_weights_on_fastest_runtime(env):
     settings = ServingSettings.from_env(env)
     assert settings == ServingSettings("kakaobrain/align-base", None, None, "auto", "auto")
 
@@ -67,13 +67,13 @@ def config(**parameters):
     return json.dumps({"name": "align_image", "parameters": values})
 
 
-def test_the_limits_of_a_picture_are_those_of_the_config():
+def test_image_limits_come_from_the_config():
     limits = picture_limits(config(max_bytes="7", max_pixels="9", other="x"))
     assert limits == {"max_bytes": 7, "max_pixels": 9}
 
 
 @pytest.mark.parametrize("none", ["{}", config()])
-def test_a_config_without_limits_leaves_them_to_the_service(none):
+def test_config_without_limits_uses_the_defaults(none):
     assert picture_limits(none) == {}
 
 
@@ -86,7 +86,7 @@ def test_a_limit_that_is_no_number_is_named(name, value):
 
 
 @pytest.mark.served
-def test_both_models_run_as_they_are_told_and_log_it(tmp_path, monkeypatch, pictures):
+def test_both_models_follow_and_log_the_settings(tmp_path, monkeypatch, pictures):
     monkeypatch.setenv("ALIGN_ZOO_THREADS", "3")
     repository = Path(shutil.copytree(REPOSITORY, tmp_path / "repository"))
     for model in ("align_image", "align_text"):

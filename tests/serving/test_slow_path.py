@@ -41,23 +41,23 @@ def said(model: str, text: str) -> bool:
 
 
 @pytest.mark.parametrize("model", COSTS)
-def test_the_line_of_the_start_says_it(service, model):
+def test_start_line_names_the_slow_path(service, model):
     (started,) = events(service, "started")
     assert said(model, started["runtimes"][model])
 
 
 @pytest.mark.parametrize("model", COSTS)
-def test_healthz_says_it(service, model):
+def test_healthz_names_the_slow_path(service, model):
     assert said(model, service.health()["models"][model]["runtime"])
 
 
-def test_the_runtime_of_an_answer_says_it(service):
+def test_runtime_output_names_the_slow_path(service):
     with grpc.InferenceServerClient(service.url) as client:
         (runtime,) = set(ask(client, "align_text", [b"a cat"]).as_numpy("RUNTIME").ravel())
     assert said("align_text", runtime.decode())
 
 
-def test_a_metric_says_it(service):
+def test_metric_shows_the_slow_path(service):
     with urlopen(service.metrics, timeout=10) as answer:
         text = answer.read().decode()
     found = dict(re.findall(r'^align_zoo_slowdown{model="(\w+)"} (\S+)', text, re.MULTILINE))

@@ -36,7 +36,7 @@ def test_sigterm_during_the_start_is_no_error(tmp_path):
         ),
     ],
 )
-def test_what_is_killed_while_it_loads_is_named_at_once(tmp_path, process, words):
+def test_kill_during_load_is_named_at_once(tmp_path, process, words):
     def is_there():
         with suppress(StopIteration):
             return process(service)
@@ -50,7 +50,7 @@ def test_what_is_killed_while_it_loads_is_named_at_once(tmp_path, process, words
 
 
 @pytest.mark.served
-def test_a_slow_model_that_tritonserver_gives_up_is_started_anew(tmp_path):
+def test_slow_model_abandoned_by_tritonserver_is_restarted(tmp_path):
     def initializes():
         with suppress(StopIteration, OSError):
             return "numpy" in Path(f"/proc/{service.model_process('align_text')}/maps").read_text()
@@ -69,7 +69,7 @@ def test_a_slow_model_that_tritonserver_gives_up_is_started_anew(tmp_path):
 
 
 @pytest.mark.served
-def test_a_tritonserver_that_aborts_as_it_starts_is_started_anew_but_not_for_ever(tmp_path):
+def test_aborting_tritonserver_is_restarted_a_bounded_time(tmp_path):
     def loads():
         return server(1 + len(aborted)) and "loading: align_text" in service.log.read_text()
 

@@ -73,9 +73,7 @@ def text_model(service):
         (signal.SIGSTOP, image_model, ["model_died", "no_answer"]),
     ],
 )
-def test_right_answers_come_again_within_15_seconds(
-    service, known, record_property, number, whom, causes
-):
+def test_service_recovers_within_15_seconds(service, known, record_property, number, whom, causes):
     pid = whom(service)
     everything = service.pids()[1:]
     before = len(events(service, "restart"))
@@ -98,7 +96,7 @@ def test_right_answers_come_again_within_15_seconds(
     assert service.health()["ready"]
 
 
-def test_callers_are_told_to_come_again(service, known):
+def test_callers_get_a_retryable_error(service, known):
     before = len(events(service, "restart"))
     with Steady(service.url, known) as callers:
         wait_until(lambda: callers.right_since(0))
@@ -110,7 +108,7 @@ def test_callers_are_told_to_come_again(service, known):
     assert [each for each in words if not each.startswith(allowed)] == []
 
 
-def test_nothing_of_a_dead_server_is_left(service):
+def test_dead_server_leaves_nothing_behind(service):
     (folder,) = service.tmp.glob("align-zoo-run-*")
     number = str(service.health()["backend"])
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {number}
@@ -119,13 +117,13 @@ def test_nothing_of_a_dead_server_is_left(service):
     assert all(f"_{number}_" in path.name for path in mine)
 
 
-def test_it_may_hold_as_many_connections_as_the_system_allows(service):
+def test_service_raises_its_limit_of_open_files(service):
     soft, hard = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
     assert soft == hard
 
 
 @pytest.mark.served
-def test_a_checkpoint_that_is_gone_is_named_and_served_again_when_it_is_back(known, tmp_path):
+def test_missing_checkpoint_is_named_and_served_once_back(known, tmp_path):
     checkpoint = shutil.copytree(TINY, tmp_path / "checkpoint")
     away = tmp_path / "away"
     with serving(tmp_path, model=checkpoint) as service, Steady(service.url, known) as callers:
@@ -146,7 +144,7 @@ def test_a_checkpoint_that_is_gone_is_named_and_served_again_when_it_is_back(kno
 
 
 @pytest.mark.served
-def test_a_restart_for_which_there_are_no_files_is_tried_again(known, tmp_path):
+def test_restart_without_free_files_is_retried(known, tmp_path):
     with serving(tmp_path, "--restart-limit=100") as service:
         pid = service.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -176,7 +174,7 @@ app()
 
 
 @pytest.mark.served
-def test_a_restart_for_which_there_are_no_threads_is_tried_again(known, tmp_path):
+def test_restart_without_free_threads_is_retried(known, tmp_path):
     shortage = tmp_path / "shortage"
     with serving(tmp_path, "--restart-limit=100", start=False) as service:
         service.command[:1] = [sys.executable, "-c", NO_THREADS_WHILE_THERE_IS, str(shortage)]
@@ -218,7 +216,7 @@ def test_sigterm_answers_what_was_accepted_and_leaves_nothing(known, tmp_path):
 
 
 @pytest.mark.served
-def test_a_killed_service_takes_its_servers_along_and_the_next_start_cleans_up(tmp_path):
+def test_next_start_cleans_up_after_killed_service(tmp_path):
     with serving(tmp_path) as service:
         servers = tritonserver(service), text_model(service), image_model(service)
         os.kill(servers[-1], signal.SIGSTOP)  # it does not notice anything
@@ -237,7 +235,7 @@ def test_a_killed_service_takes_its_servers_along_and_the_next_start_cleans_up(t
 
 
 @pytest.mark.served
-def test_after_too_many_failures_it_gives_up_and_says_why(tmp_path):
+def test_service_gives_up_after_too_many_failures(tmp_path):
     repository = shutil.copytree(REPOSITORY, tmp_path / "model_repository")
     with serving(tmp_path, f"--repository={repository}", "--restart-limit=3") as service:
         shutil.rmtree(repository)

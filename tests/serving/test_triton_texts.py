@@ -43,12 +43,12 @@ def binaries():
 
 
 @pytest.mark.parametrize(("text", "part", "versions"), [*SERVERS, *CLIENTS])
-def test_the_installed_triton_says_it_as_is_claimed(binaries, text, part, versions):
+def test_installed_triton_contains_each_text(binaries, text, part, versions):
     assert (part.encode() in binaries[text.binary]) == (OURS in versions)
 
 
 @pytest.mark.parametrize(("text", "part", "versions"), [*SERVERS, *CLIENTS])
-def test_a_part_is_one_of_an_example(text, part, versions):
+def test_each_part_occurs_in_an_example(text, part, versions):
     examples = text.examples if isinstance(text, server.Text) else [text.example]
     words = part.replace("output", "input").lower()
     assert any(words in example.lower() for example in examples)
@@ -64,7 +64,7 @@ def test_a_clients_pattern_finds_its_example(text):
     assert re.search(client.pattern_of((text,)), text.example)
 
 
-def test_client_and_service_know_a_dead_model_by_the_same_words():
+def test_client_and_service_recognize_a_dead_model_alike():
     (theirs,) = client.DEAD_MODEL
     assert server.DEAD_MODEL.pattern.search(theirs.example)
     assert set(theirs.parts) == set(server.DEAD_MODEL.parts)

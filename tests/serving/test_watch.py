@@ -79,7 +79,7 @@ def test_a_model_that_hangs_is_restarted(service, triton):
     np.testing.assert_allclose(again, answer, atol=1e-5)
 
 
-def test_a_model_that_computes_for_longer_than_its_patience_is_left_alone(service, triton):
+def test_model_computing_beyond_its_patience_is_left_alone(service, triton):
     before = len(events(service, "fault"))
     expected = ask(triton, "align_text", [b"a dog"]).as_numpy("EMBEDDING")
     begin = time.monotonic()
@@ -105,7 +105,7 @@ def at_work(service):
 
 
 @pytest.mark.served
-def test_a_second_signal_ends_it_at_once(repository, tmp_path):
+def test_second_signal_ends_the_service_at_once(repository, tmp_path):
     with serving(tmp_path, f"--repository={repository}") as service:
         with at_work(service) as results:
             service.process.terminate()

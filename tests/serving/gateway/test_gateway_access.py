@@ -33,7 +33,7 @@ def guarded(loop, sockets, tmp_path_factory):
         ("Bearer old-secret new-secret", "the bearer token is not accepted"),
     ],
 )
-def test_without_a_token_that_is_accepted_nobody_is_let_in(guarded, header, words):
+def test_call_without_accepted_token_is_refused(guarded, header, words):
     metadata = [("authorization", header)] if header is not None else []
     with stub_at(guarded.grpc_url) as stub:
         for call, request in (
@@ -75,7 +75,7 @@ def test_a_token_opens_nothing_that_is_closed(guarded):
         )
 
 
-def test_who_is_refused_at_the_door_is_counted(own_doors, tmp_path):
+def test_refusals_before_handling_are_counted(own_doors, tmp_path):
     (tmp_path / "tokens").write_text("secret")
     doors = own_doors(token_file=tmp_path / "tokens")
     with stub_at(doors.grpc_url) as stub, refused("UNAUTHENTICATED", ""):
@@ -122,7 +122,7 @@ def test_a_certificate_of_another_host_does_not_connect(own_doors, authority, ov
         over(own_doors(**authority.issue("elsewhere.example")), authority)
 
 
-def test_without_tls_nobody_talks_to_a_server_that_wants_it(own_doors, authority):
+def test_plaintext_call_to_tls_server_fails(own_doors, authority):
     doors = own_doors(**authority.issue("localhost"))
     with stub_at(doors.grpc_url) as stub, refused("UNAVAILABLE", ""):
         stub.ModelInfer(TEXT, timeout=10)

@@ -83,7 +83,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("request_", "words"), REFUSED.values(), ids=REFUSED)
-def test_all_else_is_refused_by_name_on_both_protocols(doors, stub, request_, words):
+def test_other_fields_are_refused_on_both_protocols(doors, stub, request_, words):
     reply = http(doors.gateway.http_port, INFER, json.dumps(request_).encode())
     assert reply.status == 400
     assert words in reply.error
@@ -130,7 +130,7 @@ def test_contents_that_are_not_strings_are_refused(stub, contents):
         ("model_version", "1"),
     ],
 )
-def test_fields_of_json_are_judged_by_name_and_kind(doors, field, value):
+def test_json_fields_are_checked_by_name_and_kind(doors, field, value):
     reply = http(doors.gateway.http_port, INFER, json.dumps(in_json(**{field: value})).encode())
     assert reply.status == 400
     assert field in reply.error
@@ -167,13 +167,13 @@ def test_fields_of_json_are_judged_by_name_and_kind(doors, field, value):
     ],
 )
 @pytest.mark.usefixtures("python_recursion_limit")
-def test_what_json_cannot_say_is_refused_with_its_reason(doors, body, words):
+def test_unrepresentable_json_is_refused_with_reason(doors, body, words):
     reply = http(doors.gateway.http_port, INFER, body)
     assert reply.status == 400
     assert words in reply.error
 
 
-def test_fp32_data_that_do_not_fit_their_shape_are_the_callers_mistake(doors):
+def test_fp32_data_of_wrong_shape_are_invalid(doors):
     tensor = {"name": "TEXT", "shape": [2, 1], "datatype": "FP32", "data": [1.0]}
     reply = http(doors.gateway.http_port, INFER, json.dumps({"inputs": [tensor]}).encode())
     assert (reply.status, reply.error) == (400, "TEXT has the datatype 'FP32': it must be BYTES")
@@ -188,7 +188,7 @@ def test_a_json_length_that_is_none_is_refused(doors, length):
 
 
 @pytest.mark.parametrize("size", [0, 4, 6, 10**18])
-def test_a_binary_size_that_does_not_fit_is_refused(doors, size):
+def test_wrong_binary_size_is_refused(doors, size):
     tensor = {"name": "TEXT", "shape": [1, 1], "datatype": "BYTES"}
     tensor["parameters"] = {"binary_data_size": size}
     head = json.dumps({"inputs": [tensor]}).encode()
@@ -213,7 +213,7 @@ def test_a_binary_size_that_does_not_fit_is_refused(doors, size):
     ],
     ids=["empty", "cut-length", "cut-string", "huge", "one-less", "more", "items"],
 )
-def test_strings_that_do_not_fit_their_lengths_never_reach_a_batch(doors, stub, raw, items, words):
+def test_strings_of_wrong_length_are_refused(doors, stub, raw, items, words):
     asked = message("align_text", [b"a"])
     asked.inputs[0].shape[0] = items
     asked.raw_input_contents[0] = raw

@@ -46,7 +46,7 @@ def test_bodies_that_are_coming_have_a_bound_together(own_doors, packed):
     assert doors.count("align_zoo_rejected_total", **labels) == 1
 
 
-def test_who_hangs_up_gives_back_the_room_of_a_body(own_doors):
+def test_hangup_releases_the_memory_of_a_body(own_doors):
     doors = own_doors(queue_bytes=3_000_000)
     with sent(doors, LARGE):
         wait_until(lambda: doors.coming > 1_900_000)
@@ -55,7 +55,7 @@ def test_who_hangs_up_gives_back_the_room_of_a_body(own_doors):
     assert ask(doors).status == 400
 
 
-def test_a_body_alone_may_have_more_than_all_together(own_doors):
+def test_single_body_may_exceed_the_shared_bound(own_doors):
     doors = own_doors(queue_bytes=1000)
     assert ask(doors, json_request(*["a word"] * 60)).status == 200
 
@@ -67,7 +67,7 @@ def test_the_items_of_an_http_request_are_counted(own_doors):
     assert doors.count("align_zoo_request_items_sum", model="align_text") == 3
 
 
-def test_the_items_of_an_http_request_take_as_many_places(own_doors, held):
+def test_http_items_take_as_many_places(own_doors, held):
     doors = own_doors(at_once=3)
     body = json_request("a", "b", "c")
     with stub_at(doors.grpc_url) as stub:
@@ -80,7 +80,7 @@ def test_the_items_of_an_http_request_take_as_many_places(own_doors, held):
 
 
 @pytest.mark.parametrize("size", [0, -1, 2**31, 2**32 + 1, 10**30])
-def test_a_size_that_is_no_number_of_items_is_refused_as_over_grpc(doors, size):
+def test_invalid_item_count_is_refused_as_over_grpc(doors, size):
     words = f"TEXT has the shape [{size}, 1]: it must be [N, 1] for N items, such as [1, 1]"
     body = json_request("a").replace(b"[1, 1]", f"[{size}, 1]".encode())
     reply = ask(doors, body)
@@ -92,7 +92,7 @@ def test_a_size_that_is_no_number_of_items_is_refused_as_over_grpc(doors, size):
             stub.ModelInfer(asked)
 
 
-def test_a_request_that_comes_slowly_has_not_waited_in_the_queue(own_doors):
+def test_slow_upload_is_not_queue_time(own_doors):
     doors = own_doors()
     body = json_request("a")
     with sent(doors, body) as slow:

@@ -83,7 +83,7 @@ def test_the_documented_line_embeds_an_image(run_block, stub):
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes])
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"], ids=["plain", "data-url"])
-def test_an_image_in_base64_is_refused_with_the_way_out(doors, encode, prefix):
+def test_base64_image_is_refused_with_the_way_out(doors, encode, prefix):
     image = (CHECKOUT / "align_zoo/assets/samples/red-star.png").read_bytes()
     body = json_request(prefix + encode(image).decode(), name="IMAGE")
     reply = http(doors.gateway.http_port, "/v2/models/align_image/infer", body)

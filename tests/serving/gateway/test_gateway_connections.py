@@ -82,7 +82,7 @@ def test_stalled_connections_disturb_nobody(own_doors):
         assert doors.drain(10)
 
 
-def test_a_grpc_caller_that_is_gone_without_a_word_is_dropped(own_doors):
+def test_dead_grpc_caller_is_dropped(own_doors):
     doors = own_doors(silence_seconds=1.5)
     begin = time.perf_counter()
     with (
@@ -97,7 +97,7 @@ def test_a_grpc_caller_that_is_gone_without_a_word_is_dropped(own_doors):
         stub.ModelInfer(TEXT, timeout=30)  # this one was as silent, but answers pings
 
 
-def test_an_http_caller_that_is_gone_without_a_word_is_dropped_by_the_kernel():
+def test_dead_http_caller_is_dropped_by_the_kernel():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         drop_the_dead(listening, 60)
         with (
@@ -113,7 +113,7 @@ def test_an_http_caller_that_is_gone_without_a_word_is_dropped_by_the_kernel():
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 80_000
 
 
-def test_a_stalled_body_holds_no_place_in_the_queue(own_doors):
+def test_stalled_body_takes_no_place_in_queue(own_doors):
     doors = own_doors(at_once=1, queue_size=1)
     ports = [doors.gateway.http_port] * 5
     with connections(ports, [STALLED[-1][1]] * 5), stub_at(doors.grpc_url) as stub:
@@ -151,7 +151,7 @@ def listens(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_every_address_of_ipv6_is_every_address_of_ipv4_too(own_doors):
+def test_ipv6_wildcard_includes_ipv4(own_doors):
     doors = own_doors(listen="::", metrics_listen="::", insecure=True)
     for host in ("127.0.0.1", "[::1]"):
         with stub_at(f"{host}:{doors.gateway.grpc_port}") as stub:
@@ -166,7 +166,7 @@ def test_two_gateways_do_not_share_a_port(own_doors):
         own_doors(grpc_port=doors.gateway.grpc_port)
 
 
-def test_a_stopped_gateway_can_be_followed_by_another_on_its_ports(loop, sockets, own_doors):
+def test_ports_are_free_after_a_gateway_stops(loop, sockets, own_doors):
     doors = own_doors()
     ports = {
         name: getattr(doors.gateway, name) for name in ("grpc_port", "http_port", "metrics_port")

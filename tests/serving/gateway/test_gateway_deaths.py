@@ -25,7 +25,7 @@ def unset_on_death(doors):
     doors.backends.on_death = unset
 
 
-def test_the_death_of_a_models_process_is_told_to_callers_and_reported(loop, mortal):
+def test_model_process_death_reaches_callers_and_supervisor(loop, mortal):
     server, folder = mortal
     with open_doors(loop, folder, at_once=1) as doors, stub_at(doors.grpc_url) as stub:
         unset_on_death(doors)
@@ -59,7 +59,7 @@ def test_a_dead_model_is_reported_over_http_too(loop, mortal):
         assert doors.deaths == ["a model's process has died"]
 
 
-def test_the_death_of_the_server_is_told_to_callers(loop, mortal):
+def test_server_death_reaches_callers(loop, mortal):
     server, folder = mortal
     with open_doors(loop, folder) as doors, stub_at(doors.grpc_url) as stub:
         stub.ModelInfer(TEXT)  # the connection is there
@@ -77,7 +77,7 @@ def test_the_death_of_the_server_is_told_to_callers(loop, mortal):
         assert doors.deaths == []  # who started the server sees its end
 
 
-def test_a_channel_that_is_closed_under_a_call_is_a_death_to_the_caller(loop, mortal):
+def test_channel_closed_during_call_counts_as_death(loop, mortal):
     server, folder = mortal
     with open_doors(loop, folder) as doors, stub_at(doors.grpc_url) as stub:
         stub.ModelInfer(TEXT)
@@ -89,7 +89,7 @@ def test_a_channel_that_is_closed_under_a_call_is_a_death_to_the_caller(loop, mo
             inside.result()
 
 
-def test_a_caller_cannot_feign_a_death(doors, stub):
+def test_caller_cannot_fake_a_death(doors, stub):
     words = "Stub process 'align_text_0_0' is not healthy."
     asked = message("align_text", [b""], id=words)
     with refused("INVALID_ARGUMENT", ""):
@@ -102,7 +102,7 @@ def test_a_caller_cannot_feign_a_death(doors, stub):
     stub.ModelInfer(TEXT)
 
 
-def test_a_mishap_of_our_own_is_no_death(own_doors, capfd):
+def test_internal_error_is_no_death(own_doors, capfd):
     doors = own_doors()
     unusable = Path("/" + "x" * 200)  # longer than a socket's path may be
     backend = dataclasses.replace(doors.backends.current, http=unusable)

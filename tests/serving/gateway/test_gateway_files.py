@@ -60,7 +60,7 @@ def as_many_as_may(port):
         yield let_in
 
 
-def test_http_turns_connections_away_before_there_are_no_files(own_doors, caplog, capfd):
+def test_http_refuses_connections_before_files_run_out(own_doors, caplog, capfd):
     doors = own_doors()
     port = doors.gateway.http_port
     with as_many_as_may(port) as let_in:
@@ -79,7 +79,7 @@ def call_http_or_none(port):
         return call_http(port, "/healthz").status
 
 
-def test_grpc_turns_connections_away_before_there_are_no_files(own_doors):
+def test_grpc_refuses_connections_before_files_run_out(own_doors):
     doors = own_doors()
     with contextlib.ExitStack() as stack:
 
@@ -100,12 +100,12 @@ def test_grpc_turns_connections_away_before_there_are_no_files(own_doors):
     ("limit", "files"),
     [(1000, 250), (2**16, 2**14), (2**20, 2**14), (resource.RLIM_INFINITY, 2**14)],
 )
-def test_who_may_open_a_million_files_has_no_million_connections(monkeypatch, limit, files):
+def test_connections_are_bounded_with_a_million_files(monkeypatch, limit, files):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     assert share(1 / 4) == files
 
 
-def test_a_tls_connection_that_says_nothing_takes_little_memory(own_doors, tmp_path):
+def test_silent_tls_connection_takes_little_memory(own_doors, tmp_path):
     authority = Authority(tmp_path)
     doors = own_doors(**authority.issue("localhost"))
     context = ssl.create_default_context(cafile=authority.ca_file)

@@ -14,7 +14,7 @@ def outcomes(doors, stub, shared):
     return try_requests(doors.grpc_url, http_url, range(600), expected)
 
 
-def test_tritonserver_bears_every_odd_request(outcomes, doors):
+def test_tritonserver_survives_every_odd_request(outcomes, doors):
     assert outcomes.faults == []
     assert outcomes.tried == 600
     assert doors.deaths == []
@@ -26,6 +26,6 @@ def test_odd_requests_are_answered_and_refused(outcomes):
     assert outcomes.refused["400"] > 50
 
 
-def test_a_seed_makes_the_same_request():
+def test_odd_request_is_determined_by_its_seed():
     assert [odd_request(seed) for seed in range(50)] == [odd_request(seed) for seed in range(50)]
     assert {odd_request(seed).protocol for seed in range(50)} == {"grpc", "http"}

@@ -52,7 +52,7 @@ def test_an_answer_is_tritonservers(bare, stub, model, items):
 
 
 @pytest.mark.parametrize("name", ["ModelConfig", "ModelMetadata"])
-def test_what_tritonserver_tells_of_itself_goes_through(bare, stub, name):
+def test_server_metadata_and_config_pass_through(bare, stub, name):
     kind = service_pb2.__dict__[METHODS[name].input_type.name]
     request = kind(name="align_text") if "name" in kind.DESCRIPTOR.fields_by_name else kind()
     assert call(stub, name, request) == call(bare, name, request)
@@ -65,7 +65,7 @@ def test_every_other_call_is_closed(stub, name):
         call(stub, name)
 
 
-def test_a_call_that_nobody_knows_is_unknown(doors):
+def test_nonexistent_call_is_unknown(doors):
     with grpc.insecure_channel(doors.grpc_url) as channel:
         unknown = channel.unary_unary("/inference.GRPCInferenceService/SomethingNew")
         with refused("UNIMPLEMENTED", "unknown: there is no call 'SomethingNew' here"):
@@ -93,7 +93,7 @@ def test_tritonservers_errors_go_through_unchanged(bare, stub):
         assert errors[0] == errors[1]
 
 
-def test_an_id_comes_back_and_a_request_without_one_is_given_one(stub):
+def test_request_id_is_returned_or_generated(stub):
     assert stub.ModelInfer(message("align_text", [b"a"], id="0123abcd")).id == "0123abcd"
     assert re.fullmatch("[0-9a-f]{16}", stub.ModelInfer(message("align_text", [b"a"])).id)
 
@@ -113,7 +113,7 @@ def test_the_gateway_is_live_and_ready(stub, doors):
     assert health(doors.grpc_url) == b"\x08\x01"
 
 
-def test_not_ready_is_what_whoever_watches_says(own_doors):
+def test_not_ready_follows_the_health_report(own_doors):
     doors = own_doors()
     doors.well = False  # tritonserver itself goes on saying that it is ready
     with stub_at(doors.grpc_url) as stub:
@@ -129,7 +129,7 @@ def health(url, service=b""):
         return channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=10)
 
 
-def test_health_is_asked_for_the_service_or_a_model_by_name(doors):
+def test_health_is_known_for_service_and_models(doors):
     for name in (b"inference.GRPCInferenceService", b"align_image", b"align_text"):
         assert health(doors.grpc_url, name) == b"\x08\x01"
     with refused("NOT_FOUND", ""):
@@ -148,7 +148,7 @@ def test_health_can_be_watched(own_doors):
         told.cancel()
 
 
-def test_no_backend_is_said_at_once_and_why(own_doors):
+def test_missing_backend_is_refused_at_once_with_reason(own_doors):
     doors = own_doors()
     doors.unset("it is loading the models")
     with stub_at(doors.grpc_url) as stub:
@@ -174,7 +174,7 @@ def test_tritonclient_works_as_with_tritonserver(doors):
 
 
 @pytest.mark.parametrize("name", sorted(OPEN - {"ModelStreamInfer"} | {"ModelReady"}))
-def test_a_mishap_of_our_own_is_told_without_its_words(own_doors, capfd, name):
+def test_internal_error_reaches_caller_without_its_message(own_doors, capfd, name):
     doors = own_doors()
     request = message("align_text", [b"a"]) if name == "ModelInfer" else None
     # A channel that is none; the first words that Python has for it are a secret.
@@ -196,7 +196,7 @@ def test_a_health_that_fails_is_not_ready(own_doors, name):
     assert health(doors.grpc_url) == b"\x08\x02"
 
 
-def test_a_door_that_fails_is_told_without_its_words(own_doors):
+def test_error_before_handling_reaches_caller_without_message(own_doors):
     doors = own_doors(token_file=None)
     doors.loop.call(setattr, doors.gateway._tokens, "_digests", SecretTruth())
     with stub_at(doors.grpc_url) as stub, refused("INTERNAL", "internal error (ValueError)"):

@@ -47,7 +47,7 @@ def bare_http(sockets):
         "/v2/health/ready",
     ],
 )
-def test_what_tritonserver_tells_of_itself_goes_through(doors, bare_http, path):
+def test_server_metadata_and_config_pass_through(doors, bare_http, path):
     reply = http_get(doors, path)
     assert (reply.status, reply.body) == bare_http("GET", path)
 
@@ -164,7 +164,7 @@ def test_head_is_answered_as_get_without_body(doors, path):
 @pytest.mark.parametrize(
     "sent", [b"GET /healthz HTTP/1.1\r\nHost: a", b"GET / HTTP/1.1\r\nHost: a", b"nonsense"]
 )
-def test_no_answer_tells_a_librarys_version(doors, port, sent):
+def test_no_answer_reveals_a_library_version(doors, port, sent):
     address = ("127.0.0.1", getattr(doors.gateway, port))
     with socket.create_connection(address, 10) as connection:
         connection.sendall(sent + b"\r\n\r\n")
@@ -174,14 +174,14 @@ def test_no_answer_tells_a_librarys_version(doors, port, sent):
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, br", "nonsense"])
-def test_a_content_encoding_that_is_not_read_is_named(doors, encoding):
+def test_refusal_names_the_unsupported_content_encoding(doors, encoding):
     reply = http(doors.gateway.http_port, INFER, b"abc", headers={"Content-Encoding": encoding})
     words = f"Content-Encoding '{encoding.replace(' ', '?')}' is not read here: accepted are "
     assert (reply.status, reply.error) == (415, words + "gzip, deflate, identity")
 
 
 @pytest.mark.parametrize("port", ["http_port", "metrics_port"])
-def test_healthz_says_the_truth(own_doors, port):
+def test_healthz_reports_the_health(own_doors, port):
     doors = own_doors()
     reply = http(getattr(doors.gateway, port), "/healthz")
     assert (reply.status, json.loads(reply.body)["ready"]) == (200, True)
@@ -193,7 +193,7 @@ def test_healthz_says_the_truth(own_doors, port):
     )
 
 
-def test_not_ready_is_what_whoever_watches_says(own_doors):
+def test_not_ready_follows_the_health_report(own_doors):
     doors = own_doors()
     doors.well = False
     statuses = {
@@ -203,7 +203,7 @@ def test_not_ready_is_what_whoever_watches_says(own_doors):
     assert statuses == {"health/live": 200, "health/ready": 503, "models/align_text/ready": 503}
 
 
-def test_no_backend_is_said_at_once_and_why(own_doors):
+def test_missing_backend_is_refused_at_once_with_reason(own_doors):
     doors = own_doors()
     doors.unset("it is loading the models")
     reply = http(doors.gateway.http_port, INFER, json_request("a"))

@@ -37,7 +37,7 @@ def hangs_up(doors):
 
 
 @pytest.mark.parametrize("leaves", [times_out, hangs_up])
-def test_what_tritonserver_was_given_keeps_its_place_until_it_is_computed(own_doors, held, leaves):
+def test_abandoned_request_keeps_its_place_until_computed(own_doors, held, leaves):
     doors = own_doors(at_once=1)
     with stub_at(doors.grpc_url) as stub:
         with held():
@@ -65,7 +65,7 @@ def test_draining_waits_for_what_is_computed_for_nobody(own_doors, held):
     assert doors.drain(60) is True
 
 
-def test_a_request_is_counted_once_though_it_is_computed_later(own_doors, held):
+def test_abandoned_request_is_counted_once(own_doors, held):
     doors = own_doors()
     with held():
         times_out(doors)
@@ -75,7 +75,7 @@ def test_a_request_is_counted_once_though_it_is_computed_later(own_doors, held):
     assert doors.count("align_zoo_requests_total", **labels) == 1
 
 
-def test_an_error_of_work_that_nobody_waits_for_is_not_reported():
+def test_error_of_abandoned_work_is_not_reported():
     reported, done = [], []
 
     async def fails(go):

@@ -70,9 +70,7 @@ def timed(call, request):
     return future, seconds
 
 
-def test_beyond_the_bound_calls_are_refused_at_once_and_the_others_wait_about_that_long(
-    own_doors, asked
-):
+def test_excess_calls_are_refused_and_waits_stay_bounded(own_doors, asked):
     doors = own_doors(queue_seconds=BOUND, at_once=2)
     with stub_at(doors.grpc_url) as stub:
         alone = []
@@ -102,7 +100,7 @@ def test_beyond_the_bound_calls_are_refused_at_once_and_the_others_wait_about_th
     assert rejected == codes.count("RESOURCE_EXHAUSTED")
 
 
-def test_afterwards_the_server_is_at_once_as_fast_as_before(own_doors, asked):
+def test_full_speed_returns_after_overload(own_doors, asked):
     doors = own_doors(queue_seconds=BOUND, at_once=2)
     with stub_at(doors.grpc_url) as stub:
         flood = [stub.ModelInfer.future(asked) for _ in range(40)]
@@ -166,7 +164,7 @@ def test_cancelled_calls_that_wait_are_not_computed(own_doors, bare, held, asked
     wait_until(lambda: computed(bare) - before == 2)
 
 
-def test_who_hangs_up_on_http_leaves_the_queue(own_doors, held, asked):
+def test_http_hangup_leaves_the_queue(own_doors, held, asked):
     doors = own_doors(at_once=1)
     with stub_at(doors.grpc_url) as stub, held():
         busy = occupied(doors, stub, asked)
@@ -180,7 +178,7 @@ def test_who_hangs_up_on_http_leaves_the_queue(own_doors, held, asked):
         assert not busy.done()
 
 
-def test_calls_whose_deadline_passes_while_they_wait_are_not_computed(own_doors, bare, held, asked):
+def test_calls_past_their_deadline_are_not_computed(own_doors, bare, held, asked):
     doors = own_doors(at_once=1)
     before = computed_so_far(bare)
     with stub_at(doors.grpc_url) as stub:
@@ -222,7 +220,7 @@ def test_an_http_callers_deadline_is_kept_too(own_doors, bare, held, asked):
 
 
 @pytest.mark.parametrize("seconds", ["soon", "", "0", "-1", "nan", "inf", "2.5s", "1e999"])
-def test_a_deadline_that_is_no_number_of_seconds_is_refused(doors, seconds):
+def test_deadline_that_is_not_seconds_is_refused(doors, seconds):
     reply = text_over_http(doors, seconds)
     assert reply.status == 400
     assert reply.error.startswith(f"Align-Timeout {seconds!r} is no number of seconds above 0")
@@ -263,7 +261,7 @@ def pending(doors):
     return float(line.split()[-1])
 
 
-def test_what_waits_is_sent_away_when_there_is_no_backend_any_more(own_doors, held, asked):
+def test_waiting_calls_are_refused_when_backend_goes(own_doors, held, asked):
     doors = own_doors(at_once=1)
     with stub_at(doors.grpc_url) as stub:
         with held():
@@ -277,7 +275,7 @@ def test_what_waits_is_sent_away_when_there_is_no_backend_any_more(own_doors, he
         busy.result()
 
 
-def test_draining_answers_what_was_taken_and_refuses_the_new(own_doors, held, asked):
+def test_drain_finishes_accepted_calls_and_refuses_new(own_doors, held, asked):
     doors = own_doors(at_once=1)
     with stub_at(doors.grpc_url) as stub:
         with held():

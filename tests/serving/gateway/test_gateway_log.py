@@ -35,7 +35,7 @@ def answered(port, sent):
 
 
 @pytest.mark.parametrize("port", ["http_port", "metrics_port"])
-def test_what_is_no_request_is_counted_and_not_written_down(own_doors, capfd, port):
+def test_invalid_http_is_counted_but_not_logged(own_doors, capfd, port):
     doors = own_doors()
     for sent in MALFORMED:
         assert answered(getattr(doors.gateway, port), sent)
@@ -46,7 +46,7 @@ def test_what_is_no_request_is_counted_and_not_written_down(own_doors, capfd, po
 
 
 @pytest.mark.parametrize("port", ["http_port", "metrics_port"])
-def test_nothing_of_what_is_no_request_is_in_the_log(own_doors, capfd, caplog, port):
+def test_content_of_invalid_http_is_never_logged(own_doors, capfd, caplog, port):
     doors = own_doors()
     for sent in (*MALFORMED, *BROKEN_BODIES):
         answered(getattr(doors.gateway, port), sent)
@@ -55,7 +55,7 @@ def test_nothing_of_what_is_no_request_is_in_the_log(own_doors, capfd, caplog, p
     assert "secret" not in written and "Traceback" not in written
 
 
-def test_a_flood_of_what_is_no_request_shares_a_line_a_second(own_doors, capfd):
+def test_invalid_http_logs_one_line_a_second(own_doors, capfd):
     doors = own_doors()
     for _ in range(100):
         assert answered(doors.gateway.http_port, MALFORMED[0])
@@ -125,11 +125,11 @@ def written_when_knocked_at(*files, **asked_for):
 
 
 @pytest.mark.parametrize(("asked_for", "told"), [({}, False), ({"GRPC_VERBOSITY": "INFO"}, True)])
-def test_a_connection_without_tls_writes_no_line_unless_asked_for(tmp_path, asked_for, told):
+def test_plaintext_to_tls_is_logged_only_when_asked(tmp_path, asked_for, told):
     own = Authority(tmp_path).issue("localhost")
     assert bool(written_when_knocked_at(own["tls_cert"], own["tls_key"], **asked_for)) is told
 
 
 @pytest.mark.parametrize(("asked_for", "told"), [({}, False), ({"GRPC_VERBOSITY": "ERROR"}, True)])
-def test_a_call_with_too_many_headers_writes_no_line_unless_asked_for(asked_for, told):
+def test_too_many_headers_are_logged_only_when_asked(asked_for, told):
     assert bool(written_when_knocked_at(**asked_for)) is told

@@ -78,7 +78,7 @@ def test_a_request_with_wrong_parts_gets_an_error(stub, changes):
     assert "/" not in caught.value.details().replace("../align_text", ""), "a path is told"
 
 
-def test_garbage_in_place_of_a_request_is_said_to_be_none(doors):
+def test_garbage_is_refused_as_not_a_request(doors):
     rng = random.Random(0)
     with grpc.insecure_channel(doors.grpc_url) as channel:
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
@@ -91,7 +91,7 @@ def test_garbage_in_place_of_a_request_is_said_to_be_none(doors):
 
 
 @pytest.mark.parametrize("name", ["ModelConfig", "ModelMetadata", "ModelStatistics", "ModelReady"])
-def test_garbage_for_another_call_is_tritonservers_to_refuse(doors, name):
+def test_garbage_in_other_calls_reaches_tritonserver(doors, name):
     with grpc.insecure_channel(doors.grpc_url) as channel:
         call = channel.unary_unary(f"/inference.GRPCInferenceService/{name}")
         with pytest.raises(grpc.RpcError):
@@ -125,7 +125,7 @@ def test_a_body_may_be_compressed(doors):
     assert reply.status == 200
 
 
-def test_a_body_that_claims_2_gigabytes_is_refused_before_it_comes(doors):
+def test_body_claiming_2_gigabytes_is_refused_early(doors):
     connection = http.client.HTTPConnection("127.0.0.1", doors.gateway.http_port, timeout=10)
     connection.putrequest("POST", INFER)
     connection.putheader("Content-Length", str(2**31))
@@ -158,7 +158,7 @@ def test_a_body_that_claims_2_gigabytes_is_refused_before_it_comes(doors):
     ],
     ids=repr,
 )
-def test_json_that_is_no_request_is_tritonservers_to_refuse(doors, body):
+def test_json_that_is_no_request_reaches_tritonserver(doors, body):
     reply = call_http(doors.gateway.http_port, INFER, body)
     assert reply.status == 400, "it is the caller's mistake"
     assert reply.error
@@ -166,19 +166,19 @@ def test_json_that_is_no_request_is_tritonservers_to_refuse(doors, body):
 
 @pytest.mark.parametrize("count", [20_000, 5_000_000])
 @pytest.mark.parametrize("bracket", [b"[", b"{", b'[{"a":'])
-def test_json_deep_enough_to_end_tritonserver_does_not_reach_it(doors, bracket, count):
+def test_deep_json_does_not_reach_tritonserver(doors, bracket, count):
     reply = call_http(doors.gateway.http_port, INFER, bracket * count)
     assert (reply.status, reply.error) == (400, "the JSON has more than 10000 brackets")
 
 
 @pytest.mark.parametrize("claim", ["nonsense", "-1", "99999999", "9" * 5000, "\u0663"])
-def test_a_wrong_length_of_the_json_part_hides_nothing(doors, claim):
+def test_wrong_json_length_hides_nothing(doors, claim):
     headers = {"Inference-Header-Content-Length": claim.encode().decode("latin-1")}
     port = doors.gateway.http_port
     assert call_http(port, INFER, b"[" * 20_000, headers=headers).status == 400
 
 
-def test_what_is_no_http_gets_an_error(doors):
+def test_invalid_http_gets_an_error(doors):
     for sent in (
         b"\x00\x01\x02nonsense\r\n\r\n",
         b"GET /\r\n\r\n",
@@ -189,14 +189,14 @@ def test_what_is_no_http_gets_an_error(doors):
             assert b" 40" in connection.recv(1000).split(b"\r\n")[0]
 
 
-def test_http_1_at_the_port_of_grpc_is_sent_away(doors):
+def test_http_1_at_grpc_port_is_rejected(doors):
     with socket.create_connection(("127.0.0.1", doors.gateway.grpc_port), 10) as connection:
         connection.sendall(b"POST /v2/models/align_text/infer HTTP/1.1\r\nHost: a\r\n\r\n")
         while connection.recv(1000):
             pass  # until it is closed; never is a timeout
 
 
-def test_a_model_that_nobody_has_makes_no_label(own_doors):
+def test_unknown_model_adds_no_metric_label(own_doors):
     doors = own_doors()
     with stub_at(doors.grpc_url) as stub:
         for i in range(20):
@@ -217,9 +217,7 @@ def test_a_model_that_nobody_has_makes_no_label(own_doors):
     ],
     ids=["2.51", "26.04", "no-json"],
 )
-def test_tritonservers_words_for_a_bad_request_are_no_fault_of_the_servers(
-    own_doors, tmp_path, words
-):
+def test_tritonserver_rejections_are_not_server_errors(own_doors, tmp_path, words):
     """Of a version that cannot be run here: it answers 500 to them."""
     doors = own_doors()
     path = str(tmp_path / "http")

@@ -30,7 +30,7 @@ def value(family, suffix="", **labels):
     return sample.value
 
 
-def test_ours_and_tritonservers_are_read_together(own_doors):
+def test_metrics_of_gateway_and_tritonserver_are_merged(own_doors):
     doors = own_doors()
     with stub_at(doors.grpc_url) as stub:
         stub.ModelInfer(message("align_text", [b"a", b"b", b"c"]))
@@ -44,7 +44,7 @@ def test_ours_and_tritonservers_are_read_together(own_doors):
     assert families["nv_inference_request_success"].samples
 
 
-def test_what_the_supervisor_knows_is_read_when_asked(own_doors):
+def test_supervisor_metrics_are_read_on_request(own_doors):
     doors = own_doors()
     assert value(read(doors)["align_zoo_probe_age_seconds"], model="align_image") == float("inf")
     doors.metrics.probe_age = {"align_image": 1.5, "align_text": 2.5}.get
@@ -56,7 +56,7 @@ def test_what_the_supervisor_knows_is_read_when_asked(own_doors):
     assert value(families["align_zoo_restarts"], "_total", **cause) == 2
 
 
-def test_what_has_not_happened_yet_is_0(own_doors):
+def test_counters_start_at_0(own_doors):
     families = read(own_doors())
     for cause in Cause:
         assert value(families["align_zoo_restarts"], "_total", cause=cause.name.lower()) == 0
@@ -66,7 +66,7 @@ def test_what_has_not_happened_yet_is_0(own_doors):
             assert value(families["align_zoo_rejected"], "_total", **labels) == 0
 
 
-def test_ready_is_0_when_it_is_not(own_doors):
+def test_ready_metric_is_0_when_not_ready(own_doors):
     doors = own_doors()
     assert value(read(doors)["align_zoo_ready"]) == 1
     doors.well = False
@@ -76,7 +76,7 @@ def test_ready_is_0_when_it_is_not(own_doors):
     assert value(read(doors)["align_zoo_ready"]) == 0
 
 
-def test_without_a_backend_ours_are_there(own_doors):
+def test_gateway_metrics_exist_without_a_backend(own_doors):
     doors = own_doors()
     doors.unset("it is starting")
     families = read(doors)
@@ -100,7 +100,7 @@ def requests(text):
     return [line for line in lines(text) if "id" in line]
 
 
-def test_a_failed_request_is_a_line_without_what_was_in_it(own_doors, capfd):
+def test_failed_request_is_logged_without_its_content(own_doors, capfd):
     doors = own_doors()
     with stub_at(doors.grpc_url) as stub, refused("INVALID_ARGUMENT", ""):
         stub.ModelInfer(message("align_text", [b"secret", b"\xffsecret"], id="0123abcd"))
@@ -119,7 +119,7 @@ def test_a_failed_request_is_a_line_without_what_was_in_it(own_doors, capfd):
     assert "secret" not in text
 
 
-def test_a_good_request_is_a_line_only_when_asked_for(own_doors, capfd, monkeypatch):
+def test_successful_request_is_logged_only_when_asked(own_doors, capfd, monkeypatch):
     doors = own_doors()
 
     def answered():
@@ -136,7 +136,7 @@ def test_a_good_request_is_a_line_only_when_asked_for(own_doors, capfd, monkeypa
     assert (line["level"], line["code"], line["id"]) == ("debug", "OK", "0123abcd")
 
 
-def test_a_flood_of_refusals_shares_a_line_a_second(own_doors, capfd):
+def test_refusals_log_one_line_a_second(own_doors, capfd):
     doors = own_doors()
     with stub_at(doors.grpc_url) as stub:
         for _ in range(100):
@@ -153,7 +153,7 @@ def test_a_flood_of_refusals_shares_a_line_a_second(own_doors, capfd):
     assert {each["code"] for each in seen} == {"PERMISSION_DENIED"}
 
 
-def test_what_a_caller_sends_as_its_id_makes_no_line_of_its_own(own_doors, capfd):
+def test_caller_id_cannot_forge_a_log_line(own_doors, capfd):
     doors = own_doors()
     with stub_at(doors.grpc_url) as stub, refused("INVALID_ARGUMENT", ""):
         stub.ModelInfer(message("align_text", [b""], id='a"\n{"event": "forged"}' + "x" * 1000))
@@ -199,7 +199,7 @@ def no_request(doors, number):
 
 
 @pytest.mark.parametrize("call", [over_grpc, over_http, without_token, no_request])
-def test_every_id_that_a_caller_is_told_is_in_the_log(own_doors, capfd, call):
+def test_every_id_in_an_answer_is_logged(own_doors, capfd, call):
     doors = own_doors()
     told = [call(doors, number) for number in range(150)]
     doors.loop.run(doors.gateway.stop())
@@ -212,7 +212,7 @@ def test_every_id_that_a_caller_is_told_is_in_the_log(own_doors, capfd, call):
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/v2/models/nobody/config"), ("DELETE", "/v2")]
 )
-def test_an_error_that_is_not_logged_tells_no_id(doors, method, path):
+def test_unlogged_error_carries_no_id(doors, method, path):
     reply = http(doors.gateway.http_port, path, method=method)
     assert reply.status in (400, 404, 405)
     assert "Align-Request-Id" not in reply.headers
@@ -237,7 +237,7 @@ def test_a_refused_input_is_logged_with_its_reason(own_doors, capfd, model, item
     assert [each["reason"] for each in requests(capfd.readouterr().err)] == [reason]
 
 
-def test_what_tritonserver_refuses_is_an_answer_without_a_reason(own_doors, capfd):
+def test_tritonserver_refusal_is_an_answer_without_reason(own_doors, capfd):
     doors = own_doors()
     with stub_at(doors.grpc_url) as stub, refused("INVALID_ARGUMENT", ""):
         stub.ModelInfer(message("align_text", [b"a"] * 65, id="0123abcd"))

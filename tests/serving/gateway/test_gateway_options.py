@@ -39,12 +39,12 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
-def test_this_machine_may_come_in_without_encryption(listen):
+def test_loopback_needs_no_encryption(listen):
     GatewayOptions(listen=listen).check()
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0", "::", "192.168.1.2", "myhost", ""])
-def test_other_machines_only_with_encryption_or_an_explicit_word(listen, files):
+def test_remote_access_needs_tls_or_insecure(listen, files):
     with pytest.raises(AlignZooError, match="give --tls-cert and --tls-key, or --insecure"):
         GatewayOptions(listen=listen).check()
     GatewayOptions(listen=listen, insecure=True).check()
@@ -77,7 +77,7 @@ def test_other_machines_only_with_encryption_or_an_explicit_word(listen, files):
     ],
     ids=str,
 )
-def test_files_that_do_not_fit_are_named_in_one_line(files, given, words):
+def test_unusable_files_are_named_in_one_line(files, given, words):
     options = GatewayOptions(**{name: files[file] for name, file in given.items()})
     with pytest.raises(AlignZooError, match=words) as caught:
         options.check()

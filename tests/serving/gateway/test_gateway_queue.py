@@ -16,7 +16,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, at_once=st.integers(1, 8))
-def test_never_more_than_may_are_let_through_and_in_order(steps, at_once):
+def test_requests_pass_in_order_within_the_bound(steps, at_once):
     async def visit(visitors, _):
         items, waiting = {}, []
         for number, (what, size) in enumerate(steps):
@@ -44,7 +44,7 @@ def test_never_more_than_may_are_let_through_and_in_order(steps, at_once):
     bound=st.sampled_from([0.5, 1.0, 3.0]),
     sizes=st.lists(st.integers(1, 4), min_size=1, max_size=30),
 )
-def test_who_would_wait_longer_than_the_bound_is_refused_and_nobody_else(seconds, bound, sizes):
+def test_only_requests_over_the_wait_bound_are_refused(seconds, bound, sizes):
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, seconds)
         inside = waiting = 0
@@ -65,7 +65,7 @@ def test_who_would_wait_longer_than_the_bound_is_refused_and_nobody_else(seconds
     at_a_queue(visit, at_once=4, queue_seconds=bound)
 
 
-def test_nobody_is_refused_while_nothing_is_known():
+def test_nothing_is_refused_before_a_measurement():
     async def visit(visitors, _):
         for name in range(50):
             await visitors.arrive(name)
@@ -102,7 +102,7 @@ def test_a_queue_of_large_requests_is_full_sooner():
     at_a_queue(visit, at_once=1, queue_bytes=10**7)
 
 
-def test_who_is_cancelled_while_waiting_leaves_the_queue_at_once():
+def test_cancelled_request_leaves_the_queue_at_once():
     async def visit(visitors, _):
         for name in "abc":
             await visitors.arrive(name)
@@ -114,7 +114,7 @@ def test_who_is_cancelled_while_waiting_leaves_the_queue_at_once():
     at_a_queue(visit, at_once=1)
 
 
-def test_a_cancelled_large_request_holds_up_nobody_behind_it():
+def test_cancelled_large_request_holds_up_no_others():
     async def visit(visitors, _):
         await visitors.arrive("small")
         await visitors.arrive("large", 4)
@@ -126,7 +126,7 @@ def test_a_cancelled_large_request_holds_up_nobody_behind_it():
     at_a_queue(visit, at_once=4)
 
 
-def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_turn_on():
+def test_request_cancelled_at_its_turn_passes_it_on():
     async def visit(visitors, _):
         for name in "abc":
             await visitors.arrive(name)
@@ -139,7 +139,7 @@ def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_turn_on():
     at_a_queue(visit, at_once=1)
 
 
-def test_a_request_larger_than_what_may_be_let_through_goes_alone():
+def test_request_over_the_bound_goes_alone():
     async def visit(visitors, _):
         await visitors.arrive("a")
         await visitors.arrive("huge", 10**9)
@@ -150,7 +150,7 @@ def test_a_request_larger_than_what_may_be_let_through_goes_alone():
     at_a_queue(visit, at_once=4)
 
 
-def test_a_huge_claim_counts_as_no_more_than_what_may_be_let_through():
+def test_huge_item_count_is_capped_at_the_bound():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.1)
         await visitors.arrive("liar", 10**9)
@@ -159,7 +159,7 @@ def test_a_huge_claim_counts_as_no_more_than_what_may_be_let_through():
     at_a_queue(visit, at_once=4)
 
 
-def test_all_that_wait_can_be_sent_away():
+def test_all_waiting_requests_can_be_refused():
     async def visit(visitors, _):
         for name in "abc":
             await visitors.arrive(name)
@@ -172,7 +172,7 @@ def test_all_that_wait_can_be_sent_away():
     at_a_queue(visit, at_once=1)
 
 
-def test_who_was_accepted_in_ignorance_is_sent_away_as_soon_as_the_wait_is_known():
+def test_early_requests_are_refused_once_wait_is_known():
     async def visit(visitors, clock):
         for name in range(50):
             await visitors.arrive(name)
@@ -186,7 +186,7 @@ def test_who_was_accepted_in_ignorance_is_sent_away_as_soon_as_the_wait_is_known
 
 
 @pytest.mark.parametrize("idle", [1, 60, 1e5])
-def test_after_an_idle_time_many_at_once_are_let_in_as_before(idle):
+def test_full_intake_returns_after_idle_time(idle):
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.2)
         clock.now += idle
@@ -199,7 +199,7 @@ def test_after_an_idle_time_many_at_once_are_let_in_as_before(idle):
     at_a_queue(visit, at_once=2)
 
 
-def test_the_bound_follows_a_server_that_becomes_slow():
+def test_bound_follows_a_slowing_server():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.01)
         await visitors.arrive("a")

@@ -10,7 +10,7 @@ from align_zoo.serving.gateway.refusal import Reason, Refusal
 AWAY = Refusal(Reason.NOT_READY, "server not ready: it is restarting")
 
 
-def test_who_leaves_before_the_end_has_not_been_worked_on():
+def test_early_leaver_does_not_count_as_finished():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.1)
         for name in range(100):
@@ -23,7 +23,7 @@ def test_who_leaves_before_the_end_has_not_been_worked_on():
     at_a_queue(visit)
 
 
-def test_who_leaves_at_the_moment_of_its_turn_has_not_been_worked_on():
+def test_leaver_at_its_turn_is_not_finished():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.1)
         for name in range(100):
@@ -39,7 +39,7 @@ def test_who_leaves_at_the_moment_of_its_turn_has_not_been_worked_on():
     at_a_queue(visit, at_once=1)
 
 
-def test_what_a_dying_server_does_not_answer_it_has_not_worked_on():
+def test_requests_unanswered_at_death_are_not_finished():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.1)
         for _ in range(100):
@@ -53,7 +53,7 @@ def test_what_a_dying_server_does_not_answer_it_has_not_worked_on():
     at_a_queue(visit)
 
 
-def test_who_is_cancelled_as_it_is_sent_away_leaves_nothing_behind():
+def test_cancellation_during_refusal_leaves_nothing_behind():
     async def visit(visitors, _):
         for name in "ab":
             await visitors.arrive(name)
@@ -64,7 +64,7 @@ def test_who_is_cancelled_as_it_is_sent_away_leaves_nothing_behind():
     at_a_queue(visit, at_once=1)
 
 
-def test_who_is_sent_away_as_it_is_cancelled_leaves_nothing_behind():
+def test_refusal_during_cancellation_leaves_nothing_behind():
     async def visit(visitors, _):
         for name in "abc":
             await visitors.arrive(name)
@@ -78,7 +78,7 @@ def test_who_is_sent_away_as_it_is_cancelled_leaves_nothing_behind():
     at_a_queue(visit, at_once=1)
 
 
-def test_a_request_of_more_bytes_than_all_together_may_wait_alone():
+def test_request_over_the_byte_bound_may_wait_alone():
     async def visit(visitors, _):
         await visitors.arrive("inside")
         await visitors.arrive("large", size=11)
@@ -90,7 +90,7 @@ def test_a_request_of_more_bytes_than_all_together_may_wait_alone():
     at_a_queue(visit, at_once=1, queue_bytes=10)
 
 
-def test_requests_may_have_as_many_bytes_together_as_is_said():
+def test_waiting_bytes_may_reach_the_bound():
     async def visit(visitors, _):
         await visitors.arrive("inside")
         await visitors.arrive("a", size=4)
@@ -100,7 +100,7 @@ def test_requests_may_have_as_many_bytes_together_as_is_said():
     at_a_queue(visit, at_once=1, queue_bytes=10)
 
 
-def test_who_may_not_wait_at_all_is_let_in_where_nobody_is():
+def test_zero_wait_bound_admits_to_an_empty_queue():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.1)
         await visitors.arrive("a")
@@ -111,7 +111,7 @@ def test_who_may_not_wait_at_all_is_let_in_where_nobody_is():
     at_a_queue(visit, queue_seconds=0)
 
 
-def test_a_large_request_that_waits_goes_alone_where_less_may_be_let_through_now():
+def test_large_request_goes_alone_after_bound_shrinks():
     async def visit(visitors, _):
         await visitors.arrive("a")
         await visitors.arrive("large", 4)
@@ -122,7 +122,7 @@ def test_a_large_request_that_waits_goes_alone_where_less_may_be_let_through_now
     at_a_queue(visit, at_once=4)
 
 
-def test_a_server_that_hangs_is_foreseen_to_be_as_slow_as_it_is_with_all_that_it_has():
+def test_hanging_server_is_predicted_as_slow():
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, 0.01)
         for name in "abcd":

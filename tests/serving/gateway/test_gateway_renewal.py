@@ -56,7 +56,7 @@ def events(capsys, seen):
     return [each["event"] for each in seen]
 
 
-def test_new_connections_see_the_renewed_certificate_and_old_ones_go_on(own_doors, old, new, over):
+def test_new_connections_get_the_renewed_certificate(own_doors, old, new, over):
     files = old.issue("localhost")
     doors = own_doors(**files)
     over(doors, old)
@@ -69,9 +69,7 @@ def test_new_connections_see_the_renewed_certificate_and_old_ones_go_on(own_door
         before.ModelInfer(TEXT, timeout=10)
 
 
-def test_callers_of_a_new_authority_are_let_in_and_those_of_the_old_are_not(
-    own_doors, old, new, over, tmp_path
-):
+def test_new_authority_replaces_the_old_one(own_doors, old, new, over, tmp_path):
     callers = tmp_path / "callers.pem"
     shutil.copyfile(old.ca_file, callers)
     doors = own_doors(**old.issue("localhost"), tls_client_ca=callers)
@@ -104,7 +102,7 @@ def test_tokens_are_replaced(own_doors, tmp_path):
         assert not let_in("old")
 
 
-def test_what_is_no_good_changes_nothing_and_is_told(own_doors, old, new, capsys, tmp_path):
+def test_invalid_files_change_nothing_and_are_reported(own_doors, old, new, capsys, tmp_path):
     tokens, files, seen = tmp_path / "tokens", old.issue("localhost"), []
     tokens.write_text("secret")
     doors = own_doors(**files, token_file=tokens)
@@ -143,7 +141,7 @@ async def looking(file, renew):
         task.cancel()
 
 
-def test_a_file_that_goes_while_it_is_read_does_not_end_the_looking(tmp_path):
+def test_file_vanishing_while_read_does_not_stop_watching(tmp_path):
     file, tries = tmp_path / "tokens", []
 
     async def renew():
@@ -159,7 +157,7 @@ def test_a_file_that_goes_while_it_is_read_does_not_end_the_looking(tmp_path):
     asyncio.run(look())
 
 
-def test_what_was_no_good_is_tried_until_it_is_and_told_once(tmp_path, capsys):
+def test_invalid_files_are_retried_and_reported_once(tmp_path, capsys):
     file, tries = tmp_path / "tokens", []
 
     async def renew():
@@ -183,7 +181,7 @@ def test_what_was_no_good_is_tried_until_it_is_and_told_once(tmp_path, capsys):
     ]
 
 
-def test_other_files_that_are_no_good_for_the_same_reason_are_told_again(tmp_path, capsys):
+def test_other_invalid_files_are_reported_again(tmp_path, capsys):
     file, seen = tmp_path / "tokens", []
 
     async def renew():
@@ -200,7 +198,7 @@ def test_other_files_that_are_no_good_for_the_same_reason_are_told_again(tmp_pat
     assert [each["event"] for each in seen] == ["not_renewed", "not_renewed"]
 
 
-def test_a_file_that_keeps_its_date_and_size_is_seen_to_have_changed(tmp_path):
+def test_change_with_same_date_and_size_is_noticed(tmp_path):
     file, tries = tmp_path / "tokens", []
     file.write_text("old")
     dates = file.stat().st_atime_ns, file.stat().st_mtime_ns

@@ -57,7 +57,7 @@ def test_a_long_stream_is_answered_in_order(stub):
     assert [each.infer_response.id for each in answers] == [f"number {i}" for i in range(1000)]
 
 
-def test_a_stream_reads_no_further_than_64_unanswered_requests(own_doors, held):
+def test_stream_reads_at_most_64_unanswered_requests(own_doors, held):
     doors, sent = own_doors(at_once=1), []
 
     def endless():

@@ -77,7 +77,7 @@ class Service:
     rounds=st.lists(st.sets(st.sampled_from("abcdefX"), min_size=1), max_size=20),
     everywhere=st.booleans(),
 )
-def test_poison_ends_two_servers_and_innocents_are_never_refused(rounds, everywhere):
+def test_innocent_requests_survive_two_deaths_by_poison(rounds, everywhere):
     service = Service(fatal="X")
     for names in rounds:
         service.call(*names | ({"X"} if everywhere else set()))
@@ -100,7 +100,7 @@ def test_each_of_several_poisons_ends_two_servers(poisons):
     [(["X"], "server restarted"), (["X", "a", "b"], "server restarted and others")],
     ids=["alone", "with-others"],
 )
-def test_a_death_is_told_with_or_without_others(names, words):
+def test_death_is_reported_with_and_without_others(names, words):
     async def call(name, dies):
         with pytest.raises(Refusal) as refused, service.suspects.at_work(backend, content(name)):
             await dies.wait()
@@ -129,7 +129,7 @@ def test_an_answer_clears_a_suspect():
     assert not service.suspects.suspected(content("cat"))
 
 
-def test_of_two_suspects_neither_is_refused_before_the_third_death():
+def test_two_suspects_are_served_until_third_death():
     service = Service(fatal=["X"])
     seen = []
     for _ in range(3):
@@ -138,7 +138,7 @@ def test_of_two_suspects_neither_is_refused_before_the_third_death():
     assert seen == [(False, False), (False, False), (True, True)]
 
 
-def test_what_comes_to_a_dying_server_is_no_suspect():
+def test_request_to_dying_server_is_no_suspect():
     service = Service()
     with contextlib.suppress(Refusal), service.suspects.at_work(service.backend, content("X")):
         raise DIED
@@ -150,7 +150,7 @@ def test_what_comes_to_a_dying_server_is_no_suspect():
 
 
 @pytest.mark.parametrize(("seconds", "suspected"), [(5, True), (60, False)])
-def test_a_request_whose_caller_has_just_left_was_there(seconds, suspected):
+def test_request_of_recent_leaver_is_a_suspect(seconds, suspected):
     service = Service()
     with (
         contextlib.suppress(KeyboardInterrupt),
@@ -173,7 +173,7 @@ def test_only_the_dead_models_requests_are_suspects(model, suspected):
     assert service.suspects.suspected(content("X")) is suspected
 
 
-def test_a_refusal_ends_and_then_one_death_is_enough():
+def test_after_refusal_expires_one_death_is_enough():
     service = Service(fatal=["X"])
     service.call("X")
     service.call("X")
@@ -188,7 +188,7 @@ def test_a_refusal_ends_and_then_one_death_is_enough():
     assert not service.suspects._known  # nor is anything else read twice from then on
 
 
-def test_only_so_many_are_remembered():
+def test_remembered_suspects_are_bounded():
     service = Service()
     for number in range(50):
         names = [f"{number} {i}" for i in range(200)]
@@ -250,7 +250,7 @@ def test_a_request_is_the_same_whatever_its_id(parts, ids, texts):
     assert digest(texts[0], ids[0]) != digest(texts[1], ids[0])
 
 
-def test_a_suspect_is_let_through_alone_and_those_behind_it_after():
+def test_suspect_goes_alone_and_others_follow():
     suspected = {"b"}
 
     async def visit(visitors, _):
@@ -265,7 +265,7 @@ def test_a_suspect_is_let_through_alone_and_those_behind_it_after():
     at_a_queue(visit, at_once=4)
 
 
-def test_a_suspect_that_was_cleared_while_it_waited_is_not_alone():
+def test_suspect_cleared_while_waiting_is_not_alone():
     suspected = {"a", "b", "c"}
 
     async def visit(visitors, _):

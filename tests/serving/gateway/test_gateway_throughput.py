@@ -26,7 +26,7 @@ def work(measured, clock, seconds, items):
     items=st.integers(1, 64),
     idle=st.floats(0, 1e6),
 )
-def test_a_steady_pace_is_measured_and_time_without_work_does_not_count(seconds, items, idle):
+def test_steady_rate_is_measured_without_idle_time(seconds, items, idle):
     clock = Clock()
     measured = Throughput(clock)
     for _ in range(100):
@@ -36,14 +36,14 @@ def test_a_steady_pace_is_measured_and_time_without_work_does_not_count(seconds,
     assert measured.seconds_per_item(1) == pytest.approx(seconds / items, rel=seconds / 3)
 
 
-def test_nothing_is_known_before_the_first_item():
+def test_no_measurement_before_the_first_item():
     measured = Throughput(Clock())
     measured.works(True)
     assert measured.seconds_per_item(1) == 0
 
 
 @given(idle=st.floats(0, 1e9), at_work=st.integers(1, 64), seconds=st.floats(0, 1e4))
-def test_what_is_not_finished_takes_as_long_as_it_was_worked_on_at_least(idle, at_work, seconds):
+def test_unfinished_items_raise_the_measured_time(idle, at_work, seconds):
     clock = Clock()
     measured = Throughput(clock)
     work(measured, clock, 0.1, 1)
@@ -55,7 +55,7 @@ def test_what_is_not_finished_takes_as_long_as_it_was_worked_on_at_least(idle, a
     )
 
 
-def test_what_nobody_waited_for_does_not_count_when_there_is_work_again():
+def test_abandoned_work_is_forgotten_after_idle_time():
     clock = Clock()
     measured = Throughput(clock)
     work(measured, clock, 0.1, 1)
@@ -65,7 +65,7 @@ def test_what_nobody_waited_for_does_not_count_when_there_is_work_again():
     assert measured.seconds_per_item(1) == pytest.approx(0.1, rel=0.05)
 
 
-def test_what_was_long_ago_is_forgotten():
+def test_old_measurements_fade():
     clock = Clock()
     measured = Throughput(clock)
     for _ in range(100):
