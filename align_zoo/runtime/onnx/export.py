@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
@@ -21,6 +22,7 @@ from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.runtime.onnx.comparison import Reference, check, write_references
 from align_zoo.runtime.onnx.manifest import IMAGE, REFERENCES, TEXT, TOKENIZER, Manifest
+from align_zoo.runtime.onnx.refusals import ExportRefused
 from align_zoo.runtime.onnx.sessions import OnnxImage, OnnxText
 from align_zoo.runtime.onnx.text_graph import text_graph
 from align_zoo.runtime.sample_inputs import TEXTS, sample_pixels
@@ -125,7 +127,26 @@ def _write_text(model: Align, tokenizer: AlignTokenizer, path: Path) -> None:
     inputs += [some(*shape) for shape in ((1, tokenizer.max_length), (3, 7), (1, 2))]
     references = _references(model.text, embed, inputs)
     ir.save(text_graph(model.text), path)
+    _check_tables(path, model.text)
     _check(OnnxText(path), references, TEXT)
+
+
+def _check_tables(path: Path, tower: nn.Module) -> None:
+    """Compare the tables of words and positions with the tower's: sample texts have few words.
+
+    Raises:
+        ExportRefused: a row differs.
+    """
+    state, name = tower.state_dict(), "bert.embeddings."
+    words = state[f"{name}word_embeddings.weight"]
+    words = words + state[f"{name}token_type_embeddings.weight"][0]
+    tables = {"words": words, "positions": state[f"{name}position_embeddings.weight"]}
+    initializers = ir.load(path).graph.initializers
+    for name, table in tables.items():
+        written = initializers[name].const_value
+        assert written is not None  # an initializer has a value
+        if not np.array_equal(written.numpy(), table.numpy(force=True), equal_nan=True):
+            raise ExportRefused(f"{TEXT}: the table of {name} differs from PyTorch's")
 
 
 def _references(

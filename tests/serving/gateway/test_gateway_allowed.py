@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from google.protobuf import text_format
@@ -78,6 +79,10 @@ REFUSED = {
     "other-input": (in_json(input={"name": "IMAGE"}), "the input 'IMAGE'"),
     "two-inputs": (in_json(inputs=in_json()["inputs"] * 2), "the request has 2 inputs"),
     "numbers": (in_json(input={"datatype": "FP32"}), "TEXT has the datatype 'FP32'"),
+    "wide-shape": (in_json(input={"shape": [1, 2]}), "TEXT has the shape [1, 2]"),
+    "empty-shape": (in_json(input={"shape": [0, 1]}), "TEXT has the shape [0, 1]"),
+    "deep-shape": (in_json(input={"shape": [1, 1, 1]}), "TEXT has the shape [1, 1, 1]"),
+    "too-many-items": (in_json(input={"shape": [10_001, 1]}), "TEXT has 10001 items: at most"),
     "flat-shape": (in_json(input={"shape": [1]}), "TEXT has the shape [1]: it must be [N, 1]"),
 }
 
@@ -90,6 +95,17 @@ def test_other_fields_are_refused_on_both_protocols(doors, stub, request_, words
     with refused("INVALID_ARGUMENT", reply.error):
         stub.ModelInfer(in_protobuf(request_), timeout=30)
     assert doors.deaths == []
+
+
+@pytest.mark.parametrize("version", ["newest", "-1", "1.0", " 1", "\u0661"], ids=ascii)
+def test_a_version_that_is_no_number_is_refused(doors, stub, version):
+    path = f"/v2/models/align_text/versions/{quote(version)}/infer"
+    reply = http(doors.gateway.http_port, path, json_request("a"))
+    assert reply.status == 404  # no such path
+    asked = message("align_text", [b"a"])
+    asked.model_version = version
+    with refused("INVALID_ARGUMENT", "the model's version "):
+        stub.ModelInfer(asked, timeout=30)
 
 
 def test_fields_of_a_newer_protocol_are_refused(stub):
