@@ -2,6 +2,7 @@
 # make demo    a real tritonserver classifies the shipped pictures
 # make lint    ruff, mypy and the directions of imports: under a minute, so run it first
 # make test    the whole test suite, against the real tritonserver (ARGS=... for pytest)
+# make test-long   the same, with four times the tries of each test of random inputs
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
@@ -24,7 +25,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test test-neighbours lint bench growth chaos fuzz audit constraints clean
+.PHONY: setup demo test test-long test-neighbours lint bench growth chaos fuzz audit constraints clean
 
 setup: $(VENV)/.setup
 
@@ -35,11 +36,16 @@ demo: setup
 NEIGHBOURS := tests/neighbours
 PYTEST := $(BIN)/python -m pytest --ignore=$(NEIGHBOURS)
 
-# A tritonserver is held to seconds: the tests that start one (tests/support/served.py gives them
-# the mark `served`) do not run beside those that compute.
+# Tests that start a tritonserver (tests/support/served.py gives them the mark `served`) do not run
+# beside those that compute for minutes: Triton gives up a model that is silent for a second. Tests
+# with bounds of time under load carry the mark `alone`.
 test: $(VENV)/.test-tools
-	$(PYTEST) --numprocesses 2 --dist loadfile -m "not hub and not served" $(ARGS)
-	$(PYTEST) -m served $(ARGS)
+	$(PYTEST) --numprocesses 2 --dist loadfile -m "not hub and not served and not alone" $(ARGS)
+	$(PYTEST) --numprocesses 2 --dist loadfile -m "served and not alone" $(ARGS)
+	$(PYTEST) -m alone $(ARGS) $$(grep -rl --include=test_*.py mark.alone tests)
+
+test-long: ARGS += --hypothesis-profile=long
+test-long: test
 
 test-neighbours: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import served
+import tries  # noqa: F401  its profile, before tests are read
 
 # As the served models do, and before torch is loaded: on a busy machine, threads that spin
 # while they wait make the suite many times slower.
@@ -22,9 +23,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Exports of the tests' checkpoints do not stay in the user's cache."""
+    """Keep exports out of the user's cache, in one cache of all processes of this run.
+
+    An export is found by its checkpoint's fingerprint, and made once under the product's lock.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user-cache")))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "user-cache"))
         yield
 
 

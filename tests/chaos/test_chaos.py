@@ -14,6 +14,8 @@ from benchmarks.chaos.known import Known, heavy_pictures, known_requests, mixed
 from benchmarks.chaos.overload import overload
 from benchmarks.chaos.soak import soak
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def encoder():

@@ -11,6 +11,7 @@ import transformers
 from checkpoints import PREPROCESSOR, lively_model, save_checkpoint, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tries import tries
 from variations import HONOURED, REFUSED, UNUSED, Row, compare
 
 import align_zoo
@@ -190,7 +191,7 @@ VALUES = st.one_of(
 FIELDS = sorted(DECLARED | OF_OLDER_VERSIONS | {("", "model_type"), ("", "quantization_config")})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(changes=st.lists(st.tuples(st.sampled_from(FIELDS), VALUES), min_size=1, max_size=3))
 def test_any_values_make_towers_or_are_refused_by_a_fields_name(changes):
     config = small_config().to_dict()

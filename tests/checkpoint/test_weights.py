@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from parity import relative_error
 from safetensors.torch import load_file, save_file
 from transformers import AlignModel
+from tries import tries
 
 import align_zoo
 from align_zoo import CheckpointError
@@ -278,7 +279,7 @@ def files(tmp_path_factory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(
     name=st.sampled_from(["model.safetensors", "pytorch_model.bin", "old.bin"]),
     edits=st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 255)), max_size=8),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tries import tries
 
 from align_client import AlignClient, InvalidInput, images
 from align_client.shrink import NO_RESIZE, Resize, _decoding_slots, is_large, shrunk_file
@@ -66,7 +67,7 @@ def size_of(data):
     return Image.open(io.BytesIO(data)).size
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(
     mode=st.sampled_from(MODES),
     width=st.integers(148, 260),
@@ -106,7 +107,7 @@ def test_whoever_wants_small_ones_gets_them_whatever_the_server_s_pillow(files):
         assert size_of(encoded(image, OTHERWISE, files=files)) == (61, 58)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(
     height=st.integers(16, 400),
     width=st.integers(16, 400),

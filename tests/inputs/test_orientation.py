@@ -11,6 +11,7 @@ from entries import seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
+from tries import tries
 
 from align_client.pixels import eight_bit as clients_eight_bit
 from align_zoo.inputs.pixels import eight_bit
@@ -71,7 +72,7 @@ def test_an_odd_tag_does_not_undo_the_turn(odd, kind, tmp_path):
             assert np.array_equal(pixels, upright), way
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(
     order=st.sampled_from("<>"),
     orientation=st.integers(1, 8),
@@ -100,7 +101,7 @@ def test_a_sound_orientation_counts_in_any_exif_block(order, orientation, odd, p
         assert np.array_equal(eight_bit(decoded), expected)  # and is not turned again
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(
     info=st.dictionaries(
         st.sampled_from(["exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"]),

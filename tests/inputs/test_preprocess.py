@@ -16,6 +16,7 @@ from parity import SHAPES, photo, processor
 from PIL import Image
 from transformers import AutoImageProcessor
 from transformers.image_utils import load_image
+from tries import tries
 
 from align_zoo import InvalidImage
 from align_zoo.inputs.preprocess import AlignTransform, decode_image, to_rgb
@@ -170,7 +171,7 @@ def test_what_is_no_sound_picture_is_refused_with_the_reason(data, reason):
         decode_image(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     format=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]),

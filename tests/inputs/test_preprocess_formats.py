@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
+from tries import tries
 
 from align_zoo import InvalidImage
 from align_zoo.inputs.cost import FORMATS
@@ -189,20 +190,20 @@ def test_the_pixels_allowed_are_the_callers(kind):
 
 
 def test_mutated_pictures_become_pixels_or_a_sound_refusal():
-    outcomes = try_pictures(range(2_000))
+    outcomes = try_pictures(range(tries(2_000)))
     assert outcomes.faults == []
-    assert outcomes.answered > 200  # the mutations leave something to decode ...
+    assert outcomes.answered > tries(200)  # the mutations leave something to decode ...
     assert len(outcomes.refused) >= 4  # ... and are refused in many ways
     assert outcomes.slowest_ms < 5_000
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 @given(name=st.sampled_from(sorted(SOUND)), seed=st.integers(0, 2**32 - 1))
 def test_a_mutation_is_the_same_for_the_same_seed(name, seed):
     assert mutated(seed, {name: SOUND[name]}) == mutated(seed, {name: SOUND[name]})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(data=st.binary(max_size=300), name=st.sampled_from(sorted(SOUND)))
 def test_any_bytes_behind_a_sound_beginning_are_pixels_or_refused(data, name):
     try:

@@ -10,6 +10,7 @@ from checkpoints import PREPROCESSOR
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from tries import tries
 
 from align_zoo.inputs.preprocess import AlignTransform, decode_image, to_rgb
 
@@ -59,7 +60,7 @@ def test_each_of_the_256_levels_of_a_channel_is_rounded_once(options):
     assert np.array_equal(got, plainly(transform, image))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(
     options=st.sampled_from(OPTIONS),
     mode=st.sampled_from(["RGB", "L", "RGBA", "CMYK", "1", "LA", "YCbCr"]),

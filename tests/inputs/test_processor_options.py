@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import photo, processor
 from transformers import AlignProcessor, BertTokenizerFast
+from tries import tries
 
 from align_zoo import CheckpointError, InvalidInput
 from align_zoo.inputs.preprocess import AlignTransform
@@ -157,7 +158,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(values=st.dictionaries(st.sampled_from(sorted(OPTIONS)), JSON, max_size=4))
 def test_any_config_makes_a_transform_or_is_refused_by_name(values):
     try:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tries import tries
 
 from align_zoo.errors import InvalidImage
 from align_zoo.inputs.preprocess import AlignTransform
@@ -47,7 +48,7 @@ class Tower:
 lengths = st.lists(st.integers(1, 80), min_size=1, max_size=200)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(lengths=lengths, seed=st.integers(0, 1000))
 def test_every_text_gets_its_own_row_whatever_stands_beside_it(lengths, seed):
     rng = np.random.default_rng(seed)
@@ -138,7 +139,7 @@ def means(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("resizes", [True, False], ids=["one shape", "many shapes"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(kinds=st.lists(st.sampled_from(["small", "large", "broken"]), min_size=1, max_size=20))
 def test_every_picture_gets_its_own_answer(resizes, kinds):
     transform = AlignTransform.from_dict({"do_resize": resizes, "size": 32})
@@ -164,7 +165,7 @@ def test_every_picture_gets_its_own_answer(resizes, kinds):
     assert sum(sizes) == sum(kind != "broken" for kind in kinds)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(count=st.integers(1, 20), at_once=st.integers(1, 5))
 def test_what_is_left_over_goes_first_and_every_portion_is_there_when_it_is_computed(
     count, at_once

@@ -17,6 +17,7 @@ import pytest
 from checkpoints import FEW_BLOCKS, lively_model, save_checkpoint, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 import align_zoo
 from align_zoo.runtime.load import export_checkpoint
@@ -66,7 +67,7 @@ def test_of_every_shape(shape):
     np.testing.assert_allclose(BlockedImage(layout)(PIXELS), portable(shape), atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(
     count=st.integers(1, 9),
     height=st.integers(33, 160),

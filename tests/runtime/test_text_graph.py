@@ -13,6 +13,7 @@ import torch
 from checkpoints import SMALL_TEXT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 from align_zoo.checkpoint.config import _ACTIVATIONS, TextConfig
 from align_zoo.runtime.onnx.sessions import OnnxText
@@ -56,7 +57,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES.keys())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=tries(8), deadline=None)
 @given(data=st.data())
 def test_it_answers_as_pytorch_does_whatever_lengths_come_together(changes, data):
     tower, session = _made(changes)

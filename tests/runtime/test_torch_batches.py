@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from tries import tries
 
 import align_zoo
 from align_zoo.runtime.torch.graphs import FixedBatches, pad_texts, split
@@ -26,7 +27,7 @@ def model(checkpoint) -> align_zoo.Align:
     return align_zoo.create_align(checkpoint)[0]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(count=st.integers(1, 500), sizes=st.sets(st.integers(1, 100), min_size=1))
 def test_pieces_hold_every_row_once(count, sizes):
     pieces = split(count, sorted(sizes))
@@ -88,7 +89,7 @@ def numbers(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).standard_normal(shape, dtype=np.float32)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(count=st.integers(1, 200), width=st.sampled_from([2, 3, 5]))
 def test_every_row_gets_its_own_answer(count, width):
     function = Doubled()
@@ -176,7 +177,7 @@ def texts(model) -> tuple[TorchText, TorchText]:
     return captured, TorchText(deepcopy(model.text))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(count=st.integers(1, 40), length=st.integers(1, 80), seed=st.integers(0, 100))
 def test_captured_texts_get_the_towers_embeddings(texts, count, length, seed):
     rng = np.random.default_rng(seed)

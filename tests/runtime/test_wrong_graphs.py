@@ -17,6 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from makers import MAKERS, photographs
 from onnx import numpy_helper
+from tries import tries
 
 from align_zoo import create_align
 from align_zoo.errors import CheckpointError
@@ -183,7 +184,7 @@ WRONG = {
     [(kind, change) for kind, changes in WRONG.items() for change in changes],
     ids=lambda each: getattr(each, "__name__", each),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(data=st.data())
 def test_a_wrong_graph_is_refused(graphs, kind, change, data):
     graph = graphs[kind]

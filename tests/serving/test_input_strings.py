@@ -7,6 +7,7 @@ import pytest
 from calls import ask, ask_at_once
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 from align_zoo import InvalidText, create_align, load_encoder
 from align_zoo.serving.model.text import MAX_CHARACTERS, TextService, decode_text
@@ -138,7 +139,7 @@ def test_counting_words_may_reach_the_limit(beyond):
         assert decode_text(f"{words} dog".encode()) == words
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(
     text=st.text(max_size=40) | st.text("\0\t \u0301\u200b\u00a0\ufffda猫\U0001fae8", max_size=12)
 )
@@ -159,9 +160,9 @@ def test_text_without_meaningful_tokens_is_refused(service, plain, tokens, text)
 
 
 def test_odd_strings_are_answered_as_alone_or_refused(encoder):
-    outcomes = try_strings(range(400), encoder)
+    outcomes = try_strings(range(tries(400)), encoder)
     assert outcomes.faults == []
-    assert outcomes.answered > 200
+    assert outcomes.answered > tries(200)
     assert set(outcomes.refused) <= set(TextService.reasons)
     assert len(outcomes.refused) >= 3
 

@@ -95,6 +95,7 @@ def test_paths_in_server_flags_are_the_callers(flags, changed):
     assert line[-len(flags) :] == [each.format(here=Path.cwd()) for each in changed or flags]
 
 
+@pytest.mark.served
 def test_serve_says_which_checkpoint_cannot_be_loaded(tmp_path):
     options = ServeOptions(model=str(tmp_path / "nowhere")).on_free_ports()
     done = subprocess.run(command(options), capture_output=True, text=True, timeout=120)

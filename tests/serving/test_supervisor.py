@@ -22,6 +22,8 @@ from align_zoo import create_align
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.serving.triton.processes import is_alive
 
+pytestmark = pytest.mark.alone
+
 TINY = Path(align_zoo.__file__).parent / "assets" / "align_tiny"
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 TEXTS = ["a red circle", "blue", "the digit three", "a photo of a big green star"]

@@ -1,4 +1,7 @@
-"""How often a test with random inputs tries: `make test` a quarter as often as `make test-long`."""
+"""How often tests of random inputs try: in `make test` a quarter as often as in `make test-long`.
+
+hypothesis has two profiles for that, `short` and `long`.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ from hypothesis import settings
 __all__ = ["tries"]
 
 _LONG = settings.get_profile("default").max_examples
-_SHORT = _LONG // 4
+_USUAL = {"parent": settings.default, "deadline": None}
 
-settings.register_profile("long", max_examples=_LONG)
-settings.register_profile("short", max_examples=_SHORT)
-settings.load_profile("short")  # `--hypothesis-profile=long` comes later, and counts
+settings.register_profile("long", max_examples=_LONG, **_USUAL)
+settings.register_profile("short", max_examples=_LONG // 4, **_USUAL)
+settings.load_profile("short")  # `--hypothesis-profile=long` is read later, and counts
 
 
 def tries(count: int) -> int:
-    """Return the share of ``count`` tries that fits the profile: all in the long one."""
-    return max(1, count * settings().max_examples // _LONG)
+    """Return how many of ``count`` tries the profile has: all in `long`, a quarter in `short`."""
+    return max(1, count * settings.default.max_examples // _LONG)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from timm.layers import create_conv2d
 from torch import nn
 from transformers.models.align.modeling_align import AlignVisionDepthwiseLayer
+from tries import tries
 
 from align_zoo.checkpoint.config import VisionConfig
 from align_zoo.checkpoint.hf_names import from_hf, image_table
@@ -17,7 +18,7 @@ from align_zoo.towers.align_image import build_image_tower
 from align_zoo.towers.layers import FixedPadConv2d
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(
     height=st.integers(3, 40),
     width=st.integers(3, 40),

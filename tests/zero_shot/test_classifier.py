@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from timm.models import save_for_hf
 from torch.nn import functional as F
+from tries import tries
 
 import align_zoo
 from align_zoo.errors import InvalidInput, InvalidText
@@ -71,7 +72,7 @@ def test_an_ensemble_is_the_unit_mean_of_unit_embeddings(pieces):
     assert (weights[:, 0] - weights[:, 1]).norm() > 1e-2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(names=NAMES_STRATEGY, batch_size=st.integers(1, 40))
 def test_the_batch_size_changes_nothing(tiny, names, batch_size):
     model, _, tokenizer = tiny

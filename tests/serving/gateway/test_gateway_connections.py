@@ -17,6 +17,8 @@ from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.ports import drop_the_dead
 from align_zoo.serving.routing import Backends
 
+pytestmark = pytest.mark.alone
+
 TEXT = message("align_text", [b"a"])
 INFER = "/v2/models/align_text/infer"
 # HTTP/2's preface, and headers of a call whose message never comes.

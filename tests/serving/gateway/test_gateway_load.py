@@ -14,6 +14,8 @@ from PIL import Image
 from tritonclient.grpc import service_pb2
 from waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 BOUND = 0.5
 IMAGE = json_request("no image", name="IMAGE")
 

@@ -5,6 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import in_protobuf, json_request
+from tries import tries
 
 from align_zoo.serving.gateway.allowed import judge
 from align_zoo.serving.gateway.grpc_request import read
@@ -30,7 +31,7 @@ TENSOR = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(
     st.fixed_dictionaries(
         {
