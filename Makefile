@@ -66,7 +66,7 @@ chaos: $(VENV)/.test-tools
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 fuzz: $(VENV)/.test-tools
-	@$(BIN)/python -m benchmarks.fuzz $(ARGS)
+	@PYTHONPATH=tests/support $(BIN)/python -m fuzz $(ARGS)
 
 $(VENV)/.setup: $(PINS)
 	@test -n "$(PYTHON)" || { echo "align-zoo needs Python 3.11 or 3.12 with venv:" \

@@ -4,6 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from fuzz.mutations import mutated
+from fuzz.samples import samples
+from fuzz.strings import odd_string
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,9 +16,6 @@ from align_zoo.errors import InvalidInput, reason_of
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.serving.model.image import ImageService
 from align_zoo.serving.model.text import TextService, decode_text
-from benchmarks.fuzz.mutations import mutated
-from benchmarks.fuzz.samples import samples
-from benchmarks.fuzz.strings import odd_string
 
 PACKAGE = Path(align_zoo.__file__).parent
 SOUND = samples()

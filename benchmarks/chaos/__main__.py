@@ -15,11 +15,11 @@ import typer
 from align_zoo import load_encoder
 from benchmarks.chaos.drain import drain
 from benchmarks.chaos.faults import FAULTS, suffer
-from benchmarks.chaos.known import heavy_pictures, known_requests
 from benchmarks.chaos.overload import overload
 from benchmarks.chaos.rows import ChaosRow, chaos_table
 from benchmarks.chaos.soak import soak
 from benchmarks.machine import machine
+from tests.support.known import heavy_pictures, known_requests
 
 
 def main(

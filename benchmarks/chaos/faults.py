@@ -18,10 +18,10 @@ from pathlib import Path
 import align_zoo
 from align_client import AlignClient, AlignClientError
 from align_zoo.serving.probe import explain, probe
-from benchmarks.chaos.known import Known
 from benchmarks.chaos.rows import ChaosRow
-from benchmarks.chaos.service import Service, running_service, until
-from benchmarks.chaos.traffic import Traffic, Watch
+from tests.support.known import Known
+from tests.support.service import Service, running_service, until
+from tests.support.traffic import Traffic, Watch
 
 __all__ = ["FAULTS", "Fault", "suffer"]
 

@@ -15,9 +15,9 @@ import numpy as np
 from align_client import AlignClient, AlignClientError, AsyncAlignClient, Overloaded
 from align_zoo.serving.model.garbage import spare_what_stays
 from align_zoo.serving.tools.load import closed_loop
-from benchmarks.chaos.known import Known, is_right
 from benchmarks.chaos.rows import ChaosRow
-from benchmarks.chaos.service import Service, running_service
+from tests.support.known import Known, is_right
+from tests.support.service import Service, running_service
 
 __all__ = ["overload"]
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from align_client import AlignClient
-from benchmarks.chaos.known import Known
 from benchmarks.chaos.rows import ChaosRow
-from benchmarks.chaos.service import running_service
-from benchmarks.chaos.traffic import Traffic
+from tests.support.known import Known
+from tests.support.service import running_service
+from tests.support.traffic import Traffic
 
 __all__ = ["soak"]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from entries import seen, seen_resized
+from fuzz.samples import samples as written_samples
 from tiff_files import Layout, samples, tiff_file
 
 import align_client.pixels
 import align_zoo.inputs.pixels
-from benchmarks.fuzz.samples import samples as written_samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of odd files
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tifffile
 from entries import seen
+from fuzz.files import png_chunk
 from other_files import PNG_CHANNELS, Bmp, Frame, bmp_file, bmp_runs, gif_file, png_file
 from PIL import Image
 
 from align_zoo import InvalidImage
 from align_zoo.inputs.preprocess import decode_image
-from benchmarks.fuzz.files import png_chunk
 
 RNG = np.random.default_rng(0)
 WAVES = np.stack([np.add.outer(np.arange(40) * down, np.arange(56) * 4) for down in (2, 5, 7)], -1)

@@ -12,12 +12,12 @@ import time
 import zlib
 
 import pytest
+from fuzz.files import bmp, gif, jpeg_segment, png, png_chunk, tiff
 from PIL import Image
 
 from align_zoo import InvalidImage
 from align_zoo.inputs.cost.judge import MAX_BLOCK, MAX_PARTS
 from align_zoo.inputs.preprocess import decode_image
-from benchmarks.fuzz.files import bmp, gif, jpeg_segment, png, png_chunk, tiff
 
 
 def written(kind: str, size: tuple[int, int] = (32, 16), **options) -> bytes:

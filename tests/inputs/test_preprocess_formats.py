@@ -8,6 +8,10 @@ import zlib
 
 import numpy as np
 import pytest
+from fuzz.files import png_chunk, tiff
+from fuzz.mutations import mutated
+from fuzz.pictures import try_pictures
+from fuzz.samples import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
@@ -17,10 +21,6 @@ from align_zoo import InvalidImage
 from align_zoo.inputs.cost import FORMATS
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.serving.model.image import ImageService
-from benchmarks.fuzz.files import png_chunk, tiff
-from benchmarks.fuzz.mutations import mutated
-from benchmarks.fuzz.pictures import try_pictures
-from benchmarks.fuzz.samples import samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged files
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from calls import ask_at_once
+from fuzz.mutations import mutated
+from fuzz.samples import samples
+from fuzz.served import serve_pictures
+from fuzz.workers import Worker, decode_in_processes
 
 from align_zoo import load_encoder
-from benchmarks.fuzz.mutations import mutated
-from benchmarks.fuzz.samples import samples
-from benchmarks.fuzz.served import serve_pictures
-from benchmarks.fuzz.workers import Worker, decode_in_processes
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged files
 

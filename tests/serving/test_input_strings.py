@@ -5,13 +5,13 @@ import time
 import numpy as np
 import pytest
 from calls import ask, ask_at_once
+from fuzz.strings import odd_string, try_strings
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tries import tries
 
 from align_zoo import InvalidText, create_align, load_encoder
 from align_zoo.serving.model.text import MAX_CHARACTERS, TextService, decode_text
-from benchmarks.fuzz.strings import odd_string, try_strings
 
 MEGABYTE = 1_000_000
 

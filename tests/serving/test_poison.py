@@ -17,8 +17,8 @@ from waiting import wait_until
 
 from align_client import AlignClient, InvalidInput
 from align_zoo import load_encoder
-from benchmarks.chaos.known import Known
-from benchmarks.chaos.traffic import Traffic
+from tests.support.known import Known
+from tests.support.traffic import Traffic
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 

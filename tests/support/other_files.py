@@ -7,8 +7,7 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-
-from benchmarks.fuzz.files import png_chunk
+from fuzz.files import png_chunk
 
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = (

@@ -8,7 +8,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.chaos.service import Service
+from service import Service
 
 SHARED_MEMORY = Path("/dev/shm")
 

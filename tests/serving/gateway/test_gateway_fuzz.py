@@ -1,10 +1,9 @@
 """Odd requests within and beside the table of what is allowed: tritonserver bears them all."""
 
 import pytest
+from fuzz.gateway import try_requests
+from fuzz.requests import odd_request
 from messages import embeddings, message
-
-from benchmarks.fuzz.gateway import try_requests
-from benchmarks.fuzz.requests import odd_request
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 from align_zoo.errors import InvalidText
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.serving.model.text import TextService
-from benchmarks.fuzz.outcomes import Outcomes
+from fuzz.outcomes import Outcomes
 
 __all__ = ["odd_string", "try_strings"]
 

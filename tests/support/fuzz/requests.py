@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from tritonclient.grpc import service_pb2
 
-from benchmarks.fuzz.samples import samples
-from benchmarks.fuzz.strings import odd_string
+from fuzz.samples import samples
+from fuzz.strings import odd_string
 
 __all__ = ["Sent", "odd_request"]
 

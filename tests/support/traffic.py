@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from align_client import AlignClient, AlignClientError
-from benchmarks.chaos.known import Known, mixed
+from tests.support.known import Known, mixed
 
 __all__ = ["Traffic", "Watch"]
 

@@ -13,10 +13,10 @@ from tritonclient.utils import InferenceServerException
 from align_zoo.errors import InvalidImage
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.runtime.encoder import Encoder
-from benchmarks.fuzz.mutations import mutated
-from benchmarks.fuzz.outcomes import Outcomes
-from benchmarks.fuzz.pictures import fault_of_message
-from benchmarks.fuzz.samples import samples
+from fuzz.mutations import mutated
+from fuzz.outcomes import Outcomes
+from fuzz.pictures import fault_of_message
+from fuzz.samples import samples
 
 __all__ = ["serve_pictures"]
 

@@ -1,4 +1,4 @@
-"""Mutated pictures, odd strings and odd requests by the thousand: `python -m benchmarks.fuzz`.
+"""Mutated pictures, odd strings and odd requests by the thousand: `python -m fuzz`.
 
 Item n is the same in each run, so `--first` goes on where an earlier run has ended. Exit code 1
 if there is a fault; each is printed with its seed.
@@ -14,18 +14,18 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from service import running_service
 
 from align_zoo import load_encoder
 from align_zoo.progress import progress_bar
 from align_zoo.runtime.machine import cores
 from align_zoo.serving.triton.command import ServeOptions
 from align_zoo.serving.triton.launcher import run_server
-from benchmarks.chaos.service import running_service
-from benchmarks.fuzz.gateway import try_requests
-from benchmarks.fuzz.outcomes import Outcomes, table
-from benchmarks.fuzz.served import serve_pictures
-from benchmarks.fuzz.strings import try_strings
-from benchmarks.fuzz.workers import decode_in_processes
+from fuzz.gateway import try_requests
+from fuzz.outcomes import Outcomes, table
+from fuzz.served import serve_pictures
+from fuzz.strings import try_strings
+from fuzz.workers import decode_in_processes
 
 _STEP = 1_000
 

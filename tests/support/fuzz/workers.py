@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fuzz.outcomes import Outcomes
-from benchmarks.fuzz.pictures import try_pictures
+from fuzz.outcomes import Outcomes
+from fuzz.pictures import try_pictures
 
 __all__ = ["Worker", "decode_in_processes"]
 

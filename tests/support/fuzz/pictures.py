@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from align_zoo.errors import InvalidImage
 from align_zoo.inputs.preprocess import MAX_PIXELS, decode_image
 from align_zoo.serving.model.image import ImageService
-from benchmarks.fuzz.mutations import mutated
-from benchmarks.fuzz.outcomes import Outcomes
-from benchmarks.fuzz.samples import samples
+from fuzz.mutations import mutated
+from fuzz.outcomes import Outcomes
+from fuzz.samples import samples
 
 __all__ = ["fault_of_message", "try_pictures"]
 

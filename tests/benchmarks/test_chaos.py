@@ -10,9 +10,9 @@ from align_client import AlignClient, DeadlineExceeded
 from align_zoo import load_encoder
 from benchmarks.chaos.drain import drain
 from benchmarks.chaos.faults import FAULTS, suffer
-from benchmarks.chaos.known import Known, heavy_pictures, known_requests, mixed
 from benchmarks.chaos.overload import overload
 from benchmarks.chaos.soak import soak
+from tests.support.known import Known, heavy_pictures, known_requests, mixed
 
 pytestmark = pytest.mark.alone
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from benchmarks.fuzz import files
+from fuzz import files
 
 __all__ = ["samples"]
 

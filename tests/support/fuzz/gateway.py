@@ -13,8 +13,8 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from benchmarks.fuzz.outcomes import Outcomes
-from benchmarks.fuzz.requests import Sent, odd_request
+from fuzz.outcomes import Outcomes
+from fuzz.requests import Sent, odd_request
 
 __all__ = ["try_requests"]
 
