@@ -1,4 +1,4 @@
-"""Ask a Triton server that serves ALIGN; see :class:`AlignClient`."""
+"""A client of a Triton server that serves ALIGN; start with :class:`AlignClient`."""
 
 from align_client.async_client import AsyncAlignClient
 from align_client.client import AlignClient

@@ -1,4 +1,4 @@
-"""Where the servers are, as callers write it."""
+"""Reads and checks the addresses of the servers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from align_client.errors import InvalidInput
 
 __all__ = ["Address", "addresses"]
 
-# gRPC takes anything: "h:8001/" and " h:8001" are names to look up, "h:" is port 443, "h:99999"
-# port 34463, and "ipv4:localhost:1" fails at the first call, in its own words.
+# gRPC accepts any text: it looks up "h:8001/" and " h:8001" as names, reads "h:" as port 443 and
+# "h:99999" as port 34463, and fails on "ipv4:localhost:1" only at the first call.
 _HOST_AND_PORT = re.compile(r"(\[[^\]\s]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 _LOCAL = re.compile(r"unix:(?!//[^/]).+|unix-abstract:.+")
 _LOOKED_UP = re.compile(r"dns://[^/\s]+/(.+)|dns:(?:///)?(?!/)(.+)")
@@ -22,17 +22,18 @@ class Address(NamedTuple):
     """One gRPC target."""
 
     url: str
+    """The address as the caller wrote it."""
     several: bool
-    """Whether the name can stand for several servers, among which gRPC itself takes turns."""
+    """Whether the name can stand for several servers, which gRPC then asks in turn."""
     own: bool
-    """Whether it is on this very machine."""
+    """Whether the address is on this machine."""
 
 
 def addresses(url: Union[str, Sequence[str]]) -> List[Address]:
-    """The addresses that ``url`` names.
+    """Return the addresses that ``url`` names.
 
     Raises:
-        InvalidInput: one is not host:port, or there is none.
+        InvalidInput: an address is not host:port, or there is no address.
     """
     urls = [url] if isinstance(url, str) else url
     if not isinstance(urls, (list, tuple)) or not urls:
@@ -41,7 +42,7 @@ def addresses(url: Union[str, Sequence[str]]) -> List[Address]:
 
 
 def _address(url: str) -> Address:
-    if not isinstance(url, str) or re.search(r"[\ud800-\udfff]", url):  # half a character
+    if not isinstance(url, str) or re.search(r"[\ud800-\udfff]", url):  # a lone surrogate
         raise _no_address(url)
     if _LOCAL.fullmatch(url):
         return Address(url, several=False, own=True)
@@ -55,14 +56,14 @@ def _address(url: str) -> Address:
         return Address(url, several=True, own=all(_is_own(ip) for ip in ips))
     looked_up = _LOOKED_UP.fullmatch(url)
     (host,) = _hosts(url, [looked_up[1] or looked_up[2] if looked_up else url])
-    # Another name server than this machine's own may call any machine localhost.
+    # A name server named in the URL may call any machine localhost.
     asked_here = looked_up is None or looked_up[1] is None
     own = asked_here and (host.lower() == "localhost" or _is_own(_ip(host)))
     return Address(url, several=looked_up is not None, own=own)
 
 
 def _hosts(url: str, places: Sequence[str]) -> List[str]:
-    """The host of each "host:port"."""
+    """Return the host of each "host:port"."""
     found = [_HOST_AND_PORT.fullmatch(place) for place in places]
     if not all(match and 0 < int(match[2]) < 65_536 for match in found):
         raise _no_address(url)
@@ -80,13 +81,13 @@ def _ip(host: str) -> Optional[_Ip]:
 
 
 def _is_own(ip: Optional[_Ip]) -> bool:
-    """Whether an address leads to this machine: loopback, in IPv6's spelling, too."""
+    """Return whether an address is a loopback address, also an IPv4 address written as IPv6."""
     ip = getattr(ip, "ipv4_mapped", None) or ip
     return ip is not None and ip.is_loopback
 
 
 def _no_address(url: object) -> InvalidInput:
     return InvalidInput(
-        "url must be host:port, such as 'localhost:8001', 'dns:///host:port', or a list of such, "
+        "url must be host:port, such as 'localhost:8001', 'dns:///host:port', or a list of these, "
         f"with a port from 1 to 65535; got {url!r}"
     )

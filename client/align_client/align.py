@@ -1,4 +1,4 @@
-"""The methods of both clients, step by step."""
+"""The steps of every public method, shared by both clients."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ __all__ = ["Align", "whole"]
 T = TypeVar("T")
 
 _FOR_EVER = 1e9
-"""Seconds, some 30 years; gRPC ends a call at once whose deadline it cannot write."""
+"""Seconds, about 30 years. gRPC ends a call at once if its deadline is too far to be written."""
 
 
 class Align:
-    """What a client does, whatever its runtime; the clients say what each method means.
+    """The public methods of both clients as coroutines; ``AlignClient`` documents each method.
 
     Args:
-        runtime: how requests are made.
-        replicas: whom to ask.
-        headers: of every request.
-        timeout: see ``AlignClient``, as the others.
+        runtime: makes the requests, in threads or in an event loop.
+        replicas: the servers.
+        headers: the gRPC headers of every request.
+        timeout: see ``AlignClient``, also for the arguments below.
+
+    Raises:
+        InvalidInput: an argument is out of range.
     """
 
     def __init__(
@@ -71,22 +74,22 @@ class Align:
     ) -> Union[Outcome[List[Prediction]], List[Outcome[List[Prediction]]]]:
         """See ``AlignClient.classify``."""
         keep = _keep(on_error)
-        images, several = as_list(image)
+        listed, several = as_list(image)
         names = checked_texts(labels, "label")
         top_k = None if top_k is None else whole(top_k, "top_k", least=1)
         prompts = filled(template, names)
         first: Dict[str, int] = {}
         for i, name in enumerate(names):
             first.setdefault(name, i)
-        pictures, sentences = await self._embedder.both(
-            images, several, prompts, "label", self._call(), keep=keep
+        image_rows, text_rows = await self._embedder.both(
+            listed, several, prompts, "label", self._call(), keep=keep
         )
-        distinct = [sentences[i] for i in first.values()] if sentences else []
+        distinct = [text_rows[i] for i in first.values()] if text_rows else []
 
         def answer(cosines: np.ndarray) -> List[Prediction]:
             return ranked(list(first), softmax(cosines / _temperature(distinct[0])), top_k)
 
-        answers = _answers(pictures, distinct, answer)
+        answers = _answers(image_rows, distinct, answer)
         return answers if several else answers[0]
 
     async def similarity(
@@ -95,11 +98,11 @@ class Align:
         """See ``AlignClient.similarity``."""
         keep = _keep(on_error)
         listed, several = as_list(images)
-        sentences = checked_texts(_several(texts), "text")
-        pictures, rows = await self._embedder.both(
-            listed, several, sentences, "text", self._call(), keep=keep
+        checked = checked_texts(_several(texts), "text")
+        image_rows, text_rows = await self._embedder.both(
+            listed, several, checked, "text", self._call(), keep=keep
         )
-        answers = _answers(pictures, rows, lambda cosines: cosines)
+        answers = _answers(image_rows, text_rows, lambda cosines: cosines)
         return answers if keep else np.stack(_sound(answers))
 
     async def embed_image(
@@ -116,8 +119,8 @@ class Align:
         """See ``AlignClient.embed_text``."""
         keep = _keep(on_error)
         judge = judged_texts if keep else checked_texts
-        sentences: Sequence[Union[str, InvalidInput]] = judge(_several(texts), "text")
-        return _vectors(await self._embedder.texts(sentences, self._call(), keep=keep), keep)
+        judged: Sequence[Union[str, InvalidInput]] = judge(_several(texts), "text")
+        return _vectors(await self._embedder.texts(judged, self._call(), keep=keep), keep)
 
     async def temperature(self) -> float:
         """See ``AlignClient.temperature``."""
@@ -133,7 +136,11 @@ class Align:
 
 
 def whole(value: int, name: str, *, least: int) -> int:
-    """The value; InvalidInput if it is no whole number, or less than ``least``."""
+    """Return the value as an int.
+
+    Raises:
+        InvalidInput: the value is not a whole number, or is less than ``least``.
+    """
     try:
         number = operator.index(value)
     except TypeError:
@@ -158,7 +165,7 @@ def _sound(outcomes: Iterable[Outcome[T]]) -> List[T]:
 
 
 def _stack(rows: Sequence[Row]) -> np.ndarray:
-    # np.stack takes three times as long for a thousand of them.
+    # np.stack takes three times as long for a thousand rows.
     return np.concatenate([row.vector for row in rows]).reshape(len(rows), -1)
 
 
@@ -167,27 +174,27 @@ def _vectors(
 ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
     if not keep:
         return _stack(_sound(rows))
-    # Copies: a row is a view, and would keep its whole response alive.
+    # Copies: each row is a view, which would keep its whole response in memory.
     return [row.vector.copy() if isinstance(row, Row) else row for row in rows]
 
 
 def _answers(
-    pictures: Sequence[Outcome[Row]], sentences: Sequence[Row], answer: Callable[[np.ndarray], T]
+    images: Sequence[Outcome[Row]], texts: Sequence[Row], answer: Callable[[np.ndarray], T]
 ) -> List[Outcome[T]]:
-    """``answer(cosines)`` for each picture, [M]; in place of one without a row, its error."""
-    sound = _sound(pictures)
-    cosines = iter(_cosines(sound, sentences) if sound else ())
-    return [answer(next(cosines)) if isinstance(p, Row) else p for p in pictures]
+    """Apply ``answer`` to the cosines [M] of each image; errors of images stay in their places."""
+    sound = _sound(images)
+    cosines = iter(_cosines(sound, texts) if sound else ())
+    return [answer(next(cosines)) if isinstance(row, Row) else row for row in images]
 
 
-def _cosines(pictures: Sequence[Row], sentences: Sequence[Row]) -> np.ndarray:
-    # Not by @: after a product of this size OpenBLAS's threads spin for tens of milliseconds, on
-    # the very cores of a server on this machine.
-    left, right = (_stack(rows).astype(np.float64) for rows in (pictures, sentences))
+def _cosines(images: Sequence[Row], texts: Sequence[Row]) -> np.ndarray:
+    # Not by @: after a product of this size OpenBLAS's threads spin for tens of milliseconds and
+    # take the cores from a server on the same machine.
+    left, right = (_stack(rows).astype(np.float64) for rows in (images, texts))
     cosines: np.ndarray = np.einsum("nd,md->nm", left, right)
     return cosines
 
 
 def _temperature(row: Row) -> float:
-    assert row.temperature is not None  # the transport has checked a text's answer
+    assert row.temperature is not None  # rows_of has checked it
     return row.temperature

@@ -1,4 +1,4 @@
-"""What a model answers, and whether that keeps align-zoo's contract."""
+"""Reads the answers of the models and checks them against align-zoo's contract."""
 
 from __future__ import annotations
 
@@ -14,37 +14,43 @@ __all__ = ["Broken", "Row", "rows_of"]
 
 
 class Row(NamedTuple):
-    """What a model answers to one item."""
+    """The answer of a model to one item."""
 
     vector: np.ndarray
-    """Unit vector, float32 [D]."""
+    """The unit vector, float32 [D]."""
     checkpoint: str
-    """Fingerprint of the checkpoint that computed it."""
+    """The fingerprint of the checkpoint that computed the vector."""
     temperature: Optional[float]
-    """The learned temperature; None from the image tower."""
+    """The learned temperature; None from the image model."""
     resize: Optional[Resize] = None
-    """How the model resized the picture; None from the text tower."""
+    """How the model resized the image; None from the text model."""
     replica: Optional[Replica] = None
-    """Who answered."""
+    """The server that answered."""
 
 
 class Broken(Exception):
-    """The answer is not what align-zoo's models give."""
+    """The answer breaks the contract of align-zoo's models; the message says how."""
 
 
 def rows_of(result: Any, items: int, *, of_texts: bool, replica: Replica) -> List[Row]:
-    """The rows of tritonclient's ``InferResult``.
+    """Return the rows of a response.
+
+    Args:
+        result: tritonclient's ``InferResult``.
+        items: how many items the request has.
+        of_texts: whether the text model answered, not the image model.
+        replica: the server that answered.
 
     Raises:
-        Broken: it breaks the contract.
+        Broken: the response breaks the contract.
     """
     vectors = _output(result, "EMBEDDING")
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != items:
         raise Broken(f"EMBEDDING is {vectors.dtype} {list(vectors.shape)} for {items} items")
-    # Embedder in half precision give lengths some 1e-3 off. (np.allclose would take a third of what
-    # this client adds to a call.)
+    # Vectors of half-precision towers have lengths up to about 1e-3 off 1. (np.allclose would take
+    # a third of the time that this client adds to a call.)
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-    if not (np.abs(lengths - 1) <= 0.01).all():  # so that NaN fails, too
+    if not (np.abs(lengths - 1) <= 0.01).all():  # NaN fails, too
         raise Broken("EMBEDDING has rows that are no unit vectors")
     checkpoint = _only(result, "CHECKPOINT")
     if isinstance(checkpoint, bytes):
@@ -61,16 +67,16 @@ def rows_of(result: Any, items: int, *, of_texts: bool, replica: Replica) -> Lis
 
 def _resize(result: Any) -> Resize:
     if result.as_numpy("RESIZE") is None:
-        return NO_RESIZE  # align-zoo's first servers do not say
+        return NO_RESIZE  # align-zoo's first servers have no such output
     array = _output(result, "RESIZE")
     resize = Resize(*array.ravel().tolist()) if array.shape == (1, 3) else None
     if resize is None or (resize != NO_RESIZE and min(resize[:2]) < 1):
         raise Broken(f"RESIZE is {array.tolist()}")
-    # A filter that only a newer PIL has: the server's to apply.
+    # A filter that this PIL lacks: only the server can apply it.
     if resize == NO_RESIZE or resize.resample not in list(Image.Resampling):
         return NO_RESIZE
-    told = result.as_numpy("RESIZE_CHECK") is not None
-    return resize._replace(check=_only(result, "RESIZE_CHECK")) if told else resize
+    has_check = result.as_numpy("RESIZE_CHECK") is not None
+    return resize._replace(check=_only(result, "RESIZE_CHECK")) if has_check else resize
 
 
 def _only(result: Any, name: str) -> Any:

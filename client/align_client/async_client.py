@@ -1,4 +1,4 @@
-"""The client for asyncio, method by method the same."""
+"""The client for asyncio, with the same methods as the client for threads."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ C = TypeVar("C", bound="AsyncAlignClient")
 
 
 class AsyncAlignClient(Unpicklable):
-    """:class:`AlignClient` for asyncio. Safe to share between the tasks of one event loop.
+    """A client for asyncio of one or several Triton servers that serve ALIGN.
 
-    Images, errors and arguments are those of :class:`AlignClient`, but ``max_in_flight`` counts
-    single items, too. ImageSender are read and shrunk in threads, so that the event loop goes on.
-    Cancelling a task cancels its requests.
+    >>> async with AsyncAlignClient("localhost:8001") as client:
+    ...     await client.classify("dog.jpg", ["a dog", "a cat"])
+    [Prediction(label='a dog', score=0.98), Prediction(label='a cat', score=0.02)]
+
+    The tasks of one event loop may share a client. Images, errors and arguments are those of
+    :class:`AlignClient`, but ``max_in_flight`` counts single items, too. Threads read and shrink
+    the images, so that the event loop stays free. Cancelling a task cancels its requests.
     """
 
     def __init__(
@@ -115,18 +119,18 @@ class AsyncAlignClient(Unpicklable):
         top_k: Optional[int] = None,
         on_error: Literal["raise", "return"] = "raise",
     ) -> Union[Outcome[List[Prediction]], Sequence[Outcome[List[Prediction]]]]:
-        """Which of the labels fits the image, best first.
+        """Rank the labels by how well they fit the image, best first.
 
         Args:
-            image: one image; or several, for a list of answers in their order.
-            labels: strings. A label that occurs twice is answered, and counted, once.
-            template: what is said of a label: "a photo of a {}".
+            image: one image, or several images for a list of answers in the same order.
+            labels: strings. A label that occurs twice has one prediction and counts once.
+            template: prompt template such as "a photo of a {}"; ``{}`` is replaced by the label.
             top_k: how many predictions to return; None for all.
-            on_error: "return" puts the error of an image in its answer's place. Bad labels, and
-                whatever else concerns no single image, are raised all the same.
+            on_error: "return" puts the error of an image in the place of its answer. Errors that
+                concern no single image, such as a bad label, are raised nevertheless.
 
         Returns:
-            A prediction for each different label: the softmax over all of them of
+            A prediction for each different label. The scores are the softmax over all labels of
             cosine / learned temperature, in float64.
         """
         return await self._runtime.run(
@@ -146,13 +150,13 @@ class AsyncAlignClient(Unpicklable):
     async def similarity(
         self, images: Images, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
-        """Cosine of each image with each text: float64 [N, M], from -1 to 1.
+        """Compute the cosine of each image with each text: float64 [N, M], from -1 to 1.
 
         Args:
-            images: one image or several.
-            texts: one text or several.
-            on_error: "return" answers with a list of N: an image's cosines [M], or its error.
-                Bad texts are raised all the same.
+            images: one image or several images.
+            texts: one text or several texts.
+            on_error: "return" for a list of N: the cosines [M] of an image, or its error. The
+                error of a bad text is raised nevertheless.
         """
         return await self._runtime.run(self._align.similarity, images, texts, on_error)
 
@@ -169,11 +173,11 @@ class AsyncAlignClient(Unpicklable):
     async def embed_image(
         self, images: Images, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
-        """Unit vectors of one image or several, all of one checkpoint: float32 [N, D].
+        """Embed one image or several images, all by one checkpoint: unit rows, float32 [N, D].
 
         Args:
-            images: one image or several.
-            on_error: "return" answers with a list of N: an image's vector [D], or its error.
+            images: one image or several images.
+            on_error: "return" for a list of N: the vector [D] of an image, or its error.
         """
         return await self._runtime.run(self._align.embed_image, images, on_error)
 
@@ -190,33 +194,33 @@ class AsyncAlignClient(Unpicklable):
     async def embed_text(
         self, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
-        """Unit vectors of one text or several, all of one checkpoint: float32 [N, D].
+        """Embed one text or several texts, all by one checkpoint: unit rows, float32 [N, D].
 
         Args:
-            texts: one text or several.
-            on_error: "return" answers with a list of N: a text's vector [D], or its error.
+            texts: one text or several texts.
+            on_error: "return" for a list of N: the vector [D] of a text, or its error.
         """
         return await self._runtime.run(self._align.embed_text, texts, on_error)
 
     async def temperature(self) -> float:
-        """The learned temperature of the checkpoint served now: logits = cosine / temperature."""
+        """Ask for the learned temperature that is served now: logits = cosine / temperature."""
         return await self._runtime.run(self._align.temperature)
 
     async def ready(self, deep: bool = False) -> bool:
-        """Whether a server can be reached and says that both models are ready.
+        """Ask whether a server can be reached and both its models are ready.
 
         Args:
-            deep: embed a small image and a text, too. Triton goes on saying "ready" after a
-                model's process has died; only an answer proves that there will be answers.
+            deep: embed a small image and a text, too. Triton still reports "ready" after a
+                model's process has died; only an answer proves that the model works.
 
         Returns:
-            False for whatever is wrong, without retries, after at most ``timeout`` seconds;
-            raises only if this client is closed. Of several servers one is enough.
+            True if one of the servers is ready. False for any fault, without retries, after at
+            most ``timeout`` seconds. The method raises only if this client is closed.
         """
         return await self._runtime.run(self._align.ready, deep)
 
     async def close(self) -> None:
-        """Close the connection. Calls under way end with AlignClientError, and so do later ones."""
+        """Close the connections. Running and later calls raise AlignClientError."""
         await self._runtime.close()
 
     async def __aenter__(self: C) -> C:

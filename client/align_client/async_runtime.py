@@ -1,4 +1,4 @@
-"""The client's steps in an event loop: thousands may wait at once."""
+"""The runtime of the client for asyncio: thousands of calls may wait at once."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ R = TypeVar("R")
 
 
 class AsyncRuntime:
-    """A ``Runtime`` for the event loop of its first call. Safe to share between its tasks.
+    """A ``Runtime`` for the event loop of its first call. The loop's tasks may share a runtime.
 
     Args:
-        name: the servers, for messages.
-        channels: to them, of ``tritonclient.grpc.aio``.
+        name: the names of the servers, for messages.
+        channels: connections to the servers, of ``tritonclient.grpc.aio``.
         count: how many requests are made at once.
     """
 
@@ -51,15 +51,15 @@ class AsyncRuntime:
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._slots: Optional[asyncio.Semaphore] = None
         self._running: Set[asyncio.Future[Any]] = set()
-        # Pixels are work for a core; more threads would only take memory.
+        # Work on pixels keeps a core busy; more threads than cores would only take memory.
         self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="align-client")
 
     async def run(
         self, method: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any
     ) -> T:
-        """What the coroutine ``method(*args, **options)`` returns."""
+        """Run the coroutine ``method(*args, **options)`` and return its result."""
         self.check_open()
-        # A task of its own, so that close() can end it without cancelling the caller's.
+        # A separate task, so that close() can cancel it without cancelling the caller's task.
         task = asyncio.ensure_future(method(*args, **options))
         self._running.add(task)
         try:
@@ -67,7 +67,7 @@ class AsyncRuntime:
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait({task})
-            _ = task.cancelled() or task.exception()  # nobody asks for it any more
+            _ = task.cancelled() or task.exception()  # mark the exception as retrieved
             raise
         finally:
             self._running.discard(task)
@@ -76,10 +76,10 @@ class AsyncRuntime:
         try:
             return task.result()
         finally:
-            del task  # its error's traceback holds this frame
+            del task  # the traceback of its error holds this frame
 
     def check_open(self) -> None:
-        """Raise AlignClientError after :meth:`close`, in another process or another loop."""
+        """Raise AlignClientError after :meth:`close`, in another process or another event loop."""
         self._process.check()
         loop = asyncio.get_running_loop()
         if self._loop is None:
@@ -91,13 +91,13 @@ class AsyncRuntime:
             )
 
     async def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """What a method of tritonclient answers."""
+        """Call a method of tritonclient and return its answer."""
         return await method(*args, **options)
 
     async def outcomes(
         self, request: Callable[[T], Awaitable[R]], items: Sequence[T]
     ) -> List[Outcome[R]]:
-        """``request(item)`` for each item, in order; in place of what failed, its error."""
+        """Make ``request(item)`` for each item; return answers and errors in the items' order."""
         slots = self._slots
         assert slots is not None  # run() comes first
 
@@ -114,7 +114,7 @@ class AsyncRuntime:
         waiting: Deque[asyncio.Future[Outcome[R]]] = deque()
         try:
             for item in items:
-                # The same window as between threads: a large call lets small ones in between.
+                # As in SyncRuntime, small calls are made between the parts of a large call.
                 if len(waiting) == 2 * self._count:
                     done.append(await waiting[0])
                     waiting.popleft()
@@ -129,24 +129,24 @@ class AsyncRuntime:
         return done
 
     async def work(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
-        """What the function returns, computed by a thread."""
+        """Call the function in a thread and return its result."""
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._pool, partial(function, *args, **options))
-        except RuntimeError as error:  # the pool's word for closed meanwhile
+        except RuntimeError as error:  # raised by a pool that was closed meanwhile
             self.check_open()
             raise AlignClientError(f"the request cannot be made: {error}") from error
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; closing the client ends it."""
+        """Wait; end the wait when the client is closed."""
         await asyncio.sleep(seconds)
 
     def lock(self) -> AsyncContextManager[None]:
-        """A new lock between tasks."""
+        """Make a new lock for tasks."""
         return _Lock()
 
     async def close(self) -> None:
-        """End the requests being made; start no other."""
+        """End the running requests and refuse new ones."""
         if self._process.closed or not self._process.here:
             return
         ended = self._loop is None or self._loop.is_closed()
@@ -161,7 +161,7 @@ class AsyncRuntime:
 
 
 class _Lock:
-    """Made when it is first needed: before 3.10 a lock belongs to the loop that it is made in."""
+    """A lock made on first use: before Python 3.10 a lock belongs to the loop that makes it."""
 
     def __init__(self) -> None:
         self._lock: Optional[asyncio.Lock] = None

@@ -1,4 +1,4 @@
-"""What all requests of one public call share."""
+"""The deadline and the options that all requests of one public call share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Call", "Deadline"]
 
 
 class Deadline:
-    """The moment until which one public call may take.
+    """The moment at which one public call must end.
 
     Args:
         timeout: seconds from now.
@@ -19,22 +19,24 @@ class Deadline:
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
+        """The seconds from the start of the call to the deadline."""
         self._end = time.monotonic() + timeout
 
     def left(self) -> float:
-        """Seconds left, 0 or less when it has passed."""
+        """Return the seconds left; 0 or less after the deadline."""
         return self._end - time.monotonic()
 
 
 class Call(NamedTuple):
-    """One public call."""
+    """The options of one public call."""
 
     deadline: Deadline
+    """The deadline of all requests and retries together."""
     retries: bool = True
-    """Whether a request is sent again where that is safe."""
+    """Whether a failed request is sent again where that is safe."""
     replica: Optional[Replica] = None
-    """Whom all its requests ask first; None: each whose turn it is."""
+    """The replica that all requests ask first; None: the replicas take turns."""
 
     def at(self, replica: Optional[Replica]) -> Call:
-        """The same call, asking this one."""
+        """Return the same call with all requests to ``replica``."""
         return self._replace(replica=replica)

@@ -1,4 +1,4 @@
-"""Connections to the replicas."""
+"""gRPC connections to the replicas."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from align_client.replicas import Replica
 
 __all__ = ["Channels"]
 
-# tritonclient replaces its own defaults by this list, so message sizes are named as well.
+# This list replaces the defaults of tritonclient, so it names message sizes as well.
 _CHANNEL = [
-    # The payload, and room for names and shapes around it.
+    # The payload, with room for names and shapes.
     ("grpc.max_send_message_length", MAX_BYTES + 1_000_000),
     ("grpc.max_receive_message_length", MAX_BYTES + 1_000_000),
-    # Else gRPC waits up to two minutes before it looks again for a server that was away,
+    # By default gRPC waits up to two minutes before it connects again to a server that was away,
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # 20 seconds for a machine that does not even refuse,
+    # waits 20 seconds for a machine that does not even refuse the connection,
     ("grpc.min_reconnect_backoff_ms", 5000),
-    # and half a minute before it asks again which addresses a name has.
+    # and resolves a name again only after half a minute.
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
-    # What a server does not even acknowledge for so long, the kernel gives up (TCP_USER_TIMEOUT):
-    # a machine without power, a cut line. Else calls go there until their deadlines, for a quarter
-    # of an hour.
+    # The kernel drops a connection whose data is not acknowledged for this long
+    # (TCP_USER_TIMEOUT): the machine has no power, or the line is cut. Otherwise calls would be
+    # sent there until their deadlines for a quarter of an hour.
     ("grpc.keepalive_timeout_ms", 10_000),
-    # gRPC sets it only if pings are on. An hour: Triton ends connections that ping more often.
+    # gRPC sets that timeout only if pings are on. Triton ends connections that ping more often than
+    # once an hour.
     ("grpc.keepalive_time_ms", 3_600_000),
 ]
 _IN_TURNS = ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}')
 
 
 class Channels:
-    """Each made when it is first used. Safe to share between threads.
+    """Connections, each made on first use. Threads may share the object.
 
     Args:
-        make: ``InferenceServerClient`` of tritonclient, or its twin for asyncio.
-        credentials: for TLS; None without.
+        make: ``InferenceServerClient`` of ``tritonclient.grpc`` or of ``tritonclient.grpc.aio``.
+        credentials: the credentials for TLS; None for connections without TLS.
     """
 
     def __init__(
@@ -53,7 +54,12 @@ class Channels:
         self._lock = threading.Lock()
 
     def to(self, replica: Replica, *, same: bool) -> Any:
-        """The connection; ``same``: to the same server each time, where the name has several."""
+        """Return the connection to a replica.
+
+        Args:
+            replica: the replica.
+            same: use the same server each time, if the replica's name stands for several.
+        """
         in_turns = replica.address.several and not same
         with self._lock:
             if (replica, in_turns) not in self._open:
@@ -65,12 +71,12 @@ class Channels:
             return self._open[replica, in_turns]
 
     def all(self) -> List[Any]:
-        """Those that were made."""
+        """Return all connections made so far."""
         with self._lock:
             return list(self._open.values())
 
 
 def _arguments(address: Address, in_turns: bool) -> List[Tuple[str, Any]]:
-    # A proxy named in the environment cannot reach this machine's own addresses.
+    # A proxy from the environment cannot reach addresses of this machine.
     arguments: List[Tuple[str, Any]] = [*_CHANNEL, ("grpc.enable_http_proxy", int(not address.own))]
     return [*arguments, _IN_TURNS] if in_turns else arguments

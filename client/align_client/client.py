@@ -1,4 +1,4 @@
-"""The client: pictures and texts in; predictions, similarities and embeddings out."""
+"""The client for threads: images and texts in; predictions, similarities and embeddings out."""
 
 from __future__ import annotations
 
@@ -27,40 +27,44 @@ C = TypeVar("C", bound="AlignClient")
 
 
 class AlignClient(Unpicklable):
-    """One or several Triton servers that serve ALIGN. Safe to share between threads.
+    """A client of one or several Triton servers that serve ALIGN.
 
-    An image is a path, the bytes of an encoded file, a PIL image, or a uint8 array [H, W],
-    [H, W, 3] (RGB) or [H, W, 4]. Paths and bytes are sent as they are, PIL images and arrays as
-    PNG, the large ones in the very pixels that the server would resize them to. URLs are not
-    fetched.
+    >>> client = AlignClient("localhost:8001")
+    >>> client.classify("dog.jpg", ["a dog", "a cat"])
+    [Prediction(label='a dog', score=0.98), Prediction(label='a cat', score=0.02)]
 
-    Every method raises :class:`AlignClientError` or one of its subclasses, each of which says
+    Threads may share a client. An image is a path, the bytes of an encoded file, a PIL image, or
+    a uint8 array [H, W], [H, W, 3] (RGB) or [H, W, 4]. Paths and bytes are sent as they are. PIL
+    images and arrays are sent as PNG, large ones in exactly the pixels that the server would
+    resize them to. URLs are not fetched.
+
+    Every method raises :class:`AlignClientError` or one of its subclasses. Each subclass says
     what the caller can do: :class:`InvalidInput`, :class:`Overloaded`,
     :class:`DeadlineExceeded`, :class:`Unauthorized`, :class:`ModelUnavailable`,
-    :class:`ServerUnavailable`. Of several images each is a request of its own: one that cannot
-    be used does not disturb the others, and is named in the error (``image 3: ...``) after all
+    :class:`ServerUnavailable`. Each of several images is a request of its own. A bad image does
+    not affect the others: the error names the image (``image 3: ...``) and is raised after all
     others are finished.
 
     Args:
-        url: host:port of the gRPC endpoint, usually port 8001; or a list of such, replicas of
-            one model, asked in turn; or ``dns:///host:port``, for all addresses of that name.
-            Nothing is sent before the first call.
+        url: host:port of the gRPC endpoint, usually port 8001. A list of such addresses stands
+            for replicas of one model, which take turns. ``dns:///host:port`` stands for all
+            addresses of that name. The client sends nothing before the first call.
         timeout: seconds that one call of a method may take, all its requests and their retries
             together.
-        retries: whether a request that was refused, or found nobody there, is sent again within
-            ``timeout``; one that was alone with a server when it died, once. An address that
-            has never answered fails at once.
-        max_in_flight: how many requests are made at once, by all calls together. Beside them, a
-            single image, or texts that fit into one request, are sent by the calling thread.
+        retries: whether the client repeats a request within ``timeout`` if the server refused
+            the request or could not be reached. A request that was alone with a server when the
+            server died is repeated once. An address that has never answered fails at once.
+        max_in_flight: how many requests all calls together make at once. A single image, or
+            texts that fit into one request, do not count: the calling thread sends them.
         label_cache_size: how many texts' embeddings :meth:`classify` and :meth:`similarity`
-            keep, those used last; some 4 D bytes each.
-        shrink: whether paths and bytes of large pictures are shrunk, too. True: to the server's
-            own pixels as long as both sides decode alike, which they do with the same Pillow.
-            "draft": a JPEG faster, and to slightly other pixels.
-        token: the bearer token that the server asks for.
-        tls: True for TLS with the public authorities, the path of a PEM file of one's own, or
-            :class:`Tls` for a certificate of the client, too.
-        insecure: send the token to another machine without TLS.
+            keep; the least recently used go first. Each takes about 4 D bytes.
+        shrink: whether large images given as paths or bytes are shrunk, too. True: to the
+            server's own pixels if both sides decode alike, as the same Pillow does. "draft":
+            the same, but JPEG files are decoded faster and to slightly different pixels.
+        token: the bearer token that the server requires.
+        tls: True for TLS with the public authorities, the path of a PEM file with another
+            authority, or :class:`Tls` for a client certificate, too.
+        insecure: allow sending the token to another machine without TLS.
     """
 
     def __init__(
@@ -144,18 +148,18 @@ class AlignClient(Unpicklable):
         top_k: Optional[int] = None,
         on_error: Literal["raise", "return"] = "raise",
     ) -> Union[Outcome[List[Prediction]], Sequence[Outcome[List[Prediction]]]]:
-        """Which of the labels fits the image, best first.
+        """Rank the labels by how well they fit the image, best first.
 
         Args:
-            image: one image; or several, for a list of answers in their order.
-            labels: strings. A label that occurs twice is answered, and counted, once.
-            template: what is said of a label: "a photo of a {}".
+            image: one image, or several images for a list of answers in the same order.
+            labels: strings. A label that occurs twice has one prediction and counts once.
+            template: prompt template such as "a photo of a {}"; ``{}`` is replaced by the label.
             top_k: how many predictions to return; None for all.
-            on_error: "return" puts the error of an image in its answer's place. Bad labels, and
-                whatever else concerns no single image, are raised all the same.
+            on_error: "return" puts the error of an image in the place of its answer. Errors that
+                concern no single image, such as a bad label, are raised nevertheless.
 
         Returns:
-            A prediction for each different label: the softmax over all of them of
+            A prediction for each different label. The scores are the softmax over all labels of
             cosine / learned temperature, in float64.
         """
         return self._runtime.run(self._align.classify, image, labels, template, top_k, on_error)
@@ -173,13 +177,13 @@ class AlignClient(Unpicklable):
     def similarity(
         self, images: Images, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
-        """Cosine of each image with each text: float64 [N, M], from -1 to 1.
+        """Compute the cosine of each image with each text: float64 [N, M], from -1 to 1.
 
         Args:
-            images: one image or several.
-            texts: one text or several.
-            on_error: "return" answers with a list of N: an image's cosines [M], or its error.
-                Bad texts are raised all the same.
+            images: one image or several images.
+            texts: one text or several texts.
+            on_error: "return" for a list of N: the cosines [M] of an image, or its error. The
+                error of a bad text is raised nevertheless.
         """
         return self._runtime.run(self._align.similarity, images, texts, on_error)
 
@@ -196,11 +200,11 @@ class AlignClient(Unpicklable):
     def embed_image(
         self, images: Images, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
-        """Unit vectors of one image or several, all of one checkpoint: float32 [N, D].
+        """Embed one image or several images, all by one checkpoint: unit rows, float32 [N, D].
 
         Args:
-            images: one image or several.
-            on_error: "return" answers with a list of N: an image's vector [D], or its error.
+            images: one image or several images.
+            on_error: "return" for a list of N: the vector [D] of an image, or its error.
         """
         return self._runtime.run(self._align.embed_image, images, on_error)
 
@@ -215,33 +219,33 @@ class AlignClient(Unpicklable):
     def embed_text(
         self, texts: Texts, *, on_error: Literal["raise", "return"] = "raise"
     ) -> Union[np.ndarray, List[Outcome[np.ndarray]]]:
-        """Unit vectors of one text or several, all of one checkpoint: float32 [N, D].
+        """Embed one text or several texts, all by one checkpoint: unit rows, float32 [N, D].
 
         Args:
-            texts: one text or several.
-            on_error: "return" answers with a list of N: a text's vector [D], or its error.
+            texts: one text or several texts.
+            on_error: "return" for a list of N: the vector [D] of a text, or its error.
         """
         return self._runtime.run(self._align.embed_text, texts, on_error)
 
     def temperature(self) -> float:
-        """The learned temperature of the checkpoint served now: logits = cosine / temperature."""
+        """Ask for the learned temperature that is served now: logits = cosine / temperature."""
         return self._runtime.run(self._align.temperature)
 
     def ready(self, deep: bool = False) -> bool:
-        """Whether a server can be reached and says that both models are ready.
+        """Ask whether a server can be reached and both its models are ready.
 
         Args:
-            deep: embed a small image and a text, too. Triton goes on saying "ready" after a
-                model's process has died; only an answer proves that there will be answers.
+            deep: embed a small image and a text, too. Triton still reports "ready" after a
+                model's process has died; only an answer proves that the model works.
 
         Returns:
-            False for whatever is wrong, without retries, after at most ``timeout`` seconds;
-            raises only if this client is closed. Of several servers one is enough.
+            True if one of the servers is ready. False for any fault, without retries, after at
+            most ``timeout`` seconds. The method raises only if this client is closed.
         """
         return self._runtime.run(self._align.ready, deep)
 
     def close(self) -> None:
-        """Close the connection. Calls under way end with AlignClientError, and so do later ones."""
+        """Close the connections. Running and later calls raise AlignClientError."""
         self._runtime.close()
 
     def __enter__(self: C) -> C:

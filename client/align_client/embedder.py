@@ -1,4 +1,4 @@
-"""Both towers as one model: many requests, one checkpoint, errors with the item's place."""
+"""Many images and texts to their rows, all of one checkpoint, each error with its item's place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from align_client.errors import (
     AlignClientError,
     InvalidInput,
     ModelUnavailable,
-    anew,
+    copy_of,
     kept,
     placed,
 )
@@ -27,38 +27,38 @@ _TRIES = 3
 
 
 class _Rows(NamedTuple):
-    """What both towers answer to one call."""
+    """The answers of both models to one call."""
 
     images: List[Outcome[Row]]
     texts: List[Outcome[Row]]
 
 
 class Embedder:
-    """Rows of one checkpoint, whatever the servers load meanwhile.
+    """Embeds many items and makes sure that one checkpoint computed all rows of a call.
 
     Args:
         runtime: makes several requests at once.
-        transport: makes a request.
-        pictures: make one of a picture.
-        cache: texts embedded before, used by :meth:`both`.
+        transport: makes one request.
+        image_sender: makes and sends the request of one image.
+        cache: rows of texts embedded before, used by :meth:`both`.
 
-    Every method raises the error of the first item that has no answer, after all others are
-    finished; with ``keep`` it stands in the item's place instead. ModelUnavailable is raised if
-    the servers go on mixing checkpoints.
+    Every method raises the error of the first item without an answer, after all other items are
+    finished. With ``keep`` the error is returned in the place of the item instead. Every method
+    raises ModelUnavailable if the servers answer from different checkpoints at every try.
     """
 
     def __init__(
-        self, runtime: Runtime, transport: Transport, pictures: ImageSender, cache: TextCache
+        self, runtime: Runtime, transport: Transport, image_sender: ImageSender, cache: TextCache
     ) -> None:
         self._runtime = runtime
         self._transport = transport
-        self._image_sender = pictures
+        self._image_sender = image_sender
         self._cache = cache
 
     async def images(
         self, images: Sequence[ImageLike], several: bool, call: Call, *, keep: bool = False
     ) -> List[Outcome[Row]]:
-        """A row for each image; ``several`` says whether an error names which."""
+        """Embed the images; ``several`` says whether an error names the place of its image."""
 
         async def ask(call: Call) -> _Rows:
             return _Rows(await self._image_rows(images, several, call, keep), [])
@@ -68,7 +68,7 @@ class Embedder:
     async def texts(
         self, texts: Sequence[Outcome[str]], call: Call, *, keep: bool = False
     ) -> List[Outcome[Row]]:
-        """A row for each text, asked of the server now; errors among them stay."""
+        """Embed the texts, without the cache; errors among ``texts`` stay in their places."""
 
         async def ask(call: Call) -> _Rows:
             rows = await self._text_rows(texts, "text", call, keep)
@@ -86,23 +86,33 @@ class Embedder:
         *,
         keep: bool,
     ) -> Tuple[List[Outcome[Row]], List[Row]]:
-        """A row for each image and for each text; ``noun`` is what an error calls a text.
+        """Embed the images and the texts.
 
-        ``keep`` is for the images. There are no texts' rows where there is no image's.
+        Args:
+            images: the images.
+            several: whether an error names the place of its image.
+            texts: the texts; the cache answers those that it knows.
+            noun: the caller's word for a text, for errors: "label" or "text".
+            call: the public call.
+            keep: return the errors of images in their places. Errors of texts are raised.
+
+        Returns:
+            A row or an error for each image, and a row for each text; no row of a text if no
+            image has a row.
         """
 
         async def ask(call: Call) -> _Rows:
-            pictures = await self._image_rows(images, several, call, keep)
-            checkpoints = {row.checkpoint for row in _sound(pictures)}
+            image_rows = await self._image_rows(images, several, call, keep)
+            checkpoints = {row.checkpoint for row in _sound(image_rows)}
             if len(checkpoints) != 1:
-                return _Rows(pictures, [])
+                return _Rows(image_rows, [])
             (checkpoint,) = checkpoints
             known = self._cache.find(checkpoint, texts)
             new = await self._text_rows(texts, noun, call, False, known)
             sound = {text: row for text, row in new.items() if isinstance(row, Row)}
             self._cache.keep(sound)
             known.update(sound)
-            return _Rows(pictures, [known[text] for text in texts])
+            return _Rows(image_rows, [known[text] for text in texts])
 
         rows = await self._of_one_checkpoint(ask, call)
         return rows.images, _sound(rows.texts)
@@ -110,10 +120,10 @@ class Embedder:
     async def _of_one_checkpoint(
         self, ask: Callable[[Call], Awaitable[_Rows]], call: Call
     ) -> _Rows:
-        """Ask; and again, one replica, if the answers are mixed.
+        """Ask, and ask one replica alone if the answers are of several checkpoints.
 
         Raises:
-            ModelUnavailable: the towers serve different checkpoints.
+            ModelUnavailable: the models serve different checkpoints.
         """
         checkpoints: List[str] = []
         for _ in range(_TRIES):
@@ -128,7 +138,7 @@ class Embedder:
                         "embeddings of one checkpoint differ in width",
                     )
                 return answered
-            # One of the replicas may have a new checkpoint already, another the old one still.
+            # One replica may have loaded the new checkpoint already, and another not yet.
             call = call.at(self._transport.replicas.choose_for_all())
         raise ModelUnavailable(
             f"{self._transport.url} answers from different checkpoints "
@@ -147,7 +157,7 @@ class Embedder:
             if isinstance(outcome, AlignClientError):
                 outcome = placed(outcome, f"image {i}: " if several else "")
                 if not keep:
-                    raise anew(outcome)
+                    raise copy_of(outcome)
             outcomes.append(outcome)
         return outcomes
 
@@ -159,12 +169,12 @@ class Embedder:
         keep: bool,
         known: Container[str] = (),
     ) -> Dict[str, Outcome[Row]]:
-        """Each different text that is not yet known, and its answer."""
+        """Embed each different text that is not in ``known``."""
         places: Dict[str, int] = {}
         for i, text in enumerate(texts):
             if isinstance(text, str) and text not in known:
                 places.setdefault(text, i)
-        # Texts of like length together: the server pads a batch to its longest.
+        # Texts of similar length together: the server pads a batch to its longest text.
         missing = sorted(places, key=lambda t: (len(t), t))
         if not missing:
             return {}
@@ -182,20 +192,21 @@ class Embedder:
         for part, answer in zip(parts, await self._runtime.outcomes(request, parts)):
             if isinstance(answer, AlignClientError):
                 if not keep:
-                    raise anew(answer)
+                    raise copy_of(answer)
                 answer = dict.fromkeys(part, answer)
             for text, outcome in answer.items():
                 if isinstance(outcome, AlignClientError):
                     outcome = placed(outcome, f"{noun} {places[text]}: ")
                     if not keep:
-                        raise anew(outcome)
+                        raise copy_of(outcome)
                 rows[text] = outcome
         return rows
 
     async def _part(self, part: Sequence[str], call: Call, keep: bool) -> Dict[str, Outcome[Row]]:
-        """The outcomes of one request's texts; if one is bad, with ``keep`` also of the others.
+        """Embed the texts of one request.
 
-        The server names one bad text, and answers none of its request's.
+        The server names one bad text and answers no text of the request. With ``keep`` the other
+        texts are sent again without the bad text; else they have no outcome.
         """
         outcomes: Dict[str, Outcome[Row]] = {}
         rest = list(part)
@@ -209,7 +220,7 @@ class Embedder:
                     bad = BadItem(0, error.message)
                 if bad is None or bad.place >= len(rest):
                     raise
-                outcomes[rest.pop(bad.place)] = anew(error, bad.reason)
+                outcomes[rest.pop(bad.place)] = copy_of(error, bad.reason)
                 if not keep:
                     break
         return outcomes

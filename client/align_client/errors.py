@@ -1,4 +1,4 @@
-"""What can go wrong, as a caller can act on it."""
+"""The exceptions of the client: one class for each way in which a caller can react."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = [
     "Overloaded",
     "ServerUnavailable",
     "Unauthorized",
-    "anew",
+    "copy_of",
     "kept",
     "placed",
     "too_late",
@@ -23,74 +23,80 @@ E = TypeVar("E", bound=BaseException)
 
 
 class AlignClientError(Exception):
-    """Anything this package raises; ``__cause__`` is what it comes from.
+    """Base of every exception that this package raises; ``__cause__`` is the original error.
 
-    Raised itself when the client was closed, or when the server's error fits no class below:
-    then read the message.
+    >>> try:
+    ...     client.classify("dog.jpg", ["a dog", "a cat"])
+    ... except AlignClientError as error:
+    ...     print(error, error.request_id)
+
+    The base class itself is raised if the client is closed, or if an error of the server fits no
+    subclass. Read the message then.
     """
 
     def __init__(self, message: str = "", *, request_id: Optional[str] = None) -> None:
         super().__init__(f"{message} (request {request_id})" if request_id else message)
         self.message = message
-        """What went wrong, without the request."""
+        """The description of the fault, without the request's id."""
         self.request_id = request_id
-        """By which the server's log names the request; None where none has reached a server."""
+        """The id of the request in the server's log; None if no server has seen the request."""
 
 
 class InvalidInput(AlignClientError):
-    """This picture, text or argument cannot be used; the message says why.
+    """An image, text or argument cannot be used; the message says why.
 
-    Mend it or leave it out. The same call again fails again; other items are not affected.
+    Correct the input or leave it out. The same call fails again; other items are not affected.
     """
 
 
 class Overloaded(AlignClientError):
-    """The server has more work than it can queue and refused this call, time and again.
+    """The server has more work than it can queue, and refused this call at every try.
 
-    Wait a little and call again, or send less at once.
+    Wait a little and call again, or send fewer items at once.
     """
 
 
 class DeadlineExceeded(AlignClientError):
     """The answer did not come within the client's ``timeout``.
 
-    Call again, with a longer ``timeout`` if the batch is large or the server slow.
+    Call again, with a longer ``timeout`` if the batch is large or the server is slow.
     """
 
 
 class Unauthorized(AlignClientError):
-    """The server wants a token or certificate that the call does not carry, or refuses this one.
+    """The call has no token or certificate that the server accepts.
 
-    Ask its operator for one; the same call again fails again.
+    Ask the server's operator for a token or certificate; the same call fails again.
     """
 
 
 class ModelUnavailable(AlignClientError):
     """The server answers, but align-zoo's models do not.
 
-    They are still loading, have failed, are just being replaced, or this is another server.
-    Call again after some seconds; if it lasts, the server's operator has to look.
+    The models are still loading, have failed or are being replaced, or the server is not
+    align-zoo's. Call again after some seconds; if the error lasts, ask the server's operator.
     """
 
 
 class ServerUnavailable(AlignClientError):
-    """There is no server at this address, it is starting or stopping, or its TLS is not ours.
+    """No server answers at this address, the server is starting or stopping, or TLS fails.
 
-    Check the address (8001 is the usual gRPC port) and that the server runs; a server
-    that is being restarted answers again after some seconds.
+    Check the address (8001 is the usual gRPC port), whether the server runs, and the
+    certificates. A server that is being restarted answers again after some seconds.
     """
 
 
 def too_late(url: str, timeout: float, request_id: Optional[str] = None) -> DeadlineExceeded:
-    """The error of a call whose time was up before it was sent."""
+    """Make the error of a request whose deadline has passed before it was sent."""
     message = f"{url} did not answer within {timeout:g} s"
     return DeadlineExceeded(message, request_id=request_id)
 
 
 def kept(error: E) -> E:
-    """The error as a value: without the frames that it and its causes came through.
+    """Remove the tracebacks of an error and its causes, and return the error to be kept.
 
-    Their variables hold the picture as it was given, as it was encoded, and in its request.
+    The variables in the tracebacks' frames hold the image as the caller gave it, as encoded, and
+    in its request.
     """
     each: Optional[BaseException] = error
     while each is not None:
@@ -99,17 +105,18 @@ def kept(error: E) -> E:
     return error
 
 
-def anew(error: A, message: Optional[str] = None) -> A:
-    """Another error of this kind and cause; in other words, if some are given.
+def copy_of(error: A, message: Optional[str] = None) -> A:
+    """Return a copy of the error with the same cause, with another message if one is given.
 
-    It is raised in place of one that a variable holds. A raised one holds by its traceback the
-    frame of that variable, and would so keep itself, and all that is in there, from being freed.
+    Raise the copy in place of an error that a variable holds. A raised error holds, through its
+    traceback, the frame of that variable. The frame would hold the error in turn, so neither
+    would be freed, nor anything else that the frame holds.
     """
-    told = type(error)(error.message if message is None else message, request_id=error.request_id)
-    told.__cause__ = error.__cause__
-    return told
+    copy = type(error)(error.message if message is None else message, request_id=error.request_id)
+    copy.__cause__ = error.__cause__
+    return copy
 
 
 def placed(error: AlignClientError, where: str) -> AlignClientError:
-    """The error; that an input is bad, with the place where the caller gave it."""
-    return anew(error, f"{where}{error.message}") if isinstance(error, InvalidInput) else error
+    """Return the error; the message of an InvalidInput begins with ``where``, the input's place."""
+    return copy_of(error, f"{where}{error.message}") if isinstance(error, InvalidInput) else error

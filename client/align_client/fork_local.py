@@ -1,4 +1,4 @@
-"""What a module shares between all threads, and what a fork makes of it."""
+"""Locks that stay usable after a fork."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ T = TypeVar("T")
 
 
 class ForkLocal(Generic[T]):
-    """A lock, or several: other ones in each child of a fork.
+    """A value, such as a lock, that each child of a fork makes again for itself.
 
-    A fork copies a lock as another thread holds it, but not the thread that would release it.
+    A fork copies a lock that another thread holds, but not the thread that would release it.
 
     Args:
-        make: makes one.
+        make: makes the value.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self.value = make()
-        """This process's."""
+        """The value of the current process."""
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._renew)
 

@@ -1,4 +1,4 @@
-"""The image model's answers to pictures of any size, the large ones shrunk to its own."""
+"""One image to its row; a large image is shrunk to the size of the model first."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _TRIES = 3
 
 
 class ImageSender:
-    """Sends pictures.
+    """Encodes and sends images.
 
-    The size to shrink to comes with every answer. Before the first, a tiny picture asks for it,
-    so that a large one is never treated in two ways.
+    Every answer of the server holds the size to shrink to. If the first image is large, a tiny
+    image is sent before it to learn the size, so that all large images are treated alike.
 
     Args:
         runtime: does the work on the pixels.
-        transport: makes a request.
+        transport: makes one request.
         shrink: whether encoded files are shrunk as well: False, True or "draft".
 
     Raises:
-        InvalidInput: ``shrink`` is something else.
+        InvalidInput: ``shrink`` has another value.
     """
 
     def __init__(self, runtime: Runtime, transport: Transport, shrink: Union[bool, str]) -> None:
@@ -42,25 +42,25 @@ class ImageSender:
         self._asking = runtime.lock()
 
     async def embed(self, image: ImageLike, call: Call) -> Row:
-        """One image's row.
+        """Embed one image.
 
         Raises:
-            InvalidInput: it cannot be used.
-            ModelUnavailable: the server resizes otherwise at every try.
+            InvalidInput: the image cannot be used.
+            ModelUnavailable: the server resizes to another size at every try.
         """
         resize: Optional[Resize] = None
         for _ in range(_TRIES):
             if resize is None and may_shrink(image, files=self._shrink):
                 resize = await self._current(call)
             if isinstance(image, (bytes, bytearray, memoryview)) and not self._shrink:
-                data, shrunk = encoded(image)  # sent as they are: no work
+                data, shrunk = encoded(image)  # the bytes are sent as they are: no work
             else:
                 data, shrunk = await self._runtime.work(
                     self._encoded, image, resize or NO_RESIZE, call
                 )
             row = await self._send(data, call)
-            # Else another checkpoint was loaded meanwhile, or another replica serves another,
-            # and these are not its pixels.
+            # Otherwise the server has loaded another checkpoint since, or another replica serves
+            # another checkpoint: the image was shrunk to a size that is not the model's.
             if not shrunk or resize == row.resize:
                 return row
             resize, call = row.resize, call.at(row.replica)
@@ -70,18 +70,20 @@ class ImageSender:
         )
 
     def _encoded(self, image: ImageLike, resize: Resize, call: Call) -> Encoded:
-        # It may have waited for its thread: no work for what can no longer be sent.
+        # The image may have waited for a thread: no work after the deadline.
         if call.deadline.left() <= 0:
             raise too_late(self._transport.url, call.deadline.timeout)
         return encoded(image, resize, files=self._shrink)
 
     async def _current(self, call: Call) -> Resize:
-        """How the server resized at its last answer."""
+        """Return how the server resized for its last answer; ask if there is none yet."""
         async with self._asking:
             if self._resize is None:
                 try:
                     await self._send(tiny_png(), call)
-                except InvalidInput:  # smaller than the crop: it does not resize
+                except (
+                    InvalidInput
+                ):  # the image is smaller than the crop: the model does not resize
                     return NO_RESIZE
             return self._resize or NO_RESIZE
 

@@ -1,4 +1,4 @@
-"""Whatever a caller calls an image, as the bytes of an encoded file."""
+"""Every kind of image that a caller may give, to the bytes of an encoded file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ImageLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Image.I
 """A path, an encoded file, a PIL image, or a uint8 array [H, W], [H, W, 3] or [H, W, 4]."""
 
 Images = Union[ImageLike, Iterable[ImageLike]]
-"""One or several."""
+"""One image or several images."""
 
 MAX_BYTES = 64_000_000
-"""Most that is sent for one image. What the server accepts is less, and its to judge."""
+"""The most bytes sent for one image. The server accepts less, by limits of its own."""
 
 ACCEPTED = (
     "a path, bytes of an encoded file, a PIL image, "
@@ -36,30 +36,30 @@ ACCEPTED = (
 
 
 class Encoded(NamedTuple):
-    """An image as it is sent."""
+    """An image ready to be sent."""
 
     data: bytes
     """The encoded file."""
     shrunk: bool = False
-    """Whether the pixels fit only a server that resizes as was assumed."""
+    """Whether the image was shrunk, and so is right only for a server that resizes likewise."""
 
 
-# PIL reads an opened file on first use, and not safely from several threads. A lock for each
-# image, from a fixed set, so that different images are read at once.
+# PIL reads an opened file on first use, which is not safe in several threads. Each image has one
+# lock of a fixed set, so that different images can be read at the same time.
 _read_locks = ForkLocal(lambda: [threading.Lock() for _ in range(256)])
 
 
 def as_list(images: Images) -> Tuple[List[ImageLike], bool]:
-    """The images as a list, and whether they came as several; not yet looked at.
+    """Return the images as a list, and whether the caller gave several; do not open them.
 
     Raises:
-        InvalidInput: neither an image nor images, or none at all.
+        InvalidInput: ``images`` is neither an image nor an iterable, or is empty.
     """
     if isinstance(
         images, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray)
     ):
         return [images], False
-    # An open file would be iterated line by line.
+    # Iterating over an open file would yield its lines.
     if isinstance(images, Mapping) or not isinstance(images, Iterable) or _is_open(images):
         raise _no_image(images)
     several = list(images)
@@ -74,20 +74,20 @@ def encoded(
     *,
     files: Union[bool, str] = False,
 ) -> Encoded:
-    """The image as an encoded file, without loss.
+    """Encode the image as a file, without loss.
 
-    A path's or bytes' content goes as it is. PIL images (the frame they stand at) and arrays
+    The content of a path or of bytes is not changed. PIL images (their current frame) and arrays
     become PNG files of 8-bit grey or RGB: the pixels that the server would make of them.
 
     Args:
-        image: what a caller calls one.
-        resize: how the server resizes. A large image is sent in the pixels that the server
-            would make of it. NO_RESIZE: nothing is shrunk.
-        files: whether paths and bytes are shrunk, too: False, True or "draft"; and everything
-            even where this PIL resizes otherwise than the server's.
+        image: the image that the caller gave.
+        resize: how the server resizes. A large image is shrunk to the pixels that the server
+            would make of it. With NO_RESIZE nothing is shrunk.
+        files: whether paths and bytes are shrunk, too: False, True or "draft". With True or
+            "draft" images are shrunk even if this PIL resizes differently from the server's.
 
     Raises:
-        InvalidInput: it cannot be an image; the message says why.
+        InvalidInput: the image cannot be used; the message says why.
     """
     shrunk = False
     if isinstance(image, (str, os.PathLike)):
@@ -95,7 +95,7 @@ def encoded(
     elif isinstance(image, (bytes, bytearray, memoryview)):
         try:
             data = bytes(image)
-        except ValueError as error:  # a memoryview that was released
+        except ValueError as error:  # of a released memoryview
             raise InvalidInput(f"the image's bytes cannot be read: {in_words(error)}") from error
         if not data:
             raise InvalidInput("the image is empty (0 bytes)")
@@ -119,9 +119,9 @@ def encoded(
 
 
 def may_shrink(image: ImageLike, *, files: Union[bool, str]) -> bool:
-    """Whether :func:`encoded` would ask how the server resizes; nothing is decoded to tell."""
+    """Return whether :func:`encoded` may shrink the image, without decoding anything."""
     if isinstance(image, Image.Image):
-        size = getattr(image, "size", (0, 0))  # a subclass may lack one
+        size = getattr(image, "size", (0, 0))  # a subclass may lack a size
         return getattr(image, "mode", "I") not in ("I", "F") and is_large(3 * size[0] * size[1])
     if isinstance(image, np.ndarray):
         sound = image.dtype == np.uint8 and image.ndim in (2, 3)
@@ -131,19 +131,19 @@ def may_shrink(image: ImageLike, *, files: Union[bool, str]) -> bool:
             return is_large(Path(os.fsdecode(image)).stat().st_size)
         if files and isinstance(image, (bytes, bytearray, memoryview)):
             return is_large(memoryview(image).nbytes)
-    except Exception:  # what is wrong with it is said when it is read
+    except Exception:  # encoded() will say what is wrong with the image
         pass
     return False
 
 
 def _file(given: Union[str, os.PathLike[str]]) -> bytes:
     try:
-        path = os.fsdecode(given)  # os.scandir(b"...") gives bytes
-    except Exception as error:  # of its __fspath__
+        path = os.fsdecode(given)  # entries of os.scandir(b"...") have paths of bytes
+    except Exception as error:  # raised by __fspath__
         raise InvalidInput(f"{_kind(given)} is no path: {in_words(error)}") from error
     shown = repr(path[:200])
     try:
-        if not path:  # of which Path makes the working directory
+        if not path:  # Path("") is the working directory
             raise FileNotFoundError
         found = Path(path).stat()
         if stat.S_ISDIR(found.st_mode):
@@ -157,12 +157,12 @@ def _file(given: Union[str, os.PathLike[str]]) -> bytes:
                 f"{shown} has {found.st_size:,} bytes; at most {MAX_BYTES:,} can be sent"
             )
         return Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError) as error:  # ValueError: the name holds a NUL character
         raise InvalidInput(f"{shown} {_why_unreadable(path, error)}") from error
 
 
 def _why_unreadable(path: str, error: Exception) -> str:
-    # One slash too, for Path("http://...") drops the other; two letters, for C:/ is a drive.
+    # One slash is enough, as Path("http://...") drops the other. C:/ is a drive, not a scheme.
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:", path):
         return "is a URL; the client does not fetch URLs: pass the file's bytes"
     if isinstance(error, FileNotFoundError):
@@ -181,21 +181,21 @@ def _from_array(array: np.ndarray) -> Image.Image:
         )
     if array.size == 0:
         raise InvalidInput(f"{what} has no pixels")
-    # Alpha is dropped, as convert("RGB") does.
+    # Alpha is dropped, as in PIL's convert("RGB").
     return Image.fromarray(np.ascontiguousarray(array[..., :3] if array.ndim == 3 else array))
 
 
 def _plain(image: Image.Image, resize: Resize, *, exact: bool) -> Tuple[Image.Image, bool]:
-    """A copy of mode 1, L or RGB, upright and without metadata; and whether it was shrunk.
+    """Return a copy of mode 1, L or RGB, upright and without metadata; and whether it was shrunk.
 
-    Shrunk, if it is large; ``exact``: only to the very pixels that the server would make.
+    A large image is shrunk; with ``exact`` only if this PIL makes exactly the server's pixels.
     """
     what = "the PIL image"
     try:
         what = f"PIL image of mode {image.mode}, {image.width} x {image.height},"
         if image.width == 0 or image.height == 0:
             raise InvalidInput(f"{what} has no pixels")
-    except AttributeError as error:  # of a subclass
+    except AttributeError as error:  # a subclass may lack a size
         raise InvalidInput(f"{what} cannot be decoded: {in_words(error)}") from error
     try:
         locks = _read_locks.value

@@ -1,4 +1,4 @@
-"""Whether a client may be used: it is open, and in the process that made it."""
+"""Ties a client to the process that made it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["OneProcess", "Unpicklable"]
 
 
 class OneProcess:
-    """The process that a client belongs to, until it is closed.
+    """The process that made a client, and whether the client is closed.
 
     Args:
-        name: the servers, for messages.
+        name: the names of the servers, for messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -24,11 +24,11 @@ class OneProcess:
 
     @property
     def here(self) -> bool:
-        """Whether this is its process."""
+        """Whether the current process is the one that made the client."""
         return os.getpid() == self._pid
 
     def check(self) -> None:
-        """Raise AlignClientError if the client may not be used."""
+        """Raise AlignClientError if the client is closed or was made in another process."""
         if not self.here:
             raise AlignClientError(
                 f"this client of {self._name} was made in another process, and its connections "
@@ -39,7 +39,7 @@ class OneProcess:
 
 
 class Unpicklable:
-    """What cannot be pickled or copied, for its connections cannot."""
+    """A base class for objects that cannot be pickled or copied, because connections cannot."""
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Servers of the same models, and which of them is asked next."""
+"""Servers of the same models, and the choice of the server for the next request."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from align_client.addresses import Address
 __all__ = ["Replica", "Replicas"]
 
 _FIRST_PAUSE = 0.5
+"""The rest after the first failure, in seconds."""
 _LONGEST_PAUSE = 5.0
+"""The longest rest, in seconds."""
 
 
 class Replica:
-    """One address, and how it did lately."""
+    """One server, and its failures since its last answer."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.url = address.url
         self.failures = 0
-        """In a row."""
+        """The number of failures since the last answer."""
         self.rests_until = 0.0
-        """When it may be asked again; infinity while somebody tries it."""
+        """The time at which the replica may be tried; infinity while a request tries it."""
 
 
 class Replicas:
-    """Asks each in turn, without those that failed lately. Safe to share between threads.
+    """Replicas that take turns, except those that failed lately. Threads may share the object.
 
-    One that failed is left alone for half a second, and twice as long with each failure, up to
-    5 s; then a single request tries it, and the others follow if that is answered.
+    A replica that failed rests for half a second, and twice as long after each further failure,
+    up to 5 s. Then a single request tries the replica. Other requests follow if the replica
+    answers.
 
     Args:
-        addresses: at least one.
-        clock: seconds, growing.
+        addresses: the addresses of the servers, at least one.
+        clock: returns seconds that never decrease.
     """
 
     def __init__(
@@ -43,13 +46,13 @@ class Replicas:
         self.replicas = [Replica(address) for address in addresses]
         self.name = ", ".join(address.url for address in addresses)
         self.answered_before = False
-        """Whether any of them has ever said a word."""
+        """Whether any replica has ever answered, if only with an error."""
         self._clock = clock
         self._turn = 0
         self._lock = threading.Lock()
 
     def choose(self, tried: Collection[Replica] = ()) -> Replica:
-        """The next one: not tried yet if possible, and not resting if possible."""
+        """Return the next replica: not in ``tried`` if possible, then not resting if possible."""
         with self._lock:
             now = self._clock()
             best = min(self._in_turn(), key=lambda r: (r in tried, r.rests_until > now))
@@ -59,7 +62,10 @@ class Replicas:
             return best
 
     def choose_for_all(self) -> Replica:
-        """The next one for all requests of a call; no trial, for it may yet send none."""
+        """Return the next replica for all requests of a call, which may turn out to send none.
+
+        So the choice does not count as the single trial after a rest.
+        """
         with self._lock:
             now = self._clock()
             best = min(self._in_turn(), key=lambda r: (r.failures > 0, r.rests_until > now))
@@ -67,25 +73,25 @@ class Replicas:
             return best
 
     def another(self, tried: Collection[Replica], *, resting: bool = False) -> bool:
-        """Whether there is one that was not tried yet and does not rest; or, if it may, rests."""
+        """Return whether there is a replica not in ``tried``; with ``resting`` it may rest."""
         with self._lock:
             now = self._clock()
             return any(r not in tried and (resting or r.rests_until <= now) for r in self.replicas)
 
     def best_first(self) -> List[Replica]:
-        """All of them, those that do not rest first."""
+        """Return all replicas, those that do not rest first."""
         with self._lock:
             now = self._clock()
             return sorted(self._in_turn(), key=lambda r: r.rests_until > now)
 
     def answered(self, replica: Replica) -> None:
-        """It works."""
+        """Note that the replica works."""
         self.answered_before = True
         with self._lock:
             replica.failures, replica.rests_until = 0, 0.0
 
     def failed(self, replica: Replica) -> None:
-        """It does not work now. What others meet of the same fault, while it rests, counts once."""
+        """Note that the replica failed; failures of other requests during its rest do not count."""
         with self._lock:
             if self._clock() < replica.rests_until < float("inf"):
                 return
@@ -94,7 +100,7 @@ class Replicas:
             replica.rests_until = self._clock() + pause
 
     def left_open(self, replica: Replica) -> None:
-        """The request ended without telling whether it works, by its caller's doing."""
+        """Note that the caller ended a request before it showed whether the replica works."""
         with self._lock:
             if replica.rests_until == float("inf"):
                 replica.rests_until = self._clock()

@@ -1,4 +1,4 @@
-"""Whether this Pillow resizes as the server's does, told by one number."""
+"""Compares by one number how this Pillow and the server's Pillow resize."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _SIZES = ((150, 900), (900, 150), (480, 640), (640, 480), (31, 97))
 
 
 def resizes_alike(resize: Resize) -> bool:
-    """Whether what is resized here has the pixels that the server would have made.
+    """Return whether this Pillow resizes images to the same pixels as the server's Pillow.
 
-    From version 13 on Pillow resizes the columns of some tall pictures before their rows, and
-    rounds in between, so a tenth of the pixels is a grey level off what older ones make.
+    From version 13 on Pillow resizes the columns of some tall images before their rows, and
+    rounds in between, so a tenth of the pixels is one grey level off those of older versions.
     """
     return resize.check is not None and resize.check == _check(resize._replace(check=None))
 
 
 @lru_cache(maxsize=8)
 def _check(resize: Resize) -> int:
-    # As align_zoo.serving.model.outputs.resize_fingerprint.
+    # The same computation as align_zoo.serving.model.outputs.resize_fingerprint.
     check, noise = 0, random.Random(0)
     for size in _SIZES:
         image = Image.frombytes("RGB", size, noise.randbytes(3 * size[0] * size[1]))

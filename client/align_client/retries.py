@@ -1,4 +1,4 @@
-"""When a request that failed is sent again."""
+"""Decides when a failed request is sent again."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from align_client.rules import Again
 __all__ = ["Retries"]
 
 _FIRST = 0.1
+"""The first pause, in seconds."""
 _LONGEST = 2.0
+"""The longest pause, in seconds."""
 _SHORTEST = 0.1
-"""A try has so long at least: one that the deadline cuts off would hide the refusals before it."""
+"""The least time for a try, in seconds. A try that the deadline cuts off would end the call with
+DeadlineExceeded instead of the refusals before it."""
 
 
 class Retries:
     """The tries of one request.
 
-    gRPC's own retries are not used: they give up in silence on a request larger than their
-    buffer, and cannot tell apart what Triton says in words alone.
+    gRPC's own retries are not used: they silently leave out a request larger than their buffer,
+    and cannot distinguish errors that Triton distinguishes only by text.
 
     Args:
-        call: its deadline bounds all tries together.
-        jitter: uniform from 0 to 1, so that not all who were refused at once come back at once.
+        call: the public call, whose deadline bounds all tries together.
+        jitter: returns a uniform number from 0 to 1, so that requests that were refused together
+            do not come back together.
     """
 
     def __init__(self, call: Call, jitter: Callable[[], float] = random.random) -> None:
@@ -35,14 +39,15 @@ class Retries:
         self._hope = False
 
     def pause(self, again: Again, *, another: bool, answered_before: bool) -> Optional[float]:
-        """Seconds until the next try, 0.1 s before the deadline; None if there is to be none.
+        """Return the seconds until the next try, or None if the request is not sent again.
 
-        Half to whole of 0.1 s, of 0.2 s, and so on, up to 2 s; none before another server is
-        asked. There is none where none of those asked so far will ever answer.
+        The pause is a random half to whole of 0.1 s, then of 0.2 s, and so on up to 2 s. It is 0
+        if another server can be asked. It is None if the next try would begin less than 0.1 s
+        before the deadline, or if none of the servers asked so far can be expected to answer.
 
         Args:
-            again: of the last failure.
-            another: whether a server is left that was not asked since the last pause.
+            again: whether the last failure allows another try.
+            another: whether there is a server that was not asked since the last pause.
             answered_before: whether any server has ever answered this client.
         """
         if not self._call.retries or again is Again.NEVER:

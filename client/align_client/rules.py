@@ -1,4 +1,4 @@
-"""Errors of Triton, of align-zoo's gateway and of gRPC, turned into ours."""
+"""Turns errors of Triton, of align-zoo's gateway and of gRPC into exceptions of the client."""
 
 from __future__ import annotations
 
@@ -24,32 +24,37 @@ __all__ = ["Again", "BadItem", "Failure", "bad_item", "breaks_contract", "failur
 
 
 class Again(enum.Enum):
-    """Whether a request that failed may be sent again."""
+    """Whether a failed request may be sent again."""
 
-    NEVER = "it would fail again, or its time is up"
-    ALWAYS = "the server has not begun with it"
-    ONCE = "the server died with it, perhaps of it"
-    ELSEWHERE = "this address is not a server for us; another one may be"
-    UNREACHED = "nobody is there: ALWAYS if somebody was there before, else ELSEWHERE"
+    NEVER = "the request would fail again, or its deadline has passed"
+    ALWAYS = "the server has not begun to work on the request"
+    ONCE = "the server died while it worked on the request, perhaps because of the request"
+    ELSEWHERE = "no usable server is at this address; another address may have one"
+    UNREACHED = "no server is there: ALWAYS if a server has answered before, else ELSEWHERE"
 
 
 class Failure(NamedTuple):
-    """An error, and what may be done about it."""
+    """The error of one try, and whether another try is allowed."""
 
     error: AlignClientError
+    """The exception for the caller."""
     again: Again
+    """Whether the request may be sent again."""
 
 
 class _Rule(NamedTuple):
     code: str
-    """gRPC's status code; "" stands for any."""
+    """The gRPC status code; "" stands for any code."""
     text: str
-    """Pattern searched in the message."""
+    """The pattern searched in the message."""
     error: Type[AlignClientError]
+    """The class of the exception."""
     message: str
+    """The template of the exception's message."""
     again: Again = Again.NEVER
+    """Whether the request may be sent again."""
     seen: bool = True
-    """Whether the server's own code has seen the request, so that its log can name it."""
+    """Whether the server has seen the request, so that its log can hold the request's id."""
 
 
 _OTHER_CONTRACT = "the {model} of {url} does not speak align-zoo's contract: {reason}"
@@ -58,7 +63,7 @@ _NO_MODEL = (
     "finished loading?"
 )
 _NOT_GRPC = "what listens on {url} {hint}; Triton's port 8001 is gRPC, 8000 HTTP ({reason})"
-# A server that wants a certificate of its callers hangs up without a word.
+# A server that requires a client certificate ends the connection without an error.
 _HINTS = {
     False: "is no gRPC server, or one that wants TLS (tls=...)",
     True: "is no gRPC server, or does not accept this client's certificate, or that it has none "
@@ -68,8 +73,8 @@ _CERTIFICATE = "the certificate of {url} is not accepted: {reason}"
 _BUSY = "{url} has too much to do ({reason}); call again later"
 _AWAY = "{url} cannot be reached: {reason}"
 
-# The first rule that fits decides. The gateway says "server is stopping" and "server not ready"
-# as Triton does, in small letters.
+# The first rule that matches decides. The gateway uses Triton's texts "server is stopping" and
+# "server not ready", in lower case.
 _RULES = (
     _Rule(
         "INVALID_ARGUMENT",
@@ -208,7 +213,7 @@ _RULES = (
     ),
     _Rule("INTERNAL", "", ModelUnavailable, "{model} on {url} failed: {reason}"),
     _Rule("CANCELLED", r"^Channel closed", AlignClientError, "the call was cancelled: {reason}"),
-    # Not by us: a server that closes drops what has just come in.
+    # The client did not cancel: a closing server drops the requests that have just come in.
     _Rule(
         "CANCELLED",
         "",
@@ -228,7 +233,16 @@ def failure_of(
     request_id: Optional[str] = None,
     tls: bool = False,
 ) -> Failure:
-    """Triton's or gRPC's error as one of ours, told by its code, then by its text."""
+    """Choose the client's error for an error of Triton or gRPC, by its code, then by its text.
+
+    Args:
+        error: the error of tritonclient.
+        url: the address of the server.
+        model: the name of the model.
+        timeout: seconds that the whole call may take.
+        request_id: the id of the request; None if the request has none.
+        tls: whether the connection uses TLS.
+    """
     code = (error.status() or "").rpartition(".")[2]
     reason = re.sub(r"^\[request id: [^\]]*\] ", "", error.message() or "no reason given")
     for rule in _RULES:
@@ -237,8 +251,7 @@ def failure_of(
                 url=url, model=model, timeout=timeout, reason=reason, hint=_HINTS[tls]
             )
             seen = rule.seen and rule.again is not Again.UNREACHED
-            told = rule.error(message, request_id=request_id if seen else None)
-            return Failure(told, rule.again)
+            return Failure(rule.error(message, request_id=request_id if seen else None), rule.again)
     message = f"{model} on {url}: {code or 'error'}: {reason}"
     return Failure(AlignClientError(message, request_id=request_id), Again.NEVER)
 
@@ -252,10 +265,10 @@ class BadItem(NamedTuple):
     """The server's words about the item."""
 
 
+# In Triton the error of a request has a code and a text and nothing else, so the place of the bad
+# item is the start of the text. align_zoo.serving.model.answer.refused_item writes it. A test holds
+# both sides to the same grammar.
 _BAD_ITEM = re.compile(r"item ([0-9]{1,9}): ")
-# Triton carries a code and a text of a failed request and nothing else, so the index travels at the
-# start of the text. align_zoo.serving.model.answer.refused_item writes it; a test holds the two
-# against each other.
 
 
 def bad_item(error: InvalidInput) -> Optional[BadItem]:
@@ -267,6 +280,6 @@ def bad_item(error: InvalidInput) -> Optional[BadItem]:
 def breaks_contract(
     url: str, model: str, reason: str, request_id: Optional[str] = None
 ) -> ModelUnavailable:
-    """The error of an answer that align-zoo's models cannot have given."""
+    """Make the error of an answer that align-zoo's models cannot have given."""
     message = _OTHER_CONTRACT.format(url=url, model=model, reason=reason)
     return ModelUnavailable(message, request_id=request_id)

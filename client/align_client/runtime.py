@@ -1,4 +1,4 @@
-"""What the client's steps need of threads, or of an event loop."""
+"""The interface through which the client's steps use threads or an event loop."""
 
 from __future__ import annotations
 
@@ -23,38 +23,39 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Outcome = Union[R, AlignClientError]
-"""An answer, or in its place the error."""
+"""An answer, or the error in its place."""
 
 
 class Runtime(Protocol):
-    """The steps are written once, as coroutines; this is where the two clients differ.
+    """The one part in which the two clients differ; their steps are shared coroutines.
 
-    ``SyncRuntime``'s methods never suspend, so that a coroutine runs to its end in the caller's
-    thread; those of ``AsyncRuntime`` do.
+    The methods of ``SyncRuntime`` never suspend, so a coroutine runs to its end in the thread of
+    the caller. The methods of ``AsyncRuntime`` suspend.
     """
 
     channels: Channels
+    """The connections to the servers."""
 
     def check_open(self) -> None:
-        """Raise AlignClientError if the client is closed, or does not belong here."""
+        """Raise AlignClientError if the client is closed, or of another process or event loop."""
 
     async def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """What a method of tritonclient answers."""
+        """Call a method of tritonclient and return its answer."""
 
     async def outcomes(
         self, request: Callable[[T], Awaitable[R]], items: Sequence[T]
     ) -> List[Outcome[R]]:
-        """``request(item)`` for each item, in order; in place of what failed, its error.
+        """Make ``request(item)`` for each item; return answers and errors in the items' order.
 
-        No more at once than ``max_in_flight``, by all calls of the client together; ``SyncRuntime``
-        does not count a single item, which the calling thread makes.
+        All calls of the client together make at most ``max_in_flight`` requests at once.
+        ``SyncRuntime`` does not count a single item: the calling thread makes its request.
         """
 
     async def work(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
-        """What a function returns that computes for long."""
+        """Call a function that computes for long, and return its result."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, but not longer than the client is open."""
+        """Wait; end the wait when the client is closed."""
 
     def lock(self) -> AsyncContextManager[None]:
-        """A new lock."""
+        """Make a new lock."""

@@ -1,4 +1,4 @@
-"""TLS and the bearer token: who the server is, and who calls."""
+"""TLS credentials, and the bearer token in the headers."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ _Path = Union[str, "os.PathLike[str]"]
 
 
 class Tls(NamedTuple):
-    """The PEM files of an encrypted connection."""
+    """The PEM files of an encrypted connection.
+
+    >>> client = AlignClient("align.example.org:8001", tls=Tls(ca="ca.pem"))
+    """
 
     ca: Optional[_Path] = None
-    """Who may vouch for the server; None: the public authorities that gRPC comes with."""
+    """The authority of the server's certificate; None: the public authorities in gRPC."""
     cert: Optional[_Path] = None
-    """This client's certificate, where the server wants one."""
+    """The certificate of this client, if the server requires one."""
     key: Optional[_Path] = None
-    """Its private key, not encrypted."""
+    """The private key of ``cert``, not encrypted."""
 
 
 def credentials(tls: Union[bool, _Path, Tls]) -> Optional[grpc.ChannelCredentials]:
-    """What ``tls`` asks for, the files read now; None for a connection without TLS.
+    """Read the files that ``tls`` names; return None for a connection without TLS.
 
     Raises:
-        InvalidInput: a file cannot be used, or ``tls`` is something else.
+        InvalidInput: a file cannot be used, or ``tls`` is of another type.
     """
     if tls is False:
         return None
@@ -51,19 +54,20 @@ def credentials(tls: Union[bool, _Path, Tls]) -> Optional[grpc.ChannelCredential
 
 
 def headers(token: Optional[str], to: Sequence[Address], *, safe: bool) -> Dict[str, str]:
-    """The headers of every request.
+    """Return the headers of every request.
 
     Args:
-        token: the bearer token; None for none.
-        to: where it is sent.
-        safe: whether it may be sent to another machine: with TLS, or because the caller says so.
+        token: the bearer token; None to send no token.
+        to: the addresses of the servers.
+        safe: whether the token may be sent to another machine, because the connection uses TLS
+            or the caller allows it.
 
     Raises:
-        InvalidInput: it cannot be a header, or everybody between here and there could read it.
+        InvalidInput: the token cannot be a header, or others on the network could read it.
     """
     if token is None:
         return {}
-    # Neither message shows it: it is a secret.
+    # The messages do not show the token: it is a secret.
     if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
         raise InvalidInput("token must be a str of printable ASCII characters without spaces")
     open_to = [address.url for address in to if not address.own]
@@ -85,7 +89,7 @@ def _read(path: Optional[_Path], name: str) -> Optional[bytes]:
 
 
 def _check(tls: Tls) -> None:
-    """Raise InvalidInput for files that gRPC would only refuse at the first call, in riddles."""
+    """Raise InvalidInput for files that gRPC would refuse only at the first call, and unclearly."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if tls.ca is not None:
@@ -94,7 +98,7 @@ def _check(tls: Tls) -> None:
         raise InvalidInput(f"tls: ca {str(tls.ca)!r} holds no certificates: {error}") from error
     try:
         if tls.cert is not None:
-            # A password, so that an encrypted key fails here instead of asking the terminal.
+            # With a password an encrypted key fails; without, OpenSSL would ask on the terminal.
             context.load_cert_chain(tls.cert, tls.key, password="")
     except ssl.SSLError as error:
         raise InvalidInput(

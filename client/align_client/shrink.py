@@ -1,4 +1,4 @@
-"""Large pictures at the size that the served model resizes to, before they are sent."""
+"""Shrinks large images to the size of the served model before they are sent."""
 
 from __future__ import annotations
 
@@ -23,35 +23,40 @@ __all__ = [
     "tiny_png",
 ]
 
-# The server's. Of another format it is to say itself that it does not take it.
+# The formats that the server accepts. It refuses other formats with a message of its own.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 _SMALL = 65_536
-"""Bytes with which there is nothing to gain."""
+"""An image of at most this many bytes is not worth shrinking."""
 
-# Files decoded at a time. More would not be faster, and each takes 4 bytes a pixel.
+# Limits how many files are decoded at once: more than there are cores would not be faster, and
+# each takes 4 bytes a pixel.
 _decoding_slots = ForkLocal(lambda: threading.BoundedSemaphore(usable_cores()))
 
 
 class Resize(NamedTuple):
-    """What the served model does to a picture first."""
+    """How the served model resizes an image before all other steps."""
 
     height: int
     width: int
     resample: int
-    """PIL's number of the filter: 2 is bilinear."""
+    """The number of the filter in PIL: 2 is bilinear."""
     check: Optional[int] = None
-    """What the server's PIL makes of known pictures, in one number; None if it does not say."""
+    """A checksum of known images as the server's PIL resizes them; None from older servers."""
 
 
 NO_RESIZE = Resize(0, 0, 0)
-"""The model takes pictures as they are, or does not say what it does."""
+"""The model does not resize, or the server does not say how."""
 
 
 def is_large(size: int, resize: Resize = NO_RESIZE) -> bool:
-    """Whether it pays to shrink what has so many bytes, as a file or as raw RGB pixels.
+    """Return whether an image is worth shrinking.
 
-    Shrunk, it is a PNG of about its raw pixels at most.
+    A shrunk image is a PNG file of at most about its raw pixels.
+
+    Args:
+        size: bytes of the file, or of the raw RGB pixels.
+        resize: the size to shrink to.
     """
     return size > max(_SMALL, 3 * resize.height * resize.width)
 
@@ -70,11 +75,11 @@ def tiny_png() -> bytes:
 
 
 def shrunk_image(image: Image.Image, resize: Resize) -> Image.Image:
-    """The pixels that the server would make, which its own resize then leaves as they are.
+    """Return the pixels that the server would make; its own resize then changes nothing.
 
     Args:
-        image: as :func:`eight_bit` returns it.
-        resize: not NO_RESIZE.
+        image: an image as :func:`eight_bit` returns it.
+        resize: how the server resizes; not NO_RESIZE.
     """
     size = (resize.width, resize.height)
     rgb = image if image.mode == "RGB" else image.convert("RGB")
@@ -84,18 +89,20 @@ def shrunk_image(image: Image.Image, resize: Resize) -> Image.Image:
 
 
 def shrunk_file(data: bytes, resize: Resize, *, draft: bool = False) -> Optional[bytes]:
-    """An encoded file as a PNG of that size; None where that would not be smaller.
-
-    None for what cannot be decoded, too: the server finds the same, and says what.
+    """Shrink an encoded file to a PNG file.
 
     Args:
         data: the file.
-        resize: how the server would.
-        draft: let JPEG's decoder halve the picture, up to three times, while it stays twice as
-            large as needed. Faster, but other pixels.
+        resize: how the server resizes.
+        draft: let the JPEG decoder halve the image, up to three times, while it stays at least
+            twice as large as needed. This is faster, but the pixels differ slightly.
+
+    Returns:
+        The PNG file. None if shrinking would not pay, or if the file cannot be decoded: the
+        server then finds the same fault and names it.
 
     Raises:
-        InvalidInput: more pixels than PIL's limit.
+        InvalidInput: the image has more pixels than PIL's limit.
     """
     if resize == NO_RESIZE or not is_large(len(data), resize):
         return None
@@ -106,14 +113,14 @@ def shrunk_file(data: bytes, resize: Resize, *, draft: bool = False) -> Optional
             if not is_large(3 * image.width * image.height, resize):
                 return None
             if draft:
-                # A square, for EXIF may yet turn the picture.
+                # A square, because EXIF may still turn the image.
                 image.draft(None, (2 * max(resize[:2]), 2 * max(resize[:2])))
             return as_png(shrunk_image(eight_bit(image), resize))
     except Image.DecompressionBombError as error:
         raise InvalidInput(_too_many(str(error))) from error
     except InvalidInput:
         raise
-    except Exception:  # whatever a decoder meets in a damaged file
+    except Exception:  # decoders fail on damaged files in many ways
         return None
 
 

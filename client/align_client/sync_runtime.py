@@ -1,4 +1,4 @@
-"""The client's steps in threads: each waits for its answer."""
+"""The runtime of the client for threads: each thread waits for its answer."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ R = TypeVar("R")
 
 
 class SyncRuntime:
-    """A ``Runtime`` whose coroutines never suspend. Safe to share between threads.
+    """A ``Runtime`` whose coroutines never suspend. Threads may share a runtime.
 
     Args:
-        name: the servers, for messages.
-        channels: to them, blocking ones.
+        name: the names of the servers, for messages.
+        channels: connections to the servers that block until the answer comes.
         count: how many requests are made at once.
     """
 
@@ -44,34 +44,34 @@ class SyncRuntime:
         self.channels = channels
         self._process = OneProcess(name)
         self._closing = threading.Event()
-        # Waiting requests of one call. More would make a small call of another thread wait for
-        # a large one; fewer would leave workers idle.
+        # How many requests of one call wait in the pool. With more, a small call of another thread
+        # would wait for a large call; with fewer, workers would be idle.
         self._window = 2 * count
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="align-client")
 
     def run(self, method: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
-        """What the coroutine ``method(*args, **options)`` returns."""
+        """Run the coroutine ``method(*args, **options)`` and return its result."""
         self.check_open()
         return _finished(method(*args, **options))
 
     def check_open(self) -> None:
-        """Raise AlignClientError after :meth:`close`, and in another process."""
+        """Raise AlignClientError after :meth:`close` and in another process."""
         self._process.check()
 
     async def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """What a method of tritonclient answers."""
+        """Call a method of tritonclient and return its answer."""
         try:
             return method(*args, **options)
-        except ValueError as error:  # grpc's word for a channel closed meanwhile
+        except ValueError as error:  # raised by grpc for a channel that was closed meanwhile
             self.check_open()
             raise AlignClientError(f"the request cannot be made: {error}") from error
 
     async def outcomes(
         self, request: Callable[[T], Awaitable[R]], items: Sequence[T]
     ) -> List[Outcome[R]]:
-        """``request(item)`` for each item, in order; in place of what failed, its error.
+        """Make ``request(item)`` for each item; return answers and errors in the items' order.
 
-        A single one is made in the calling thread, which waits for it anyway.
+        The calling thread makes the request of a single item, as it waits for the answer anyway.
         """
 
         def outcome(item: T) -> Outcome[R]:
@@ -91,7 +91,10 @@ class SyncRuntime:
                 waiting.append(self._pool.submit(outcome, item))
             while waiting:
                 done.append(waiting.popleft().result())
-        except (CancelledError, RuntimeError) as error:  # the pool's word for closed meanwhile
+        except (
+            CancelledError,
+            RuntimeError,
+        ) as error:  # raised by a pool that was closed meanwhile
             self.check_open()
             raise AlignClientError(f"the requests cannot be made: {error}") from error
         finally:
@@ -100,21 +103,21 @@ class SyncRuntime:
         return done
 
     async def work(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
-        """What the function returns."""
+        """Call the function and return its result."""
         return function(*args, **options)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, but not longer than the client is open."""
+        """Wait; end the wait when the client is closed."""
         self._closing.wait(seconds)
 
     def lock(self) -> AsyncContextManager[None]:
-        """A new lock between threads."""
+        """Make a new lock for threads."""
         return _Lock()
 
     def close(self) -> None:
-        """End the requests being made; start no other."""
+        """End the running requests and refuse new ones."""
         if not self._process.here:
-            return  # the other process's connections are not ours to close
+            return  # after a fork the connections belong to the parent process
         self._process.closed = True
         self._closing.set()
         for triton in self.channels.all():
@@ -145,4 +148,4 @@ def _finished(steps: Awaitable[T]) -> T:
     except StopIteration as stop:
         value: T = stop.value
         return value
-    raise AssertionError("a step of the blocking client was suspended")
+    raise AssertionError("a step of the client for threads was suspended")

@@ -1,4 +1,4 @@
-"""Texts before they are sent (checked, put into a template), and the ones already embedded."""
+"""Checks texts, fills templates, splits texts into requests, and caches rows of texts."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from align_client.errors import InvalidInput
 __all__ = ["TextCache", "Texts", "checked_texts", "chunks", "filled", "judged_texts"]
 
 Texts = Union[str, Iterable[str]]
-"""One or several."""
+"""One text or several texts."""
 
 _CHARACTERS = 8_000_000
-"""Of one request; 32 MB at most, half of what it may carry."""
+"""The most characters in one request: at most 32 MB, half of what a request may hold."""
 
 
 def checked_texts(texts: Iterable[str], noun: str) -> List[str]:
-    """The texts as a list.
+    """Return the texts as a list.
 
     Args:
         texts: any iterable of strings; duplicates are kept.
-        noun: what the caller calls one of them, for messages.
+        noun: the caller's word for a text, for messages.
 
     Raises:
-        InvalidInput: none at all, or one that is no string, blank, or not UTF-8's to encode.
+        InvalidInput: there are no texts, or a text is not a string, is blank, or cannot be
+            encoded in UTF-8.
     """
     checked: List[str] = []
     for text in judged_texts(texts, noun):
@@ -37,10 +38,10 @@ def checked_texts(texts: Iterable[str], noun: str) -> List[str]:
 
 
 def judged_texts(texts: Iterable[str], noun: str) -> List[Union[str, InvalidInput]]:
-    """The texts as a list, as :func:`checked_texts` does; in place of a bad one its error.
+    """Return the texts as a list, with the error of a bad text in its place.
 
     Raises:
-        InvalidInput: there are none at all.
+        InvalidInput: there are no texts.
     """
     if isinstance(texts, (str, bytes)) or not _iterable(texts):
         raise InvalidInput(f"{noun}s must be a sequence of str, not {_kind(texts)}")
@@ -51,7 +52,7 @@ def judged_texts(texts: Iterable[str], noun: str) -> List[Union[str, InvalidInpu
 
 
 def filled(template: str, labels: Sequence[str]) -> List[str]:
-    """The template with each label in the place of ``{}``; other braces stay as they are.
+    """Return the template with each label in the place of ``{}``; other braces are kept.
 
     Raises:
         InvalidInput: the template does not contain ``{}`` exactly once.
@@ -68,7 +69,7 @@ def filled(template: str, labels: Sequence[str]) -> List[str]:
 
 
 def chunks(texts: Iterable[str], size: int) -> List[List[str]]:
-    """The texts in order, at most ``size`` together, and no more than a request may carry."""
+    """Split the texts, in order, into requests of at most ``size`` texts that are not too large."""
     parts: List[List[str]] = []
     room = 0
     for text in texts:
@@ -81,13 +82,13 @@ def chunks(texts: Iterable[str], size: int) -> List[List[str]]:
 
 
 class TextCache:
-    """The texts used last and their answers, for each checkpoint of its own.
+    """A cache of the most recently used texts and their rows. Threads may share a cache.
 
-    The checkpoint is part of the key, so that a vector is never compared with a picture's from
-    another checkpoint, whatever the server loads meanwhile. Safe to share between threads.
+    The checkpoint is part of the key. So a text's vector is never compared with an image's
+    vector of another checkpoint, even if the server loads another checkpoint in between.
 
     Args:
-        size: the number of texts kept; 0 keeps none. A text costs some 4 D bytes.
+        size: the number of texts kept; 0 keeps none. Each takes about 4 D bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -99,7 +100,7 @@ class TextCache:
         return len(self._rows)
 
     def find(self, checkpoint: str, texts: Iterable[str]) -> Dict[str, Row]:
-        """Those of the texts that are here, with this checkpoint's answers."""
+        """Return the rows that this checkpoint computed of the texts, as far as they are cached."""
         found: Dict[str, Row] = {}
         with self._lock:
             for text in texts:
@@ -111,10 +112,10 @@ class TextCache:
         return found
 
     def keep(self, rows: Mapping[str, Row]) -> None:
-        """Keep these answers, if need be in the place of those not used for longest."""
+        """Store the rows; drop the least recently used rows beyond the cache's size."""
         with self._lock:
             for text, row in rows.items():
-                # A copy: the vector is a view that would keep its whole response alive.
+                # A copy: the vector is a view, which would keep its whole response in memory.
                 self._rows[row.checkpoint, text] = row._replace(vector=row.vector.copy())
                 self._rows.move_to_end((row.checkpoint, text))
             while len(self._rows) > self._size:
@@ -131,7 +132,7 @@ def _judged(text: object, noun: str, i: int) -> Union[str, InvalidInput]:
 
 
 def _iterable(thing: object) -> bool:
-    # Arrays without a dimension say that they are, too.
+    # Arrays without a dimension count as Iterable, too.
     return isinstance(thing, Iterable) and getattr(thing, "ndim", 1) > 0
 
 
@@ -139,7 +140,7 @@ def _unencodable(text: str) -> Optional[str]:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        return f"holds a lone surrogate at character {error.start}, which is no text"
+        return f"holds a lone surrogate at character {error.start}, which UTF-8 cannot encode"
     return None
 
 

@@ -1,4 +1,4 @@
-"""One request: to which replica, how often, and whether the answer keeps the contract."""
+"""Sends one request: chooses the replica, repeats the request, checks the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from align_client.errors import (
     ModelUnavailable,
     Overloaded,
     ServerUnavailable,
-    anew,
+    copy_of,
     kept,
     too_late,
 )
@@ -36,10 +36,13 @@ TEXT_MODEL = "align_text"
 
 class _Request(NamedTuple):
     model: str
+    """The name of the model, for messages."""
     method: str
-    """Of tritonclient's client."""
+    """The name of the method of tritonclient's client."""
     arguments: Sequence[Any] = ()
+    """The positional arguments of the method."""
     id: Optional[str] = None
+    """The request's id in the server's log; None for requests that have no id."""
 
 
 class _Answer(NamedTuple):
@@ -48,15 +51,15 @@ class _Answer(NamedTuple):
 
 
 class Transport:
-    """Requests to the replicas, each within its call's deadline.
+    """Sends requests to the replicas, each within the deadline of its call.
 
     Args:
-        runtime: how a request is made.
-        replicas: whom to ask.
-        headers: of every request.
+        runtime: makes the requests, in threads or in an event loop.
+        replicas: the servers.
+        headers: the gRPC headers of every request.
 
-    Every method raises :class:`AlignClientError`'s subclasses as :func:`failure_of` tells them,
-    and ModelUnavailable where the answer is not of align-zoo's models.
+    Every method raises the subclass of :class:`AlignClientError` that :func:`failure_of` chooses,
+    and ModelUnavailable if the answer breaks the contract of align-zoo's models.
     """
 
     def __init__(self, runtime: Runtime, replicas: Replicas, headers: Dict[str, str]) -> None:
@@ -67,10 +70,10 @@ class Transport:
         self._max_batch: Optional[int] = None
 
     async def ready(self, call: Call, *, deep: bool) -> bool:
-        """Whether one of them, the server and both models, says that it is ready, or shows it."""
+        """Return whether one of the servers and both its models are ready; ``deep``: embed, too."""
         left = self.replicas.best_first()
         while left:
-            # A share of the time each, so that a silent one does not take it all.
+            # Each replica has a share of the time, so that a silent replica does not use all of it.
             share = Deadline(call.deadline.left() / len(left))
             if await self._ready(Call(share, retries=False, replica=left.pop(0)), deep=deep):
                 return True
@@ -93,7 +96,7 @@ class Transport:
         return True
 
     async def max_texts(self, call: Call) -> int:
-        """How many texts one request may carry, from the model's configuration."""
+        """Return how many texts one request may hold, from the model's configuration."""
         if self._max_batch is None:
             answer = await self._ask(_Request(TEXT_MODEL, "get_model_config", [TEXT_MODEL]), call)
             size = answer.result.config.max_batch_size
@@ -112,7 +115,7 @@ class Transport:
             items = [text.encode("utf-8") for text in texts]
             return await self._embed(TEXT_MODEL, "TEXT", items, call)
         except ModelUnavailable:
-            self._max_batch = None  # another model may come, with another batch size
+            self._max_batch = None  # the next model may have another batch size
             raise
 
     async def _embed(self, model: str, name: str, items: List[bytes], call: Call) -> List[Row]:
@@ -129,7 +132,7 @@ class Transport:
             raise breaks_contract(replica.url, model, str(error), request.id) from error
 
     async def _ask(self, request: _Request, call: Call) -> _Answer:
-        """The answer to a request, sent again where that is safe."""
+        """Send a request, again where that is safe, and return the answer."""
         retries = Retries(call)
         tried: Set[Replica] = set()
         tries = 0
@@ -140,7 +143,7 @@ class Transport:
             answer = await self._try(request, call, replica)
             if isinstance(answer, _Answer):
                 return answer
-            # Of a call that asks one replica, the other parts wait there for their turn, too.
+            # If the call asks one replica alone, stay there: its other requests wait there, too.
             stay = replica is call.replica and isinstance(answer.error, Overloaded)
             tried |= set() if stay else {replica}
             wrong = answer.again is Again.ELSEWHERE
@@ -165,11 +168,12 @@ class Transport:
         options: Dict[str, Any] = {"client_timeout": left, "headers": self._headers}
         if request.id:
             options["request_id"] = request.id
-            # Who refuses a call before its message has come knows the id by this alone.
+            # A gateway that refuses a call before its message has come knows the id only by this.
             options["headers"] = {**self._headers, "align-request-id": request.id}
         try:
             triton = self._runtime.channels.to(replica, same=call.replica is not None)
-            self._runtime.check_open()  # after that: close() ends what was open before it
+            # After to(): a connection made during close() would not be ended by it.
+            self._runtime.check_open()
             result = await self._runtime.call(
                 getattr(triton, request.method), *request.arguments, **options
             )
@@ -186,14 +190,14 @@ class Transport:
             failure.error.__cause__ = kept(error)
             self._note(replica, failure)
             return failure
-        except BaseException:  # cancelled, closed
+        except BaseException:  # the call was cancelled, or the client closed
             self.replicas.left_open(replica)
             raise
         self.replicas.answered(replica)
         return _Answer(result, replica)
 
     def _note(self, replica: Replica, failure: Failure) -> None:
-        """How this replica does, by its last words."""
+        """Note by the failure whether the replica works."""
         if isinstance(failure.error, (ServerUnavailable, ModelUnavailable, DeadlineExceeded)):
             if failure.again in (Again.ALWAYS, Again.ONCE):
                 self.replicas.answered_before = True
@@ -203,8 +207,8 @@ class Transport:
 
 
 def _final(failure: Failure, tries: int) -> AlignClientError:
-    """The error of the last try."""
+    """Return the error of the last try, with the number of tries."""
     error = failure.error
     if tries == 1 or failure.again is Again.NEVER:
-        return anew(error)
-    return anew(error, f"{error.message}; tried {tries} times")
+        return copy_of(error)
+    return copy_of(error, f"{error.message}; tried {tries} times")

@@ -1,7 +1,7 @@
-"""What Triton says, as far as this client judges by its words: one place for all of them.
+"""All messages of Triton by whose text this client chooses an error.
 
-Triton tells much by its text alone: a full queue, a missing key and a stopping server are all
-UNAVAILABLE. Each text is held against the strings of Triton's own binaries by tests.
+Triton distinguishes many errors only by their text: a full queue, a missing key and a stopping
+server are all UNAVAILABLE. Tests compare each text with the strings in Triton's own binaries.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ __all__ = [
 
 
 class Text(NamedTuple):
-    """One message."""
+    """One message of Triton."""
 
     pattern: str
-    """Searched in a message, without regard to case."""
+    """The pattern searched in a message, ignoring case."""
     example: str
-    """A whole message."""
+    """An example of the whole message."""
     parts: Tuple[str, ...]
-    """What of it stands in a binary, each in one piece."""
+    """The parts of the message that a binary holds, each in one piece."""
     binary: str
-    """Which one: "core" (libtritonserver), "front" (gRPC and HTTP) or "python" (the backend)."""
+    """The binary: "core" (libtritonserver), "front" (gRPC and HTTP) or "python" (the backend)."""
     versions: Tuple[str, ...]
-    """Those of the binaries looked at, 2.51 and of the front 2.73, that have it."""
+    """The versions with the message, of those examined: 2.51, and for "front" 2.73, too."""
 
 
 def _core(pattern: str, example: str, *parts: str) -> Text:
@@ -70,7 +70,7 @@ CONTRACT = (
         " string elements",
     ),
 )
-"""Models that want other inputs than align-zoo's."""
+"""Models of that name have other inputs than align-zoo's models."""
 
 BATCH_SIZE = (
     _core(
@@ -89,13 +89,13 @@ RESTRICTED = (
         ("2.51", "2.73"),
     ),
 )
-"""A key is missing; the code is UNAVAILABLE."""
+"""The call lacks a key; the code is UNAVAILABLE."""
 
 OVERLOADED = (
     _core(
         r"exceeds maximum queue size", "Exceeds maximum queue size", "Exceeds maximum queue size"
     ),
-    # Put together by the processor: no string in one piece.
+    # The machine code assembles the message: no string of the binary holds it in one piece.
     _core(
         r"request timeout expired", "Request timeout expired", "Request timeout ", "timeout expired"
     ),
@@ -114,12 +114,12 @@ STOPPING = (
         "GRPC server is shutting down and has stopped accepting new requests.",
         ("GRPC server is shutting down",),
         "front",
-        ("2.73",),  # and all from 2.58 (25.05) on, by the sources
+        ("2.73",),  # and all versions from 2.58 (25.05) on, by their sources
     ),
     _core(r"server exiting", "Server exiting", "Server e", "exiting"),
     _core(r"server not ready", "Server not ready", "Server not ready"),
 )
-"""It starts or stops."""
+"""The server starts or stops."""
 
 NOT_LOADED = (
     _core(
@@ -134,7 +134,7 @@ NOT_LOADED = (
         " is not at ready state",
     ),
 )
-"""A model that comes or goes."""
+"""The model is being loaded or unloaded."""
 
 UNKNOWN_MODEL = (
     _core(
@@ -168,5 +168,5 @@ TEXTS = (
 
 
 def pattern_of(texts: Tuple[Text, ...]) -> str:
-    """Return one pattern for any of the texts."""
+    """Return a pattern that matches any of the texts."""
     return "(?i)" + "|".join(text.pattern for text in texts)
