@@ -25,11 +25,6 @@ E = TypeVar("E", bound=BaseException)
 class AlignClientError(Exception):
     """Base of every exception that this package raises; ``__cause__`` is the original error.
 
-    >>> try:
-    ...     client.classify("dog.jpg", ["a dog", "a cat"])
-    ... except AlignClientError as error:
-    ...     print(error, error.request_id)
-
     The base class itself is raised if the client is closed, or if an error of the server fits no
     subclass. Read the message then.
     """

@@ -1,4 +1,4 @@
-"""The Triton of puppets that the client's tests share."""
+"""A Triton server with scripted models, shared by the client's tests."""
 
 import pytest
 from puppets import Puppets, write_model
@@ -13,7 +13,7 @@ from align_zoo.serving.triton.launcher import ServerProcess
 @pytest.fixture(scope="session")
 @starts_server
 def triton(tmp_path_factory):
-    """A Triton that serves another model."""
+    """A Triton that serves a model of another name."""
     repository = tmp_path_factory.mktemp("puppets")
     write_model(repository, "something_else")
     options = ServeOptions(
@@ -47,7 +47,7 @@ def answers_at_all(client):
 
 @pytest.fixture
 def puppets(triton):
-    """The same Triton with both models."""
+    """The same Triton with both scripted models loaded."""
     triton.load("align_image")
     triton.load("align_text", input="TEXT")
     return triton

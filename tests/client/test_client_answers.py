@@ -1,4 +1,4 @@
-"""What of a model's outputs is an answer, and what align-zoo's models cannot have said."""
+"""Valid outputs of a model become rows; impossible outputs break the contract."""
 
 import re
 
@@ -16,7 +16,7 @@ UNIT = np.array([[1, 0], [0.6, 0.8]], np.float32)
 
 
 class Outputs(dict):
-    """Of two items; the arrays by their names."""
+    """Return a response to two items with the arrays as outputs."""
 
     as_numpy = dict.get
 
@@ -65,7 +65,7 @@ def test_an_embedding_is_a_unit_vector_an_item(vectors, words):
         texts(EMBEDDING=vectors)
 
 
-def test_towers_in_half_precision_give_lengths_a_little_off():
+def test_half_precision_lengths_are_accepted():
     assert len(texts(EMBEDDING=UNIT * np.float32(1.002))) == 2
 
 
@@ -93,7 +93,7 @@ def resize(*numbers):
     return np.array([numbers], np.int32)
 
 
-def test_how_pictures_are_resized_is_told_with_the_check_of_pillow_where_there_is_one():
+def test_resize_has_a_check_if_sent():
     told = picture(RESIZE=resize(58, 61, 2), RESIZE_CHECK=np.array([[7]], np.uint32))
     assert told.resize == Resize(58, 61, 2, 7)
     assert picture(RESIZE=resize(58, 61, 2)).resize == Resize(58, 61, 2, None)
@@ -102,13 +102,13 @@ def test_how_pictures_are_resized_is_told_with_the_check_of_pillow_where_there_i
 @pytest.mark.parametrize(
     "array", [None, resize(0, 0, 0), resize(58, 61, max(Image.Resampling) + 1)]
 )
-def test_who_does_not_resize_or_by_a_filter_that_this_pillow_lacks_gets_pictures_whole(array):
+def test_unknown_filter_means_no_resize(array):
     assert picture(RESIZE=array).resize == NO_RESIZE
 
 
 @pytest.mark.parametrize(
     "array", [resize(0, 61, 2), resize(58, 0, 2), resize(58, 61), np.array([58, 61, 2], np.int32)]
 )
-def test_a_size_that_there_is_not_is_none(array):
+def test_impossible_resize_breaks_the_contract(array):
     with pytest.raises(Broken, match=r"RESIZE is \["):
         picture(RESIZE=array)

@@ -1,4 +1,4 @@
-"""The client for asyncio: the same, and thousands may wait at once."""
+"""The client for asyncio answers as the client for threads; thousands of calls may wait at once."""
 
 import asyncio
 import gc
@@ -28,7 +28,7 @@ def slow():
 
 
 def run(use, url, **options):
-    """What ``use(client)`` returns, in an event loop of its own."""
+    """Run ``use(client)`` in a new event loop and return its result."""
 
     async def within():
         async with AsyncAlignClient(url, **options) as client:
@@ -94,7 +94,7 @@ class TestMirror:
 
 
 def same(one, other):
-    """Of rows, sums may have been added in another order; of errors, the request differs."""
+    """Compare answers: sums may differ in rounding, and errors in the request's id."""
     if isinstance(one, AlignClientError):
         assert type(one) is type(other) and one.message == other.message
     elif isinstance(one, np.ndarray):
@@ -109,7 +109,7 @@ def same(one, other):
 
 
 class TestConcurrency:
-    def test_thousands_wait_at_once_and_each_has_its_answer(self, slow):
+    def test_thousands_of_concurrent_calls_are_answered(self, slow):
         slow.seconds = 0
 
         async def use(client):
@@ -118,7 +118,7 @@ class TestConcurrency:
         rows = run(use, slow.url)
         assert len(rows) == 2000 and all(row.shape == (1, 2) for row in rows)
 
-    def test_no_more_are_in_flight_than_agreed(self, slow):
+    def test_max_in_flight_bounds_requests(self, slow):
         async def use(client):
             single = [client.embed_image(b"picture") for _ in range(10)]
             await asyncio.gather(client.embed_image([b"picture"] * 10), *single)
@@ -126,7 +126,7 @@ class TestConcurrency:
         run(use, slow.url, max_in_flight=3)
         assert slow.most_at_once == 3
 
-    def test_a_large_batch_does_not_keep_another_task_waiting(self, slow):
+    def test_large_batch_does_not_delay_other_tasks(self, slow):
         async def use(client):
             large = asyncio.ensure_future(client.embed_image([b"picture"] * 100))
             await asyncio.sleep(0.1)
@@ -136,7 +136,7 @@ class TestConcurrency:
 
         run(use, slow.url, max_in_flight=4)
 
-    def test_the_event_loop_goes_on_while_pictures_are_shrunk(self, slow):
+    def test_event_loop_stays_free_while_images_shrink(self, slow):
         image = Image.effect_noise((6000, 4000), 100).convert("RGB")
         longest = 0.0
 
@@ -155,20 +155,20 @@ class TestConcurrency:
         whole = run(use, slow.url) - start
         assert longest < whole / 2
 
-    def test_the_size_to_shrink_to_is_asked_for_once(self, slow):
+    def test_resize_is_asked_for_once(self, slow):
         image = np.zeros((200, 300, 3), np.uint8)
         slow.resize = [50, 50, 2]
         run(lambda client: client.embed_image([image] * 5), slow.url)
         assert len(slow.requests) == 1 + 5
 
-    def test_the_refused_are_asked_again(self, slow):
+    def test_refused_requests_are_sent_again(self, slow):
         slow.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=5)
         assert run(lambda c: c.embed_image([b"picture"] * 5), slow.url).shape == (5, 2)
         with pytest.raises(Overloaded):
             slow.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
             run(lambda c: c.embed_image(b"picture"), slow.url, retries=False)
 
-    def test_but_not_without_a_pause(self, slow):
+    def test_refused_requests_pause_before_the_next_try(self, slow):
         slow.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=3)
         start = time.monotonic()
         run(lambda c: c.embed_image(b"picture"), slow.url)
@@ -176,7 +176,7 @@ class TestConcurrency:
 
 
 class TestEnds:
-    def test_a_call_that_has_ended_is_not_held(self, slow):
+    def test_finished_call_is_freed(self, slow):
         async def use(client):
             await client.embed_text("a")
             with pytest.raises(InvalidInput):
@@ -206,7 +206,7 @@ class TestEnds:
         assert slow.cancelled >= 8
         assert time.monotonic() - start < 10
 
-    def test_a_request_cancelled_leaves_its_replica_to_be_tried_by_the_next(self, slow):
+    def test_cancelled_trial_leaves_replica_to_next_request(self, slow):
         slow.seconds = 2
 
         async def use(client):
@@ -244,7 +244,7 @@ class TestEnds:
         asyncio.run(use())
         assert time.monotonic() - start < 5
 
-    def test_a_caller_cancelled_while_the_client_closes_stays_cancelled(self, slow):
+    def test_cancellation_during_close_stays_cancellation(self, slow):
         slow.seconds = 1
 
         async def use():
@@ -258,14 +258,14 @@ class TestEnds:
 
         asyncio.run(use())
 
-    def test_a_client_made_outside_of_a_loop_belongs_to_the_first_that_uses_it(self, slow):
+    def test_client_belongs_to_first_event_loop(self, slow):
         client = AsyncAlignClient(slow.url)
         assert asyncio.run(client.embed_text("a")).shape == (1, 2)
         with pytest.raises(AlignClientError, match="one in each event loop"):
             asyncio.run(client.embed_text("a"))
         asyncio.run(client.close())
 
-    def test_and_is_closed_in_that_one_while_it_lives(self, slow):
+    def test_client_is_closed_in_its_event_loop(self, slow):
         client = AsyncAlignClient(slow.url)
         loop = asyncio.new_event_loop()
         loop.run_until_complete(client.embed_text("a"))
@@ -275,7 +275,7 @@ class TestEnds:
         loop.run_until_complete(client.close())
         loop.close()
 
-    def test_nothing_is_left_to_warn_of(self, slow):
+    def test_closing_leaves_no_warning(self, slow):
         async def use(client):
             bad = client.embed_image([b"picture"] * 5 + ["nowhere"])
             gone = asyncio.ensure_future(client.embed_image([b"picture"] * 50))

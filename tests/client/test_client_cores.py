@@ -1,4 +1,4 @@
-"""The client has a thread for each core of those that the process may use and has the time of."""
+"""The client has one thread for each core that the process may use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ old_quota = st.tuples(st.sampled_from(["-1", "400000", "50000"]), st.sampled_fro
     st.dictionaries(st.sampled_from(GROUPS[3:]), old_quota),
 )
 def test_the_client_counts_as_the_server_does(own, cpus, quotas, old):
-    """Two programs that know nothing of each other; on a machine without hardware threads."""
+    """Neither package imports the other; the machine has no hardware threads."""
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         root = Path(name)
         files = {f"{group}/cpu.max": content for group, content in quotas.items()}
@@ -48,21 +48,21 @@ def test_the_client_counts_as_the_server_does(own, cpus, quotas, old):
         assert usable_cores() == server_cores.cores()
 
 
-def test_without_an_affinity_the_machines_cores_count(monkeypatch):
+def test_cores_without_affinity_are_the_machines(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     monkeypatch.setattr(client_cores, "_ROOT", Path("/nowhere"))
     assert usable_cores() == 3
 
 
-def test_an_asyncio_client_has_no_more_threads_than_cores(monkeypatch):
+def test_async_client_threads_equal_cores(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     assert AsyncRuntime("server", None, 4)._pool._max_workers == 1
 
 
-def test_nothing_of_ours_counts_the_machines_cores_instead():
-    """``os.cpu_count`` where no affinity is known, and nowhere else."""
+def test_no_module_counts_the_machines_cores():
+    """``os.cpu_count`` is used only where the affinity is unknown."""
     allowed = {"align_zoo/runtime/machine.py", "client/align_client/cores.py"}
     found = {
         str(path)

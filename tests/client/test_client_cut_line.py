@@ -31,7 +31,7 @@ def loopback(up: bool) -> None:
 
 
 def cut_and_mend(timeout: float) -> dict[str, object]:
-    """What a call is told while the line is cut, after how many seconds, and the next one's."""
+    """Return the error of a call during the cut, its seconds, and the next call's answer."""
     loopback(True)
     server = Scripted()
     with (
@@ -64,12 +64,12 @@ def told() -> dict[str, object]:
     return json.loads(done.stdout)
 
 
-def test_a_call_is_not_kept_until_its_deadline(told: dict[str, object]) -> None:
+def test_cut_connection_ends_call_before_deadline(told: dict[str, object]) -> None:
     assert told["error"] == "ServerUnavailable", told
     assert 9 < told["seconds"] < 30
 
 
-def test_the_next_call_finds_the_server_again(told: dict[str, object]) -> None:
+def test_next_call_reconnects(told: dict[str, object]) -> None:
     assert len(told["afterwards"]) == 1
 
 

@@ -1,4 +1,4 @@
-"""The timeout of a call, however long its pictures take and however long it is."""
+"""The timeout covers the preparation of images and may be very long."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ def server():
 
 
 class OnSlowDisk(os.PathLike):
-    """A path that takes a fifth of a second to open."""
+    """A path that takes 0.2 s to open."""
 
     def __init__(self, path):
         self.path = path
@@ -38,7 +38,7 @@ def files(tmp_path):
     return [OnSlowDisk(tmp_path / "a.jpg") for _ in range(50)]
 
 
-def test_a_picture_whose_time_is_up_is_not_prepared_any_more(server, files):
+def test_no_image_is_encoded_after_deadline(server, files):
     with (
         AlignClient(server.url, timeout=0.3, max_in_flight=2) as client,
         pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"),
@@ -47,7 +47,7 @@ def test_a_picture_whose_time_is_up_is_not_prepared_any_more(server, files):
     assert sum(file.opened for file in files) <= 4
 
 
-def test_nor_is_one_that_waits_for_a_thread_of_the_client_for_asyncio(server, files):
+def test_async_no_image_is_encoded_after_deadline(server, files):
     async def use():
         async with AsyncAlignClient(server.url, timeout=0.3, max_in_flight=50) as client:
             with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
@@ -57,7 +57,7 @@ def test_nor_is_one_that_waits_for_a_thread_of_the_client_for_asyncio(server, fi
     assert sum(file.opened for file in files) <= 2 * usable_cores()
 
 
-def test_a_request_has_only_the_time_that_those_before_it_left(server):
+def test_request_has_only_the_remaining_time(server):
     server.seconds = 0.7
     with AlignClient(server.url, timeout=1.2, max_in_flight=1) as client:
         client._align.transport._max_batch = 1
@@ -67,6 +67,6 @@ def test_a_request_has_only_the_time_that_those_before_it_left(server):
 
 
 @pytest.mark.parametrize("timeout", [1e10, sys.maxsize, 10**400], ids=["float", "maxsize", "huge"])
-def test_a_timeout_longer_than_any_life_is_none(server, timeout):
+def test_very_long_timeout_is_accepted(server, timeout):
     with AlignClient(server.url, timeout=timeout) as client:
         assert client.embed_text("a").shape == (1, 2)

@@ -1,4 +1,4 @@
-"""Triton's and gRPC's words, as the real ones say them, to our exceptions."""
+"""Real messages of Triton and gRPC become exceptions of the client."""
 
 import inspect
 import pickle
@@ -174,7 +174,7 @@ FAILED = "failed to connect to all addresses; last error: "
         ("DATA_LOSS", "strange", AlignClientError, "DATA_LOSS: strange"),
     ],
 )
-def test_each_failure_of_a_call_is_told_as_what_the_caller_can_do(code, text, kind, words):
+def test_failure_becomes_matching_exception(code, text, kind, words):
     error = failure_of(
         InferenceServerException(msg=text, status=f"StatusCode.{code}"),
         url="host:1",
@@ -187,19 +187,19 @@ def test_each_failure_of_a_call_is_told_as_what_the_caller_can_do(code, text, ki
 
 
 @pytest.mark.parametrize("text", ["item 3: Exceeds maximum queue size", "label: is not ready"])
-def test_the_code_is_believed_before_the_text(text):
+def test_code_decides_before_text(text):
     error = InferenceServerException(msg=text, status="StatusCode.INVALID_ARGUMENT")
     told = failure_of(error, url="host:1", model="align_text", timeout=1).error
     assert type(told) is InvalidInput and str(told) == text
 
 
-def test_an_error_without_code_or_words_is_still_ours():
+def test_error_without_code_or_text_is_an_alignclienterror():
     told = failure_of(InferenceServerException(msg=None), url="h:1", model="m", timeout=1).error
     assert type(told) is AlignClientError
 
 
 @pytest.mark.parametrize("braces", ["{}", "{0.__class__}", "{url"])
-def test_braces_in_the_server_s_words_are_ordinary_characters(braces):
+def test_braces_in_server_text_are_literal(braces):
     error = InferenceServerException(msg=braces, status="StatusCode.INVALID_ARGUMENT")
     assert str(failure_of(error, url="h:1", model="m", timeout=1).error) == braces
 
@@ -209,13 +209,13 @@ class TestRequestId:
         error = InferenceServerException(msg="[request id: x] bad", status="StatusCode.INTERNAL")
         return failure_of(error, url="h:1", model="m", timeout=1, request_id=id).error
 
-    def test_it_ends_the_message_and_is_an_attribute(self):
+    def test_request_id_ends_message_and_is_attribute(self):
         error = self.failed("ab12")
         assert str(error) == "m on h:1 failed: bad (request ab12)"
         assert error.request_id == "ab12"
         assert error.message == "m on h:1 failed: bad"
 
-    def test_where_no_request_was_made_there_is_none(self):
+    def test_no_request_id_without_request(self):
         assert self.failed(None).request_id is None
 
     @pytest.mark.parametrize(
@@ -227,19 +227,19 @@ class TestRequestId:
             ("RESOURCE_EXHAUSTED", "Received message larger than max (9 vs. 8)"),
         ],
     )
-    def test_a_request_that_no_server_has_seen_has_no_id(self, code, words):
+    def test_no_request_id_if_no_server_saw_request(self, code, words):
         said = InferenceServerException(words, f"StatusCode.{code}")
         failure = failure_of(said, url="h:1", model="m", timeout=1, request_id="ab12")
         assert failure.error.request_id is None
         assert "ab12" not in str(failure.error)
         assert str(self.failed(None)) == "m on h:1 failed: bad"
 
-    def test_an_error_survives_pickling_with_it(self):
+    def test_pickling_keeps_request_id(self):
         error = pickle.loads(pickle.dumps(self.failed("ab12")))
         assert str(error) == "m on h:1 failed: bad (request ab12)"
         assert type(error) is ModelUnavailable and error.request_id == "ab12"
 
-    def test_it_is_the_one_that_the_server_saw(self):
+    def test_request_id_is_the_server_s(self):
         with Scripted() as server, AlignClient(server.url, retries=False) as client:
             server.refuse("INVALID_ARGUMENT", "bad", times=3)
             for call, item in ((client.embed_image, [b"picture"]), (client.embed_text, ["a"])):
@@ -249,7 +249,7 @@ class TestRequestId:
                     call(item)
                 assert caught.value.request_id == server.requests[-1][1]
 
-    def test_each_request_has_its_own(self):
+    def test_each_request_has_its_own_id(self):
         with Scripted() as server, AlignClient(server.url) as client:
             client.embed_image([b"picture"] * 50)
             assert len(server.count()) == 50
@@ -260,7 +260,7 @@ def errors():
     return [e for e in exported if inspect.isclass(e) and issubclass(e, Exception)]
 
 
-def test_every_exception_is_of_one_tree_and_says_what_to_do():
+def test_exceptions_share_a_base_and_are_documented():
     assert len(errors()) == 7
     for error in errors():
         assert issubclass(error, AlignClientError)

@@ -1,4 +1,4 @@
-"""What the client makes of each kind of image before anything is sent."""
+"""How the client encodes each kind of image before anything is sent."""
 
 import io
 import os
@@ -19,7 +19,7 @@ from align_client.images import MAX_BYTES, as_list, may_shrink
 
 
 def encoded(image, **options):
-    """The bytes that are sent."""
+    """Return the bytes that are sent."""
     return images.encoded(image, **options).data
 
 
@@ -45,14 +45,14 @@ def noise(*shape: int) -> np.ndarray:
         ),
     )
 )
-def test_any_array_arrives_with_the_same_pixels(array):
+def test_array_keeps_its_pixels(array):
     sent = opened(encoded(array))
     expected = array if array.ndim == 2 else array[..., :3]
     assert sent.format == "PNG"
     assert np.array_equal(np.asarray(sent), expected)
 
 
-def test_an_array_need_not_be_contiguous():
+def test_noncontiguous_array_is_accepted():
     array = noise(8, 9, 3)[::2, ::-1]
     assert np.array_equal(np.asarray(opened(encoded(array))), array)
 
@@ -60,7 +60,7 @@ def test_an_array_need_not_be_contiguous():
 @pytest.mark.parametrize(
     "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"]
 )
-def test_a_pil_image_of_any_8_bit_mode_arrives_as_pil_converts_it_to_rgb(mode):
+def test_8_bit_pil_image_arrives_as_rgb(mode):
     bands = max(1, len(Image.new(mode, (1, 1)).getbands()))
     if mode in ("1", "P"):
         image = Image.fromarray(noise(12, 10, 3)).convert(mode)
@@ -70,7 +70,7 @@ def test_a_pil_image_of_any_8_bit_mode_arrives_as_pil_converts_it_to_rgb(mode):
 
 
 @pytest.mark.parametrize("transparency", [3, bytes(range(16))])
-def test_a_palette_with_transparency_arrives_as_its_colours_without_a_warning(transparency):
+def test_transparent_palette_is_converted_without_warning(transparency):
     image = Image.fromarray(noise(12, 10, 3)).quantize(16)
     colours = as_rgb(image)
     image.info["transparency"] = transparency
@@ -82,7 +82,7 @@ def test_a_palette_with_transparency_arrives_as_its_colours_without_a_warning(tr
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B"])
-def test_16_bit_grey_arrives_in_the_8_bits_that_the_server_would_make(mode):
+def test_16_bit_grey_is_scaled_as_by_server(mode):
     values = np.array([[0, 1, 256], [40_000, 65_534, 65_535]], dtype=np.uint16)
     raw = values.astype(">u2" if mode == "I;16B" else "<u2").tobytes()
     sent = opened(encoded(Image.frombytes(mode, (3, 2), raw)))
@@ -91,13 +91,13 @@ def test_16_bit_grey_arrives_in_the_8_bits_that_the_server_would_make(mode):
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_32_bit_grey_is_refused_for_nobody_knows_its_range(mode):
+def test_32_bit_grey_is_refused(mode):
     with pytest.raises(InvalidInput, match=f"mode {mode}.*8 or 16 bits"):
         encoded(Image.new(mode, (3, 3)))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_opened_file_is_turned_by_its_exif_orientation_once(orientation):
+def test_exif_orientation_is_applied_once(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = io.BytesIO()
@@ -118,20 +118,20 @@ def test_an_opened_file_is_turned_by_its_exif_orientation_once(orientation):
         assert np.array_equal(np.asarray(sent), upright[orientation])
 
 
-def test_rubbish_in_the_exif_block_does_not_keep_the_pixels_back():
+def test_broken_exif_block_is_ignored():
     image = Image.fromarray(noise(6, 9, 3))
     image.info["exif"] = b"Exif\x00\x00rubbish"
     assert np.array_equal(np.asarray(opened(encoded(image))), noise(6, 9, 3))
 
 
-def test_metadata_is_not_sent_and_the_caller_s_image_is_left_as_it_was():
+def test_metadata_is_dropped_only_from_the_copy():
     image = Image.new("RGB", (4, 4))
     image.info.update(icc_profile=b"profile" * 100, dpi=(72, 72))
     assert opened(encoded(image)).info == {}
     assert set(image.info) == {"icc_profile", "dpi"}
 
 
-def test_of_an_animation_the_frame_it_stands_at_is_sent():
+def test_current_frame_of_animation_is_sent():
     file = io.BytesIO()
     frames = [Image.new("RGB", (5, 5), colour) for colour in ("red", "blue")]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
@@ -142,18 +142,18 @@ def test_of_an_animation_the_frame_it_stands_at_is_sent():
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_an_encoded_file_in_memory_is_sent_as_it_is(kind):
+def test_bytes_are_sent_unchanged(kind):
     assert encoded(kind(b"any bytes: the server judges")) == b"any bytes: the server judges"
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_file_is_sent_as_it_is(tmp_path, kind):
+def test_file_is_sent_unchanged(tmp_path, kind):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"any bytes: the server judges")
     assert encoded(kind(path)) == b"any bytes: the server judges"
 
 
-def test_an_entry_of_a_directory_named_by_bytes_is_a_path_too(tmp_path):
+def test_directory_entry_with_bytes_path_is_accepted(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"any bytes")
     (entry,) = os.scandir(os.fsencode(tmp_path))
     assert encoded(entry, files=True) == b"any bytes"
@@ -163,7 +163,7 @@ def test_an_entry_of_a_directory_named_by_bytes_is_a_path_too(tmp_path):
         encoded(entry)
 
 
-def test_memory_that_was_released_is_bad_input():
+def test_released_memoryview_is_invalid():
     view = memoryview(b"any bytes")
     view.release()
     assert may_shrink(view, files=True) is False
@@ -187,7 +187,7 @@ def test_urls_are_not_fetched(url):
         encoded(url)
 
 
-def test_no_path_is_no_directory():
+def test_empty_path_is_invalid():
     with pytest.raises(InvalidInput, match=r"^'' does not exist"):
         encoded("")
 
@@ -209,26 +209,26 @@ def test_an_empty_file_is_not_an_image(tmp_path):
         encoded(tmp_path / "empty.png")
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_pipe_is_invalid(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InvalidInput, match="not a regular file"):
         encoded(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("path", ["", "a\0b", "a" * 5000])
-def test_a_string_that_can_be_no_path_is_bad_input(path):
+def test_impossible_path_is_invalid(path):
     with pytest.raises(InvalidInput):
         encoded(path)
 
 
-def test_a_file_too_large_to_send_is_not_read(tmp_path):
+def test_too_large_file_is_not_read(tmp_path):
     with (tmp_path / "huge.tiff").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(InvalidInput, match="at most 64,000,000 can be sent"):
         encoded(tmp_path / "huge.tiff")
 
 
-def test_a_damaged_file_opened_by_pil_is_bad_input():
+def test_damaged_pil_image_is_invalid():
     file = io.BytesIO()
     Image.fromarray(noise(50, 50, 3)).save(file, "JPEG")
     with pytest.raises(InvalidInput, match="cannot be decoded"):
@@ -252,13 +252,13 @@ def test_a_damaged_file_opened_by_pil_is_bad_input():
         (object(), "type object is not an image"),
     ],
 )
-def test_what_is_no_image_is_named_and_so_is_what_is_accepted(image, words):
+def test_invalid_type_is_named_with_accepted_types(image, words):
     with pytest.raises(InvalidInput, match=words):
         encoded(image)
 
 
 @pytest.mark.parametrize("opened", [io.BytesIO, NamedTemporaryFile])
-def test_an_open_file_is_not_taken_for_its_lines(opened):
+def test_open_file_is_invalid(opened):
     for use in (as_list, encoded):
         with opened() as file, pytest.raises(InvalidInput, match=r"its bytes, \.read\(\)"):
             use(file)
@@ -268,13 +268,13 @@ def test_an_open_file_is_not_taken_for_its_lines(opened):
     "image",
     ["a.jpg", Path("a.jpg"), b"bytes", bytearray(b"b"), Image.new("L", (1, 1)), noise(2, 2)],
 )
-def test_one_image_is_told_from_several(image):
+def test_as_list_distinguishes_one_from_several(image):
     assert as_list(image) == ([image], False)
     assert as_list([image]) == ([image], True)
     assert as_list(iter((image, image))) == ([image, image], True)
 
 
 @pytest.mark.parametrize("images", [[], (), 3, None, {"a.jpg": 1}])
-def test_no_images_are_bad_input(images):
+def test_no_images_are_invalid(images):
     with pytest.raises(InvalidInput):
         as_list(images)

@@ -1,4 +1,4 @@
-"""Texts before they are sent, and the cache of those embedded before."""
+"""Texts are checked and split before they are sent, and embedded texts are cached."""
 
 import threading
 
@@ -19,7 +19,7 @@ def row(checkpoint: str = "a", value: float = 1.0) -> Row:
 @pytest.mark.parametrize(
     "labels", [["a", "b"], ("a", "b"), {"a": 1, "b": 2}, np.array(["a", "b"]), iter(["a", "b"])]
 )
-def test_any_iterable_of_strings_will_do(labels):
+def test_iterable_of_labels_is_accepted(labels):
     assert checked_texts(labels, "label") == ["a", "b"]
 
 
@@ -40,39 +40,39 @@ def test_any_iterable_of_strings_will_do(labels):
         (["cat", "a\ud800b"], "label 1 holds a lone surrogate at character 1"),
     ],
 )
-def test_a_label_that_cannot_be_used_is_named_by_its_place(labels, words):
+def test_bad_label_is_named_with_its_index(labels, words):
     with pytest.raises(InvalidInput, match=words):
         checked_texts(labels, "label")
 
 
 @pytest.mark.parametrize("text", ["א ב", "😀", "a" * 10_000, "a\x00b", "a {} b", "e\u0301"])
-def test_any_text_that_utf_8_can_write_is_left_to_the_server(text):
+def test_encodable_text_is_left_to_server(text):
     assert checked_texts([text], "text") == [text]
 
 
-def test_a_label_takes_the_place_of_the_braces():
+def test_label_replaces_braces_of_template():
     assert filled("a photo of a {}", ["cat", "dog"]) == ["a photo of a cat", "a photo of a dog"]
 
 
-def test_other_braces_in_template_and_label_are_ordinary_characters():
+def test_other_braces_are_literal():
     assert filled("{0} {name} {} }", ["{}", "{x}"]) == ["{0} {name} {} }", "{0} {name} {x} }"]
 
 
 @pytest.mark.parametrize("template", ["", "a photo", "{0}", "{ }", "{} or {}", None, 3, "\ud800{}"])
-def test_a_template_holds_the_place_exactly_once(template):
+def test_template_needs_exactly_one_placeholder(template):
     with pytest.raises(InvalidInput, match="template"):
         filled(template, ["cat"])
 
 
 @given(st.lists(st.text()), st.integers(1, 20))
-def test_chunks_hold_everything_in_order_and_no_more_than_the_size(items, size):
+def test_chunks_keep_order_and_size(items, size):
     parts = chunks(items, size)
     assert [item for part in parts for item in part] == items
     assert all(1 <= len(part) <= size for part in parts)
     assert len(parts) == -(-len(items) // size)
 
 
-def test_texts_that_are_too_long_to_go_together_go_in_several_requests():
+def test_long_texts_are_split_into_requests():
     texts = ["a", *["long " * 1_000_000] * 4, "too long " * 1_000_000, "b", "c"]
     parts = chunks(texts, 64)
     assert [text for part in parts for text in part] == texts
@@ -81,13 +81,13 @@ def test_texts_that_are_too_long_to_go_together_go_in_several_requests():
     assert max(longest) <= 8_000_000
 
 
-def test_the_cache_gives_back_what_it_was_given():
+def test_cache_returns_stored_rows():
     cache = TextCache(10)
     cache.keep({"cat": row()})
     assert cache.find("a", ["cat", "dog"]) == {"cat": row()}
 
 
-def test_the_cache_never_answers_for_another_checkpoint():
+def test_cache_separates_checkpoints():
     cache = TextCache(10)
     cache.keep({"cat": row("a", 1.0)})
     assert cache.find("b", ["cat"]) == {}
@@ -96,7 +96,7 @@ def test_the_cache_never_answers_for_another_checkpoint():
     assert cache.find("b", ["cat"])["cat"].vector == [2.0]
 
 
-def test_the_cache_forgets_what_was_not_used_for_longest():
+def test_cache_drops_least_recently_used():
     cache = TextCache(2)
     cache.keep({"cat": row(), "dog": row()})
     cache.find("a", ["cat"])
@@ -110,7 +110,7 @@ def test_a_cache_of_size_0_keeps_nothing():
     assert len(cache) == 0
 
 
-def test_the_cache_does_not_keep_a_whole_response_alive():
+def test_cache_copies_vectors():
     response = np.ones((64, 640), np.float32)
     cache = TextCache(10)
     cache.keep({"cat": Row(response[3], "a", 0.1)})
@@ -118,7 +118,7 @@ def test_the_cache_does_not_keep_a_whole_response_alive():
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh")), max_size=30), st.integers(0, 5))
-def test_the_cache_is_bounded_and_right_whatever_the_order_of_use(uses, size):
+def test_cache_is_bounded_and_correct(uses, size):
     cache = TextCache(size)
     for texts in uses:
         for text, found in cache.find("a", texts).items():

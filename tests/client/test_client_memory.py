@@ -1,4 +1,4 @@
-"""What a failed request leaves in memory: its error, and not the picture."""
+"""A failed request leaves its error in memory, and not its image."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ def in_a_loop(url, call, **options):
 
 @pytest.fixture(params=[blocking, in_a_loop])
 def use(request):
-    """What a call of a client answers, which is closed then."""
+    """Return the answer of one call, and close the client."""
     return request.param
 
 
@@ -43,7 +43,7 @@ def server():
 
 @pytest.fixture
 def paths(tmp_path):
-    """Files: their bytes are the client's alone."""
+    """Make files, so that only the client holds their bytes."""
     paths = [tmp_path / f"{i}.jpg" for i in range(COUNT)]
     for path in paths:
         path.write_bytes(bytes(SIZE))
@@ -52,7 +52,7 @@ def paths(tmp_path):
 
 @pytest.fixture
 def held():
-    """Python's bytes more than when the test began, without the help of the cycle collector.
+    """Python's additional bytes since the test began, without running the cycle collector.
 
     They are waited for: the client's threads end a moment after their answer.
     """
@@ -65,7 +65,7 @@ def held():
     gc.enable()
 
 
-def test_errors_that_are_kept_do_not_hold_their_pictures(server, use, paths, held):
+def test_returned_errors_do_not_hold_images(server, use, paths, held):
     server.refuse("INVALID_ARGUMENT", "bad", times=COUNT)
     errors = use(server.url, lambda client: client.embed_image(paths, on_error="return"))
     assert [type(error) for error in errors] == [InvalidInput] * COUNT
@@ -74,7 +74,7 @@ def test_errors_that_are_kept_do_not_hold_their_pictures(server, use, paths, hel
     wait_until(lambda: held() < SIZE, seconds=10)
 
 
-def test_nor_do_those_of_damaged_pictures_that_pil_has_opened(server, use, paths, held):
+def test_errors_of_damaged_images_hold_no_images(server, use, paths, held):
     Image.effect_noise((1000, 1000), 100).save(paths[0], "BMP")
     paths[0].write_bytes(paths[0].read_bytes()[: SIZE // 2])
     pictures = [Image.open(paths[0]) for _ in range(COUNT)]
@@ -85,7 +85,7 @@ def test_nor_do_those_of_damaged_pictures_that_pil_has_opened(server, use, paths
     wait_until(lambda: not any(picture() for picture in alive), seconds=10)
 
 
-def test_a_request_refused_once_and_then_answered_leaves_nothing(server, use, paths, held):
+def test_retried_request_leaves_no_garbage(server, use, paths, held):
     server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=COUNT)
     assert use(server.url, lambda client: client.embed_image(paths)).shape == (COUNT, 2)
     server.requests.clear()
@@ -93,7 +93,7 @@ def test_a_request_refused_once_and_then_answered_leaves_nothing(server, use, pa
 
 
 @pytest.mark.parametrize("count", [1, COUNT])
-def test_an_error_that_was_raised_and_dealt_with_leaves_nothing(server, use, paths, held, count):
+def test_handled_error_leaves_no_garbage(server, use, paths, held, count):
     def call(client):
         return client.embed_image(paths[:count])
 
@@ -105,7 +105,7 @@ def test_an_error_that_was_raised_and_dealt_with_leaves_nothing(server, use, pat
     wait_until(lambda: held() < SIZE, seconds=10)
 
 
-def test_an_error_that_is_kept_leaves_the_caller_s_own_as_it_was(server):
+def test_returned_error_keeps_callers_error(server):
     try:
         raise KeyError("the caller's")
     except KeyError as error:

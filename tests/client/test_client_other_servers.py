@@ -36,7 +36,7 @@ def text(*orders):
 
 
 class TestAnotherModel:
-    def test_a_server_of_other_models_is_named_and_so_is_the_missing_one(self, triton, client):
+    def test_error_names_server_and_missing_model(self, triton, client):
         for name in list(triton.loaded):
             triton.unload(name)
         with pytest.raises(ModelUnavailable, match=f"{triton.url} has no align_image"):
@@ -45,7 +45,7 @@ class TestAnotherModel:
             client.embed_text("a")
         assert client.ready() is client.ready(deep=True) is False
 
-    def test_a_model_that_was_unloaded_is_unavailable_and_comes_back(self, puppets, client):
+    def test_unloaded_model_is_unavailable_until_loaded(self, puppets, client):
         client.embed_text("a")
         puppets.unload("align_text")
         with (
@@ -63,9 +63,7 @@ class TestAnotherModel:
     @pytest.mark.parametrize(
         "settings", [{"input": "PIXELS"}, {"kind": "FP32"}], ids=["other input", "other type"]
     )
-    def test_a_model_of_our_name_with_other_inputs_breaks_the_contract(
-        self, triton, client, settings
-    ):
+    def test_model_with_other_inputs_breaks_contract(self, triton, client, settings):
         triton.load("align_image", **settings)
         with pytest.raises(ModelUnavailable, match=r"align_image.*does not speak align-zoo's"):
             client.embed_image(b"picture")
@@ -80,9 +78,7 @@ class TestAnotherModel:
             ({"embedding": [float("nan"), 1]}, "no unit vectors"),
         ],
     )
-    def test_an_answer_that_align_cannot_give_breaks_the_contract(
-        self, puppets, client, order, words
-    ):
+    def test_impossible_answer_breaks_contract(self, puppets, client, order, words):
         for call in (client.embed_image, lambda i: client.classify(i, ["a"])):
             with pytest.raises(ModelUnavailable, match=f"align-zoo's contract: .*{words}"):
                 call(image(order))
@@ -96,21 +92,19 @@ class TestAnotherModel:
             ({"rows": 0}, "EMBEDDING"),
         ],
     )
-    def test_a_text_s_answer_without_a_sound_temperature_breaks_it(
-        self, puppets, client, order, words
-    ):
+    def test_bad_temperature_breaks_contract(self, puppets, client, order, words):
         with pytest.raises(ModelUnavailable, match=f"align_text.*contract: .*{words}"):
             client.embed_text(text(order))
 
-    def test_towers_of_different_width_break_it(self, puppets, client):
+    def test_different_widths_break_contract(self, puppets, client):
         with pytest.raises(ModelUnavailable, match=r"contract: .*differ in width"):
             client.classify(image({"embedding": [1, 0]}), ["a"])
 
-    def test_a_server_s_own_failure_is_told(self, puppets, client):
+    def test_internal_error_is_reported(self, puppets, client):
         with pytest.raises(ModelUnavailable, match=r"align_image on .* failed: no memory"):
             client.embed_image(image({"error": "no memory"}))
 
-    def test_a_smaller_batch_size_after_a_reload_is_learnt(self, puppets, client):
+    def test_smaller_batch_size_after_reload_is_used(self, puppets, client):
         texts = [f"text {i}" for i in range(8)]
         assert client.embed_text(texts).shape == (8, 4)
         puppets.load("align_text", input="TEXT", batch=2)
@@ -124,21 +118,21 @@ NEW = {"checkpoint": "new", "embedding": [0, 1, 0, 0]}
 
 
 class TestReload:
-    def test_towers_of_two_checkpoints_are_never_compared(self, puppets, client):
+    def test_two_checkpoints_are_never_compared(self, puppets, client):
         with pytest.raises(ModelUnavailable, match=r"different checkpoints \(new, old\)"):
             client.similarity(image(OLD), text(NEW))
         with pytest.raises(ModelUnavailable, match=r"different checkpoints \(new, old\)"):
             client.embed_image([image(OLD), image(NEW)])
 
-    def test_a_reload_between_image_and_text_costs_a_second_try(self, puppets, client):
+    def test_reload_between_image_and_text_is_retried(self, puppets, client):
         changing, changed = image(OLD, NEW), text(NEW)
         assert client.similarity(changing, changed) == [[1]]
 
-    def test_a_reload_in_the_middle_of_a_batch_costs_a_second_try(self, puppets, client):
+    def test_reload_within_a_batch_is_retried(self, puppets, client):
         rows = client.embed_image([image(NEW), image(OLD, NEW), image(NEW)])
         assert np.array_equal(rows, [NEW["embedding"]] * 3)
 
-    def test_cached_labels_are_used_only_with_the_checkpoint_that_made_them(self, puppets, client):
+    def test_cached_labels_belong_to_their_checkpoint(self, puppets, client):
         label = text(OLD, NEW, {"error": "asked a third time"})
         assert client.similarity(image(OLD), label) == [[1]]
         assert client.similarity(image(OLD), label) == [[1]]
@@ -146,14 +140,14 @@ class TestReload:
         assert client.similarity(image(NEW), label) == [[1]]
         assert client.similarity(image(OLD), label) == [[1]]
 
-    def test_without_a_cache_every_label_is_asked_for_again(self, puppets):
+    def test_without_cache_labels_are_sent_again(self, puppets):
         label = text(OLD, {"error": "asked a second time"}, {})
         with AlignClient(puppets.url, label_cache_size=0) as client:
             client.similarity(image(OLD), label)
             with pytest.raises(ModelUnavailable, match="asked a second time"):
                 client.similarity(image(OLD), label)
 
-    def test_the_temperature_is_the_one_served_with_the_labels(self, puppets, client):
+    def test_temperature_comes_with_the_labels(self, puppets, client):
         warm = text({"temperature": 2.0, "embedding": [0, 1, 0, 0]})
         cool = text({"temperature": 2.0})
         (best, other) = client.classify(image({}), [warm, cool])
@@ -162,7 +156,7 @@ class TestReload:
 
 
 class TestLoad:
-    def test_a_full_queue_is_overload_and_other_calls_go_on(self, puppets):
+    def test_full_queue_is_overloaded(self, puppets):
         with (
             AlignClient(puppets.url, max_in_flight=40, retries=False) as client,
             pytest.raises(Overloaded, match="too much to do"),
@@ -171,11 +165,11 @@ class TestLoad:
         with AlignClient(puppets.url) as client:
             assert client.embed_image(b"picture").shape == (1, 4)
 
-    def test_with_retries_a_full_queue_only_takes_longer(self, puppets):
+    def test_full_queue_is_retried(self, puppets):
         with AlignClient(puppets.url, max_in_flight=40) as client:
             assert client.embed_image([image({"seconds": 0.05})] * 40).shape == (40, 4)
 
-    def test_many_more_items_than_are_in_flight_are_all_answered_in_order(self, puppets):
+    def test_many_items_are_answered_in_order(self, puppets):
         vectors = np.eye(4)[np.random.default_rng(0).integers(0, 4, 200)]
         with AlignClient(puppets.url, max_in_flight=4) as client:
             rows = client.embed_image([image({"embedding": v.tolist()}) for v in vectors])
@@ -188,7 +182,7 @@ class TestLoad:
                 client.embed_image([image({"seconds": 0.3})] * 30)
             assert 0.9 < time.monotonic() - start < 1.5
 
-    def test_a_large_batch_does_not_keep_another_thread_waiting(self, puppets):
+    def test_large_batch_does_not_delay_other_threads(self, puppets):
         with AlignClient(puppets.url, max_in_flight=2) as client:
             slow = [image({"seconds": 0.005})] * 200
             large = threading.Thread(target=client.embed_image, args=(slow,))
@@ -197,21 +191,21 @@ class TestLoad:
             assert large.is_alive()
             large.join()
 
-    def test_bad_items_are_named_after_all_others_are_finished(self, puppets, client):
+    def test_bad_item_is_raised_after_the_others(self, puppets, client):
         once = image({"embedding": [1, 0, 0, 0]}, {"error": "asked twice"})
         with pytest.raises(InvalidInput, match=r"^image 0: .*'nowhere' does not exist"):
             client.embed_image(["nowhere", once])
         with pytest.raises(ModelUnavailable, match="asked twice"):
             client.embed_image(once)
 
-    def test_closing_from_another_thread_ends_the_calls(self, puppets):
+    def test_close_from_another_thread_ends_calls(self, puppets):
         client = AlignClient(puppets.url)
         threading.Timer(0.3, client.close).start()
         with pytest.raises(AlignClientError, match="closed"):
             client.embed_image([image({"seconds": 0.1})] * 20)
 
 
-def test_only_the_deep_question_notices_a_dead_model(puppets, client):
+def test_only_deep_ready_notices_dead_model(puppets, client):
     wait_until(lambda: client.ready(deep=True))  # what was cancelled may still fill the queue
     with pytest.raises(ModelUnavailable, match=r"align_text.*has died; the server must be rest"):
         client.embed_text(text({"die": True}))

@@ -1,4 +1,4 @@
-"""The package as its users get it."""
+"""The package as users install it: names, imports, dependencies, arguments."""
 
 import ast
 import re
@@ -17,14 +17,14 @@ from align_client import AlignClient, InvalidInput
 SOURCES = sorted(Path(align_client.__file__).parent.glob("*.py"))
 
 
-def test_the_public_surface_is_what_all_names():
+def test_public_names_are_those_of_all():
     assert align_client.__all__ == sorted(align_client.__all__)
     public = {n for n in vars(align_client) if not n.startswith("_")}
     modules = {path.stem for path in SOURCES}
     assert public - modules == set(align_client.__all__)
 
 
-def test_importing_it_brings_no_framework_and_no_image_plugin():
+def test_import_loads_no_framework_or_plugin():
     code = (
         "import sys, align_client\n"
         "heavy = {'torch', 'timm', 'transformers', 'torchvision', 'align_zoo', 'scipy'}\n"
@@ -34,8 +34,8 @@ def test_importing_it_brings_no_framework_and_no_image_plugin():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_each_package_that_it_imports_is_declared():
-    """With a bound of ours: those of tritonclient let in a grpcio that it fails on."""
+def test_imported_packages_are_declared():
+    """Each has a lower bound: tritonclient's own bounds allow a grpcio on which it fails."""
     project = tomllib.loads((Path(__file__).parents[2] / "client" / "pyproject.toml").read_text())
     declared = {re.split(r"[^\w-]", each)[0] for each in project["project"]["dependencies"]}
     trees = [ast.walk(ast.parse(path.read_text())) for path in SOURCES]
@@ -65,7 +65,7 @@ def test_the_syntax_is_python_3_9(path):
         *("", None, 8001, "\ud800:1", " h:8001", "h:8001\n"),
     ],
 )
-def test_an_address_is_host_and_port(url):
+def test_invalid_url(url):
     with pytest.raises(InvalidInput, match="host:port, such as 'localhost:8001'"):
         AlignClient(url)
 
@@ -78,7 +78,7 @@ def test_an_address_is_host_and_port(url):
         *"unix:/run/a unix:///run/a unix-abstract:a xds:///align vsock:2:8001".split(),
     ],
 )
-def test_or_another_name_that_grpc_knows(url):
+def test_valid_url(url):
     AlignClient(url).close()
 
 

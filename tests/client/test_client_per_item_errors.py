@@ -1,4 +1,4 @@
-"""on_error="return": an item's error in the place of its answer, from the real server."""
+"""on_error="return" puts the error of an item in the place of its answer; with the real server."""
 
 import json
 
@@ -22,7 +22,7 @@ def client(server):
 
 
 def assert_bad(answers, words):
-    """The answers that are errors, with their words."""
+    """Check which answers are errors, and their messages."""
     assert {i for i, a in enumerate(answers) if isinstance(a, AlignClientError)} == set(words)
     for i, text in words.items():
         with pytest.raises(InvalidInput, match=f"^{text}"):
@@ -36,24 +36,24 @@ def test_classify_answers_the_good_images(client):
         assert dict(answers[i]) == pytest.approx(dict(answer), abs=1e-3)
 
 
-def test_similarity_answers_with_a_row_for_each_good_image(client):
+def test_similarity_answers_the_good_images(client):
     answers = client.similarity(BATCH, LABELS, on_error="return")
     assert_bad(answers, WORDS)
     rows = np.stack([answers[0], answers[2]])
     assert rows == pytest.approx(client.similarity([RED, BLUE], LABELS), abs=1e-5)
 
 
-def test_embed_image_answers_with_a_vector_for_each_good_image(client):
+def test_embed_image_answers_the_good_images(client):
     answers = client.embed_image(BATCH, on_error="return")
     assert_bad(answers, WORDS)
     rows = np.stack([answers[0], answers[2]])
     assert np.abs(rows - client.embed_image([RED, BLUE])).max() < 1e-5
 
 
-def test_embed_text_answers_with_a_vector_for_each_good_text(client):
+def test_embed_text_answers_the_good_texts(client):
     texts = [f"text {i}" for i in range(150)]
     bad = {3: "text 3 is empty", 7: "text 7 must be a str", 90: "text 90 .*surrogate"}
-    # These only the server finds, and names one in a request.
+    # Only the server can find these, and it names one for each request.
     bad |= {i: f"text {i}: .*blank" for i in (0, 1, 60, 149)}
     texts[3], texts[7], texts[90] = "", None, "\ud83d"
     for i in (0, 1, 60, 149):
@@ -79,7 +79,7 @@ def test_a_single_image_is_answered_with_its_error(client, bad):
     assert isinstance(error, InvalidInput) and "image 0" not in str(error)
 
 
-def test_where_all_are_bad_all_errors_are_returned(client):
+def test_only_bad_items_return_only_errors(client):
     answers = client.classify([b"words", b"more words"], LABELS, on_error="return")
     assert_bad(answers, {0: "image 0: ", 1: "image 1: "})
     assert_bad(client.embed_text(["", " "], on_error="return"), {0: "text 0 is", 1: "text 1 is"})
@@ -98,12 +98,12 @@ def test_where_all_are_bad_all_errors_are_returned(client):
         lambda c: c.embed_text("a", on_error=None),
     ],
 )
-def test_what_concerns_no_single_item_is_raised(client, call):
+def test_error_of_no_single_item_is_raised(client, call):
     with pytest.raises(InvalidInput):
         call(client)
 
 
-def test_errors_that_are_not_the_item_s_own_fault_are_returned_as_well():
+def test_server_errors_are_returned_too():
     with Scripted() as server, AlignClient(server.url, retries=False) as client:
         server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=3)
         answers = client.embed_image([b"picture"] * 10, on_error="return")
@@ -116,7 +116,7 @@ def test_errors_that_are_not_the_item_s_own_fault_are_returned_as_well():
 
 
 class Compared(str):
-    """A text that counts how often any is compared."""
+    """A text; the class counts all comparisons."""
 
     times = 0
     __hash__ = str.__hash__
@@ -126,7 +126,7 @@ class Compared(str):
         return str.__eq__(self, other)
 
 
-def test_many_texts_that_fail_take_no_longer_each_than_few():
+def test_failing_texts_take_linear_time():
     texts = [Compared(f"a photo of thing {i}") for i in range(500)]
     with Scripted() as server, AlignClient(server.url, retries=False) as client:
         server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=500)
@@ -135,7 +135,7 @@ def test_many_texts_that_fail_take_no_longer_each_than_few():
     assert Compared.times < 30 * len(texts)
 
 
-def test_the_good_images_are_still_of_one_checkpoint(puppets):
+def test_good_images_are_of_one_checkpoint(puppets):
     old, new = ({"checkpoint": c, "embedding": e} for c, e in (("old", [1, 0]), ("new", [0, 1])))
     batch = [json.dumps(new).encode(), "nowhere.jpg", json.dumps([old, new]).encode()]
     with AlignClient(puppets.url) as client:

@@ -1,4 +1,4 @@
-"""One client in one process; what is left of it when it is closed."""
+"""A client belongs to one process, and leaves nothing behind when it is closed."""
 
 import asyncio
 import copy
@@ -32,7 +32,7 @@ def server():
 
 
 def said(client, answers):
-    """What a use of the client in another process says, and whether it can be closed there."""
+    """Use and close the client in another process, and report the error."""
     try:
         if isinstance(client, AlignClient):
             client.embed_text(["a"] * 20)
@@ -46,7 +46,7 @@ def said(client, answers):
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
-def test_after_a_fork_the_client_says_to_make_another(server, used):
+def test_client_is_refused_after_fork(server, used):
     fork = multiprocessing.get_context("fork")
     with AlignClient(server.url) as client:
         if used:
@@ -62,7 +62,7 @@ def test_after_a_fork_the_client_says_to_make_another(server, used):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_after_a_fork_so_does_the_one_for_asyncio(server):
+def test_async_client_is_refused_after_fork(server):
     fork = multiprocessing.get_context("fork")
     client = AsyncAlignClient(server.url)
     answers = fork.SimpleQueue()
@@ -74,7 +74,7 @@ def test_after_a_fork_so_does_the_one_for_asyncio(server):
 
 
 def shrink(answers):
-    """A picture opened by PIL, and a file."""
+    """Shrink an image opened by PIL, and a file."""
     data = io.BytesIO()
     Image.effect_noise((400, 300), 100).save(data, "PNG")
     for picture in (Image.open(data), data.getvalue()):
@@ -83,7 +83,7 @@ def shrink(answers):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_after_a_fork_pictures_are_prepared_whatever_other_threads_were_just_doing():
+def test_held_locks_do_not_block_forked_child():
     fork = multiprocessing.get_context("fork")
     answers = fork.SimpleQueue()
     with ExitStack() as busy:
@@ -100,7 +100,7 @@ def test_after_a_fork_pictures_are_prepared_whatever_other_threads_were_just_doi
 
 @pytest.mark.parametrize("make", CLIENTS)
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_a_client_is_not_pickled_or_copied(make, duplicate):
+def test_client_cannot_be_pickled_or_copied(make, duplicate):
     with pytest.raises(TypeError, match=f"{make.__name__} cannot be .*one in each process"):
         duplicate(make("localhost:1"))
 
@@ -128,7 +128,7 @@ threading.Thread(target=ask).start()
         "asyncio.run(AsyncAlignClient(sys.argv[1]).embed_image('a.jpg'))",
     ],
 )
-def test_while_the_interpreter_ends_that_is_told_as_every_error_is(server, call):
+def test_call_at_interpreter_exit_raises_alignclienterror(server, call):
     code = AFTER_THE_END.format(call=call)
     said = subprocess.run(
         [sys.executable, "-c", code, server.url], capture_output=True, text=True, timeout=60
@@ -137,13 +137,13 @@ def test_while_the_interpreter_ends_that_is_told_as_every_error_is(server, call)
 
 
 class Interrupted(os.PathLike):
-    """A picture during which the user presses Ctrl-C."""
+    """An image; the user presses Ctrl-C while it is read."""
 
     def __fspath__(self):
         raise KeyboardInterrupt
 
 
-def test_a_call_that_was_interrupted_leaves_nothing_in_the_queue(server):
+def test_interrupted_call_leaves_empty_queue(server):
     server.seconds = 0.5
     with AlignClient(server.url, max_in_flight=4) as client:
         with pytest.raises(KeyboardInterrupt):
@@ -164,7 +164,7 @@ def test_a_closed_client_leaves_no_thread(server):
     assert len(own_threads()) == before
 
 
-def test_nor_does_the_one_for_asyncio(server):
+def test_closed_async_client_leaves_no_thread(server):
     before = len(own_threads())
     client = AsyncAlignClient(server.url)
 

@@ -1,4 +1,4 @@
-"""The snippets of the client's README run as written, and its words are true."""
+"""The snippets of the client's README run, and its tables agree with the code."""
 
 import inspect
 import re

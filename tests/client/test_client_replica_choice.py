@@ -1,4 +1,4 @@
-"""Which of several servers is asked next, by how each did lately."""
+"""The choice of the next server depends on each server's last failures."""
 
 from collections import Counter
 
@@ -31,12 +31,12 @@ def chosen(replicas, count):
     return Counter(replicas.choose().url for _ in range(count))
 
 
-def test_a_resting_one_is_not_chosen_and_the_others_share_its_turns(replicas):
+def test_resting_replica_is_skipped(replicas):
     replicas.failed(replicas.replicas[1])
     assert chosen(replicas, 40) == {"h:1": 20, "h:3": 20}
 
 
-def test_a_resting_one_is_tried_by_one_request_only_until_that_is_answered(replicas, clock):
+def test_one_request_tries_replica_after_rest(replicas, clock):
     failed = replicas.replicas[1]
     replicas.failed(failed)
     clock.now = 10
@@ -45,7 +45,7 @@ def test_a_resting_one_is_tried_by_one_request_only_until_that_is_answered(repli
     assert chosen(replicas, 30) == {"h:1": 10, "h:2": 10, "h:3": 10}
 
 
-def test_a_trial_that_its_caller_cancelled_leaves_it_to_the_next(replicas, clock):
+def test_cancelled_trial_passes_to_next_request(replicas, clock):
     failed = replicas.replicas[1]
     replicas.failed(failed)
     clock.now = 10
@@ -54,7 +54,7 @@ def test_a_trial_that_its_caller_cancelled_leaves_it_to_the_next(replicas, clock
     assert chosen(replicas, 3)["h:2"] == 1
 
 
-def test_one_that_all_of_a_call_is_to_ask_is_not_taken_for_tried(replicas, clock):
+def test_choice_for_all_is_no_trial(replicas, clock):
     for replica in replicas.replicas:
         replicas.failed(replica)
     clock.now = 10
@@ -62,20 +62,20 @@ def test_one_that_all_of_a_call_is_to_ask_is_not_taken_for_tried(replicas, clock
     assert chosen(replicas, 3) == {"h:1": 1, "h:2": 1, "h:3": 1}
 
 
-def test_all_of_a_call_asks_one_that_works_each_call_the_next(replicas, clock):
+def test_choice_for_all_takes_turns(replicas, clock):
     replicas.failed(replicas.replicas[1])
     clock.now = 10
     assert [replicas.choose_for_all().url for _ in range(4)] == ["h:1", "h:3", "h:1", "h:3"]
 
 
-def test_where_all_failed_it_asks_one_whose_rest_is_over(replicas, clock):
+def test_choice_for_all_prefers_ended_rest(replicas, clock):
     for replica, clock.now in zip(replicas.replicas, (0.4, 0, 0.4), strict=True):
         replicas.failed(replica)
     clock.now = 0.6
     assert [replicas.choose_for_all().url for _ in range(3)] == ["h:2"] * 3
 
 
-def test_one_that_rests_is_another_one_only_if_it_may_rest(replicas):
+def test_resting_replica_is_another_only_if_allowed(replicas):
     first, *others = replicas.replicas
     for replica in others:
         replicas.failed(replica)
@@ -84,7 +84,7 @@ def test_one_that_rests_is_another_one_only_if_it_may_rest(replicas):
     assert not replicas.another(set(replicas.replicas), resting=True)
 
 
-def test_requests_that_meet_one_fault_together_do_not_let_it_rest_for_longer(replicas, clock):
+def test_simultaneous_failures_count_once(replicas, clock):
     failed = replicas.replicas[1]
     for _ in range(8):
         replicas.failed(failed)
@@ -93,7 +93,7 @@ def test_requests_that_meet_one_fault_together_do_not_let_it_rest_for_longer(rep
     assert chosen(replicas, 3)["h:2"] == 1
 
 
-def test_nor_do_those_that_ask_it_while_it_rests_for_no_other_is_left(replicas):
+def test_failures_during_rest_do_not_count(replicas):
     for replica in replicas.replicas:
         replicas.failed(replica)
     for _ in range(8):
@@ -101,7 +101,7 @@ def test_nor_do_those_that_ask_it_while_it_rests_for_no_other_is_left(replicas):
     assert [replica.rests_until for replica in replicas.replicas] == [0.5, 0.5, 0.5]
 
 
-def test_a_request_that_its_caller_cancelled_does_not_end_a_rest(replicas):
+def test_cancelled_request_does_not_end_rest(replicas):
     failed = replicas.replicas[1]
     replicas.failed(failed)
     replicas.left_open(failed)
@@ -109,7 +109,7 @@ def test_a_request_that_its_caller_cancelled_does_not_end_a_rest(replicas):
 
 
 @given(st.integers(1, 40))
-def test_a_failing_one_rests_for_longer_and_longer_but_not_for_more_than_5_s(failures):
+def test_rest_doubles_up_to_5_s(failures):
     clock = Clock()
     replicas = Replicas(addresses(["h:2"]), clock)
     (replica,) = replicas.replicas
@@ -122,7 +122,7 @@ def test_a_failing_one_rests_for_longer_and_longer_but_not_for_more_than_5_s(fai
 
 
 @given(st.lists(st.tuples(st.sampled_from(["failed", "answered"]), st.integers(0, 2))))
-def test_whatever_happened_somebody_is_chosen_and_untried_ones_first(events):
+def test_untried_replicas_are_chosen_first(events):
     replicas = Replicas(addresses([f"h:{i}" for i in (1, 2, 3)]), Clock())
     for event, i in events:
         getattr(replicas, event)(replicas.replicas[i])

@@ -1,4 +1,4 @@
-"""Several servers of one model: each in its turn, without the dead, and never mixed."""
+"""Several servers take turns; dead ones are skipped, and checkpoints never mixed."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def counts(*servers):
 
 
 class ThenRefusing(Scripted):
-    """Answers one inference, then refuses as many as it is told."""
+    """Answers one inference, then refuses a given number."""
 
     def __init__(self, *refusal):
         super().__init__()
@@ -50,12 +50,12 @@ class ThenRefusing(Scripted):
         return answer
 
 
-def test_each_is_asked_in_its_turn(two, client):
+def test_replicas_take_turns(two, client):
     client.embed_image([b"picture"] * 20)
     assert counts(*two) == [10, 10]
 
 
-def test_grpc_takes_turns_among_the_addresses_of_one_name(two):
+def test_addresses_of_a_name_take_turns(two):
     with AlignClient("ipv4:" + ",".join(server.url for server in two)) as client:
         client.embed_text("hello")
 
@@ -76,13 +76,13 @@ def test_a_name_of_the_dns_is_resolved(two):
 
 
 @pytest.mark.parametrize("dead", [0, 1])
-def test_one_that_is_dead_from_the_start_is_skipped(two, client, dead):
+def test_dead_replica_is_skipped(two, client, dead):
     two[dead].stop()
     assert client.embed_image([b"picture"] * 20).shape == (20, 2)
     assert client.ready(deep=True) is True
 
 
-def test_if_all_are_dead_from_the_start_that_is_told_at_once(two, client):
+def test_all_replicas_dead_fails_at_once(two, client):
     for server in two:
         server.stop()
     start = time.monotonic()
@@ -92,7 +92,7 @@ def test_if_all_are_dead_from_the_start_that_is_told_at_once(two, client):
     assert client.ready() is False
 
 
-def test_one_that_dies_is_skipped_and_taken_back_when_it_returns(two, client):
+def test_restarted_replica_is_used_again(two, client):
     dead, alive = two
     client.embed_image([b"picture"] * 4)
     dead.stop()
@@ -109,7 +109,7 @@ def test_one_that_dies_is_skipped_and_taken_back_when_it_returns(two, client):
         assert np.subtract(counts(returned, alive), before).tolist() == [10, 10]
 
 
-def test_one_that_has_too_much_to_do_sends_its_callers_to_the_other(two, client):
+def test_overloaded_replica_s_requests_go_elsewhere(two, client):
     busy, free = two
     busy.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=1000)
     start = time.monotonic()
@@ -118,7 +118,7 @@ def test_one_that_has_too_much_to_do_sends_its_callers_to_the_other(two, client)
     assert len(free.requests) == 10
 
 
-def test_one_that_is_no_server_of_ours_fails_no_request_that_the_other_will_answer(two, client):
+def test_other_server_fails_no_request(two, client):
     wrong, right = two
     wrong.refuse("UNIMPLEMENTED", "Method not found!", times=1000)
     for _ in range(4):
@@ -127,7 +127,7 @@ def test_one_that_is_no_server_of_ours_fails_no_request_that_the_other_will_answ
     assert len(right.requests) == 8
 
 
-def test_one_that_dies_with_a_request_leaves_it_to_the_other_once(two, client):
+def test_request_of_dying_replica_goes_elsewhere_once(two, client):
     for server in two:
         server.refuse("ABORTED", "server restarted: the model's process died", times=5)
     with pytest.raises(ServerUnavailable, match="died while it worked on this request"):
@@ -140,7 +140,7 @@ def replicas(client):
 
 
 class TestRest:
-    def test_one_without_our_models_is_left_alone_after_it_has_said_so(self, two, client):
+    def test_replica_without_models_rests(self, two, client):
         replicas(client)[0].failures = 3  # so that it rests for 4 s
         two[0].refuse("NOT_FOUND", "Request for unknown model: 'm' is not found", times=1000)
         with pytest.raises(ModelUnavailable):
@@ -149,7 +149,7 @@ class TestRest:
             client.embed_image(b"picture")
         assert counts(*two) == [1, 3]
 
-    def test_and_so_is_a_silent_one(self, two):
+    def test_silent_replica_rests(self, two):
         two[0].seconds = 20
         with AlignClient([server.url for server in two], timeout=0.5) as client:
             replicas(client)[0].failures = 3
@@ -159,7 +159,7 @@ class TestRest:
                 client.embed_image(b"picture")
         assert counts(*two) == [1, 3]
 
-    def test_a_request_whose_time_was_up_leaves_one_to_be_tried_by_the_next(self, two):
+    def test_expired_request_leaves_trial_to_next(self, two):
         two[0].seconds = 20
         with AlignClient([server.url for server in two], timeout=0.5, max_in_flight=1) as client:
             replicas(client)[0].failures = 3
@@ -176,7 +176,7 @@ class TestCheckpoints:
         two[1].checkpoint = "b"
         return two
 
-    def test_while_the_checkpoint_is_changed_one_after_the_other_no_call_fails(self, mixed, client):
+    def test_rolling_reload_fails_no_call(self, mixed, client):
         for i in range(10):
             images = [b"picture"] * (1 + i % 3)
             assert client.classify(images, ["cat", f"dog {i}"])
@@ -184,13 +184,13 @@ class TestCheckpoints:
             assert client.embed_image(images).shape == (len(images), 2)
             assert client.embed_text([f"{i} {j}" for j in range(20)]).shape == (20, 2)
 
-    def test_nor_where_one_name_stands_for_both(self, mixed):
+    def test_rolling_reload_behind_one_name(self, mixed):
         with AlignClient("ipv4:" + ",".join(server.url for server in mixed)) as client:
             for i in range(20):
                 assert client.classify([b"picture"] * 3, [f"dog {i}"])
         assert all(counts(*mixed))
 
-    def test_one_that_is_too_busy_for_its_part_is_waited_for(self):
+    def test_busy_replica_is_waited_for(self):
         with (
             ThenRefusing("RESOURCE_EXHAUSTED", "overloaded: queue", 3) as busy,
             Scripted(checkpoint="b") as other,
@@ -201,7 +201,7 @@ class TestCheckpoints:
             assert time.monotonic() - start > 0.35  # half of 0.1 + 0.2 + 0.4
             assert counts(busy, other) == [1 + 3 + 2, 1]
 
-    def test_one_that_stops_before_its_part_leaves_it_to_another(self):
+    def test_stopped_replica_s_part_goes_elsewhere(self):
         with (
             ThenRefusing("UNAVAILABLE", "server is stopping", 1000) as stopping,
             Scripted(checkpoint="b") as other,
@@ -210,7 +210,7 @@ class TestCheckpoints:
             assert client.embed_image([b"picture"] * 2).shape == (2, 2)
             assert counts(stopping, other) == [1 + 2, 1 + 2]
 
-    def test_a_picture_is_shrunk_for_the_replica_that_answers(self):
+    def test_image_is_shrunk_for_answering_replica(self):
         image = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
         with (
             Scripted(resize=[64, 48, 2]) as a,
@@ -221,13 +221,11 @@ class TestCheckpoints:
             assert rows.tolist() == [[1, 0]] * 20
             assert all(counts(a, b))
 
-    def test_one_chosen_for_a_call_that_then_asks_nothing_is_still_there_for_others(
-        self, mixed, tmp_path
-    ):
+    def test_unused_choice_keeps_replica_available(self, mixed, tmp_path):
         (tmp_path / "a.jpg").write_bytes(b"picture")
 
         class Removed(os.PathLike):
-            """When both have been asked."""
+            """Runs after both servers have been asked."""
 
             def __fspath__(self):
                 return str(tmp_path / ("nowhere" if all(counts(*mixed)) else "a.jpg"))
@@ -243,7 +241,7 @@ class TestCheckpoints:
                 client.embed_image(b"picture")
             assert third.requests
 
-    def test_towers_that_are_never_of_one_checkpoint_are_named_with_all_addresses(self, puppets):
+    def test_mixed_checkpoints_error_names_all_addresses(self, puppets):
         old, new = (json.dumps({"checkpoint": name}) for name in ("old", "new"))
         urls = [puppets.url, puppets.url.replace("127.0.0.1", "localhost")]
         with (
@@ -254,7 +252,7 @@ class TestCheckpoints:
 
 
 class Halves(Scripted):
-    """Its towers are of two checkpoints."""
+    """The image and text models have different checkpoints."""
 
     def _infer(self, request):
         self.checkpoint = request.model_name
@@ -262,23 +260,23 @@ class Halves(Scripted):
 
 
 class TestReady:
-    def test_a_refusal_is_told_as_it_is_not_waited_out(self, two):
+    def test_ready_does_not_wait_for_refusal(self, two):
         two[0].refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
         with AlignClient(two[0].url) as client:
             assert client.ready(deep=True) is False
             assert client.ready(deep=True) is True
 
-    def test_towers_that_are_not_of_one_checkpoint_are_not_ready(self):
+    def test_mixed_checkpoints_are_not_ready(self):
         with Halves() as server, AlignClient(server.url) as client:
             assert client.ready() is True
             assert client.ready(deep=True) is False
 
-    def test_one_that_is_ready_is_enough(self, two, client):
+    def test_one_ready_replica_is_enough(self, two, client):
         assert client.ready() is client.ready(deep=True) is True
         two[0].stop()
         assert client.ready() is client.ready(deep=True) is True
 
-    def test_a_silent_one_leaves_time_for_the_others(self, two):
+    def test_silent_replica_leaves_time_for_others(self, two):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             address = f"127.0.0.1:{silent.getsockname()[1]}"
             with AlignClient([address, two[0].url], timeout=2) as client:

@@ -1,4 +1,4 @@
-"""What is sent again and when; over real sockets, with servers that refuse as they are told."""
+"""When requests are sent again: real sockets, and servers with scripted refusals."""
 
 import threading
 import time
@@ -71,20 +71,20 @@ def client(server):
 
 
 def tries(server):
-    """How often the one request of a test came, with one id all the time."""
+    """Count how often the request of a test came, always with the same id."""
     ((_, count),) = server.count().items()
     return count
 
 
 @pytest.mark.parametrize("code, words, _", REFUSALS)
-def test_a_refused_request_is_sent_again_until_it_is_answered(server, client, code, words, _):
+def test_refused_request_is_sent_until_answered(server, client, code, words, _):
     server.refuse(code, words, times=3)
     assert client.embed_image(b"picture").shape == (1, 2)
     assert tries(server) == 4
 
 
 @pytest.mark.parametrize("code, words, error", REFUSALS)
-def test_at_the_deadline_the_refusal_itself_is_told(server, code, words, error):
+def test_refusal_is_raised_at_deadline(server, code, words, error):
     server.refuse(code, words, times=100)
     with AlignClient(server.url, timeout=0.5) as client:
         start = time.monotonic()
@@ -94,7 +94,7 @@ def test_at_the_deadline_the_refusal_itself_is_told(server, code, words, error):
 
 
 @pytest.mark.parametrize("code, words, error", FINAL)
-def test_what_would_fail_again_is_sent_once(server, client, code, words, error):
+def test_permanent_error_is_not_retried(server, client, code, words, error):
     server.refuse(code, words)
     with pytest.raises(error):
         client.embed_image(b"picture")
@@ -102,14 +102,14 @@ def test_what_would_fail_again_is_sent_once(server, client, code, words, error):
 
 
 @pytest.mark.parametrize("code, words, _", DEATHS)
-def test_a_request_that_a_server_died_with_is_sent_once_more(server, client, code, words, _):
+def test_request_of_dead_server_is_sent_twice(server, client, code, words, _):
     server.refuse(code, words)
     assert client.embed_image(b"picture").shape == (1, 2)
     assert tries(server) == 2
 
 
 @pytest.mark.parametrize("code, words, error", DEATHS)
-def test_a_picture_that_kills_servers_is_not_sent_a_third_time(server, client, code, words, error):
+def test_killing_request_is_sent_at_most_twice(server, client, code, words, error):
     server.refuse(code, words)
     server.refuse("UNAVAILABLE", "server not ready: it is restarting", times=2)
     server.refuse(code, words)
@@ -119,7 +119,7 @@ def test_a_picture_that_kills_servers_is_not_sent_a_third_time(server, client, c
     assert client.embed_image(b"picture").shape == (1, 2)
 
 
-def test_without_retries_the_first_refusal_is_told(server):
+def test_first_refusal_is_raised_without_retries(server):
     server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
     with AlignClient(server.url, retries=False) as client, pytest.raises(Overloaded) as caught:
         client.embed_image(b"picture")
@@ -127,7 +127,7 @@ def test_without_retries_the_first_refusal_is_told(server):
     assert caught.value.message.endswith("call again later")
 
 
-def test_what_is_final_is_told_without_the_tries_before_it(server, client):
+def test_permanent_error_mentions_no_tries(server, client):
     server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
     server.refuse("INVALID_ARGUMENT", "bad")
     with pytest.raises(InvalidInput) as caught:
@@ -135,14 +135,14 @@ def test_what_is_final_is_told_without_the_tries_before_it(server, client):
     assert caught.value.message == "bad"
 
 
-def test_of_a_batch_only_the_refused_are_sent_again(server, client):
+def test_only_refused_items_are_sent_again(server, client):
     server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=5)
     assert client.embed_image([b"picture"] * 20).shape == (20, 2)
     assert len(server.count()) == 20 and len(server.requests) == 25
 
 
 def away(server, seconds):
-    """A server that was there, goes, and comes again at the same port after some seconds."""
+    """A server that stops and starts again at the same port after some seconds."""
     server.stop()
     later = []
     threading.Timer(seconds, lambda: later.append(Scripted(port=server.port))).start()
@@ -150,7 +150,7 @@ def away(server, seconds):
 
 
 @pytest.mark.parametrize("size", [10, 8_000_000])
-def test_a_server_that_restarts_is_waited_for_however_large_the_picture(server, client, size):
+def test_large_image_waits_for_restart(server, client, size):
     client.embed_text("hello")
     later = away(server, 1)
     picture = np.random.default_rng(0).bytes(size)
@@ -170,7 +170,7 @@ def test_an_address_that_never_answered_fails_at_once(server):
     assert time.monotonic() - start < 2
 
 
-def test_a_server_that_went_is_tried_until_the_deadline(server):
+def test_lost_server_is_tried_until_deadline(server):
     with AlignClient(server.url, timeout=1) as client:
         client.embed_text("hello")
         server.stop()
@@ -184,7 +184,7 @@ def test_a_server_that_went_is_tried_until_the_deadline(server):
     "code, words",
     [("UNAVAILABLE", "server not ready: it is starting"), ("ABORTED", "server restarted: killed")],
 )
-def test_a_server_that_never_said_more_than_no_was_there(server, code, words):
+def test_refusing_server_counts_as_seen(server, code, words):
     server.refuse(code, words, times=1000)
     with AlignClient(server.url, timeout=0.5) as client:
         with pytest.raises(ServerUnavailable):
@@ -208,7 +208,7 @@ AGAIN = st.sampled_from([a for a in Again if a is not Again.NEVER])
 
 
 @given(st.lists(AGAIN, max_size=30), st.floats(0, 1), st.floats(0.001, 100))
-def test_pauses_grow_within_their_bounds_and_stay_before_the_deadline(agains, jitter, timeout):
+def test_pauses_grow_and_end_before_deadline(agains, jitter, timeout):
     retries = Retries(Call(Deadline(timeout)), jitter=lambda: jitter)
     pauses = [retries.pause(a, another=False, answered_before=True) for a in agains]
     slept = [pause for pause in pauses if pause is not None]
@@ -220,7 +220,7 @@ def test_pauses_grow_within_their_bounds_and_stay_before_the_deadline(agains, ji
 
 
 @given(st.lists(st.tuples(st.sampled_from(Again), st.booleans(), st.booleans())))
-def test_no_request_that_may_have_killed_a_server_goes_out_more_than_twice(events):
+def test_possibly_killing_request_goes_out_twice(events):
     retries = Retries(Call(Deadline(1000)))
     deaths = 0
     for again, another, before in events:
@@ -238,7 +238,7 @@ def test_another_server_is_asked_without_a_pause(again, before):
     assert retries.pause(again, another=True, answered_before=before) == 0
 
 
-def test_those_refused_together_do_not_come_back_together():
+def test_pauses_of_simultaneous_refusals_differ():
     pauses = [
         Retries(Call(Deadline(9))).pause(Again.ALWAYS, another=False, answered_before=True)
         for _ in range(100)
@@ -246,7 +246,7 @@ def test_those_refused_together_do_not_come_back_together():
     assert np.std(pauses) > 0.01
 
 
-def test_every_code_of_grpc_is_told_as_an_error_of_ours(server):
+def test_every_grpc_code_becomes_alignclienterror(server):
     codes = [code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
     with AlignClient(server.url, retries=False) as client:
         for code in codes:

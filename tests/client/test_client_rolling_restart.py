@@ -45,7 +45,7 @@ def two(served_name, tmp_path_factory):
 
 @pytest.fixture
 def load(two):
-    """Calls all the time, from threads and from tasks, while a test does what it does."""
+    """Make calls from threads and tasks throughout a test."""
     urls = [server.grpc_url for server in two]
     with AlignClient(urls, timeout=60) as client:
         expected = client.embed_image(PICTURES)
@@ -92,7 +92,7 @@ def load(two):
 
 
 def wait_for_more(outcomes, count):
-    """Until so many more calls have ended."""
+    """Wait until ``count`` more calls have ended."""
     goal = len(outcomes) + count
     wait_until(lambda: len(outcomes) >= goal)
 
@@ -102,11 +102,11 @@ def asked_to_end(server):
 
 
 def killed(server):
-    """With its models' processes, which may outlive it."""
+    """End the server and its models' processes, which may outlive it."""
     os.killpg(server.pid, signal.SIGKILL)
 
 
-def test_no_request_is_lost_and_every_answer_is_right(two, load):
+def test_rolling_restart_loses_no_request(two, load):
     wait_for_more(load, 50)
     for server, end in zip(two, (asked_to_end, killed), strict=True):
         end(server)

@@ -1,4 +1,4 @@
-"""From logits to ranked predictions."""
+"""Logits become ranked predictions."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ logits = hnp.arrays(
 
 
 @given(logits)
-def test_scores_are_probabilities_in_the_order_of_the_logits(values):
+def test_scores_are_probabilities(values):
     scores = softmax(values)
     assert scores.dtype == np.float64
     assert np.all((scores >= 0) & (scores <= 1))
@@ -27,7 +27,7 @@ def test_scores_are_probabilities_in_the_order_of_the_logits(values):
 
 
 @given(logits, st.floats(-100, 100))
-def test_a_constant_on_all_logits_changes_nothing(values, constant):
+def test_softmax_ignores_constant(values, constant):
     assert np.allclose(softmax(values), softmax(values.astype(np.float64) + constant))
 
 
@@ -43,7 +43,7 @@ def test_predictions_come_best_first():
     ]
 
 
-def test_equals_keep_the_order_of_the_labels():
+def test_equal_scores_keep_label_order():
     labels = [f"label {i}" for i in range(100)]
     scores = np.tile([0.005, 0.015], 50)
     best = [prediction.label for prediction in ranked(labels, scores)]

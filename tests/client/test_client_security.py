@@ -1,4 +1,4 @@
-"""Who the server is, and who calls: certificates and tokens over real TLS."""
+"""Certificates and tokens over real TLS."""
 
 import asyncio
 import datetime
@@ -60,7 +60,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def strict():
-    """Wants a certificate of its callers."""
+    """A server that requires a client certificate."""
     with Scripted(credentials=credentials(GOOD, of_callers=True)) as server:
         yield server
 
@@ -74,11 +74,11 @@ def plain():
 class TestCertificates:
     @pytest.mark.parametrize("kind", [str, lambda path: path, lambda path: Tls(ca=path)])
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "dns:///localhost"])
-    def test_a_server_that_the_ca_vouches_for_is_asked(self, server, files, kind, host):
+    def test_certificate_of_given_authority_is_accepted(self, server, files, kind, host):
         url = f"{host}:{server.port}"
         assert ask(url, tls=kind(files / "ca.pem"), token="secret").shape == (1, 2)
 
-    def test_so_does_the_client_for_asyncio(self, server, files):
+    def test_async_certificate_of_given_authority_is_accepted(self, server, files):
         async def use():
             async with AsyncAlignClient(server.url, tls=files / "ca.pem", token="secret") as client:
                 return await client.embed_text("a")
@@ -86,7 +86,7 @@ class TestCertificates:
         assert asyncio.run(use()).shape == (1, 2)
 
     @pytest.mark.parametrize("tls", ["other_ca.pem", True])
-    def test_a_server_that_nobody_trusted_vouches_for_is_told(self, server, files, tls):
+    def test_untrusted_certificate_is_reported(self, server, files, tls):
         tls = tls if tls is True else files / tls
         words = rf"certificate of {server.url} is not accepted: .*local issuer"
         with pytest.raises(ServerUnavailable, match=words):
@@ -97,35 +97,33 @@ class TestCertificates:
         [(EXPIRED, "certificate has expired"), (OF_ANOTHER_HOST, "Hostname Verification")],
         ids=["expired", "wrong host"],
     )
-    def test_a_certificate_that_does_not_hold_is_told_with_the_reason(
-        self, files, certificate, words
-    ):
+    def test_invalid_certificate_is_reported_with_reason(self, files, certificate, words):
         with (
             Scripted(credentials=credentials(certificate)) as server,
             pytest.raises(ServerUnavailable, match=f"is not accepted: .*{words}"),
         ):
             ask(server.url, tls=files / "ca.pem")
 
-    def test_an_expired_one_is_skipped_where_another_replica_has_a_good_one(self, files, server):
+    def test_replica_with_expired_certificate_is_skipped(self, files, server):
         with Scripted(credentials=credentials(EXPIRED)) as expired:
             urls = [expired.url, server.url]
             assert ask(urls, tls=files / "ca.pem", token="secret").shape == (1, 2)
 
-    def test_a_caller_with_the_right_certificate_is_let_in(self, strict, files):
+    def test_valid_client_certificate_is_accepted(self, strict, files):
         tls = Tls(files / "ca.pem", files / "caller.pem", files / "caller.key")
         assert ask(strict.url, tls=tls).shape == (1, 2)
 
     @pytest.mark.parametrize("name", [None, "stranger"])
-    def test_a_caller_without_one_or_with_another_is_told(self, strict, files, name):
+    def test_invalid_client_certificate_is_reported(self, strict, files, name):
         own = [files / f"{name}.pem", files / f"{name}.key"] if name else []
         with pytest.raises(ServerUnavailable, match=r"does not accept this client's certificate"):
             ask(strict.url, tls=Tls(files / "ca.pem", *own))
 
-    def test_a_server_with_tls_is_told_from_the_wrong_port(self, strict):
+    def test_missing_tls_is_reported(self, strict):
         with pytest.raises(ServerUnavailable, match=r"or one that wants TLS \(tls=...\)"):
             ask(strict.url)
 
-    def test_and_so_is_one_without(self, plain, files):
+    def test_server_without_tls_is_reported(self, plain, files):
         with pytest.raises(ServerUnavailable, match="speaks no TLS: leave tls out"):
             ask(plain.url, tls=files / "ca.pem")
 
@@ -144,11 +142,11 @@ class TestCertificates:
             (lambda f: None, "tls must be True, False, the path"),
         ],
     )
-    def test_files_that_cannot_be_used_are_named_before_any_call(self, files, tls, words):
+    def test_unusable_tls_file_is_named(self, files, tls, words):
         with pytest.raises(InvalidInput, match=words):
             AlignClient("localhost:1", tls=tls(files))
 
-    def test_an_encrypted_key_is_refused_and_no_password_is_asked_for(self, files, tmp_path):
+    def test_encrypted_key_is_refused_without_prompt(self, files, tmp_path):
         from cryptography.hazmat.primitives import serialization as s
 
         key = s.load_pem_private_key(CALLER.private_key_pem.bytes(), None)
@@ -162,10 +160,10 @@ class TestCertificates:
 
 
 class TestToken:
-    def test_the_right_one_is_let_in(self, plain):
+    def test_right_token_is_accepted(self, plain):
         assert ask(plain.url, token="secret").shape == (1, 2)
 
-    def test_it_stands_in_every_request(self, plain):
+    def test_token_is_in_every_request(self, plain):
         with AlignClient(plain.url, token="secret") as client:
             assert client.ready(deep=True) is True
             assert client.embed_text(["a"] * 3).shape == (3, 2)
@@ -174,7 +172,7 @@ class TestToken:
         "token, words",
         [(None, r"a bearer token is needed; give it .*token="), ("wrong", "is not accepted")],
     )
-    def test_without_one_or_with_a_wrong_one_the_call_is_unauthorized(self, plain, token, words):
+    def test_missing_or_wrong_token_is_unauthorized(self, plain, token, words):
         with pytest.raises(Unauthorized, match=words) as caught:
             ask(plain.url, token=token)
         assert "wrong" not in str(caught.value)
@@ -182,7 +180,7 @@ class TestToken:
             assert client.ready() is False
 
     @pytest.mark.parametrize("token", ["", "two words", "line\n", "ü", b"bytes", 7])
-    def test_what_cannot_be_a_token_is_refused_and_not_shown(self, token):
+    def test_invalid_token_is_refused_and_not_shown(self, token):
         with pytest.raises(InvalidInput, match="token must be a str of printable") as caught:
             AlignClient("localhost:1", token=token)
         assert not token or str(token) not in str(caught.value)
@@ -197,7 +195,7 @@ class TestToken:
             ["localhost:1", "10.0.0.1:8001"],
         ],
     )
-    def test_it_is_not_sent_to_another_machine_in_the_clear(self, url, files):
+    def test_token_is_not_sent_without_tls(self, url, files):
         with pytest.raises(InvalidInput, match="can read the token: pass tls="):
             AlignClient(url, token="secret")
         AlignClient(url, token="secret", insecure=True).close()
@@ -212,7 +210,7 @@ class TestToken:
             *"unix:/run/grpc:1 unix:run/grpc unix:///run/grpc unix-abstract:grpc".split(),
         ],
     )
-    def test_on_this_machine_it_may_be(self, url):
+    def test_token_may_be_sent_to_this_machine(self, url):
         AlignClient(url, token="secret").close()
 
     @pytest.mark.parametrize(
@@ -222,16 +220,16 @@ class TestToken:
             *"127.0.0.999:1 dns://8.8.8.8/localhost:1".split(),
         ],
     )
-    def test_a_name_that_only_looks_like_this_machine_is_another(self, url):
+    def test_lookalike_of_localhost_is_another_machine(self, url):
         with pytest.raises(InvalidInput, match="pass tls="):
             AlignClient(url, token="secret")
 
     @pytest.mark.parametrize(
         "form", ["localhost:{}", "dns:localhost:{}", "dns:///127.0.0.1:{}", "ipv4:127.0.0.1:{}"]
     )
-    def test_this_machine_is_asked_without_the_proxy(self, plain, form, monkeypatch):
-        """A proxy in the environment cannot reach it."""
+    def test_proxy_is_not_used_for_this_machine(self, plain, form, monkeypatch):
+        """A proxy from the environment cannot reach this machine's addresses."""
         for name in ("http_proxy", "grpc_proxy", "https_proxy"):
-            monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+            monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
         port = plain.url.rpartition(":")[2]
         assert ask(form.format(port), token="secret").shape == (1, 2)

@@ -1,4 +1,4 @@
-"""Large pictures are shrunk to the very pixels that the server would make of them."""
+"""Large images are shrunk to exactly the pixels that the server would make of them."""
 
 import io
 import threading
@@ -19,7 +19,7 @@ from align_zoo.serving.model.outputs import resize_fingerprint
 
 
 def told(height, width, resample):
-    """As a server of this Pillow tells it."""
+    """Return the resize as reported by a server with this Pillow."""
     return Resize(height, width, resample, resize_fingerprint(height, width, resample))
 
 
@@ -51,14 +51,14 @@ def turned(orientation):
 
 
 def encoded(image, resize=NO_RESIZE, *, files=False):
-    """The bytes that are sent, with a check of ``shrunk`` against their size."""
+    """Return the bytes that are sent, and check ``shrunk`` against their size."""
     data, shrunk = images.encoded(image, resize, files=files)
     assert not shrunk or size_of(data) == (resize.width, resize.height)
     return data
 
 
 def resized(data, resize=RESIZE):
-    """What the server makes of what was sent."""
+    """Decode and resize sent bytes as the server does."""
     size = (resize.width, resize.height)
     return np.asarray(decode_image(data).resize(size, Image.Resampling(resize.resample)))
 
@@ -76,7 +76,7 @@ def size_of(data):
         told, st.integers(1, 140), st.integers(1, 140), st.sampled_from(list(Image.Resampling))
     ),
 )
-def test_a_large_pil_image_is_sent_in_the_server_s_own_pixels(mode, width, height, resize):
+def test_large_pil_image_has_server_s_pixels(mode, width, height, resize):
     image = picture(mode, width, height)
     sent = encoded(image, resize)
     assert size_of(sent) == (resize.width, resize.height)
@@ -84,7 +84,7 @@ def test_a_large_pil_image_is_sent_in_the_server_s_own_pixels(mode, width, heigh
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_large_array_is_sent_in_the_server_s_own_pixels(mode):
+def test_large_array_has_server_s_pixels(mode):
     array = np.asarray(picture(mode))
     sent = encoded(array, RESIZE)
     assert size_of(sent) == (61, 58)
@@ -92,17 +92,17 @@ def test_a_large_array_is_sent_in_the_server_s_own_pixels(mode):
 
 
 OTHERWISE = RESIZE._replace(check=RESIZE.check ^ 1)
-"""Of a server whose Pillow resizes otherwise."""
+"""The resize of a server whose Pillow makes other pixels."""
 
 
 @pytest.mark.parametrize("resize", [OTHERWISE, RESIZE._replace(check=None)])
-def test_a_server_whose_pillow_resizes_otherwise_or_does_not_say_gets_it_whole(resize):
+def test_other_pillow_gets_whole_image(resize):
     for image in (picture(), noise(190, 260, 3)):
         assert encoded(image, resize) == encoded(image)
 
 
 @pytest.mark.parametrize("files", [True, "draft"])
-def test_whoever_wants_small_ones_gets_them_whatever_the_server_s_pillow(files):
+def test_explicit_shrink_ignores_other_pillow(files):
     for image in (picture(), noise(190, 260, 3), file(picture())):
         assert size_of(encoded(image, OTHERWISE, files=files)) == (61, 58)
 
@@ -113,7 +113,7 @@ def test_whoever_wants_small_ones_gets_them_whatever_the_server_s_pillow(files):
     width=st.integers(16, 400),
     resample=st.sampled_from([2, 3, 1]),
 )
-def test_pillows_that_resize_in_another_order_are_told_apart(height, width, resample):
+def test_fingerprint_depends_on_resize_order(height, width, resample):
     resize = Image.Image.resize
 
     def rows_first(image, size, resample):
@@ -131,7 +131,7 @@ def test_pillows_that_resize_in_another_order_are_told_apart(height, width, resa
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_turned_picture_is_shrunk_upright(kind, orientation):
+def test_rotated_image_is_shrunk_upright(kind, orientation):
     options = {"quality": 100} if kind == "JPEG" else {}
     data = file(picture(width=400), kind, exif=turned(orientation), **options)
     opened = Image.open(io.BytesIO(data))
@@ -156,13 +156,13 @@ def test_a_turned_picture_is_shrunk_upright(kind, orientation):
         file(picture(), exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xffrubbish"),
     ],
 )
-def test_a_large_file_is_sent_in_the_server_s_own_pixels(data):
+def test_large_file_has_server_s_pixels(data):
     sent = encoded(data, RESIZE, files=True)
     assert size_of(sent) == (61, 58)
     assert np.array_equal(resized(sent), resized(data))
 
 
-def test_no_more_files_are_decoded_at_a_time_than_there_are_cores(monkeypatch):
+def test_cores_bound_concurrent_decoding(monkeypatch):
     monkeypatch.setattr(_decoding_slots, "value", threading.BoundedSemaphore(1))
     decoding = threading.Thread(target=shrunk_file, args=(file(picture()), RESIZE))
     with _decoding_slots.value:
@@ -173,7 +173,7 @@ def test_no_more_files_are_decoded_at_a_time_than_there_are_cores(monkeypatch):
     assert not decoding.is_alive()
 
 
-def test_the_caller_s_image_is_left_as_it_was():
+def test_callers_image_is_unchanged():
     image = picture("P", 400, 400)
     image.info.update(transparency=bytes(range(16)), dpi=(72, 72))
     before = (image.tobytes(), dict(image.info), image.size)
@@ -181,7 +181,7 @@ def test_the_caller_s_image_is_left_as_it_was():
     assert (image.tobytes(), image.info, image.size) == before
 
 
-def test_an_opened_file_may_be_sent_from_several_threads_at_once():
+def test_threads_may_share_an_opened_file():
     data = file(picture(width=900, height=700), "JPEG")
     for _ in range(5):
         image = Image.open(io.BytesIO(data))
@@ -191,16 +191,16 @@ def test_an_opened_file_may_be_sent_from_several_threads_at_once():
 
 
 @pytest.mark.parametrize("image", [picture(width=147, height=148), noise(148, 147, 3)])
-def test_a_small_picture_goes_as_it_is_whatever_the_server_s_size(image):
+def test_small_image_is_not_shrunk(image):
     assert size_of(encoded(image, RESIZE)) == (147, 148)
 
 
-def test_a_small_file_goes_as_it_is_however_many_pixels_it_has():
+def test_small_file_is_not_shrunk():
     data = file(Image.new("RGB", (2000, 2000)), "JPEG")
     assert encoded(data, RESIZE, files=True) == data
 
 
-def test_files_go_as_they_are_unless_asked(tmp_path):
+def test_files_are_not_shrunk_by_default(tmp_path):
     data = file(picture())
     (tmp_path / "a.png").write_bytes(data)
     assert encoded(data, RESIZE) == encoded(tmp_path / "a.png", RESIZE) == data
@@ -209,13 +209,13 @@ def test_files_go_as_they_are_unless_asked(tmp_path):
 
 
 @pytest.mark.parametrize("resize", [NO_RESIZE, told(190, 260, 2), told(300, 300, 2)])
-def test_what_would_not_become_smaller_goes_as_it_is(resize):
+def test_nothing_is_enlarged(resize):
     data = file(picture())
     assert encoded(data, resize, files=True) == data
     assert size_of(encoded(picture(), resize)) == (260, 190)
 
 
-def test_a_file_of_few_pixels_and_many_bytes_goes_as_it_is():
+def test_file_of_few_pixels_is_not_shrunk():
     data = file(picture(width=50, height=50)) + bytes(100_000)
     assert shrunk_file(data, RESIZE) is None
 
@@ -233,14 +233,16 @@ def test_a_file_of_few_pixels_and_many_bytes_goes_as_it_is():
     ],
     ids=["words", "svg", "png cut", "png rubbish", "jpeg cut", "32-bit", "other format"],
 )
-def test_what_the_server_refuses_goes_as_it_is_for_the_server_to_say_why(data):
+def test_undecodable_file_is_sent_unchanged(data):
     assert is_large(len(data))
     assert encoded(data, RESIZE, files=True) == data
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("limit", [40_000, 20_000])  # PIL warns of the one and refuses the other
-def test_pil_s_limit_against_bombs_holds_and_is_named(monkeypatch, limit):
+@pytest.mark.parametrize(
+    "limit", [40_000, 20_000]
+)  # PIL warns at the first limit and refuses at the second
+def test_pil_pixel_limit_is_named(monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(InvalidInput, match=r"pixels.*PIL\.Image\.MAX_IMAGE_PIXELS"):
         shrunk_file(file(picture()), RESIZE)
@@ -253,7 +255,7 @@ class TestDraft:
         return Image.linear_gradient("L").resize((1600, 1200)).convert("RGB")
 
     @pytest.mark.parametrize("orientation", [1, 6])
-    def test_a_jpeg_is_decoded_to_nearly_the_same_pixels(self, orientation):
+    def test_draft_jpeg_has_nearly_the_same_pixels(self, orientation):
         data = file(self.photo(), "JPEG", quality=100, exif=turned(orientation))
         resize = Resize(150, 60, Image.Resampling.BILINEAR)
         exact, draft = (shrunk_file(data, resize, draft=draft) for draft in (False, True))
@@ -262,12 +264,12 @@ class TestDraft:
         assert 0 < difference.max() <= 8
 
     @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
-    def test_what_is_no_jpeg_stays_exact(self, kind):
+    def test_draft_keeps_other_formats_exact(self, kind):
         data = file(picture(), kind)
         assert shrunk_file(data, RESIZE, draft=True) == shrunk_file(data, RESIZE)
 
 
 @pytest.mark.parametrize("shrink", [None, 1, "true", "Draft"])
-def test_an_unknown_way_to_shrink_is_named(shrink):
+def test_invalid_shrink_is_named(shrink):
     with pytest.raises(InvalidInput, match="shrink must be False, True or 'draft'"):
         AlignClient("localhost:1", shrink=shrink)

@@ -1,4 +1,4 @@
-"""Texts of a call: in which requests they travel, and which of them an error names."""
+"""How texts are split into requests, and which text an error names."""
 
 import numpy as np
 import pytest
@@ -25,13 +25,13 @@ def client(server):
         yield client
 
 
-def test_texts_of_like_length_travel_together(server, client):
+def test_texts_of_similar_length_share_a_request(server, client):
     client.embed_text([letter * length for letter in "abcdefgh" for length in (1, 1000)])
     short, long = (size for _, _, size in server.requests)
     assert short < 1000 and long > 8000
 
 
-def test_a_text_that_occurs_twice_travels_once(server, client):
+def test_duplicate_text_is_sent_once(server, client):
     assert client.embed_text(["a", "b", "a"]).shape == (3, 2)
     ((_, _, twice),) = server.requests
     client.embed_text(["a", "b"])
@@ -39,23 +39,21 @@ def test_a_text_that_occurs_twice_travels_once(server, client):
 
 
 @pytest.mark.parametrize("texts", [["a", ""], ["a", None], ["a", "\ud800"]])
-def test_a_bad_text_is_named_and_none_is_sent(server, client, texts):
+def test_bad_text_is_named_before_sending(server, client, texts):
     for call in (client.embed_text, lambda texts: client.similarity(b"picture", texts)):
         with pytest.raises(InvalidInput, match=r"^text 1 "):
             call(texts)
     assert not server.requests
 
 
-def test_a_text_that_the_server_refuses_is_named_by_its_first_place_and_ends_the_call(
-    server, client
-):
+def test_refused_text_is_named_by_first_index(server, client):
     server.refuse("INVALID_ARGUMENT", "item 0: bad")
     with pytest.raises(InvalidInput, match=r"^text 1: bad "):
         client.embed_text(["good", "a", "a"])
     assert len(server.requests) == 1
 
 
-def test_a_model_that_takes_no_several_texts_breaks_the_contract():
+def test_model_without_batching_breaks_contract():
     class One(Scripted):
         def _config(self, request):
             return pb.ModelConfigResponse()
@@ -69,14 +67,14 @@ def test_a_model_that_takes_no_several_texts_breaks_the_contract():
 
 
 @pytest.mark.parametrize("words", ["these are too many", "item 2: there is none"])
-def test_what_the_server_says_of_no_single_text_is_told_as_it_is(server, client, words):
+def test_error_of_whole_request_is_unchanged(server, client, words):
     server.refuse("INVALID_ARGUMENT", words)
     with pytest.raises(InvalidInput) as caught:
         client.embed_text(["a", "b"])
     assert caught.value.message == words
 
 
-def test_and_returned_for_each_of_the_request_s(server, client):
+def test_error_of_whole_request_is_returned_per_text(server, client):
     server.refuse("INVALID_ARGUMENT", "these are too many")
     answers = client.embed_text(
         [letter * n for n in (1, 2) for letter in "abcdefgh"], on_error="return"
@@ -84,7 +82,7 @@ def test_and_returned_for_each_of_the_request_s(server, client):
     assert [type(answer) for answer in answers] == [InvalidInput] * 8 + [np.ndarray] * 8
 
 
-def test_the_temperature_is_the_server_s(client):
+def test_temperature_is_the_server_s(client):
     assert client.temperature() == 0.5
 
 
@@ -92,7 +90,7 @@ def test_the_temperature_is_the_server_s(client):
     index=st.integers(0, 10**6),
     reason=st.text(st.characters(exclude_categories=["Cs"])),
 )
-def test_client_reads_the_bad_item_that_align_zoo_names(index, reason):
+def test_server_and_client_share_bad_item_grammar(index, reason):
     refused = refused_item(index, InvalidText(reason, "blank"))
     assert bad_item(InvalidInput(str(refused))) == BadItem(index, reason)
     assert (type(refused), refused.reason) == (InvalidText, "blank")

@@ -1,4 +1,4 @@
-"""The table of docs/operations.md, What a caller is told, against the gateway and the client."""
+"""The table of docs/operations.md under What a caller is told agrees with gateway and client."""
 
 import re
 from pathlib import Path
@@ -20,12 +20,12 @@ def rows():
     return [pytest.param(*match.groups()[1:], id=match[1]) for match in _ROW.finditer(table)]
 
 
-def test_the_table_is_read():
+def test_table_has_rows():
     assert len(rows()) >= 9
 
 
 @pytest.mark.parametrize(("code", "words", "status", "kind", "again"), rows())
-def test_a_caller_is_told_as_documented(code, words, status, kind, again):
+def test_documented_refusal_becomes_documented_exception(code, words, status, kind, again):
     assert any((reason.code.name, reason.http) == (code, int(status)) for reason in Reason)
     said = InferenceServerException((words or "").replace("...", "it died"), f"StatusCode.{code}")
     failure = failure_of(said, url="host:1", model="align_text", timeout=1)

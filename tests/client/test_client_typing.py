@@ -1,4 +1,4 @@
-"""What a type checker knows of a caller's code."""
+"""A type checker infers the types of a caller's code."""
 
 import textwrap
 
@@ -57,7 +57,7 @@ async def use() -> None:
 """
 
 
-def test_a_caller_s_code_is_checked_strictly(tmp_path):
+def test_caller_code_passes_strict_mypy(tmp_path):
     file = tmp_path / "caller.py"
     file.write_text(textwrap.dedent(CODE))
     said, _, code = api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(file)])

@@ -1,4 +1,4 @@
-"""No server, the wrong server: over real loopback sockets."""
+"""No server or the wrong server answers, over real loopback sockets."""
 
 import http.server
 import socket
@@ -17,7 +17,7 @@ PICTURE = np.zeros((4, 4, 3), np.uint8)
 
 @pytest.fixture
 def nobody():
-    """An address that nothing listens on: taken, but not listening."""
+    """An address whose port is bound, but not listening."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"
@@ -25,7 +25,7 @@ def nobody():
 
 @pytest.fixture
 def silent():
-    """Accepts connections and never says a word."""
+    """A server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
@@ -44,7 +44,7 @@ def http_server():
 
 @pytest.fixture
 def other_grpc():
-    """A gRPC server that knows none of Triton's methods."""
+    """A gRPC server without Triton's methods."""
     server = grpc.server(futures.ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -62,7 +62,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_where_nothing_listens_every_call_names_the_address_at_once(nobody, call):
+def test_closed_port_is_named_at_once(nobody, call):
     with AlignClient(nobody, timeout=20) as client:
         start = time.monotonic()
         with pytest.raises(ServerUnavailable, match=f"{nobody} cannot be reached") as caught:
@@ -71,7 +71,7 @@ def test_where_nothing_listens_every_call_names_the_address_at_once(nobody, call
     assert caught.value.__cause__ is not None
 
 
-def test_an_unknown_host_is_unavailable():
+def test_unknown_host_is_unavailable():
     with (
         AlignClient("no-such-host.invalid:8001", timeout=10) as client,
         pytest.raises(ServerUnavailable, match=r"no-such-host\.invalid:8001"),
@@ -79,7 +79,7 @@ def test_an_unknown_host_is_unavailable():
         client.embed_text("a")
 
 
-def test_where_nobody_knows_names_the_first_call_says_so_at_once(nobody):
+def test_failing_name_lookup_fails_at_once(nobody):
     with AlignClient(f"dns://{nobody}/host:1", timeout=20) as client:
         start = time.monotonic()
         with pytest.raises(ServerUnavailable, match=r"host:1 cannot be reached: .*DNS servers"):
@@ -88,7 +88,7 @@ def test_where_nobody_knows_names_the_first_call_says_so_at_once(nobody):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_an_http_server_is_told_from_triton_s_grpc(http_server, call):
+def test_http_server_is_named(http_server, call):
     with (
         AlignClient(http_server, timeout=10) as client,
         pytest.raises(ServerUnavailable, match="8001 is gRPC, 8000 HTTP"),
@@ -97,7 +97,7 @@ def test_an_http_server_is_told_from_triton_s_grpc(http_server, call):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_another_grpc_server_is_told_from_triton(other_grpc, call):
+def test_other_grpc_server_is_named(other_grpc, call):
     with (
         AlignClient(other_grpc, timeout=10) as client,
         pytest.raises(ServerUnavailable, match="no Triton"),
@@ -106,7 +106,7 @@ def test_another_grpc_server_is_told_from_triton(other_grpc, call):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_the_timeout_is_for_the_whole_call_however_many_requests_it_needs(silent, call):
+def test_timeout_covers_all_requests_of_a_call(silent, call):
     with AlignClient(silent, timeout=0.5, max_in_flight=1) as client:
         start = time.monotonic()
         with pytest.raises(DeadlineExceeded, match=f"{silent} did not answer within 0.5 s"):
@@ -140,14 +140,14 @@ def test_closing_ends_the_calls_under_way(silent, requests):
     assert time.monotonic() - start < 5
 
 
-def test_and_the_question_whether_a_server_is_ready(silent):
+def test_closing_ends_ready(silent):
     client = AlignClient(silent, timeout=30)
     threading.Timer(0.3, client.close).start()
     with pytest.raises(AlignClientError, match="closed"):
         client.ready()
 
 
-def test_nor_does_a_call_go_on_that_had_no_connection_yet(silent, monkeypatch):
+def test_closing_ends_call_without_connection(silent, monkeypatch):
     client = AlignClient(silent, timeout=5)
     connect = client._runtime.channels.to
 

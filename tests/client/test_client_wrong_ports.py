@@ -17,7 +17,7 @@ AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("127.0.0.1")
 OTHER = trustme.CA()
 
-# (what listens, whether TLS is asked for): the words of the client, and of the probe.
+# (what listens, whether the caller uses TLS): the messages of the client and of the probe.
 WORDS = {
     ("nobody", False): ("cannot be reached", "nobody listens there"),
     ("nobody", True): ("cannot be reached", "nobody listens there"),
@@ -47,7 +47,7 @@ def case(request) -> tuple[str, bool, str, str]:
         yield f"127.0.0.1:{port}", tls, *WORDS[name, tls]
 
 
-def test_the_client_names_what_listens_there(case, ca):
+def test_client_names_what_listens(case, ca):
     url, tls, words, _ = case
     with (
         AlignClient(url, tls=ca if tls else False, timeout=5) as client,
@@ -57,14 +57,14 @@ def test_the_client_names_what_listens_there(case, ca):
     assert url in str(caught.value)
 
 
-def test_the_probe_names_what_listens_there_once(case, ca):
+def test_probe_names_what_listens_once(case, ca):
     url, tls, _, words = case
     well, why = explain(probe(url, timeout=5, access=Access(tls_ca=ca if tls else None)))
     assert not well
     assert len(re.findall(words, why)) == 1, why
 
 
-def test_the_probe_names_a_certificate_of_others(tmp_path):
+def test_probe_names_foreign_certificate(tmp_path):
     OTHER.cert_pem.write_to_path(tmp_path / "other.pem")
     with WRONG_PORTS["other-grpc-tls"](CERTIFICATE) as port:
         access = Access(tls_ca=tmp_path / "other.pem")
@@ -72,6 +72,6 @@ def test_the_probe_names_a_certificate_of_others(tmp_path):
     assert why.startswith("the server's certificate is not accepted: --tls-ca names")
 
 
-def test_the_probe_names_a_host_that_there_is_not():
+def test_probe_names_unknown_host():
     _, why = explain(probe("no-such-host.invalid:8001", timeout=5))
     assert why.startswith("there is no such host")

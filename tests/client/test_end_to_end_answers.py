@@ -1,4 +1,4 @@
-"""The client against the real server: right answers."""
+"""The client gets right answers from the real server."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,14 +22,14 @@ def client(server):
 
 @pytest.fixture(autouse=True)
 def still_answers(client):
-    """Whatever a test sends, the server answers rightly afterwards."""
+    """Check after each test that the server still answers rightly."""
     yield
     assert client.ready(deep=True)
 
 
 @pytest.fixture(scope="module")
 def expected(client):
-    """A picture's row, asked for alone."""
+    """Embed one image in a call of its own."""
     return {c: client.embed_image(picture(c))[0] for c in ("red", "green", "blue")}
 
 
@@ -55,9 +55,7 @@ class TestAnswers:
         assert sum(p.score for p in answer) == pytest.approx(1)
         assert answer == sorted(answer, key=lambda p: -p.score)
 
-    def test_scores_are_those_of_transformers_pipeline_on_the_same_files(
-        self, client, served_name, tmp_path
-    ):
+    def test_scores_equal_transformers_pipeline(self, client, served_name, tmp_path):
         folder = EMBEDDED.get(served_name, served_name)
         pipe = pipeline(
             "zero-shot-image-classification",
@@ -88,7 +86,7 @@ class TestAnswers:
         )
         assert best.label == colour
 
-    def test_several_images_have_an_answer_each_in_their_order(self, client):
+    def test_several_images_are_answered_in_order(self, client):
         images = [picture(c) for c in ("red", "blue", "green")]
         one_by_one = [client.classify(image, LABELS) for image in images]
         together = client.classify(images, LABELS)
@@ -96,7 +94,7 @@ class TestAnswers:
             assert dict(batched) == pytest.approx(dict(alone), abs=1e-3)
         assert client.classify([images[0]], LABELS, top_k=1)[0][0].label == together[0][0].label
 
-    def test_a_picture_is_the_same_as_path_bytes_pil_image_and_array(self, client, tmp_path):
+    def test_all_kinds_of_image_have_equal_answers(self, client, tmp_path):
         image = picture()
         image.save(tmp_path / "a.png")
         path = tmp_path / "a.png"
@@ -104,7 +102,7 @@ class TestAnswers:
         rows = client.embed_image(kinds)
         assert np.abs(rows - rows[0]).max() < TOLERANCE
 
-    def test_more_texts_than_the_server_s_batch_come_back_in_order(self, client):
+    def test_more_texts_than_a_batch_keep_order(self, client):
         texts = [f"{word} {i}" for i in range(100) for word in ("cat", "a very long red circle")]
         rows = client.embed_text([*texts, *texts[::-1]])
         assert np.array_equal(rows[:200], rows[200:][::-1])
@@ -118,7 +116,7 @@ class TestAnswers:
         assert dict(client.classify(picture(), labels)) == pytest.approx(dict(first), abs=1e-6)
         assert texts_answered(server) == before
 
-    def test_threads_share_a_client_and_each_has_its_own_answer(self, client, expected):
+    def test_threads_share_a_client(self, client, expected):
         def ask(i):
             colour = ("red", "green", "blue")[i % 3]
             return np.abs(client.embed_image(picture(colour))[0] - expected[colour]).max()
@@ -128,13 +126,13 @@ class TestAnswers:
 
 
 def texts_answered(server):
-    """How many texts the server has embedded, by its own count."""
+    """Return the server's count of embedded texts."""
     with InferenceServerClient(server.grpc_url) as triton:
         answer = triton.get_inference_statistics("align_text")
     return answer.model_stats[0].inference_count
 
 
-def test_triton_s_http_port_is_told_from_its_grpc_port(server):
+def test_http_port_of_triton_is_named(server):
     with (
         AlignClient(server.http_url) as lost,
         pytest.raises(ServerUnavailable, match="8001 is gRPC, 8000 HTTP"),

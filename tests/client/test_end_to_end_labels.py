@@ -1,4 +1,4 @@
-"""The client against the real server: labels of every kind."""
+"""The real server answers labels of every kind."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def client(server):
 
 @pytest.fixture(autouse=True)
 def still_answers(client):
-    """Whatever a test sends, the server answers rightly afterwards."""
+    """Check after each test that the server still answers rightly."""
     yield
     assert client.ready(deep=True)
 
@@ -30,7 +30,7 @@ class TestLabels:
             (["cat", 7], "label 1 must be a str, not int"),
             ("cat", "not str"),
             (["cat", "\ud83d"], "label 1 holds a lone surrogate"),
-            # Only the server knows that its tokenizer makes nothing of it.
+            # Only the server can tell that its tokenizer makes no tokens of this text.
             (["cat", "cat", "dog", "\u200b\x01", "cow"], "^label 3: .*blank"),
             (["\u200b\x01"], "^label 0: .*blank"),
         ],
@@ -39,7 +39,7 @@ class TestLabels:
         with pytest.raises(InvalidInput, match=words):
             client.classify(picture(), labels)
 
-    def test_a_bad_text_far_down_the_list_is_named(self, client):
+    def test_late_bad_text_is_named(self, client):
         texts = [f"text {i}" for i in range(150)]
         texts[120] = "\x01\x02"
         with pytest.raises(InvalidInput, match=r"^text 120: "):
@@ -55,7 +55,7 @@ class TestLabels:
         assert np.array_equal(rows[0], rows[2])
         assert client.similarity(picture(), ["a cat", "a dog", "a cat"]).shape == (1, 3)
 
-    def test_10_000_characters_are_cut_as_the_tokenizer_does(self, client):
+    def test_long_label_is_truncated_as_by_tokenizer(self, client):
         long, shorter = "circle " * 1428 + "circ", "circle " * 600
         assert len(long) == 10_000
         rows = client.embed_text([long, shorter])

@@ -1,4 +1,4 @@
-"""The client against the real server: bad and unusual pictures, which harm nobody else."""
+"""The real server answers bad and unusual images, which affect no other item."""
 
 import io
 import itertools
@@ -20,23 +20,23 @@ def client(server):
 
 @pytest.fixture(autouse=True)
 def still_answers(client):
-    """Whatever a test sends, the server answers rightly afterwards."""
+    """Check after each test that the server still answers rightly."""
     yield
     assert client.ready(deep=True)
 
 
 @pytest.fixture(scope="module")
 def expected(client):
-    """A picture's row, asked for alone."""
+    """Embed one image in a call of its own."""
     return {c: client.embed_image(picture(c))[0] for c in ("red", "green", "blue")}
 
 
 def bomb(rows):
-    """The first rows of a 30,000 x 30,000 PNG."""
+    """Make the first rows of a 30,000 x 30,000 PNG."""
     return png(30_000, 30_000, itertools.repeat(b"\0" + b"\xf0" * 3750, rows))
 
 
-# What is in the file, made when it is needed, and what the message says.
+# The content of the file, made when needed, and the expected message.
 BAD_FILES = {
     "empty": (lambda: b"", "empty"),
     "text": (lambda: b"these are words\n" * 100, "accepted format"),
@@ -53,13 +53,13 @@ BAD_FILES = {
 
 class TestBadPictures:
     @pytest.mark.parametrize("name", BAD_FILES)
-    def test_bad_bytes_are_bad_input_that_says_why(self, client, name):
+    def test_bad_bytes_are_invalid(self, client, name):
         data, words = BAD_FILES[name][0](), BAD_FILES[name][1]
         with pytest.raises(InvalidInput, match=words):
             client.embed_image(data)
 
     @pytest.mark.parametrize("name", BAD_FILES)
-    def test_a_bad_file_is_bad_input_that_says_why(self, client, tmp_path, name):
+    def test_bad_file_is_invalid(self, client, tmp_path, name):
         data, words = BAD_FILES[name][0](), BAD_FILES[name][1]
         (tmp_path / "bad.jpg").write_bytes(data)
         with pytest.raises(InvalidInput, match=words):
@@ -74,20 +74,20 @@ class TestBadPictures:
             (Image.new("RGB", (0, 0)), "no pixels"),
         ],
     )
-    def test_what_cannot_be_sent_is_bad_input_that_says_why(self, client, tmp_path, what, words):
+    def test_unsendable_image_is_invalid(self, client, tmp_path, what, words):
         image = tmp_path / what if isinstance(what, str) else what
         with pytest.raises(InvalidInput, match=words):
             client.classify(image, LABELS)
 
-    def test_in_a_batch_the_bad_one_is_named(self, client):
+    def test_bad_image_of_batch_is_named(self, client):
         batch = [picture("red"), picture("blue"), b"these are words", picture("green")]
         with pytest.raises(InvalidInput, match=r"^image 2: .*accepted format"):
             client.embed_image(batch)
         with pytest.raises(InvalidInput, match=r"^image 2: "):
             client.classify(batch, LABELS)
 
-    def test_the_others_of_the_same_batch_are_answered_right(self, client, expected):
-        """Single calls made at once: the server batches them, and each has its own outcome."""
+    def test_other_images_of_batch_are_answered(self, client, expected):
+        """The server batches simultaneous calls, and each has its own outcome."""
         items = [make() for make, _ in BAD_FILES.values()] + ["red", "green", "blue"] * 4
         order = np.random.default_rng(0).permutation(len(items))
 
@@ -105,7 +105,7 @@ class TestBadPictures:
 
 
 class TestUnusualPictures:
-    """Each is compared with the plain RGB picture that it is."""
+    """Each image is compared with the RGB image of the same pixels."""
 
     def same(self, client, data, plain):
         one, other = client.embed_image([data, plain.convert("RGB")])
@@ -153,7 +153,7 @@ class TestUnusualPictures:
         if orientation != 1:
             assert not self.same(client, data, Image.open(io.BytesIO(file(picture(), "JPEG"))))
 
-    def test_of_an_animated_gif_the_first_frame(self, client):
+    def test_first_frame_of_animated_gif(self, client):
         frames = [picture("red").quantize(32), picture("blue").quantize(32)]
         data = file(frames[0], "GIF", save_all=True, append_images=frames[1:])
         assert self.same(client, data, Image.open(io.BytesIO(data)))
