@@ -65,7 +65,7 @@ class ImageSender:
                 return row
             resize, call = row.resize, call.at(row.replica)
         raise ModelUnavailable(
-            f"the {IMAGE_MODEL} of {self._transport.url} changes faster than pictures can be "
+            f"the {IMAGE_MODEL} of {self._transport.url} changes faster than images can be "
             f"shrunk for it: {_TRIES} answers, each of another size"
         )
 
