@@ -1,4 +1,4 @@
-"""Which tritonserver answers now, and who still waits for the one before."""
+"""The tritonserver that answers now, and the calls that still use its predecessor."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import grpc
 
-__all__ = ["Backend", "Backends", "NotServing"]
+__all__ = ["Backend", "Backends", "NotServing", "Supervision"]
 
 
 class NotServing(Exception):
-    """Nobody answers now; the words say why, for the caller of the service."""
+    """No tritonserver answers now; the message gives the reason to the caller of the service."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,52 +24,70 @@ class Backend:
     """A tritonserver that has answered a real inference, on sockets of its own."""
 
     number: int
-    """Counted from 1 with each start."""
+    """The number of the start, from 1."""
     channel: grpc.aio.Channel
-    """To its gRPC."""
+    """The channel to its gRPC."""
     http: Path
     """The Unix socket of its HTTP."""
     metrics: Path
     """The Unix socket of its metrics."""
     at_once: dict[str, int]
-    """By model, how many items it should have before it at once: two full batches."""
+    """By model, the most items to let through at once: two full batches."""
+
+
+class Supervision(Protocol):
+    """What the gateway asks of the supervisor of the servers, and reports to the supervisor."""
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether the models answer, and a JSON-able dictionary for /healthz."""
+
+    def age(self, model: str) -> float:
+        """Return the seconds since the model answered; infinite before its first answer."""
+
+    def on_answer(self, backend: Backend, model: str) -> None:
+        """Note that a model has answered."""
+
+    def on_death(self, backend: Backend, reason: str, model: str) -> None:
+        """Note that a backend cannot answer any more, why, and which model's process has died."""
 
 
 class Backends:
     """The one place that says where a call goes. For one event loop.
 
-    The supervisor tells what is there; whoever makes calls takes a backend for each by :meth:`use`
-    and reports what it met: the news goes to ``on_answer`` and ``on_death``.
+    The supervisor sets the backend. Each call takes the backend by :meth:`use`:
+
+    >>> with backends.use() as backend:
+    ...     await upstream.call_grpc(backend, path, request, seconds)
     """
 
     def __init__(self) -> None:
         self.current: Backend | None = None
         self.reason = "it is starting"
-        """Why there is none."""
-        self.on_answer: Callable[[Backend, str], None] = lambda backend, model: None
-        """A model has answered."""
-        self.on_death: Callable[[Backend, str, str], None] = lambda backend, reason, model: None
-        """A backend cannot answer any more, why, and whose process has died."""
-        self.on_unset: Callable[[], None] = lambda: None
-        """There is none now."""
+        """The reason why there is no backend."""
+        self._unset_listeners: list[Callable[[], None]] = []
         self._users: Counter[Backend] = Counter()
         self._changed = asyncio.Event()
 
     def set(self, backend: Backend) -> None:
-        """From now on calls go to this one."""
+        """Send calls to this backend from now on."""
         self.current = backend
 
     def unset(self, reason: str) -> None:
-        """From now on there is none, because "it ..."."""
+        """Send calls nowhere from now on; ``reason`` is a clause that begins with "it"."""
         self.current, self.reason = None, reason
-        self.on_unset()
+        for listener in self._unset_listeners:
+            listener()
+
+    def when_unset(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` each time that the backend is unset."""
+        self._unset_listeners.append(listener)
 
     @contextmanager
     def use(self) -> Iterator[Backend]:
-        """The backend for one call, which is not stopped before the call has ended.
+        """Yield the backend for one call; the backend is not stopped before the call has ended.
 
         Raises:
-            NotServing: there is none.
+            NotServing: there is no backend.
         """
         backend = self.current
         if backend is None:
@@ -83,7 +102,7 @@ class Backends:
                 self._changed.set()
 
     async def unused(self, backend: Backend) -> None:
-        """Return when no call uses it any more."""
+        """Wait until no call uses the backend."""
         while self._users[backend]:
             self._changed.clear()
             await self._changed.wait()

@@ -84,8 +84,7 @@ async def _run(options: ServeOptions, gateway_options: GatewayOptions, limit: in
             died=suspects.died,
             limit=limit,
         )
-        gateway = Gateway(backends, gateway_options, metrics, supervisor.health, suspects)
-        metrics.probe_age = supervisor.age
+        gateway = Gateway(backends, gateway_options, metrics, supervisor, suspects)
         async with AsyncExitStack() as stack:
             # Ports first: a taken one is told before a model is loaded.
             await gateway.start()

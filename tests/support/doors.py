@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import threading
@@ -52,9 +53,22 @@ class Doors:
     backends: Backends
     metrics: Metrics
     well: bool = True
-    """What whoever watches over the servers says of them."""
+    """What the doors, in the supervisor's place, say of the servers."""
+    ages: dict = field(default_factory=dict)
     deaths: list = field(default_factory=list)
     answers: list = field(default_factory=list)
+
+    def health(self):
+        return self.well, {"why": "test"}
+
+    def age(self, model):
+        return self.ages.get(model, math.inf)
+
+    def on_answer(self, backend, model):
+        self.answers.append(model)
+
+    def on_death(self, backend, reason, model):
+        self.deaths.append(reason)
 
     @property
     def grpc_url(self):
@@ -93,15 +107,11 @@ def open_doors(loop, folder, *, at_once=32, **options):
     async def start():
         backends, metrics = Backends(), Metrics()
         doors = Doors(loop, None, backends, metrics)
-        backends.on_death = lambda backend, reason, model: doors.deaths.append(reason)
-        backends.on_answer = lambda backend, model: doors.answers.append(model)
         channel = grpc.aio.insecure_channel(f"unix:{folder}/grpc:1")
         backends.set(
             Backend(1, channel, folder / "http", folder / "metrics", dict.fromkeys(INPUTS, at_once))
         )
-        doors.gateway = Gateway(
-            backends, GatewayOptions(**settings), metrics, lambda: (doors.well, {"why": "test"})
-        )
+        doors.gateway = Gateway(backends, GatewayOptions(**settings), metrics, doors)
         await doors.gateway.start()
         return doors, channel
 

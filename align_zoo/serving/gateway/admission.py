@@ -26,7 +26,7 @@ class Admission:
 
     def __init__(self, backends: Backends, options: GatewayOptions, suspects: Suspects) -> None:
         self.backends = backends
-        backends.on_unset = self._send_away
+        backends.when_unset(self._refuse_waiting)
         self.stopping = False
         self._options = options
         self._suspects = suspects
@@ -105,8 +105,8 @@ class Admission:
             return False
         return True
 
-    def _send_away(self) -> None:
-        """What waits goes when there is no backend: another replica may have one."""
+    def _refuse_waiting(self) -> None:
+        """Refuse all waiting calls when there is no backend: another replica may have a backend."""
         for queue in self._queues.values():
             queue.refuse_waiting(_not_ready(self.backends.reason))
 

@@ -1,12 +1,10 @@
-"""The servers for gRPC, for HTTP and for the operator, in front of the backend of now."""
+"""The servers for gRPC, for HTTP and for the operator, in front of the current backend."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import grpc
 
@@ -22,42 +20,47 @@ from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.metrics_handler import metrics_app
 from align_zoo.serving.gateway.options import GatewayOptions
+from align_zoo.serving.gateway.parts import Parts
 from align_zoo.serving.gateway.ports import address, taken
 from align_zoo.serving.gateway.renewal import renewal
 from align_zoo.serving.gateway.suspects import Suspects
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import Upstream
-from align_zoo.serving.routing import Backends
+from align_zoo.serving.routing import Backends, Supervision
 
 __all__ = ["Gateway"]
 
 _LAST_WORDS_SECONDS = 1.0
-"""For answers that are ready to reach their callers when the servers close."""
+"""The time for finished answers to reach their callers when the servers close."""
 
-# Of the files that the process may open. HTTP and metrics count whatever is open: who fills HTTP
-# leaves the operator room, and what is left is for the calls of tritonserver.
+# Shares of the files that the process may open. HTTP and metrics count all open files: callers that
+# exhaust HTTP leave files for the operator, and the rest is for the calls to tritonserver.
 _GRPC_FILES = 1 / 4
 _HTTP_FILES = 1 / 2
 _METRICS_FILES = 3 / 4
 
 _GRPC_OPTIONS = [
-    # A second server on the same port would get half of the calls, and nobody would know.
+    # A second server on the same port would silently receive half of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Callers may ask as well, more often than gRPC allows by itself.
+    # Callers may ping, too, more often than gRPC allows by default.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 ]
 
 
 class Gateway:
-    """Answers callers.
+    """Answers callers over gRPC and HTTP, and the operator's requests for metrics.
+
+    >>> gateway = Gateway(backends, options, metrics, supervisor)
+    >>> await gateway.start()
+    >>> print(gateway.addresses())
 
     Args:
-        backends: where calls go, told by whoever starts the servers.
-        options: where to listen, and whom to let in.
-        metrics: what to count in; its ``ready`` and ``waiting`` are set here.
-        health: readiness and a JSON-able dictionary for /healthz, asked for each time anew.
-        suspects: remembers what a server died with; None for those of this gateway alone.
+        backends: where calls go.
+        options: where to listen, and which callers to accept.
+        metrics: the counters.
+        supervision: knows the health of the servers, and is notified of answers and deaths.
+        suspects: remembers the requests that a server died with; None for the gateway's own.
 
     Raises:
         AlignZooError: as ``options.check()``.
@@ -68,36 +71,39 @@ class Gateway:
         backends: Backends,
         options: GatewayOptions,
         metrics: Metrics,
-        health: Callable[[], tuple[bool, dict[str, Any]]],
+        supervision: Supervision,
         suspects: Suspects | None = None,
     ) -> None:
         options.check()
         self._options = options
         self._admission = Admission(backends, options, suspects or Suspects(metrics))
-        asked = Health(health, self._admission)
-        metrics.ready = asked.ready
-        metrics.waiting = self._admission.waiting
-        upstream = Upstream(backends)
+        health = Health(supervision, self._admission)
+        metrics.show_live(health.ready, self.waiting, supervision.age)
+        upstream = Upstream(supervision)
         self._tokens = Tokens(options.tokens())
         self._journal = journal = Journal(metrics)
-        handling = self._admission, upstream, self._tokens, asked, journal
-        self._grpc_handler = GrpcHandler(*handling)
+        parts = Parts(self._admission, upstream, supervision, self._tokens, health, journal)
+        self._grpc_handler = GrpcHandler(parts)
         self._bodies = Bodies(options.max_message_bytes, options.queue_bytes)
-        http = HttpHandler(*handling, self._bodies)
+        http = HttpHandler(parts, self._bodies)
         both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
         self._http = HttpServer(http.app(), "http", journal, files=_HTTP_FILES, **both)
-        operators = metrics_app(backends, upstream, metrics, asked)
+        operators = metrics_app(backends, upstream, metrics, health)
         self._metrics = HttpServer(operators, "metrics", journal, files=_METRICS_FILES, **both)
         self._grpc: grpc.aio.Server | None = None
         self._new_certificates: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
         self._renewal: asyncio.Task[None] | None = None
         self.grpc_port = options.grpc_port
-        """The one that is listened on, as the other two: known after ``start`` if it was 0."""
+        """The port of gRPC; if the option is 0, ``start`` sets this port and the other two."""
         self.http_port = options.http_port
         self.metrics_port = options.metrics_port
 
+    def waiting(self, model: str) -> int:
+        """Count the requests that wait in a model's queue."""
+        return self._admission.waiting(model)
+
     def addresses(self) -> str:
-        """Name the three that are listened on, for people."""
+        """Name the three addresses of the servers, for people."""
         options = self._options
         secured = " with TLS" if options.tls_cert else ""
         return (
@@ -110,7 +116,7 @@ class Gateway:
         """Listen on all three ports.
 
         Raises:
-            AlignZooError: one of them is taken; then on none.
+            AlignZooError: a port is taken; then all three stay closed.
         """
         options = self._options
         try:
@@ -125,11 +131,12 @@ class Gateway:
                     *_GRPC_OPTIONS,
                     ("grpc.keepalive_time_ms", int(1000 * options.silence_seconds)),
                     ("grpc.keepalive_timeout_ms", int(1000 * options.silence_seconds / 3)),
-                    # What gRPC 1.85 waits for the answer, whatever the line above says.
+                    # gRPC 1.85 waits this long for the answer, and ignores the line above.
                     ("grpc.http2.ping_timeout_ms", int(1000 * options.silence_seconds / 3)),
                     ("grpc.max_receive_message_length", options.max_message_bytes),
                     ("grpc.max_allowed_incoming_connections", share(_GRPC_FILES)),
-                    # More than both queues hold: beyond it calls wait in the caller, unrefused.
+                    # More than both queues hold: beyond this number calls wait in the caller,
+                    # and are not refused.
                     ("grpc.max_concurrent_streams", 2 * options.queue_size + 1000),
                 ],
             )
@@ -142,7 +149,7 @@ class Gateway:
             self._renewal = asyncio.create_task(renewal(options.secrets, self._renew))
 
     async def drain(self, seconds: float) -> bool:
-        """Refuse new calls from now on; whether all that were taken ended within ``seconds``."""
+        """Refuse new calls; return whether all accepted calls ended within ``seconds``."""
         return await self._admission.drain(seconds)
 
     async def stop(self) -> None:
@@ -170,13 +177,16 @@ class Gateway:
             raise taken(self._options.listen, port, "grpc") from error
 
     def _newer_certificates(self) -> grpc.ServerCertificateConfiguration | None:
-        """Asked by gRPC at each new connection, in a thread of its own; None: as before."""
+        """Return new certificates, or None for no change.
+
+        gRPC calls this at each new connection, in a thread of its own.
+        """
         with suppress(IndexError):
             return self._new_certificates.pop()
         return None
 
     async def _renew(self) -> None:
-        """Use the files as they are now; all of them, or none if one is no good."""
+        """Use the current content of the files: of all files, or of none if a file is invalid."""
         tokens, tls = self._options.tokens(), self._options.tls
         if tls:
             http, newest = tls.for_http(), tls.for_grpc()

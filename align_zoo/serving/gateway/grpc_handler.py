@@ -10,7 +10,6 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2
 
-from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.allowed import EXTENSIONS, MODELS, judge
 from align_zoo.serving.gateway.calls import (
     GRPC_INFER,
@@ -23,12 +22,10 @@ from align_zoo.serving.gateway.calls import (
 from align_zoo.serving.gateway.grpc_health import health_handlers
 from align_zoo.serving.gateway.grpc_request import read
 from align_zoo.serving.gateway.grpc_stream import stream
-from align_zoo.serving.gateway.health import Health
-from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
+from align_zoo.serving.gateway.journal import Entry, fresh_id, shown_id
+from align_zoo.serving.gateway.parts import Parts
 from align_zoo.serving.gateway.refusal import Reason, Refusal, internal_error
 from align_zoo.serving.gateway.suspects import Content
-from align_zoo.serving.gateway.tokens import Tokens
-from align_zoo.serving.gateway.upstream import Upstream
 
 __all__ = ["GrpcHandler"]
 
@@ -43,26 +40,12 @@ class GrpcHandler(grpc.GenericRpcHandler):
     """All of gRPC's calls.
 
     Args:
-        admission: gives each its backend.
-        upstream: calls it.
-        tokens: who may come in.
-        health: for the calls that ask for it.
-        journal: what became of the requests.
+        parts: what both protocols share.
     """
 
-    def __init__(
-        self,
-        admission: Admission,
-        upstream: Upstream,
-        tokens: Tokens,
-        health: Health,
-        journal: Journal,
-    ) -> None:
-        self._admission = admission
-        self._upstream = upstream
-        self._tokens = tokens
-        self._health = health
-        self._journal = journal
+    def __init__(self, parts: Parts) -> None:
+        self._admission, self._upstream, self._supervision = parts[:3]
+        self._tokens, self._health, self._journal = parts[3:]
         handler = grpc.unary_unary_rpc_method_handler
         self._free = {
             **health_handlers(self._is_ready, MODELS),
@@ -115,7 +98,7 @@ class GrpcHandler(grpc.GenericRpcHandler):
                 answer = await self._upstream.call_grpc(
                     backend, GRPC_INFER, sent, context.time_remaining()
                 )
-                self._admission.backends.on_answer(backend, entry.model)
+                self._supervision.on_answer(backend, entry.model)
         except Refusal as refusal:
             self._journal.refused(entry, refusal.reason)
             return _end(context, refusal.reason.code, refusal.message, entry.id)

@@ -1,14 +1,14 @@
-"""Whether the service can answer, for whoever asks without a token.
+"""Whether the service can answer, for callers without a token.
 
-tritonserver's own words are no use here: it says "ready" after a model's process has died.
+tritonserver's own readiness is useless here: tritonserver stays ready after a model's process died.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from align_zoo.serving.gateway.admission import Admission
+from align_zoo.serving.routing import Supervision
 
 __all__ = ["Health"]
 
@@ -17,20 +17,20 @@ class Health:
     """Readiness and why.
 
     Args:
-        health: what whoever watches over the servers knows.
-        admission: knows whether calls are taken.
+        supervision: knows the health of the servers.
+        admission: knows whether calls are accepted.
     """
 
-    def __init__(self, health: Callable[[], tuple[bool, dict[str, Any]]], admission: Admission):
-        self._health = health
+    def __init__(self, supervision: Supervision, admission: Admission) -> None:
+        self._supervision = supervision
         self._admission = admission
 
     def ready(self) -> bool:
-        """Whether a call now would be answered."""
+        """Return whether a call would be answered now."""
         return self.report()[0]
 
     def report(self) -> tuple[bool, dict[str, Any]]:
-        """Readiness, and what to show to whoever asks why."""
-        well, about = self._health()
+        """Return the readiness, and a JSON-able dictionary with the reasons."""
+        well, about = self._supervision.health()
         ready = well and not self._admission.stopping
         return ready, {**about, "ready": ready, "stopping": self._admission.stopping}

@@ -8,19 +8,18 @@ import json
 import grpc
 from aiohttp import web
 
-from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.allowed import EXTENSIONS, model_of
 from align_zoo.serving.gateway.calls import HttpCall, find_http_call
 from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_deadline import deadline
 from align_zoo.serving.gateway.http_request import JSON_LENGTH, HttpRequest, read_request
-from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
+from align_zoo.serving.gateway.journal import Entry, fresh_id, shown_id
+from align_zoo.serving.gateway.parts import Parts
 from align_zoo.serving.gateway.refusal import Reason, Refusal, internal_error
 from align_zoo.serving.gateway.run_to_completion import run_to_completion
 from align_zoo.serving.gateway.suspects import Content
-from align_zoo.serving.gateway.tokens import Tokens
-from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream, error_of
+from align_zoo.serving.gateway.upstream import HttpAnswer, error_of
 
 __all__ = ["HttpHandler", "healthz"]
 
@@ -45,28 +44,13 @@ class HttpHandler:
     """All of HTTP's calls.
 
     Args:
-        admission: gives each its backend.
-        upstream: calls it.
-        tokens: who may come in.
-        health: for the calls that ask for it.
-        journal: what became of the requests.
-        bodies: reads them.
+        parts: what both protocols share.
+        bodies: reads the bodies of requests.
     """
 
-    def __init__(
-        self,
-        admission: Admission,
-        upstream: Upstream,
-        tokens: Tokens,
-        health: Health,
-        journal: Journal,
-        bodies: Bodies,
-    ) -> None:
-        self._admission = admission
-        self._upstream = upstream
-        self._tokens = tokens
-        self._health = health
-        self._journal = journal
+    def __init__(self, parts: Parts, bodies: Bodies) -> None:
+        self._admission, self._upstream, self._supervision = parts[:3]
+        self._tokens, self._health, self._journal = parts[3:]
         self._bodies = bodies
 
     def app(self) -> web.Application:
@@ -144,7 +128,7 @@ class HttpHandler:
             entry.its_turn()
             answer = await self._upstream.call_http(backend, "POST", path, headers, asked.body)
             if answer.status == 200:
-                self._admission.backends.on_answer(backend, entry.model)
+                self._supervision.on_answer(backend, entry.model)
             return answer
 
     def _refused(self, refusal: Refusal, entry: Entry) -> web.Response:

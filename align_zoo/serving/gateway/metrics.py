@@ -19,9 +19,13 @@ _ITEMS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """What is counted, in a registry of its own.
+    """The gateway's metrics, in a registry of their own.
 
-    The label ``model`` is a model that the server knows, or empty: a caller cannot make new ones.
+    >>> metrics = Metrics()
+    >>> metrics.restarted("exited")
+    >>> print(metrics.text())
+
+    The label ``model`` is a model that the server has, or empty: a caller cannot add labels.
     """
 
     def __init__(self) -> None:
@@ -71,25 +75,54 @@ class Metrics:
             ["model"],
             registry=registry,
         )
-        self.probe_age: Callable[[str], float] = lambda model: math.inf
-        """Seconds since a model answered."""
-        self.waiting: Callable[[str], int] = lambda model: 0
-        """Requests that wait for a model."""
-        self.ready: Callable[[], bool] = lambda: False
-        """Whether the service can answer."""
+        self._age = Gauge(
+            "align_zoo_probe_age_seconds",
+            "Since a model answered",
+            ["model"],
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "align_zoo_waiting",
+            "Requests that wait for their turn",
+            ["model"],
+            registry=registry,
+        )
+        self._ready = Gauge(
+            "align_zoo_ready", "1 if the service can answer, else 0", registry=registry
+        )
         self._begin_at_zero()
-        self._read_when_asked()
 
     def restarted(self, cause: str) -> None:
         """Count a restart of tritonserver."""
         self.restarts.labels(cause).inc()
 
+    def show_live(
+        self,
+        ready: Callable[[], bool],
+        waiting: Callable[[str], int],
+        age: Callable[[str], float],
+    ) -> None:
+        """Read three gauges at each request for metrics.
+
+        Args:
+            ready: whether the service can answer.
+            waiting: the requests that wait for a model.
+            age: the seconds since a model answered.
+        """
+        self._ready.set_function(lambda: float(ready()))
+        for model in _MODELS:
+            self._age.labels(model).set_function(partial(age, model))
+            self._waiting.labels(model).set_function(partial(waiting, model))
+
     def text(self) -> str:
-        """All of them in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry).decode()
 
     def _begin_at_zero(self) -> None:
-        # Prometheus sees no increase in what begins with 1.
+        # Prometheus sees no increase in a counter that begins with 1.
+        for model in _MODELS:
+            self._age.labels(model).set(math.inf)
+            self._waiting.labels(model)
         for cause in _CAUSES:
             self.restarts.labels(cause)
         for model in ("", *_MODELS):
@@ -97,31 +130,3 @@ class Metrics:
             for reason in Reason:
                 if reason is not Reason.DIED:
                     self.rejected.labels(model, reason.label)
-
-    def _read_when_asked(self) -> None:
-        age = Gauge(
-            "align_zoo_probe_age_seconds",
-            "Since a model answered",
-            ["model"],
-            registry=self.registry,
-        )
-        waiting = Gauge(
-            "align_zoo_waiting",
-            "Requests that wait for their turn",
-            ["model"],
-            registry=self.registry,
-        )
-        for model in _MODELS:
-            age.labels(model).set_function(partial(self._age, model))
-            waiting.labels(model).set_function(partial(self._waits, model))
-        Gauge(
-            "align_zoo_ready", "1 if the service can answer, else 0", registry=self.registry
-        ).set_function(lambda: float(self.ready()))
-
-    # The callables are read anew each time: they are set after the gauges are made.
-
-    def _age(self, model: str) -> float:
-        return self.probe_age(model)
-
-    def _waits(self, model: str) -> float:
-        return self.waiting(model)

@@ -1,4 +1,4 @@
-"""Calls of a backend; and telling its answers from its death."""
+"""Calls to a backend, and how to distinguish its answers from its death."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import grpc
 from yarl import URL
 
 from align_zoo.serving.gateway.refusal import Reason, Refusal
-from align_zoo.serving.routing import Backend, Backends
+from align_zoo.serving.routing import Backend, Supervision
 from align_zoo.serving.triton.texts import DEAD_MODEL, NO_REQUEST
 
 __all__ = ["HttpAnswer", "Upstream", "error_of"]
@@ -33,14 +33,18 @@ class HttpAnswer(NamedTuple):
 
 
 class Upstream:
-    """Makes calls of backends, and tells ``backends`` of those that die.
+    """Calls backends, and reports a model's death to the supervisor.
 
-    Where the backend gives no answer of its own, both ways to call raise a Refusal: DIED if it
-    may have worked on the request, NOT_READY if it never got it.
+    If the backend gives no answer of its own, :meth:`call_grpc` and :meth:`call_http` raise a
+    Refusal: DIED if the backend may have worked on the request, NOT_READY if the backend never
+    received the request.
+
+    Args:
+        supervision: is notified of deaths.
     """
 
-    def __init__(self, backends: Backends) -> None:
-        self._backends = backends
+    def __init__(self, supervision: Supervision) -> None:
+        self._supervision = supervision
 
     async def call_grpc(
         self, backend: Backend, path: str, request: bytes, seconds: float | None
@@ -83,7 +87,7 @@ class Upstream:
         if answer.status == 500:
             words = error_of(answer.body)
             if dead := DEAD_MODEL.pattern.search(words):
-                self._backends.on_death(backend, "a model's process has died", dead["model"])
+                self._supervision.on_death(backend, "a model's process has died", dead["model"])
                 raise _died()
             if NO_REQUEST.pattern.match(words):
                 return answer._replace(status=400)
@@ -101,7 +105,7 @@ class Upstream:
     def _refusal(self, backend: Backend, error: grpc.aio.AioRpcError) -> Refusal | None:
         code, words = error.code(), error.details() or ""
         if code is grpc.StatusCode.INTERNAL and (dead := DEAD_MODEL.pattern.search(words)):
-            self._backends.on_death(backend, "a model's process has died", dead["model"])
+            self._supervision.on_death(backend, "a model's process has died", dead["model"])
             return _died()
         if code is not grpc.StatusCode.UNAVAILABLE or _answered(backend, words):
             return None

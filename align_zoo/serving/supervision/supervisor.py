@@ -67,8 +67,6 @@ class Supervisor:
         """The last one that answered; it may have failed since."""
         self._replaced = asyncio.Event()
         self._reloading = False
-        backends.on_answer = self._on_answer
-        backends.on_death = self._on_death
 
     async def run(self) -> None:
         """Start a server, and another one whenever it fails. Returns never.
@@ -227,13 +225,15 @@ class Supervisor:
         event("restart", cause=cause, seconds=_since(begin), **_about(new))
         await self._servers.end(failed)
 
-    def _on_answer(self, backend: Backend, model: str) -> None:
+    def on_answer(self, backend: Backend, model: str) -> None:
+        """Note that a model has answered a call."""
         running = self._current
         # A repository may have more models than ours.
         if running and running.backend is backend and model in running.liveness:
             running.liveness[model].answered()
 
-    def _on_death(self, backend: Backend, reason: str, model: str) -> None:
+    def on_death(self, backend: Backend, reason: str, model: str) -> None:
+        """Stop sending calls to a backend of which a model's process has died."""
         running = self._current
         if running and running.backend is backend and not running.death.done():
             # Now, not when the watch looks: a caller who tries again must not meet it again.

@@ -75,7 +75,7 @@ def test_http_items_take_as_many_places(own_doors, held):
             connection.sendall(body[-1:])
             wait_until(lambda: doors.at_work == 1)
             next_one = stub.ModelInfer.future(TEXT)
-            wait_until(lambda: doors.metrics.waiting("align_text") == 1)
+            wait_until(lambda: doors.gateway.waiting("align_text") == 1)
         next_one.result()
 
 

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import statistics
 import time
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -136,7 +137,12 @@ def test_a_taken_port_is_named_and_nothing_listens(loop, name, listen):
         options = GatewayOptions(listen=listen, metrics_listen=listen, insecure=True, **ports)
 
         async def start():
-            gateway = Gateway(Backends(), options, Metrics(), lambda: (True, {}))
+            gateway = Gateway(
+                Backends(),
+                options,
+                Metrics(),
+                SimpleNamespace(health=lambda: (True, {}), age=float),
+            )
             try:
                 await gateway.start()
             finally:

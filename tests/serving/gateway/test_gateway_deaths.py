@@ -22,7 +22,7 @@ def unset_on_death(doors):
         doors.deaths.append(reason)
         doors.backends.unset("it is restarting")
 
-    doors.backends.on_death = unset
+    doors.on_death = unset
 
 
 def test_model_process_death_reaches_callers_and_supervisor(loop, mortal):
@@ -34,7 +34,7 @@ def test_model_process_death_reaches_callers_and_supervisor(loop, mortal):
         inside = stub.ModelInfer.future(TEXT)
         wait_until(lambda: doors.at_work == 1)
         waiting = [stub.ModelInfer.future(TEXT) for _ in range(3)]
-        wait_until(lambda: doors.metrics.waiting("align_text") == 3)
+        wait_until(lambda: doors.gateway.waiting("align_text") == 3)
         (process,) = (
             pid for pid in triton_processes(server.shm_prefix, "/align_text/") if pid != server.pid
         )

@@ -43,7 +43,7 @@ def test_abandoned_request_keeps_its_place_until_computed(own_doors, held, leave
         with held():
             leaves(doors)
             next_one = stub.ModelInfer.future(TEXT)
-            wait_until(lambda: doors.metrics.waiting("align_text") == 1)
+            wait_until(lambda: doors.gateway.waiting("align_text") == 1)
             assert doors.at_work == 1
         assert next_one.result().raw_output_contents
     wait_until(lambda: doors.at_work == 0)

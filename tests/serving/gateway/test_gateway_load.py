@@ -110,7 +110,7 @@ def test_full_speed_returns_after_overload(own_doors, asked):
             each.exception()
         for _ in range(5):
             stub.ModelInfer(asked)  # none is refused
-    assert doors.metrics.waiting("align_image") == 0
+    assert doors.gateway.waiting("align_image") == 0
 
 
 def test_a_full_queue_is_overloaded_on_both_protocols(own_doors, held, asked):
@@ -118,7 +118,7 @@ def test_a_full_queue_is_overloaded_on_both_protocols(own_doors, held, asked):
     with stub_at(doors.grpc_url) as stub:
         with held():
             under_way = [occupied(doors, stub, asked), stub.ModelInfer.future(asked)]
-            wait_until(lambda: doors.metrics.waiting("align_image") == 1)
+            wait_until(lambda: doors.gateway.waiting("align_image") == 1)
             with refused("RESOURCE_EXHAUSTED", "overloaded: 1 requests wait already") as caught:
                 stub.ModelInfer(message("align_image", [b"a"], id="mine"))
             assert dict(caught.value.trailing_metadata())["align-request-id"] == "mine"
@@ -139,7 +139,7 @@ def test_large_requests_fill_a_queue_sooner(own_doors, held):
         with held():
             busy = occupied(doors, stub, message("align_text", [b"a"]))
             waiting = stub.ModelInfer.future(large)
-            wait_until(lambda: doors.metrics.waiting("align_text") == 1)
+            wait_until(lambda: doors.gateway.waiting("align_text") == 1)
             with refused("RESOURCE_EXHAUSTED", "overloaded: requests of 2 MB wait already"):
                 stub.ModelInfer(large, timeout=10)
         busy.result()
@@ -155,10 +155,10 @@ def test_cancelled_calls_that_wait_are_not_computed(own_doors, bare, held, asked
         with held():
             busy = occupied(doors, stub, asked)
             waiting = [stub.ModelInfer.future(asked) for _ in range(10)]
-            wait_until(lambda: doors.metrics.waiting("align_image") == 10)
+            wait_until(lambda: doors.gateway.waiting("align_image") == 10)
             for each in waiting[:9]:
                 each.cancel()
-            wait_until(lambda: doors.metrics.waiting("align_image") == 1)
+            wait_until(lambda: doors.gateway.waiting("align_image") == 1)
             assert not busy.done(), "they left at once"
         for each in (busy, waiting[9]):
             each.result()
@@ -175,8 +175,8 @@ def test_http_hangup_leaves_the_queue(own_doors, held, asked):
                 b"POST /v2/models/align_image/infer HTTP/1.1\r\n"
                 b"Host: a\r\nContent-Length: %d\r\n\r\n%b" % (len(IMAGE), IMAGE)
             )
-            wait_until(lambda: doors.metrics.waiting("align_image") == 1)
-        wait_until(lambda: doors.metrics.waiting("align_image") == 0)
+            wait_until(lambda: doors.gateway.waiting("align_image") == 1)
+        wait_until(lambda: doors.gateway.waiting("align_image") == 0)
         assert not busy.done()
 
 
@@ -208,7 +208,7 @@ def test_an_http_callers_deadline_is_kept_too(own_doors, bare, held, asked):
             assert 0.2 <= time.perf_counter() - begin < 5
             assert reply.status == 504
             assert reply.error == "no answer within Align-Timeout's 0.2 s"
-            assert doors.metrics.waiting("align_image") == 0
+            assert doors.gateway.waiting("align_image") == 0
             # With tritonserver already, which is held.
             assert text_over_http(doors, "0.2").status == 504
         busy.result()
@@ -269,7 +269,7 @@ def test_waiting_calls_are_refused_when_backend_goes(own_doors, held, asked):
         with held():
             busy = occupied(doors, stub, asked)
             waiting = [stub.ModelInfer.future(asked) for _ in range(5)]
-            wait_until(lambda: doors.metrics.waiting("align_image") == 5)
+            wait_until(lambda: doors.gateway.waiting("align_image") == 5)
             doors.unset("it is being restarted")
             for each in waiting:
                 with refused("UNAVAILABLE", "server not ready: it is being restarted"):
@@ -283,7 +283,7 @@ def test_drain_finishes_accepted_calls_and_refuses_new(own_doors, held, asked):
         with held():
             taken = [occupied(doors, stub, asked)]
             taken += [stub.ModelInfer.future(asked) for _ in range(2)]
-            wait_until(lambda: doors.metrics.waiting("align_image") == 2)
+            wait_until(lambda: doors.gateway.waiting("align_image") == 2)
             assert doors.drain(0) is False
             with refused("UNAVAILABLE", "server is stopping"):
                 stub.ModelInfer(asked)

@@ -72,6 +72,7 @@ def test_invalid_http_logs_one_line_a_second(own_doors, capfd):
 KNOCKED_AT = """
 import asyncio, socket, sys
 from pathlib import Path
+from types import SimpleNamespace
 import align_zoo.serving.serve  # what the command begins with
 import grpc
 from align_zoo.serving.routing import Backends
@@ -97,7 +98,8 @@ def call(port):
 async def main():
     tls = dict(zip(["tls_cert", "tls_key"], map(Path, sys.argv[1:])))
     options = GatewayOptions(grpc_port=0, http_port=0, metrics_port=0, **tls)
-    gateway = Gateway(Backends(), options, Metrics(), lambda: (True, {}))
+    supervision = SimpleNamespace(health=lambda: (True, {}), age=float)
+    gateway = Gateway(Backends(), options, Metrics(), supervision)
     await gateway.start()
     if tls:
         await asyncio.to_thread(knock, gateway.grpc_port)

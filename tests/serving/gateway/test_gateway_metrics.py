@@ -47,7 +47,7 @@ def test_metrics_of_gateway_and_tritonserver_are_merged(own_doors):
 def test_supervisor_metrics_are_read_on_request(own_doors):
     doors = own_doors()
     assert value(read(doors)["align_zoo_probe_age_seconds"], model="align_image") == float("inf")
-    doors.metrics.probe_age = {"align_image": 1.5, "align_text": 2.5}.get
+    doors.ages = {"align_image": 1.5, "align_text": 2.5}
     doors.metrics.restarted("the process of align_image died")
     doors.metrics.restarted("the process of align_image died")
     families = read(doors)

@@ -67,10 +67,10 @@ def test_stream_reads_at_most_64_unanswered_requests(own_doors, held):
 
     with stub_at(doors.grpc_url) as stub, held():
         call = stub.ModelStreamInfer(endless(), timeout=60)
-        wait_until(lambda: doors.metrics.waiting("align_text") >= 63)
-        assert doors.metrics.waiting("align_text") == 63, "one is with tritonserver"
+        wait_until(lambda: doors.gateway.waiting("align_text") >= 63)
+        assert doors.gateway.waiting("align_text") == 63, "one is with tritonserver"
         call.cancel()
-        wait_until(lambda: doors.metrics.waiting("align_text") == 0)
+        wait_until(lambda: doors.gateway.waiting("align_text") == 0)
     assert len(sent) < 1000
 
 
@@ -79,9 +79,9 @@ def test_a_stream_whose_caller_leaves_leaves_nothing_behind(own_doors, held):
     with stub_at(doors.grpc_url) as stub:
         with held():
             call = stub.ModelStreamInfer(iter(REQUESTS[:1] * 5), timeout=60)
-            wait_until(lambda: doors.metrics.waiting("align_text") == 4)
+            wait_until(lambda: doors.gateway.waiting("align_text") == 4)
             call.cancel()
-            wait_until(lambda: doors.metrics.waiting("align_text") == 0 and not doors.at_work)
+            wait_until(lambda: doors.gateway.waiting("align_text") == 0 and not doors.at_work)
         stub.ModelInfer(REQUESTS[0], timeout=30)
 
 
