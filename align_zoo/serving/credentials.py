@@ -1,4 +1,4 @@
-"""What a caller must show to a server that does not let everybody in."""
+"""The credentials of a caller: TLS files and a bearer token."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ __all__ = ["OPEN", "Access", "read_tokens"]
 
 @dataclass(frozen=True)
 class Access:
-    """What a server demands of its callers."""
+    """The credentials that a server demands of its callers.
+
+    >>> access = Access(tls_ca=Path("ca.pem"), token_file=Path("token.txt"))
+    >>> channel = access.channel("align.example.org:8001")
+    """
 
     tls_ca: Path | None = None
-    """PEM of the authorities that the server's certificate is checked against. With this or
-    ``tls_cert`` the call is encrypted."""
+    """The authorities, PEM, that the server's certificate is checked against. The call is encrypted
+    if this file or ``tls_cert`` is given."""
     tls_cert: Path | None = None
-    """The caller's own certificate, PEM, for a server that asks for one."""
+    """The caller's own certificate, PEM, for mutual TLS."""
     tls_key: Path | None = None
     token_file: Path | None = None
-    """Its first line is sent as the bearer token."""
+    """The file whose first token is sent as the bearer token."""
 
     def channel(self, url: str) -> Any:
-        """A gRPC channel to ``url``.
+        """Open a gRPC channel to ``url``.
 
         Raises:
-            AlignZooError: a file cannot be read; a certificate without its key.
+            AlignZooError: a file cannot be read, or a certificate has no key.
         """
         import grpc
 
-        # A proxy named in the environment is for other servers than one's own.
+        # A proxy of the environment is for other servers, not for the user's own.
         options = [("grpc.enable_http_proxy", 0)]
         if bool(self.tls_cert) != bool(self.tls_key):
             raise AlignZooError("--tls-cert and --tls-key go together")
@@ -49,10 +53,10 @@ class Access:
         return grpc.secure_channel(url, grpc.ssl_channel_credentials(*files), options)
 
     def metadata(self) -> list[tuple[str, str]]:
-        """What goes with each call.
+        """Return the gRPC metadata of each call.
 
         Raises:
-            AlignZooError: the token file cannot be read, or there is no token in it.
+            AlignZooError: the token file cannot be read, or has no token.
         """
         if not self.token_file:
             return []
@@ -60,14 +64,15 @@ class Access:
 
 
 OPEN = Access()
-"""For a server without TLS and tokens."""
+"""The access to a server without TLS and tokens."""
 
 
 def read_tokens(file: Path) -> list[str]:
-    """Return the tokens of a file, one a line.
+    """Return the tokens of a file, one per line.
 
     Raises:
-        AlignZooError: it cannot be read, has no token, or one that no header can carry.
+        AlignZooError: the file cannot be read, has no token, or has a token that no header can
+            carry.
     """
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()

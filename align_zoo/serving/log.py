@@ -1,6 +1,6 @@
-"""What happens while serving, one JSON object a line on stderr.
+"""The service's log: events as JSON objects, one per line, on stderr.
 
-A line that cannot be written is lost, and nothing else is.
+A line that cannot be written is lost; nothing else is affected.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _LAST_WORDS_SECONDS = 1.0
 
 
 def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """Write one line, if that can be: time (ISO 8601, UTC), level, event, and ``fields``.
+    """Write one line if possible: time (ISO 8601, UTC), level, event, and ``fields``.
 
     Args:
-        name: what has happened, "restart".
-        level: as of ``logging``; what is below INFO is written only if ALIGN_ZOO_LOG is "debug".
-        fields: what JSON can hold; anything else as its ``str``.
+        name: the event's name, such as "restart".
+        level: a level of ``logging``; events below INFO need ALIGN_ZOO_LOG=debug.
+        fields: JSON values; other values are written as their ``str``.
     """
     if not is_shown(level):
         return
@@ -38,12 +38,12 @@ def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:
 
 
 def is_shown(level: int) -> bool:
-    """Whether an event of this level is written."""
+    """Return whether an event of this level is written."""
     return level >= logging.INFO or os.environ.get("ALIGN_ZOO_LOG", "").lower() == "debug"
 
 
 def write(line: str) -> None:
-    """Write a line, if that can be."""
+    """Write a line if possible."""
     if sys.stderr:  # None if it was closed before the start
         with suppress(OSError):
             # One write: lines of different threads stay whole.
@@ -53,10 +53,10 @@ def write(line: str) -> None:
 
 @contextmanager
 def unhindered() -> Iterator[None]:
-    """Within the block nobody who writes to ``sys.stderr`` waits for those who read it.
+    """Let writes to ``sys.stderr`` in the block return at once, however slow its reader is.
 
-    It may stand still, as a pager and a container's log do, and an event loop may not.
-    Lines for which there is no room are counted: an event "lines_lost" takes their place.
+    A pager or a container's log may stop reading, and an event loop must not wait for it.
+    Lines beyond the queue's bound are counted: an event "lines_lost" takes their place.
     """
     if not sys.stderr:
         yield
@@ -70,7 +70,7 @@ def unhindered() -> Iterator[None]:
 
 
 class _Queue(io.TextIOBase):
-    """Keeps what is written until a thread has passed it on to stderr, in its order."""
+    """Keeps written text until a thread has passed the text on to stderr, in order."""
 
     def __init__(self) -> None:
         self._waiting: deque[str] = deque()
@@ -90,7 +90,7 @@ class _Queue(io.TextIOBase):
         return len(text)
 
     def finish(self, timeout: float) -> None:
-        """Wait until all has been passed on."""
+        """Wait until all text has been passed on."""
         with self._changed:
             self._finished = True
             self._changed.notify()
@@ -99,12 +99,12 @@ class _Queue(io.TextIOBase):
     def _pass_on(self) -> None:
         while texts := self._take():
             for text in texts:
-                # Not by a Python file: at the interpreter's end it must not be locked.
+                # Not by a Python file, whose lock could be held at the interpreter's end.
                 with suppress(OSError):
                     os.write(_STDERR, text.encode(errors="backslashreplace"))
 
     def _take(self) -> list[str]:
-        """What is to be passed on, as soon as there is something; nothing at the end."""
+        """Wait for text, and return all of it; return an empty list at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._finished)
             texts = list(self._waiting)
@@ -123,5 +123,5 @@ def _line(name: str, level: int, fields: dict[str, Any]) -> str:
         "event": name,
         **fields,
     }
-    # Escaped to ASCII: what a caller has sent cannot begin a line of its own.
+    # Escaped to ASCII: a caller's text cannot begin a line of its own.
     return json.dumps(line, default=str)

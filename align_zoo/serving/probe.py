@@ -1,4 +1,4 @@
-"""Health that means an answer: one real inference a model.
+"""A health check by real inferences, one for each model.
 
 Triton's own live and ready stay true after a model's process has died.
 """
@@ -26,7 +26,7 @@ MODELS = ("align_image", "align_text")
 _UNIT_LENGTH_WITHIN = 1e-3
 
 _PORTS = "align-zoo's gRPC is on port 8001, HTTP on 8000, metrics on 8002"
-# gRPC's words, and what they mean to somebody who asks a port; the first that fits.
+# Patterns of gRPC's messages, and their meaning for a caller; the first match counts.
 _MEANINGS = (
     (r"Connection refused", "nobody listens there"),
     (r"DNS resolution|errors resolving|domain name", "there is no such host"),
@@ -52,27 +52,27 @@ _MEANINGS = (
 
 @dataclass(frozen=True)
 class ModelHealth:
-    """What one model did when asked."""
+    """The result of one request to one model."""
 
     model: str
     error: str | None = None
-    """Why there is no sound answer; None if there is one."""
+    """The reason why there is no sound answer; None if the answer is sound."""
     dim: int = 0
-    """Width of its embedding."""
+    """The width of the embedding."""
     checkpoint: str = ""
-    """Fingerprint of what it serves."""
+    """The fingerprint of the served checkpoint."""
     runtime: str = ""
-    """What computes, why that, and what it costs if something else would be faster."""
+    """The runtime, the reason for its choice, and its cost if another runtime would be faster."""
     seconds: float = 0.0
 
 
 def probe(url: str, *, timeout: float = 10.0, access: Access = OPEN) -> list[ModelHealth]:
-    """Ask ``align_image`` and ``align_text`` for one embedding each.
+    """Request one embedding from each of ``align_image`` and ``align_text``.
 
     Args:
         url: the server's gRPC address, "localhost:8001".
-        timeout: seconds for each answer.
-        access: TLS and token, if the server demands them.
+        timeout: the longest wait for each answer, in seconds.
+        access: the credentials that the server demands.
 
     Raises:
         AlignZooError: tritonclient is not installed, or a file of ``access`` cannot be used.
@@ -85,12 +85,12 @@ def probe(url: str, *, timeout: float = 10.0, access: Access = OPEN) -> list[Mod
 
 
 async def ask(channel: Any, model: str, timeout: float | None = None) -> ModelHealth:
-    """Ask one model for one embedding, through a ``grpc.aio`` channel.
+    """Request one embedding from one model, through a ``grpc.aio`` channel.
 
     Args:
-        channel: to a tritonserver that listens, or will.
-        model: one of ``MODELS``.
-        timeout: seconds for the answer; None waits for ever.
+        channel: a channel to a tritonserver that listens, or will listen.
+        model: a name of ``MODELS``.
+        timeout: the longest wait for the answer in seconds; None waits without end.
     """
     from grpc.aio import AioRpcError
 
@@ -105,7 +105,7 @@ async def ask(channel: Any, model: str, timeout: float | None = None) -> ModelHe
 
 
 def explain(health: Sequence[ModelHealth]) -> tuple[bool, str]:
-    """Whether all is well, and one line that says why not, or what is served."""
+    """Return whether both models are healthy, and one line with the fault or the checkpoint."""
     errors = {each.error for each in health}
     if len(errors) == 1 and None not in errors:  # the server's or the way's, not a model's
         return False, errors.pop() or ""

@@ -29,20 +29,21 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def serve(options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5) -> int:
-    """Serve in the foreground until a signal says that it is enough.
+    """Serve in the foreground until a signal arrives.
 
     Args:
-        options: what to serve; its addresses are not used.
-        gateway: where, and to whom.
-        limit: with so many failures without a healthy minute between them it gives up.
+        options: what to serve; the addresses of these options are not used.
+        gateway: the addresses and the access rules.
+        limit: the number of failures, without a healthy minute between them, after which the
+            service gives up.
 
     Returns:
-        The exit code: 0 after a signal, if everything that was accepted has been answered; else
-        1; 128 + n when signal n came a second time.
+        The exit code: 0 after a signal if all accepted calls were answered, else 1; 128 + n if
+        signal n arrived a second time.
 
     Raises:
-        AlignZooError: something is missing, a port is taken, the checkpoint cannot be served, or
-            it has been given up.
+        AlignZooError: tritonserver or a file is missing, a port is taken, the checkpoint cannot be
+            served, or the service has given up.
     """
     with unhindered():
         return _serve(options, gateway, limit)
@@ -50,9 +51,9 @@ def serve(options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5) -> 
 
 def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int) -> int:
     gateway.check()
-    TritonProcess(options, (), "")  # says what is missing before anything is begun
+    TritonProcess(options, (), "")  # raises if something is missing, before anything starts
     _raise_file_limit()
-    # Models' processes that a killed tritonserver leaves are then ours to wait for.
+    # Orphaned model processes of a killed tritonserver become children of this process.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if gone := remove_dead():
         event("cleaned", folders=gone)
@@ -60,7 +61,7 @@ def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int) -> int:
 
 
 def _raise_file_limit() -> None:
-    """As many connections as the system allows; the soft limit is for programs that use select."""
+    """Raise the limit of open files to the hard limit; the soft limit is for users of select()."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -70,7 +71,7 @@ async def _run(options: ServeOptions, gateway_options: GatewayOptions, limit: in
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in _SIGNALS:
         if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-            continue  # nohup: it outlives its terminal
+            continue  # nohup: the service outlives its terminal
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     backends, metrics = Backends(), Metrics()
     with RunFolder() as folder:
@@ -86,7 +87,7 @@ async def _run(options: ServeOptions, gateway_options: GatewayOptions, limit: in
         )
         gateway = Gateway(backends, gateway_options, metrics, supervisor, suspects)
         async with AsyncExitStack() as stack:
-            # Ports first: a taken one is told before a model is loaded.
+            # Ports first: a taken port is reported before a model is loaded.
             await gateway.start()
             stack.push_async_callback(gateway.stop)
             write(f"align-zoo: loading {options.model}")
@@ -106,7 +107,7 @@ async def _until_signal(
     try:
         await asyncio.wait({work, signalled}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
-            work.result()  # it has failed
+            work.result()  # raises its error
         event("stopping", signal=signal.Signals(signalled.result()).name)
         drain = asyncio.create_task(gateway.drain(_DRAIN_SECONDS))
         again = asyncio.create_task(_second(signals))
@@ -121,7 +122,7 @@ async def _until_signal(
 
 
 async def _second(signals: asyncio.Queue[int]) -> int:
-    """The next signal that means it: a closed terminal sends SIGHUP, and so does its shell."""
+    """Wait for a signal other than SIGHUP, which a closed terminal and its shell both send."""
     while (number := await signals.get()) == signal.SIGHUP:
         pass
     return number

@@ -1,4 +1,4 @@
-"""From a call at the gateway to a tritonserver for it, and how the gateway ends."""
+"""The way of a call from the gateway to a backend, and the end of the gateway's calls."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """Calls under way, those that wait, and the backend each goes to. For one event loop.
+    """Gives each call its turn and its backend. For one event loop.
+
+    >>> admission = Admission(backends, options, suspects)
+    >>> async with admission.call("align_text", items=2, size=300) as backend:
+    ...     answer = await upstream.call_grpc(backend, path, request, seconds)
 
     Args:
         backends: where calls go.
-        options: how many requests may wait, and how long.
-        suspects: remembers what a server died with.
+        options: the limits of the queues.
+        suspects: remembers the requests that a server died with.
     """
 
     def __init__(self, backends: Backends, options: GatewayOptions, suspects: Suspects) -> None:
@@ -35,10 +39,10 @@ class Admission:
         self._changed = asyncio.Event()
 
     def check(self) -> None:
-        """Return if calls are taken.
+        """Return if calls are accepted.
 
         Raises:
-            Refusal: the service stops, or there is no backend.
+            Refusal: the service is stopping, or there is no backend.
         """
         if self.stopping:
             raise Refusal(Reason.STOPPING, "server is stopping")
@@ -53,17 +57,17 @@ class Admission:
         size: int = 0,
         content: Content | None = None,
     ) -> AsyncIterator[Backend]:
-        """The backend for one call, after it has waited its turn.
+        """Yield the backend for one call, after the call's turn has come.
 
         Args:
-            model: whose queue it joins; if the backend has no such model, it does not wait.
-            items: of the request.
-            size: of the request, in bytes.
-            content: of an inference: if a server died with it before, nothing is let through
-                beside it; None for a call that only reads.
+            model: the model whose queue the call joins; without a queue the call does not wait.
+            items: the number of items of the request.
+            size: the size of the request in bytes.
+            content: the identity of an inference: a request that a server died with is let through
+                alone; None for a call that only reads.
 
         Raises:
-            Refusal: the call is not taken.
+            Refusal: the call is not accepted.
         """
         self.check()
         self._under_way += 1
@@ -73,7 +77,7 @@ class Admission:
                 self._suspects.check(content)
             async with queue.turn(items, size, self._alone(content)) if queue else nullcontext():
                 try:
-                    # Now, not before the waiting: another one may have come meanwhile.
+                    # Only now: the backend may have been replaced during the wait.
                     with (
                         self.backends.use() as backend,
                         self._suspects.at_work(backend, content) if content else nullcontext(),
@@ -86,15 +90,15 @@ class Admission:
             self._changed.set()
 
     def knows(self, model: str) -> bool:
-        """Whether it is one of the backend's: only those get a queue, and a label in metrics."""
+        """Return whether the backend has the model; only such models get a queue and a label."""
         return model in self._queues or self._queue(model) is not None
 
     def waiting(self, model: str) -> int:
-        """Requests that wait in a model's queue."""
+        """Return the number of requests that wait in a model's queue."""
         return self._queues[model].waiting if model in self._queues else 0
 
     async def drain(self, seconds: float) -> bool:
-        """Take no more calls; whether all that were taken ended within so many seconds."""
+        """Refuse new calls; return whether all accepted calls ended within ``seconds``."""
         self.stopping = True
         try:
             async with asyncio.timeout(seconds):

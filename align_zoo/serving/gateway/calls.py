@@ -1,8 +1,8 @@
-"""Which of tritonserver's calls are open: reading and inference.
+"""The table of tritonserver's calls that are open: reading and inference.
 
-Whoever may load models runs code on the server, shared memory reads and writes its memory, and
-trace and log settings write files. So a call is closed unless it stands here; what tritonserver
-has not either is unknown.
+A caller that loads models runs code on the server; shared memory gives access to the server's
+memory; trace and log settings write files. So a call is closed unless this table has it, and a
+call that tritonserver does not have is unknown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GRPC_METADATA = f"{GRPC_SERVICE}ServerMetadata"
 GRPC_OPEN = frozenset(
     GRPC_SERVICE + name for name in ("ModelMetadata", "ModelConfig", "ModelStatistics")
 )
-"""Those that tritonserver answers unchanged."""
+"""The calls whose answers are passed on unchanged."""
 _GRPC = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
 
 
@@ -44,7 +44,7 @@ class HttpCall(NamedTuple):
     """"live", "ready", "model_ready", "server", "read" or "infer"."""
     method: str
     model: str
-    """Empty if it is about none."""
+    """The model's name; empty for calls about the server."""
 
 
 _MODEL = r"/v2/models/(?P<model>[A-Za-z0-9_-][A-Za-z0-9_.-]*)(/versions/[0-9]+)?"
@@ -63,10 +63,10 @@ _HTTP_CLOSED = re.compile(
 
 
 def find_http_call(path: str) -> HttpCall:
-    """The open call at a path, as it was sent, without unquoting.
+    """Find the open call at a path; the path is compared as sent, without unquoting.
 
     Raises:
-        Refusal: CLOSED or UNKNOWN_CALL: there is none.
+        Refusal: CLOSED or UNKNOWN_CALL: the path has no open call.
     """
     for kind, method, pattern in _HTTP_OPEN:
         if match := pattern.fullmatch(path):
@@ -77,7 +77,7 @@ def find_http_call(path: str) -> HttpCall:
 
 
 def not_open(path: str) -> Refusal:
-    """Why a gRPC call that is not open is refused."""
+    """Return the refusal of a gRPC call that is not open."""
     name = path.removeprefix(GRPC_SERVICE)
     if name in _GRPC:
         return _closed(name)

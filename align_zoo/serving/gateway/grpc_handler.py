@@ -1,4 +1,4 @@
-"""KServe's protocol over gRPC: what goes through as bytes, and what the gateway answers."""
+"""KServe's protocol over gRPC: forwarded calls, and calls that the gateway answers itself."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ __all__ = ["GrpcHandler"]
 
 _ID = "align-request-id"
 _AT_HAND = 0.1
-"""Seconds before its deadline in which a caller that leaves has left because of it: its clock has
-run longer than ours by the time that the call was on its way.
+"""A caller that leaves within so many seconds of its deadline has left because of the deadline: its
+clock started before ours, by the time that the call was on its way.
 """
 
 
 class GrpcHandler(grpc.GenericRpcHandler):
-    """All of gRPC's calls.
+    """Handles all gRPC calls.
+
+    >>> server = grpc.aio.server(handlers=[GrpcHandler(parts)])
 
     Args:
-        parts: what both protocols share.
+        parts: the gateway's parts that both protocols use.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -61,7 +63,7 @@ class GrpcHandler(grpc.GenericRpcHandler):
         )
 
     def service(self, handler_call_details: Any) -> Any:
-        """The handler of a call; None if there is no such service."""
+        """Return the handler of a call; None if there is no such service."""
         path, metadata = handler_call_details.method, handler_call_details.invocation_metadata
         if path in self._free:
             return self._free[path]
@@ -78,8 +80,8 @@ class GrpcHandler(grpc.GenericRpcHandler):
             refusal = internal_error(error, "")
         else:
             return self._open[path]
-        # As streams, of which neither is used: who is refused need not be listened to,
-        # whatever it sends. Callers cannot tell.
+        # A stream handler reads nothing of a refused call, whatever the caller sends. Callers see
+        # no difference.
         return grpc.stream_stream_rpc_method_handler(partial(self._refuse, refusal))
 
     async def _infer(self, request: bytes, context: Any) -> bytes:
@@ -157,26 +159,26 @@ class GrpcHandler(grpc.GenericRpcHandler):
     def _is_ready(self) -> bool:
         try:
             return self._health.ready()
-        except Exception as error:  # gRPC would answer with its words
+        except Exception as error:  # gRPC would answer with the error's message
             internal_error(error, "")
             return False
 
 
 def _with_id(request: bytes, id: str) -> bytes:
-    # Protobuf: fields may follow in any order. Field 3, of bytes, and their number: this saves
-    # writing a picture's message anew.
+    # Protobuf allows fields in any order. Field 3 (bytes) and its length are appended, so that an
+    # image's message need not be serialized again.
     return request + bytes([3 << 3 | 2, len(id)]) + id.encode()
 
 
 def _without_id(request: bytes) -> Iterator[bytes]:
-    """What makes the request the same as another."""
+    """Yield the request's bytes without its id, for comparison with other requests."""
     message = service_pb2.ModelInferRequest.FromString(request)
     message.ClearField("id")
     yield message.SerializeToString(deterministic=True)
 
 
 def _id_of(context: Any) -> str:
-    """The request's id as a header tells it: before the message is there, or when it never is."""
+    """Return the request's id from its header, which is known before the message arrives."""
     header = dict(context.invocation_metadata() or ()).get(_ID)
     return shown_id(header) if isinstance(header, str) else ""
 
@@ -186,7 +188,7 @@ def _end(context: Any, code: grpc.StatusCode, details: str | None, id: str = "")
     context.set_details(details or "")
     if id:
         context.set_trailing_metadata(((_ID, id),))
-    return b""  # gRPC leaves it out beside an error
+    return b""  # gRPC sends no message beside an error
 
 
 async def _live(_: bytes, context: Any) -> bytes:

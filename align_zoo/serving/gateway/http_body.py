@@ -1,4 +1,4 @@
-"""Reading bodies: not too much of one or of all together, and not for ever."""
+"""The bodies of HTTP requests, read within limits of size, of memory and of time."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ _ENCODINGS = ("gzip", "deflate", "identity")
 
 
 class Bodies:
-    """Reads them. For one event loop.
+    """Reads the bodies of requests. For one event loop.
+
+    >>> bodies = Bodies(max_bytes=2**26, together=2**29)
+    >>> body = await bodies.read(request)
 
     Args:
-        max_bytes: of one.
-        together: bytes of all that are being read; a single one always may.
+        max_bytes: the largest size of a body.
+        together: the most bytes of all bodies being read; a single body may have more.
     """
 
     def __init__(self, max_bytes: int, together: int) -> None:
         self._max_bytes = max_bytes
         self._together = together
         self.held = 0
-        """Bytes of those that are being read."""
+        """The bytes of the bodies being read."""
 
     async def read(self, request: web.Request) -> bytes:
-        """All of it, unpacked if it is compressed.
+        """Read a whole body, and decompress it if it is compressed.
 
         Raises:
-            Refusal: it is too large, comes too slowly, is no sound body or compressed in a way
-                that is not read here, or too much is being read.
+            Refusal: the body is too large, arrives too slowly, is damaged or has an unknown
+                encoding; or the bodies being read have too many bytes together.
         """
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in _ENCODINGS:
@@ -56,7 +59,7 @@ class Bodies:
     async def _read(self, request: web.Request) -> bytes:
         body = bytearray()
         try:
-            # Not request.read(), which lets all of a compressed body be unpacked at once.
+            # Not request.read(), which decompresses a whole body at once.
             async for chunk in request.content.iter_any():
                 self.held += len(chunk)
                 body += chunk

@@ -1,4 +1,4 @@
-"""How long an HTTP caller waits: gRPC's deadline, for a protocol that has none."""
+"""The deadline of an HTTP call, from a header: HTTP has no deadline as gRPC has."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _HEADER = "Align-Timeout"
 
 @asynccontextmanager
 async def deadline(headers: Mapping[str, str]) -> AsyncIterator[None]:
-    """Cancel what is not done within the seconds of the header ``Align-Timeout``, if there is one.
+    """Cancel the block after the seconds of the header ``Align-Timeout``, if the header is given.
 
     Raises:
-        Refusal: EXPIRED if it was cancelled; MALFORMED if the header is no number of seconds.
+        Refusal: EXPIRED: the block was cancelled. MALFORMED: the header is no number of seconds
+            above 0.
     """
     seconds = _seconds(headers.get(_HEADER))
     try:

@@ -35,16 +35,18 @@ _CODES = {
 
 
 def healthz(health: Health) -> web.Response:
-    """200 or 503, and why."""
+    """Answer 200 if the service is ready, else 503, with the reasons as JSON."""
     ready, about = health.report()
     return web.json_response(about, status=200 if ready else 503)
 
 
 class HttpHandler:
-    """All of HTTP's calls.
+    """Handles all HTTP calls.
+
+    >>> server = HttpServer(HttpHandler(parts, bodies).app(), "http", journal, **settings)
 
     Args:
-        parts: what both protocols share.
+        parts: the gateway's parts that both protocols use.
         bodies: reads the bodies of requests.
     """
 
@@ -54,7 +56,7 @@ class HttpHandler:
         self._bodies = bodies
 
     def app(self) -> web.Application:
-        """To be served."""
+        """Make the application of all paths."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         return app
@@ -71,7 +73,7 @@ class HttpHandler:
             raise
         except Exception as error:
             response = self._refused(internal_error(error, entry.id), entry)
-        if response.status < 400 or entry.logged:  # else the log does not know it
+        if response.status < 400 or entry.logged:  # else the log does not have the id
             response.headers[_ID] = entry.id
         return response
 
@@ -80,14 +82,14 @@ class HttpHandler:
         if path == "/healthz":
             return healthz(self._health)
         call = find_http_call(path)
-        # What answers GET answers HEAD; aiohttp leaves the body out.
+        # A path that answers GET answers HEAD, too; aiohttp omits the body.
         methods = ("GET", "HEAD") if call.method == "GET" else (call.method,)
         if request.method not in methods:
             response = _error(405, f"this wants {call.method}")
             response.headers["Allow"] = ", ".join(methods)
             return response
         if call.kind in ("live", "ready", "model_ready") and not self._health.ready():
-            # Alive is who answers at all.
+            # A service that answers at all is live.
             return web.Response(status=200 if call.kind == "live" else 503)
         if call.kind in ("live", "ready"):
             return web.Response()
@@ -109,8 +111,8 @@ class HttpHandler:
         entry.it_waits()
         asked = read_request(body, request.headers.get(JSON_LENGTH), call.model)
         entry.items = asked.items
-        # tritonserver knows of no cancelling over HTTP. What it was given keeps its place until it
-        # is computed: else requests that nobody waits for would pile up before the others.
+        # tritonserver cannot cancel a request over HTTP. A forwarded request keeps its place until
+        # it is computed: else abandoned requests would pile up in front of the others.
         answer = await run_to_completion(
             self._ask(path, asked, entry), begun=lambda: entry.turn is not None
         )
@@ -137,12 +139,12 @@ class HttpHandler:
         if refusal.reason is Reason.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = "Bearer"
         if refusal.reason in (Reason.TOO_LARGE, Reason.TOO_SLOW):
-            response.force_close()  # nobody reads the rest of the body
+            response.force_close()  # the rest of the body is not read
         return response
 
 
 def _open_only(answer: HttpAnswer) -> HttpAnswer:
-    """What tritonserver tells of itself, without the extensions that are closed."""
+    """Return tritonserver's metadata without the extensions that are closed."""
     if answer.status != 200:
         return answer
     told = json.loads(answer.body)

@@ -1,4 +1,4 @@
-"""What became of each request, in metrics and in the log; never what was in it."""
+"""The outcome of each request, in metrics and in the log; never the request's content."""
 
 from __future__ import annotations
 
@@ -18,54 +18,57 @@ __all__ = ["Entry", "Journal", "fresh_id", "shown_id"]
 
 _SECONDS_BETWEEN_LINES = 1.0
 _IDS_A_LINE = 100
-"""So that a line stays below 8 KB, of which a reader of logs may make two."""
+"""A line stays below 8 KB: some log readers split longer lines."""
 
 
 def fresh_id() -> str:
-    """An id for a request that came without one."""
+    """Make an id for a request without an id."""
     return secrets.token_hex(8)
 
 
 def shown_id(text: str) -> str:
-    """An id of a caller as a header and the log can carry it: printable ASCII, not too long."""
+    """Return a caller's id as printable ASCII of at most 64 characters, for headers and the log."""
     return "".join(char if "!" <= char <= "~" else "?" for char in text[:64])
 
 
 @dataclass
 class Entry:
-    """One request."""
+    """One request, from its arrival to its outcome."""
 
     id: str = ""
     model: str = ""
-    """Empty if it is not one that the server knows."""
+    """The model's name; empty if the server has no such model."""
     items: int = 1
     begin: float = field(default_factory=time.perf_counter)
     whole: float | None = None
-    """When all of it was there, and its waiting began."""
+    """The time when the whole request had arrived, and its waiting began."""
     turn: float | None = None
-    """When its waiting was over."""
+    """The time when the waiting ended."""
     logged: bool = False
-    """Whether the log names it, now or in a second."""
+    """Whether the log names the request, now or within a second."""
 
     def it_waits(self) -> None:
-        """All of it has come."""
+        """Note that the whole request has arrived."""
         self.whole = time.perf_counter()
 
     def its_turn(self) -> None:
-        """It goes to tritonserver now."""
+        """Note that the request goes to tritonserver now."""
         self.turn = time.perf_counter()
 
     @property
     def queue_seconds(self) -> float:
-        """What it waited, until now if it still does."""
+        """The seconds of waiting; up to now, if the request still waits."""
         return (self.turn or time.perf_counter()) - self.whole if self.whole else 0.0
 
 
 class Journal:
-    """Counts and logs. For one event loop.
+    """Counts and logs the outcomes of requests. For one event loop.
 
-    Requests that fail alike share a line a second, or a hundred a line: a flood of them must not
-    fill the disk. The line has the id of each that has one, for its caller was shown the id.
+    >>> journal = Journal(metrics)
+    >>> journal.refused(Entry(), Reason.MALFORMED)
+
+    Requests that fail alike share one line a second, or one line per hundred requests: many
+    failures must not fill the disk. The line has the ids that callers were shown.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -73,7 +76,7 @@ class Journal:
         self._unwritten: dict[_Kind, _Fold] = {}
 
     def answered(self, entry: Entry) -> None:
-        """It got what it asked for; counted when the answer is on its way."""
+        """Note a successful answer; count the request after the answer has been sent."""
         seconds = time.perf_counter() - entry.begin
         asyncio.get_running_loop().call_soon(self._count, entry, seconds)
 
@@ -88,19 +91,19 @@ class Journal:
             event("request", level=logging.DEBUG, **_fields(entry, "OK", None))
 
     def refused(self, entry: Entry, reason: Reason) -> None:
-        """The gateway answered in tritonserver's place."""
+        """Note that the gateway answered in tritonserver's place."""
         expired_there = reason is Reason.EXPIRED and entry.turn is not None
         if reason is not Reason.DIED and not expired_there:
             self._metrics.rejected.labels(entry.model, reason.label).inc()
         self._failed(entry, reason.code.name, reason.label)
 
     def failed(self, entry: Entry, code: str, words: str) -> None:
-        """tritonserver answered with an error, in these words."""
+        """Note that tritonserver answered with an error; ``words`` is its message."""
         known = reason_of(words) if code == "INVALID_ARGUMENT" else None
         self._failed(entry, code, known or "answer")
 
     def left(self, entry: Entry) -> None:
-        """Its caller has gone."""
+        """Note that the caller has gone."""
         self._failed(entry, "CANCELLED", "cancelled")
 
     def _failed(self, entry: Entry, code: str, reason: str) -> None:
@@ -118,7 +121,7 @@ class Journal:
         self._hold(kind)
 
     def close(self) -> None:
-        """Write what is held back."""
+        """Write the lines that are held back."""
         for kind, fold in self._unwritten.items():
             fold.write(kind)
 

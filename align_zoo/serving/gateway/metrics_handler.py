@@ -1,4 +1,4 @@
-"""What Prometheus reads: our numbers and tritonserver's."""
+"""The operator's application: /metrics, ours and tritonserver's together, and /healthz."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["metrics_app"]
 def metrics_app(
     backends: Backends, upstream: Upstream, metrics: Metrics, health: Health
 ) -> web.Application:
-    """/metrics and /healthz, to be served where only the operator's machines reach it."""
+    """Make the application of /metrics and /healthz, for a port that only the operator reaches."""
 
     async def show_metrics(_: web.Request) -> web.Response:
         try:

@@ -18,11 +18,11 @@ from align_zoo.serving.gateway.refusal import Reason, Refusal
 __all__ = ["ModelQueue", "Throughput"]
 
 _MEMORY = 3.0
-"""Seconds of work after which what was measured counts a third (1/e)."""
+"""The seconds of work after which a measurement counts a third (1/e)."""
 
 
 class _Size(NamedTuple):
-    """Of a request."""
+    """The size of a request."""
 
     items: int
     bytes: int
@@ -30,14 +30,18 @@ class _Size(NamedTuple):
 
 
 class ModelQueue:
-    """Lets requests of one model through in the order they came. For one event loop.
+    """Lets the requests of one model through in the order of their arrival. For one event loop.
+
+    >>> queue = ModelQueue(64, queue_size=1000, queue_bytes=2**29, queue_seconds=20.0)
+    >>> async with queue.turn(items=2, size=120_000):
+    ...     answer = await upstream.call_grpc(backend, path, request, seconds)
 
     Args:
-        at_once: items that may be let through together; a single request always is.
-        queue_size: requests that may wait.
-        queue_bytes: of all that wait together.
-        queue_seconds: how long one may have to wait, as far as can be foreseen, until tritonserver
-            begins with it.
+        at_once: the most items that are let through together; a single request may have more.
+        queue_size: the most requests that may wait.
+        queue_bytes: the most bytes of all waiting requests.
+        queue_seconds: the longest predicted wait of a request until tritonserver begins its
+            computation.
         clock: seconds, as ``time.monotonic``.
     """
 
@@ -62,31 +66,30 @@ class ModelQueue:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait."""
+        """The number of waiting requests."""
         return len(self._waiting)
 
     @property
     def through(self) -> int:
-        """Items that were let through and are not finished."""
+        """The number of items that were let through and are not finished."""
         return self._through
 
     @asynccontextmanager
     async def turn(
         self, items: int, size: int = 0, alone: Callable[[], bool] = lambda: False
     ) -> AsyncIterator[None]:
-        """Wait for the turn of a request of so many items and bytes; leaving the block makes room.
+        """Wait for the turn of a request, and hold its place for the time of the block.
 
-        A cancelled one leaves its place in the queue at once.
+        A cancelled request leaves the queue at once.
 
         Args:
-            items: of the request.
-            size: in bytes.
-            alone: whether nothing else may be let through together with it; asked at its turn.
+            items: the number of items of the request.
+            size: the size of the request in bytes.
+            alone: returns whether the request must be let through alone; called at its turn.
 
         Raises:
-            Refusal: too many wait, or it would have to wait too long, both at once, without
-                waiting; later, if the wait turns out to be more than twice as long as it may be,
-                or by :meth:`refuse_waiting`.
+            Refusal: at once, if too many requests wait, or the predicted wait is too long; later,
+                if the predicted wait exceeds twice the longest wait, or by :meth:`refuse_waiting`.
         """
         items = min(items, self.at_once)
         room = await self._enter(_Size(items, size, alone))
@@ -94,23 +97,23 @@ class ModelQueue:
         try:
             yield
         except (asyncio.CancelledError, Refusal):
-            finished = 0  # nobody has worked on them to the end
+            finished = 0  # the items were not computed to the end
             raise
         finally:
             self._leave(room, finished)
 
     def refuse_waiting(self, refusal: Refusal) -> None:
-        """Send away all that wait."""
+        """Refuse all waiting requests."""
         for place in list(self._waiting):
             self._send_away(place, refusal)
 
     def foreseen(self) -> float:
-        """Seconds until tritonserver would begin with a request that came now."""
+        """Predict the seconds until tritonserver would begin with a new request."""
         seconds = self._throughput.seconds_per_item(self._through)
         return (self._waiting_items + self._through) * seconds
 
     async def _enter(self, size: _Size) -> int:
-        """Wait for the turn; the room, in items, that is taken by it."""
+        """Wait for the turn; return the number of items that the request counts as."""
         self._refuse_if_too_long()
         room = self._room(size)
         if not self._waiting and self._fits(room):
@@ -152,8 +155,8 @@ class ModelQueue:
             raise self._too_long(seconds)
 
     def _refuse_hopeless(self) -> None:
-        # They were accepted before anything was known, or the server has become slower: the last
-        # ones go, before they have waited much, rather than all of them late.
+        # The requests were accepted before the first measurement, or the server has slowed down.
+        # Refuse the last requests early, rather than answer all requests late.
         while self._waiting and (seconds := self.foreseen()) > 2 * self._queue_seconds:
             self._send_away(next(reversed(self._waiting)), self._too_long(seconds))
 
@@ -183,7 +186,7 @@ class ModelQueue:
     def _let_next_through(self) -> None:
         while self._waiting:
             place, size = next(iter(self._waiting.items()))
-            if not place.done():  # done: cancelled, and its task has yet to run
+            if not place.done():  # done: the request is cancelled, and its task has yet to run
                 room = self._room(size)
                 if not self._fits(room):
                     return
@@ -203,11 +206,10 @@ class ModelQueue:
 
 
 class Throughput:
-    """How long one item takes, as measured over the last seconds.
+    """Measures the time of an item over the last seconds of work.
 
-    Working time and finished items fade alike, so that their ratio follows changes.
-
-    Time without work does not count, and nothing is forgotten in it.
+    Working time and finished items fade at the same rate, so that their ratio follows changes.
+    Idle time neither counts nor fades a measurement.
 
     Args:
         clock: seconds, as ``time.monotonic``.
@@ -220,19 +222,19 @@ class Throughput:
         self._seconds = 0.0
         self._items = 0.0
         self._measured = 0.0
-        """Seconds an item, when the last one was finished."""
+        """The seconds per item, when the last item was finished."""
         self._unfinished = 0.0
-        """Seconds of work since then, or since there is work again."""
+        """The seconds of work since then, or since the last idle time."""
 
     def works(self, now: bool) -> None:
-        """From now on there is something to work on, or there is not."""
+        """Note that the model begins to work, or becomes idle."""
         self._advance()
         if not self._works:
             self._unfinished = 0.0
         self._works = now
 
     def finished(self, items: int) -> None:
-        """So many items are done."""
+        """Note that ``items`` items are finished."""
         self._advance()
         if items:
             self._items += items
@@ -240,7 +242,10 @@ class Throughput:
             self._unfinished = 0.0
 
     def seconds_per_item(self, at_work: int) -> float:
-        """As it was, or as it must be by now if ``at_work`` items have not been finished yet."""
+        """Return the seconds per item: the last measurement, or the lower bound from open work.
+
+        The bound is the time since the last finished item, divided by ``at_work`` open items.
+        """
         self._advance()
         return max(self._measured, self._unfinished / max(1, at_work))
 
@@ -251,6 +256,6 @@ class Throughput:
             return
         fading = math.exp(-passed / _MEMORY)
         self._items *= fading
-        # The time since then, its first moments faded already.
+        # The integral of the fading weight over the time that has passed.
         self._seconds = self._seconds * fading + _MEMORY * (1 - fading)
         self._unfinished += passed

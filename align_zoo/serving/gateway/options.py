@@ -1,4 +1,4 @@
-"""Where the gateway listens, whom it lets in and how much it takes; what cannot be is refused."""
+"""The gateway's addresses, access rules and limits, and the check of these options."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ __all__ = ["GatewayOptions"]
 
 @dataclass(frozen=True)
 class GatewayOptions:
-    """How the service meets its callers."""
+    """The addresses, access rules and limits of a gateway.
+
+    >>> GatewayOptions(grpc_port=9001, token_file=Path("tokens.txt")).check()
+    """
 
     listen: str = "127.0.0.1"
-    """Address of gRPC and HTTP: loopback, or any other with TLS or ``insecure``."""
+    """The address of gRPC and HTTP: loopback; any other address needs TLS or ``insecure``."""
     grpc_port: int = 8001
     http_port: int = 8000
     metrics_listen: str = "127.0.0.1"
-    """Address of /metrics and /healthz, which are without TLS and token."""
+    """The address of /metrics and /healthz, which have neither TLS nor a token."""
     metrics_port: int = 8002
     tls_cert: Path | None = None
     """The server's certificate chain, PEM."""
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
-    """PEM of the authorities of which a caller must show a certificate: mutual TLS."""
+    """The authorities, PEM, that must have signed a caller's certificate: mutual TLS."""
     token_file: Path | None = None
-    """Bearer tokens, one a line; a call must carry one of them. While a token is being replaced,
-    the old and the new one.
+    """The file of bearer tokens, one per line; a call must carry one of the tokens. The file has
+    the old and the new token while a token is replaced.
     """
     insecure: bool = False
-    """Callers from other machines without TLS: only behind something that encrypts."""
+    """Whether callers from other machines need no TLS: only behind a proxy that encrypts."""
     queue_size: int = 1000
-    """Requests of a model that may wait."""
+    """The most requests of a model that may wait."""
     queue_bytes: int = 512 * 2**20
-    """Of all the requests of a model that wait together; and of all HTTP bodies that are coming."""
+    """The most bytes of all waiting requests of a model; also of all HTTP bodies being received."""
     queue_seconds: float = 20.0
-    """How long one may have to wait, as far as can be foreseen, until its computing begins."""
+    """The longest predicted wait of a request until its computation begins."""
     max_message_bytes: int = 64 * 2**20
-    """Of one request."""
+    """The most bytes of a request."""
     silence_seconds: float = 60.0
-    """After so long a connection that says nothing is asked whether there is still anybody; if
-    nobody answers, it is dropped a third of that later.
+    """The time after which a silent connection is probed; a connection that does not answer the
+    probe is dropped after another third of this time.
     """
 
     def check(self) -> None:
-        """Return if the service can be opened like this.
+        """Return if a gateway can open with these options.
 
         Raises:
-            AlignZooError: it is open to other machines without encryption; the certificate, its
-                key or the authorities are missing, unreadable or do not fit; there is no token
-                in the token file.
+            AlignZooError: the gateway would be open to other machines without encryption; the
+                certificate, its key or the authorities are missing, unreadable or do not match;
+                the token file has no token.
         """
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("cert", "key") if self.tls_cert else ("key", "cert")
@@ -72,22 +75,22 @@ class GatewayOptions:
 
     @property
     def tls(self) -> Tls | None:
-        """The files of TLS; None without."""
+        """The files of TLS; None without TLS."""
         if not self.tls_cert or not self.tls_key:
             return None
         return Tls(self.tls_cert, self.tls_key, self.tls_client_ca)
 
     @property
     def secrets(self) -> list[Path]:
-        """The files of TLS and of the tokens, as far as there are."""
+        """The given files of TLS and of the tokens."""
         files = self.tls_cert, self.tls_key, self.tls_client_ca, self.token_file
         return [file for file in files if file]
 
     def tokens(self) -> list[str]:
-        """The tokens of the file, as they are now; none without a file.
+        """Read the tokens from the token file; return an empty list without a file.
 
         Raises:
-            AlignZooError: there is none in it that can be read.
+            AlignZooError: the file cannot be read, or has no valid token.
         """
         return read_tokens(self.token_file) if self.token_file else []
 

@@ -1,4 +1,4 @@
-"""Ports to listen on, and one that cannot be."""
+"""The sockets of the HTTP servers, and the error of a port that is taken."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ _ANY_IPV6 = ipaddress.ip_address("::")
 
 
 def address(host: str) -> str:
-    """What to bind for ``--listen host``."""
-    # One address: of a name's two, gRPC is content with the one that is not taken.
+    """Return the address to bind for ``--listen host``."""
+    # One address: if a name has two, gRPC silently uses the one that is free.
     return "127.0.0.1" if host == "localhost" else host
 
 
 def bound(host: str, port: int, name: str, most: int) -> LimitedSocket:
-    """A socket that listens.
+    """Return a socket that listens.
 
     Args:
-        host: an address, or a name that has one.
-        port: 0: any that is free.
-        name: of the port's flag.
-        most: files that may be open when it accepts.
+        host: an address, or a host name.
+        port: the port; 0 for any free port.
+        name: the name in the port's flag, as in ``--http-port``.
+        most: the most open files with which the socket accepts a connection.
 
     Raises:
-        AlignZooError: it cannot.
+        AlignZooError: the port is taken, or the address is not this machine's.
     """
     try:
         family, _, _, _, where = socket.getaddrinfo(
             address(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        # gRPC's takes IPv4, too.
+        # As gRPC's wildcard socket, which accepts IPv4, too.
         both = ipaddress.ip_address(where[0]) == _ANY_IPV6 and socket.has_dualstack_ipv6()
         server = socket.create_server(where[:2], family=family, dualstack_ipv6=both)
     except OSError as error:
@@ -46,18 +46,18 @@ def bound(host: str, port: int, name: str, most: int) -> LimitedSocket:
 
 
 def drop_the_dead(listening: socket.socket, silence: float) -> None:
-    """Let the kernel close connections whose other side is silent and then does not answer it.
+    """Let the kernel close connections whose peer is silent and does not answer keepalive probes.
 
     Args:
-        listening: what it accepts inherits this.
-        silence: seconds until the kernel asks; it asks four times in a third of that.
+        listening: the socket; accepted connections inherit the options.
+        silence: seconds until the kernel's first probe; four probes follow in a third of this time.
     """
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     settings = {
         socket.TCP_KEEPIDLE: max(1, round(silence)),
         socket.TCP_KEEPINTVL: max(1, round(silence / 12)),
         socket.TCP_KEEPCNT: 4,
-        # An answer that nobody takes: the kernel asks after nothing while it waits for that.
+        # For unacknowledged answers: the kernel sends no keepalive probes while data is unsent.
         socket.TCP_USER_TIMEOUT: round(1000 * silence * 4 / 3),
     }
     for option, value in settings.items():
@@ -65,7 +65,7 @@ def drop_the_dead(listening: socket.socket, silence: float) -> None:
 
 
 def taken(host: str, port: int, name: str) -> AlignZooError:
-    """What to say of a port that cannot be listened on."""
+    """Return the error for an address and port that cannot be bound."""
     return AlignZooError(
         f"cannot listen on {host}:{port}: the port is taken, or the address is not this machine's; "
         f"end what listens there or choose another --{name}-port"

@@ -1,4 +1,4 @@
-"""Why the gateway answers in tritonserver's place, and how each protocol says so."""
+"""The reasons why the gateway answers in tritonserver's place, with each protocol's code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Code = grpc.StatusCode
 
 
 class Reason(Enum):
-    """Each with its label in metrics and logs, gRPC's code and HTTP's status."""
+    """A reason, with its label in metrics and logs, its gRPC code and its HTTP status."""
 
     QUEUE_FULL = "queue_full", _Code.RESOURCE_EXHAUSTED, 429
     QUEUE_SECONDS = "queue_seconds", _Code.RESOURCE_EXHAUSTED, 429
@@ -42,7 +42,7 @@ class Reason(Enum):
 
 
 class Refusal(Exception):
-    """The answer to a call that gets none from tritonserver."""
+    """The gateway's own answer to a call that tritonserver does not answer."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -51,9 +51,9 @@ class Refusal(Exception):
 
 
 def internal_error(error: Exception, id: str) -> Refusal:
-    """The last resort: an error of our own becomes an answer, and a line in the log.
+    """Turn an unexpected error into an answer, and log the error.
 
-    Where it happened is logged, not what the request held.
+    The log gets the traceback without the error's message, which may quote the request.
     """
     name = type(error).__name__
     event(

@@ -1,4 +1,4 @@
-"""Files that change while the service runs: certificates are renewed, tokens replaced."""
+"""The watch over files that change while the service runs: certificates and tokens."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LOOK_SECONDS = 2.0
 
 
 async def renewal(files: Sequence[Path], renew: Callable[[], Awaitable[None]]) -> None:
-    """Call ``renew`` when one of the files has changed; returns never.
+    """Call ``renew`` when one of the files has changed. Never return.
 
-    What ``renew`` refuses with an AlignZooError or an OSError is logged, and what was before stays:
-    a certificate whose key has not been written yet, until the key is. So it is called again
-    until it succeeds; of the same files the same reason is logged once.
+    An AlignZooError or OSError of ``renew`` is logged, and the earlier state stays in use: a new
+    certificate may wait for its key. ``renew`` is called again until it succeeds; the same reason
+    for the same files is logged once.
     """
     before, refused = _states(files), None
     while True:
@@ -43,13 +43,13 @@ async def renewal(files: Sequence[Path], renew: Callable[[], Awaitable[None]]) -
 
 
 def _states(files: Sequence[Path]) -> list[tuple[int, ...] | None]:
-    # Of what a link points to: Kubernetes replaces the folder behind it.
+    # Follow links: Kubernetes replaces the folder behind a link.
     return [_state(file) for file in files]
 
 
 def _state(file: Path) -> tuple[int, ...] | None:
     with suppress(OSError):
         state = file.stat()
-        # The last one sees what the others do not: other rights, a content with its old date.
+        # ctime also shows changed permissions, and new content with an old date.
         return state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size, state.st_ctime_ns
     return None

@@ -1,8 +1,9 @@
-"""Requests that a server died with: tried alone from then on, and refused if it dies again.
+"""Requests that were with a server at its death: tried alone, then refused after another death.
 
-A request that ends tritonserver or a model's process ends the next server, too, when its caller
-sends it again. Which of all that were there it was, nobody tells: so each is let through alone,
-once, and an answer clears it. A popular label is there at every death, and is answered.
+A request that ends tritonserver or a model's process also ends the next server when its caller
+retries. Nothing shows which of the requests caused a death. So each of these requests is let
+through alone once, and an answer clears the request. A popular label is present at every death,
+and is still answered.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ __all__ = ["Content", "Suspects"]
 
 _REFUSED_SECONDS = 600.0
 _REMEMBERED_SECONDS = 1200.0
-"""As long as any is remembered, each request is read once more, for its digest."""
+"""While a suspect is remembered, each request is read a second time, for its digest."""
 _REMEMBERED = 4096
-"""Requests; their digests, not what was in them."""
+"""The most requests that are remembered; by their digests, without content."""
 _DOUBTFUL = 3
-"""Deaths after which a request is refused even if others were suspects with it."""
+"""Deaths after which a request is refused even if there are other suspects."""
 _LEFT_SECONDS = 10.0
-"""How long before a death a caller may have left for its request to count as there: a model that
-hangs is given up after five seconds, and its caller may be less patient.
+"""The request of a caller that left at most so long before a death counts as present: a model that
+hangs is given up after five seconds, and its caller may give up earlier.
 """
 _MOST_LEFT = 256
 _NO_ANSWER = (
@@ -46,12 +47,12 @@ _NO_ANSWER = (
 
 
 class Content:
-    """A request, as another one is recognised to be the same.
+    """The identity of a request: equal requests have equal digests.
 
     Args:
-        model: that it asks.
-        id: for the log.
-        parts: gives its bytes without the id; called only when there are suspects.
+        model: the requested model.
+        id: the request's id, for the log.
+        parts: returns the request's bytes without the id; called only if there are suspects.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Content:
 
     @cached_property
     def digest(self) -> bytes:
-        """The same for the same model and bytes."""
+        """The digest of the model's name and the bytes."""
         digest = hashlib.blake2b(self.model.encode(errors="surrogateescape"), digest_size=16)
         for part in self._parts():
             digest.update(b"\0")
@@ -71,7 +72,7 @@ class Content:
         return digest.digest()
 
     def let_go(self) -> None:
-        """Keep the digest alone: the bytes may be many."""
+        """Keep only the digest, and free the bytes."""
         _ = self.digest
         self._parts = tuple
 
@@ -80,15 +81,20 @@ class Content:
 class _Suspect:
     deaths: int
     last: float
-    """When the last of them was."""
+    """The time of the last death."""
     refused: bool = False
 
 
 class Suspects:
-    """Remembers what was with a server at its death. For one event loop.
+    """Remembers the requests that were with a server at its death. For one event loop.
+
+    >>> suspects = Suspects(metrics)
+    >>> suspects.check(content)
+    >>> with suspects.at_work(backend, content):
+    ...     await upstream.call_grpc(backend, path, request, seconds)
 
     Args:
-        metrics: counts what is refused from now on.
+        metrics: counts the requests that are refused.
         clock: seconds, as ``time.monotonic``.
     """
 
@@ -98,14 +104,14 @@ class Suspects:
         self._known: OrderedDict[bytes, _Suspect] = OrderedDict()
         self._there: dict[Backend, set[Content]] = {}
         self._broken: WeakSet[Backend] = WeakSet()
-        """Those that have broken off a call, and have not answered since."""
+        """The backends that have broken off a call, and have not answered since."""
         self._left: deque[tuple[float, Backend, Content]] = deque(maxlen=_MOST_LEFT)
 
     def check(self, content: Content) -> None:
-        """Return if the request may be given to a server.
+        """Return if the request may go to a server.
 
         Raises:
-            Refusal: a server has died of it.
+            Refusal: POISONED: a server has died of the request.
         """
         suspect = self._suspect(content)
         if suspect and suspect.refused:
@@ -117,19 +123,19 @@ class Suspects:
             )
 
     def suspected(self, content: Content) -> bool:
-        """Whether it must be tried alone."""
+        """Return whether the request must be tried alone."""
         return self._suspect(content) is not None
 
     @contextmanager
     def at_work(self, backend: Backend, content: Content) -> Iterator[None]:
-        """Within the block the request is with the backend; leaving it normally is an answer.
+        """Hold the request at the backend for the time of the block; a normal exit is an answer.
 
         Raises:
-            Refusal: DIED in other words, where one was raised in the block and other requests were
-                with the backend, too: then sending this one again is not likely to do harm.
+            Refusal: DIED with a different message, if the block raised DIED and other requests
+                were at the backend, too: then a retry of this request is unlikely to do harm.
         """
-        # What dies of a request breaks off its calls first. Those that come until its owner has
-        # seen its end are no suspects.
+        # A dying server breaks off its calls first. Requests that arrive before the supervisor
+        # has seen the server's end are no suspects.
         late = backend in self._broken
         if not late:
             self._there.setdefault(backend, set()).add(content)
@@ -172,14 +178,14 @@ class Suspects:
             self._left.append((self._clock(), backend, content))
 
     def died(self, backend: Backend, model: str = "") -> int:
-        """Suspect all that were with a backend that died or hangs.
+        """Suspect all requests that were with a backend that died or hangs.
 
         Args:
-            backend: the one.
-            model: whose process it was; empty if it was the whole server.
+            backend: the backend.
+            model: the model whose process died; empty if the whole server died.
 
         Returns:
-            How many requests were there.
+            The number of requests that were with the backend.
         """
         now = self._clock()
         there = {*self._there.get(backend, ())}
@@ -191,7 +197,7 @@ class Suspects:
             suspect = self._known.setdefault(digest, _Suspect(0, now))
             self._known.move_to_end(digest)
             suspect.deaths, suspect.last = suspect.deaths + 1, now
-            # Whoever was there before is let through alone. If two were, nobody knows which.
+            # A known suspect was let through alone. With two known suspects, the cause is unclear.
             if suspected == [content] or suspect.deaths >= _DOUBTFUL:
                 self._refuse(suspect, content)
         self._forget()
@@ -212,15 +218,15 @@ class Suspects:
 
     def _suspect(self, content: Content) -> _Suspect | None:
         self._forget()
-        if not self._known:  # as nearly always: then nothing is read twice
+        if not self._known:  # the usual case: no request is read twice
             return None
         suspect = self._known.get(content.digest)
         if suspect and self._clock() - suspect.last > _REFUSED_SECONDS:
-            suspect.refused = False  # it is tried alone again, and a single death is enough
+            suspect.refused = False  # tried alone again; one more death is enough to refuse
         return suspect
 
     def _forget(self) -> None:
-        """Those whose last death was long ago stand first."""
+        """Drop old suspects; the suspects with the oldest last death come first."""
         now = self._clock()
         while self._known:
             digest, suspect = next(iter(self._known.items()))

@@ -1,4 +1,4 @@
-"""Bearer tokens: which calls may come in."""
+"""The check of bearer tokens."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ __all__ = ["Tokens"]
 
 
 class Tokens:
-    """The bearer tokens that are accepted.
+    """The accepted bearer tokens.
+
+    >>> Tokens(["s3cret"]).check("Bearer s3cret")
 
     Args:
-        tokens: any of them is; if there are none, every call is accepted.
+        tokens: the accepted tokens; an empty sequence accepts every call.
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
         self.replace(tokens)
 
     def replace(self, tokens: Sequence[str]) -> None:
-        """Accept these from now on, and no others."""
+        """Accept only these tokens from now on."""
         self._digests = [_digest(token) for token in tokens]
 
     def check(self, header: str | bytes | None) -> None:
-        """Return if a call with this ``authorization`` header may come in.
+        """Return if a call with this ``authorization`` header is accepted.
 
         Raises:
-            Refusal: there is no token in it, or one that is not accepted.
+            Refusal: the header has no token, or a token that is not accepted.
         """
         if not self._digests:
             return
@@ -37,7 +39,7 @@ class Tokens:
         if scheme.lower() != "bearer" or not token.strip():
             raise Refusal(Reason.UNAUTHORIZED, "a bearer token is needed")
         digest = _digest(token.strip())
-        # All of them, each in constant time: how long it takes tells nothing of any.
+        # Compare with all tokens, each in constant time: the duration reveals nothing of a token.
         matches = [hmac.compare_digest(digest, each) for each in self._digests]
         if not any(matches):
             raise Refusal(Reason.UNAUTHORIZED, "the bearer token is not accepted")

@@ -19,13 +19,13 @@ from align_zoo.serving.triton.texts import DEAD_MODEL, NO_REQUEST
 
 __all__ = ["HttpAnswer", "Upstream", "error_of"]
 
-# What a channel says of a server that has gone; UNAVAILABLE alone may be tritonserver's own.
+# A channel's messages about a server that has gone; UNAVAILABLE alone may be tritonserver's own.
 _BROKEN = re.compile(r"(?i)socket closed|stream removed|connection (reset|refused)|broken pipe")
 _NEVER_SENT = re.compile(r"(?i)failed to connect|connection refused")
 
 
 class HttpAnswer(NamedTuple):
-    """What tritonserver's HTTP answered."""
+    """An answer of tritonserver over HTTP."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,10 +49,10 @@ class Upstream:
     async def call_grpc(
         self, backend: Backend, path: str, request: bytes, seconds: float | None
     ) -> bytes:
-        """The answer to a serialized request; cancelling cancels it there, too.
+        """Return the answer to a serialized request; a cancellation reaches the backend, too.
 
         Raises:
-            grpc.aio.AioRpcError: what the backend answered in its place.
+            grpc.aio.AioRpcError: the backend answered with an error.
         """
         try:
             return await backend.channel.unary_unary(path)(request, timeout=seconds)
@@ -62,7 +62,7 @@ class Upstream:
             raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if task and not task.cancelling():  # somebody closed the channel under the call
+            if task and not task.cancelling():  # the channel was closed during the call
                 raise _died() from None
             raise
 
@@ -74,15 +74,15 @@ class Upstream:
         headers: Mapping[str, str],
         body: bytes | None,
     ) -> HttpAnswer:
-        """The answer to a request for ``path``."""
+        """Return the answer to a request for ``path``."""
         try:
             answer = await _request(backend.http, method, path, headers, body)
         except aiohttp.ClientConnectorError as error:
             if not isinstance(error.os_error, (ConnectionRefusedError, FileNotFoundError)):
-                raise  # too many open files, or the like, is no fault of the backend
+                raise  # for example too many open files, which is no fault of the backend
             raise _gone() from error
         except aiohttp.ClientError as error:
-            # Not reported: a request that its parser cannot bear must not end the server.
+            # Not reported as a death: a request that breaks its parser must not end the server.
             raise _died() from error
         if answer.status == 500:
             words = error_of(answer.body)
@@ -94,7 +94,7 @@ class Upstream:
         return answer
 
     async def read_metrics(self, backend: Backend) -> str:
-        """Its own metrics, in Prometheus' text format; empty if it does not give them at once."""
+        """Return the backend's metrics in Prometheus' text format; empty without a quick answer."""
         try:
             async with asyncio.timeout(2):
                 answer = await _request(backend.metrics, "GET", "/metrics", {}, None)
@@ -109,7 +109,7 @@ class Upstream:
             return _died()
         if code is not grpc.StatusCode.UNAVAILABLE or _answered(backend, words):
             return None
-        # Not reported: a server's end is seen by its owner, and a connection's proves nothing.
+        # Not reported: the supervisor sees a server's end, and a broken connection proves nothing.
         return _gone() if _NEVER_SENT.search(words) else _died()
 
 
@@ -119,7 +119,7 @@ def _answered(backend: Backend, words: str) -> bool:
 
 
 def error_of(body: bytes) -> str:
-    """What tritonserver's HTTP says in an answer that is an error; empty if it says nothing."""
+    """Return the message of an error answer of tritonserver's HTTP; empty without a message."""
     try:
         return str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
@@ -129,8 +129,8 @@ def error_of(body: bytes) -> str:
 async def _request(
     socket: Path, method: str, path: str, headers: Mapping[str, str], body: bytes | None
 ) -> HttpAnswer:
-    # A connection for each: one that was kept could be closed by the other side at this moment,
-    # and the request would fail for nothing. To a Unix socket that costs next to nothing.
+    # A new connection for each request: the server could close a kept connection at this moment,
+    # and the request would fail without need. A Unix socket's connection costs very little.
     async with (
         aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(path=str(socket), force_close=True),

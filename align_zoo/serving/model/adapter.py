@@ -1,4 +1,4 @@
-"""Triton's requests to a service's items, and its answers back to responses.
+"""The adapter between Triton's requests and a service's items, and back to responses.
 
 Imported only inside Triton's Python backend, which brings ``triton_python_backend_utils``.
 """
@@ -27,12 +27,12 @@ from align_zoo.serving.model.text import TextService
 __all__ = ["TritonAdapter"]
 
 _IDLE_SECONDS = 0.002
-"""Without work, after which nobody has waited: what waits in Triton is nearly always here in less,
-and where it is not, is computed in vain at worst."""
+"""The idle time after which a new request has not waited: a request that waits in Triton nearly
+always arrives sooner, and otherwise is computed in vain at worst."""
 
 
 class Service(Protocol):
-    """What the adapter needs of a tower."""
+    """The interface of a tower for the adapter."""
 
     input_name: str
     reasons: tuple[str, ...]
@@ -41,22 +41,25 @@ class Service(Protocol):
     constants: dict[str, np.ndarray]
 
     def portions(self, items: Sequence[bytes]) -> Iterable[Sequence[Answer]]:
-        """One unit vector [D] for each item, or what is wrong with it; each when it is ready."""
+        """Yield one unit vector [D], or one error, for each item, in portions as they are ready."""
 
 
 class TritonAdapter:
-    """Serves one tower.
+    """Serves one tower to Triton.
+
+    >>> adapter = TritonAdapter("text", args)
+    >>> responses = adapter.execute(requests)
 
     Args:
         tower: "image" or "text".
-        args: what Triton gives to ``initialize``.
+        args: the arguments of ``initialize``, from Triton.
 
     Raises:
-        pb_utils.TritonModelException: the checkpoint cannot be loaded; Triton prints why.
+        pb_utils.TritonModelException: the checkpoint cannot be loaded; Triton prints the reason.
     """
 
     def __init__(self, tower: str, args: Mapping[str, str]) -> None:
-        # Pillow warns of hostile files in words of theirs, and Python keeps all different words.
+        # Pillow's warnings quote hostile files, and Python keeps each different warning.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
             self._service = _service(tower, args)
@@ -73,13 +76,13 @@ class TritonAdapter:
         spare_what_stays()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response for each request, in order; None for those that were sent before.
+        """Return one response for each request, in order; None for requests answered earlier.
 
-        What is ready before the others leaves at once. The last ones are returned together,
-        which Triton is faster with.
+        Responses that are ready early are sent at once. The last responses are returned together,
+        which is faster in Triton.
         """
-        # Who comes to an idle model has not waited, and not left: asking Triton takes half a
-        # millisecond a request.
+        # A request to an idle model has not waited, so its caller has not left. Asking Triton
+        # takes half a millisecond per request.
         idle = time.monotonic() - self._ended > _IDLE_SECONDS
         responses = [
             _cancelled() if not idle and request.is_cancelled() else None for request in requests
@@ -100,7 +103,7 @@ class TritonAdapter:
         return list(tensor.as_numpy().ravel())  # [N, 1] -> N
 
     def _answer(self, requests: list[Any]) -> Iterator[list[Any]]:
-        """Responses in the order of the requests, in portions that are ready together."""
+        """Yield responses in the order of the requests, in portions that are ready together."""
         left = deque(requests)
         try:
             for answers in embed_requests([self._items(each) for each in requests], self._embed):
@@ -108,8 +111,8 @@ class TritonAdapter:
                 for _ in portion:
                     left.popleft()
                 yield portion
-        # The border of the server: whatever goes wrong behind it (a bug, no memory left), every
-        # request gets an answer, and only the one that causes it an error.
+        # The outermost handler: after any failure (a bug, no memory left) every request gets an
+        # answer, and only the request that causes the failure gets an error.
         except Exception as error:
             if len(requests) > 1:
                 for request in left:
@@ -138,7 +141,7 @@ class TritonAdapter:
         )
 
     def _constants(self, count: int) -> dict[str, np.ndarray]:
-        """What is the same for every item, of so many."""
+        """Return the constant outputs, repeated for ``count`` items."""
         if count not in self._repeated:
             constants = self._service.constants.items()
             self._repeated[count] = {name: np.tile(v, (count, 1)) for name, v in constants}
@@ -164,18 +167,18 @@ def _service(tower: str, args: Mapping[str, str]) -> Service:
 
 
 def _device(args: Mapping[str, str], runtime: str) -> str:
-    """Where Triton placed the instance, unless the runtime cannot compute there."""
+    """Return the device where Triton placed the instance, if the runtime can compute there."""
     if args["model_instance_kind"] != "GPU" or runtime == "onnx":
         return "cpu"
-    import torch  # here: a server on the CPU does without
+    import torch  # here: a server on the CPU does not need torch
 
     return f"cuda:{args['model_instance_device_id']}" if torch.cuda.is_available() else "cpu"
 
 
 def _where(error: BaseException | None) -> str:
-    """Kinds of error and their ways through the code.
+    """Return the types and tracebacks of an error and its causes.
 
-    Without their messages: those may quote what the caller has sent.
+    Messages are left out: a message may quote the request.
     """
     parts = []
     while error:
@@ -188,19 +191,19 @@ def _send(request: Any, response: Any) -> None:
     """Answer a request before the others of its batch."""
     try:
         request.get_response_sender().send(response, pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-    # What cannot be sent (no shared memory left) must not fail those who come after it.
+    # A response that cannot be sent (no shared memory left) must not fail later requests.
     except Exception as error:
         reason = f"cannot be answered ({type(error).__name__})"
         pb_utils.Logger.log_error(f"request {_name(request)}: {reason}")
 
 
 def _name(request: Any) -> str:
-    """The id that the caller gave it; escaped and short, it cannot forge a line of the log."""
+    """Return the caller's id of the request; escaped and short, the id cannot forge a log line."""
     return ascii(request.request_id()[:64])
 
 
 def _printable(text: str) -> str:
-    """With the characters of paths, which Triton's Python may know by their bytes alone."""
+    """Return the text with readable characters in place of a path's surrogate escapes."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

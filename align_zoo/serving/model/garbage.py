@@ -1,4 +1,4 @@
-"""When Python's garbage collector looks at what."""
+"""Settings of Python's garbage collector for long-running processes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["spare_what_stays"]
 
 
 def spare_what_stays() -> None:
-    """Never look again through what there is by now: imports, a model, what serves.
+    """Exclude all current objects from garbage collection: imports, the model, the service.
 
-    It stays as long as the process, and looking through it takes 50 ms and more, in which callers
-    wait. What comes later is collected as before.
+    These objects live as long as the process, and scanning them takes 50 ms and more, during which
+    callers wait. Later objects are collected as before.
     """
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)  # libraries that count what they leave behind find nothing
+    atexit.register(gc.unfreeze)  # some libraries report objects that are alive at the exit

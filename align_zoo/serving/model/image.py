@@ -1,4 +1,4 @@
-"""Encoded pictures to unit vectors: the image tower as a served model, without Triton."""
+"""Encoded images to unit vectors: the image tower as a served model, without Triton."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ __all__ = ["ImageService"]
 
 
 class ImageService:
-    """Decode, transform and embed pictures.
+    """Decodes, transforms and embeds images.
+
+    >>> service = ImageService(load_encoder("align_tiny", only="image"))
+    >>> for answers in service.portions([Path("star.png").read_bytes()]):
+    ...     print(answers)
+
+    The service has an ImageBatcher of its own, because its limits come from the model's config;
+    the encoder makes its batcher only when it is used.
 
     Args:
-        encoder: the checkpoint in a runtime; its image tower is loaded here.
-        max_bytes: largest encoded picture.
-        max_pixels: largest picture, width times height.
+        encoder: the checkpoint in a runtime; the image tower is loaded here.
+        max_bytes: the largest size of an encoded image.
+        max_pixels: the largest size of an image, width times height.
 
     Raises:
         CheckpointError: the tower cannot be loaded.
@@ -36,7 +43,7 @@ class ImageService:
         "format",
         "damaged",
     )
-    """Why a picture may be refused."""
+    """The reasons why an image may be refused."""
 
     def __init__(
         self, encoder: Encoder, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
@@ -49,27 +56,28 @@ class ImageService:
             max_pixels=max_pixels,
         )
         self.counts: dict[str, int] = {}
-        """Nothing to count beside the pictures themselves."""
+        """The service's own counts: none beside the items."""
         self.slowdown = encoder.slowdown("image")
-        """How many times as long as it could a picture takes, about."""
+        """The time of an image divided by the time on the fastest path, about."""
         self.constants = {
             **provenance(encoder),
             **_resize(encoder.transform),
         }
-        """Outputs [1], RESIZE [3], that are the same for every item."""
+        """The outputs [1], and RESIZE [3], that are the same for every item."""
 
     def portions(self, items: Sequence[bytes]) -> Iterator[Sequence[Answer]]:
-        """One unit vector [D] for each encoded picture, or what is wrong with it.
+        """Yield one unit vector [D], or one error, for each encoded image.
 
-        In order, in portions: each as soon as it is computed.
+        The answers are in order, in portions: each portion as soon as it is computed.
         """
         return self._batcher.portions(items, self._tower)
 
 
 def _resize(transform: AlignTransform) -> dict[str, np.ndarray]:
-    """For a client that shrinks: height, width and PIL's number of the filter, and its pixels.
+    """Return the outputs for a client that shrinks images: RESIZE and RESIZE_CHECK.
 
-    All 0 for no resize.
+    RESIZE is height, width and PIL's number of the filter; RESIZE_CHECK is the fingerprint of
+    the resized pixels. All are 0 if the checkpoint does not resize.
     """
     resize = (*transform.size, int(transform.resample)) if transform.size else (0, 0, 0)
     check = resize_fingerprint(*resize) if transform.size else 0

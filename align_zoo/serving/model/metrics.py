@@ -1,4 +1,4 @@
-"""What a model's process counts, at Triton's own /metrics.
+"""The metrics of a model's process, at Triton's own /metrics.
 
 Imported only inside Triton's Python backend, which brings ``triton_python_backend_utils``.
 """
@@ -33,21 +33,24 @@ class _Batch(NamedTuple):
 class ModelMetrics:
     """Counts the batches of one model.
 
-    Triton is told by a thread: its process answers each word, half a millisecond in which the
-    callers of the batch would wait.
+    >>> metrics = ModelMetrics("align_text", service.reasons, service.counts, service.slowdown)
+    >>> metrics.add(answers, service.counts)
+
+    A thread updates Triton's metrics: each update is a round trip of half a millisecond, and the
+    callers of the batch would wait for it.
 
     Args:
-        model: its name.
-        reasons: why an item may be refused: each is there from the start, at 0, so that its
-            first increase is seen as one.
-        counts: a service's own counts, by their names.
-        slowdown: how many times as long as it could an item takes.
+        model: the model's name.
+        reasons: the reasons why an item may be refused: each counter starts at 0, so that
+            Prometheus sees its first increase.
+        counts: the service's own counts, by their names.
+        slowdown: the time of an item divided by the time on the fastest path.
     """
 
     def __init__(
         self, model: str, reasons: Iterable[str], counts: Mapping[str, int], slowdown: float
     ) -> None:
-        # Kept, all of them: Triton wants a family to outlive its metrics.
+        # All families are kept: in Triton a family must outlive its metrics.
         self._families = {
             "batch": pb_utils.MetricFamily(
                 name="align_zoo_batch_items",
@@ -84,7 +87,7 @@ class ModelMetrics:
             batch = self._batches.get()
             try:
                 self._tell(batch)
-            # The border of the thread: a metric that cannot be told is no reason to tell no other.
+            # The thread's outermost handler: one failed update must not end the later updates.
             except Exception as error:
                 pb_utils.Logger.log_error(f"metrics cannot be told ({type(error).__name__})")
 

@@ -1,4 +1,4 @@
-"""Outputs that say what a client may rely on: checkpoint, runtime, and how the server resizes."""
+"""The outputs beside the embedding: the checkpoint, the runtime, and the server's resize."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _SIZES = ((150, 900), (900, 150), (480, 640), (640, 480), (31, 97))
 
 
 def provenance(encoder: Encoder) -> dict[str, np.ndarray]:
-    """``CHECKPOINT`` and ``RUNTIME``, [1] each."""
-    # A reason may name a path, which Triton's Python may know by its bytes alone.
+    """Return the outputs ``CHECKPOINT`` and ``RUNTIME``, [1] each."""
+    # A reason may name a path that is not valid UTF-8 for Triton's Python.
     runtime = encoder.explanation.encode("utf-8", "surrogateescape")
     outputs = {"CHECKPOINT": encoder.fingerprint.encode(), "RUNTIME": runtime}
     return {name: np.array([value], dtype=np.object_) for name, value in outputs.items()}
 
 
 def resize_fingerprint(height: int, width: int, resample: int) -> int:
-    """CRC-32 of what this Pillow makes of known pictures at a size.
+    """Return the CRC-32 of known images, resized by this Pillow to a size.
 
-    From version 13 on Pillow resizes the columns of some tall pictures before their rows, and
-    rounds in between, so a tenth of the pixels is a grey level off what older ones make. Clients
-    (``align_client.resize_fingerprint``, which computes the same) send pixels of their own making
-    only where there is no difference.
+    From version 13 on, Pillow resizes the columns of some tall images before their rows, and rounds
+    in between, so that a tenth of the pixels differs by one grey level from older versions. Clients
+    (``align_client.resize_fingerprint`` computes the same number) resize images themselves only if
+    the fingerprints are equal.
 
     Args:
-        height: to which they are resized.
-        width: the same.
+        height: the height of the resized images.
+        width: the width of the resized images.
         resample: PIL's number of the filter.
     """
     check, noise = 0, random.Random(0)

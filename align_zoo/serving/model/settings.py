@@ -1,4 +1,4 @@
-"""What a served model reads from its environment, and from its config.pbtxt."""
+"""The settings of a served model, from its environment and its config.pbtxt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ DEFAULT_MODEL = "kakaobrain/align-base"
 
 @dataclass(frozen=True)
 class ServingSettings:
-    """The same for both towers, so that they always serve one checkpoint."""
+    """The settings of both towers, which always serve one checkpoint.
+
+    >>> ServingSettings.from_env({"ALIGN_ZOO_MODEL": "align_tiny"}).model
+    'align_tiny'
+    """
 
     model: str = DEFAULT_MODEL
     """``ALIGN_ZOO_MODEL``: a hub id, a folder in Hugging Face's format, or "align_tiny"."""
@@ -25,10 +29,11 @@ class ServingSettings:
     """``ALIGN_ZOO_REVISION``: branch, tag or commit of a hub id."""
 
     threads: int | None = None
-    """``ALIGN_ZOO_THREADS``: CPU threads a tower; None is one for each core there is to use.
+    """``ALIGN_ZOO_THREADS``: the CPU threads of a tower; None for one thread per available core.
 
-    For each core, although the two towers run in two processes: a picture costs ten times a label,
-    so one tower is busy while the other waits, and half the cores would double its time.
+    Each tower uses all cores, although the two towers run in two processes: an image costs ten
+    times as much as a text, so one tower is busy while the other waits, and half the cores would
+    double its time.
     """
 
     runtime: str = "auto"
@@ -41,7 +46,7 @@ class ServingSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ServingSettings:
-        """Read the five variables; an empty one counts as absent.
+        """Read the five variables; an empty variable counts as absent.
 
         Raises:
             AlignZooError: ``ALIGN_ZOO_THREADS`` is no whole number above 0.
@@ -57,10 +62,12 @@ class ServingSettings:
 
 
 def picture_limits(model_config: str) -> dict[str, int]:
-    """``max_bytes`` and ``max_pixels``, where a model's config (JSON, from Triton) has them.
+    """Read ``max_bytes`` and ``max_pixels`` from a model's config (JSON, from Triton).
+
+    A parameter that the config does not have is left out.
 
     Raises:
-        AlignZooError: one is no whole number above 0.
+        AlignZooError: a parameter is no whole number above 0.
     """
     parameters = json.loads(model_config).get("parameters", {})
     return {

@@ -17,25 +17,28 @@ from align_zoo.serving.model.outputs import provenance
 __all__ = ["MAX_CHARACTERS", "Recent", "TextService", "decode_text"]
 
 MAX_CHARACTERS = 10_000
-"""Of the first 64 words of a longer text: the tokenizer takes up to 25 ms for them."""
+"""The most characters in the first 64 words of a longer text: the tokenizer takes up to 25 ms."""
 _TOKENS = 64
-"""How many count, at most; a word gives one or more."""
+"""The most tokens that count; a word gives one or more."""
 _DROPPED = frozenset(["Cc", "Cf", "Co", "Cs", "Mn", "Zl", "Zp", "Zs"])
-"""Controls, formats, private letters, accents and blanks: what BERT's normalizer leaves out."""
+"""What BERT's normalizer drops: controls, formats, private letters, accents and blanks."""
 _DROPPED_TOO = "\ufffd\u1734"
-"""The mark of a lost letter, and an accent that Unicode has moved to another category since."""
+"""The replacement character, and an accent that Unicode has moved to another category since."""
 _WORD = re.compile(r"[^ \t\r\n]+")
 _REMEMBERED = 20_000
-"""Strings whose vectors are kept: 50 MB at 640 dimensions."""
+"""The most strings whose vectors are kept: 50 MB at 640 dimensions."""
 _LONGEST_REMEMBERED = 1_000
-"""Characters: with the number of strings, at most 80 MB of them."""
+"""The most characters of a kept string: all kept strings take at most 80 MB."""
 
 
 class TextService:
-    """Decode, tokenize and embed texts, each different one once, and remember them.
+    """Decodes, tokenizes and embeds texts, each different text once, and remembers the vectors.
+
+    >>> service = TextService(load_encoder("align_tiny", only="text"))
+    >>> vectors = service.embed([b"a photo of a star"])
 
     Args:
-        encoder: the checkpoint in a runtime; its text tower is loaded here.
+        encoder: the checkpoint in a runtime; the text tower is loaded here.
 
     Raises:
         CheckpointError: the tower cannot be loaded.
@@ -43,23 +46,23 @@ class TextService:
 
     input_name = "TEXT"
     reasons: tuple[str, ...] = ("empty", "blank", "not_utf8", "too_long")
-    """Why a text may be refused."""
+    """The reasons why a text may be refused."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._tower, self._texts = encoder.text, encoder.texts
         self._known = Recent(_REMEMBERED, longest=_LONGEST_REMEMBERED)
         self.counts = {"text_cache_hits": 0, "text_cache_misses": 0}
-        """Different texts of a call whose vector was remembered, or had to be computed."""
+        """The number of different texts whose vector was remembered, or had to be computed."""
         self.slowdown = encoder.slowdown("text")
-        """How many times as long as it could a text takes, about."""
+        """The time of a text divided by the time on the fastest path, about."""
         self.constants = {
             "TEMPERATURE": np.array([encoder.temperature], dtype=np.float32),
             **provenance(encoder),
         }
-        """Outputs [1] that are the same for every item."""
+        """The outputs [1] that are the same for every item."""
 
     def embed(self, items: Sequence[bytes]) -> list[Answer]:
-        """One unit vector [D] for each text, or what is wrong with it."""
+        """Return one unit vector [D], or one error, for each text."""
         texts = [_decoded_or_error(data) for data in items]
         sound = {text for text in texts if isinstance(text, str)}
         vectors = self._known.find(sound)
@@ -72,19 +75,22 @@ class TextService:
         return [vectors[text] if isinstance(text, str) else text for text in texts]
 
     def portions(self, items: Sequence[bytes]) -> list[list[Answer]]:
-        """The same in one portion: texts of all lengths are computed together."""
+        """Return the same answers in one portion: texts of all lengths are computed together."""
         return [self.embed(items)]
 
 
 class Recent:
-    """Keeps the vectors of the strings that were asked for most recently.
+    """Keeps the vectors of the most recently used strings. For one thread.
 
-    For one thread, as a served model has it.
+    >>> recent = Recent(20_000, longest=1_000)
+    >>> recent.keep({"a star": vector})
+    >>> recent.find(["a star", "a circle"]).keys()
+    dict_keys(['a star'])
 
     Args:
-        size: how many.
-        longest: characters of a key, at most; entries with longer ones are not kept, so that
-            what is kept has a bound in bytes, too.
+        size: the most entries.
+        longest: the most characters of a key; entries with longer keys are not kept, so that the
+            memory has a bound.
     """
 
     def __init__(self, size: int, *, longest: int) -> None:
@@ -92,14 +98,14 @@ class Recent:
         self._entries: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def find(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
-        """Those of ``keys`` that are kept."""
+        """Return the kept entries of ``keys``."""
         found = {key: self._entries[key] for key in keys if key in self._entries}
         for key in found:
             self._entries.move_to_end(key)
         return found
 
     def keep(self, entries: Mapping[str, np.ndarray]) -> None:
-        """Add entries; the least recently used go."""
+        """Add entries, and drop the least recently used entries beyond the bound."""
         # Copies: a vector is a view that would keep its whole batch alive.
         self._entries.update({k: v.copy() for k, v in entries.items() if len(k) <= self._longest})
         while len(self._entries) > self._size:
@@ -107,12 +113,12 @@ class Recent:
 
 
 def decode_text(data: bytes) -> str:
-    """The string that UTF-8 bytes stand for; of a long one the words that count.
+    """Decode UTF-8 bytes to a string; cut a long string to the words that count.
 
     Raises:
-        InvalidText: not UTF-8, empty, or nothing but blanks, control characters and accents,
-            which BERT's tokenizer drops: its embedding would mean nothing. Or 64 words that are
-            longer than ``MAX_CHARACTERS``.
+        InvalidText: the bytes are not UTF-8 or are empty; the text has only blanks, control
+            characters and accents, which BERT's tokenizer drops, so that the embedding would mean
+            nothing; or the first 64 words are longer than ``MAX_CHARACTERS``.
     """
     if not data:
         raise InvalidText("the text is empty", "empty")
@@ -128,9 +134,9 @@ def decode_text(data: bytes) -> str:
 
 
 def _first_words(text: str) -> str:
-    """Enough words for all tokens that count; the tokenizer would read the others in vain.
+    """Return enough words for all tokens that count; the tokenizer would read the rest in vain.
 
-    They are divided only by what divides words for every tokenizer.
+    Words are split only at blanks that split words for every tokenizer.
     """
     words: list[str] = []
     size, counting = -1, 0  # no blank before the first
@@ -150,7 +156,7 @@ def _first_words(text: str) -> str:
 
 
 def _counts(char: str) -> bool:
-    """Whether the tokenizer makes something of it; also what this Python has no name for yet."""
+    """Return whether the tokenizer keeps the character; unassigned characters count, too."""
     return unicodedata.category(char) not in _DROPPED and char not in _DROPPED_TOO
 
 

@@ -1,4 +1,4 @@
-"""How often, and after which pauses, to try again."""
+"""The number of attempts after failures, and the pauses between them."""
 
 from __future__ import annotations
 
@@ -13,31 +13,35 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 class Attempts:
-    """Counts failures in a row.
+    """Counts consecutive failures.
+
+    >>> attempts = Attempts(limit=5)
+    >>> pause = attempts.failed("no answer")
 
     Args:
-        limit: with so many it gives up.
+        limit: the number of failures that raises an error.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._failures = 0
         self._attempts = 0
-        """Since all was well: a failure that does not count is followed by an attempt, too."""
+        """The attempts since the last healthy minute, also after uncounted failures."""
 
     def failed(self, reason: str, *, after: float = 0.0) -> float:
         """Count a failure.
 
         Args:
-            reason: for the error.
-            after: seconds that all was well before, as of :meth:`lived`.
+            reason: the reason, for the error.
+            after: the healthy seconds before the failure, as in :meth:`lived`.
 
         Returns:
-            Seconds to wait before the next attempt: none at first, then 0.5 to 1, 1 to 2,
-            2 to 4 ... at most 30. Not the same for all who have lost the same disk at once.
+            The seconds to wait before the next attempt: 0 at first, then 0.5 to 1, 1 to 2,
+            2 to 4 ... at most 30. The pause is random, so that services that failed together do
+            not retry together.
 
         Raises:
-            AlignZooError: it is one too many.
+            AlignZooError: the failure reaches the limit.
         """
         self.lived(after)
         self._failures += 1
@@ -53,14 +57,14 @@ class Attempts:
         return pause * random.uniform(0.5, 1.0)
 
     def attempted(self) -> None:
-        """Note an attempt at once, after a failure that does not count: pauses begin behind it."""
+        """Note an immediate attempt after an uncounted failure; the next attempt has a pause."""
         self._attempts = max(self._attempts, 1)
 
     def lived(self, seconds: float) -> None:
-        """Note how long all was well: a minute makes the next failure the first again."""
+        """Note the healthy seconds; after a minute the next failure counts as the first."""
         if seconds >= _HEALTHY_SECONDS:
             self.forget()
 
     def forget(self) -> None:
-        """What comes now has not failed yet."""
+        """Forget all failures."""
         self._failures = self._attempts = 0

@@ -1,4 +1,4 @@
-"""All tritonservers of one service: numbered as they start, and none outlives it."""
+"""All tritonservers of one service: numbered by their starts, and ended with the service."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from align_zoo.serving.triton.command import ServeOptions
 __all__ = ["Servers"]
 
 _STUMBLES = 2
-"""Starts that may fail by a fault of tritonserver's own."""
+"""The most starts that may fail by a fault of tritonserver itself."""
 
 _FAILING_SECONDS = 5.0
-"""For the calls on a killed server to notice."""
+"""The time for the calls on a killed server to fail."""
 
 
 class Servers:
-    """Starts and ends them. For one event loop.
+    """Starts and ends tritonservers. For one event loop.
+
+    >>> servers = Servers(backends, folder)
+    >>> running = await servers.start(options)
+    >>> await servers.end(running, after=60.0)
 
     Args:
-        backends: knows the calls on each.
-        folder: where their sockets and their names in /dev/shm are.
+        backends: knows the calls on each server.
+        folder: the place of the servers' sockets and of their names in /dev/shm.
     """
 
     def __init__(self, backends: Backends, folder: RunFolder) -> None:
@@ -37,10 +41,10 @@ class Servers:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, options: ServeOptions) -> Running:
-        """One more, which answers.
+        """Start a server, and return it when it answers.
 
         Raises:
-            AlignZooError: it cannot start, or does not answer as it should.
+            AlignZooError: the server cannot start, or does not answer as it should.
         """
         for _ in range(_STUMBLES):
             try:
@@ -57,9 +61,9 @@ class Servers:
         return running
 
     async def end(self, running: Running, *, after: float = 0.0) -> None:
-        """End one that gets no more calls, ``after`` so many seconds if those it has last so long.
+        """End a server without new calls, once its calls have ended or after ``after`` seconds.
 
-        It ends even if who waits here does not wait any longer.
+        The server ends even if the caller of this method is cancelled.
         """
         task = asyncio.create_task(self._end(running, after))
         self._tasks.add(task)
@@ -67,7 +71,7 @@ class Servers:
         await asyncio.shield(task)
 
     async def close(self) -> None:
-        """End all, at once."""
+        """End all servers at once."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -78,8 +82,8 @@ class Servers:
         await self._unused(running, after)
         await running.kill()
         self._alive.discard(running)
-        # The calls on it fail now. They are to say so in their own words, before the channel is
-        # closed under them.
+        # The calls on the server fail now. Let them report their own errors, before the channel
+        # is closed.
         await self._unused(running, _FAILING_SECONDS)
         await running.backend.channel.close()
 

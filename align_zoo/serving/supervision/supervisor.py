@@ -1,4 +1,4 @@
-"""Keeps a tritonserver answering: starts it, watches over it, replaces it."""
+"""The supervisor: starts a tritonserver, watches it, and replaces it after a fault."""
 
 from __future__ import annotations
 
@@ -30,18 +30,22 @@ _DRAIN_SECONDS = 60.0
 
 
 class Supervisor:
-    """Tells ``backends`` which tritonserver answers. For one event loop.
+    """Keeps one tritonserver answering, and sets it in ``backends``. For one event loop.
+
+    >>> supervisor = Supervisor(options, backends, folder)
+    >>> await supervisor.run()
 
     Args:
         options: what to serve.
         backends: where calls go.
-        folder: where the servers' sockets and their names in /dev/shm are.
+        folder: the place of the servers' sockets and of their names in /dev/shm.
         ready: called when the first server answers.
-        restarted: told the cause of each restart: exited, model_died, no_answer.
-        died: told which backend is at an end, and whose process it was if it was not all; gives
-            how many requests were there.
-        limit: with so many failures without a healthy minute between them it gives up. The end of
-            a server with requests is none: a caller must not be able to end the service.
+        restarted: called with the cause of each restart: exited, model_died, no_answer.
+        died: called with the backend that failed, and with the model whose process died (empty
+            for the whole server); returns the number of requests that were with the backend.
+        limit: the number of failures, without a healthy minute between them, after which the
+            supervisor gives up. The end of a server that had requests does not count: a caller
+            must not be able to end the service.
     """
 
     def __init__(
@@ -64,15 +68,15 @@ class Supervisor:
         self._attempts = Attempts(limit)
         self._restarts = 0
         self._current: Running | None = None
-        """The last one that answered; it may have failed since."""
+        """The last server that answered; the server may have failed since."""
         self._replaced = asyncio.Event()
         self._reloading = False
 
     async def run(self) -> None:
-        """Start a server, and another one whenever it fails. Returns never.
+        """Start a server, and replace it after each fault. Never return.
 
         Raises:
-            AlignZooError: the first does not start, or there were too many failures.
+            AlignZooError: the first server does not start, or there were too many failures.
         """
         begin = time.monotonic()
         current = await self._servers.start(self._options)
@@ -94,18 +98,18 @@ class Supervisor:
                 await self._until_replaced(self._restart(current, fault))
 
     async def reload(self, model: str | None = None, revision: str | None = None) -> str:
-        """Replace the server by one with another checkpoint, or with the same, read again.
+        """Replace the server by a server with another checkpoint, or with the same, read again.
 
         Args:
-            model: None for the one that is served.
-            revision: of ``model``; with neither, the one that is served.
+            model: the checkpoint; None for the served checkpoint.
+            revision: the revision of ``model``; without both, the served revision.
 
         Returns:
-            What has been done, in a line.
+            A line that describes the change.
 
         Raises:
-            AlignZooError: the new one cannot be served, and the old one still is; or now is not
-                the time.
+            AlignZooError: the new checkpoint cannot be served, and the old one still is; or the
+                service is starting, or another reload is under way.
         """
         if self._current is None:
             raise AlignZooError("the service is still starting: reload when it is ready")
@@ -139,7 +143,7 @@ class Supervisor:
             self._reloading = False
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether both models have answered lately, and what to tell an operator."""
+        """Return whether both models have answered lately, and a dictionary for the operator."""
         running = self._current if self._backends.current else None
         about: dict[str, Any] = {"restarts": self._restarts}
         if running is None:
@@ -162,11 +166,11 @@ class Supervisor:
         return not late, {"ready": not late, **about}
 
     def age(self, model: str) -> float:
-        """Seconds since the model answered; infinite before it ever did."""
+        """Return the seconds since the model answered; infinite before its first answer."""
         return self._current.liveness[model].age if self._current else math.inf
 
     async def close(self) -> None:
-        """End the servers, at once."""
+        """End the servers at once."""
         self._backends.unset("it is stopping")
         await self._servers.close()
 
@@ -176,7 +180,7 @@ class Supervisor:
         self._replaced.set()
 
     async def _until_replaced(self, work: Coroutine[Any, Any, _T]) -> _T | None:
-        """What the work gives; None, and an end to it, when a reload has made it needless."""
+        """Return the result of the work; cancel it and return None if a reload comes first."""
         tasks = [asyncio.create_task(work), asyncio.create_task(self._replaced.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -202,7 +206,7 @@ class Supervisor:
             self._attempts.attempted()
         else:
             pause = self._attempts.failed(fault.reason)
-        with suppress(OSError):  # what cannot be removed of it now is removed at its end, below
+        with suppress(OSError):  # what cannot be removed now is removed by the end, below
             await failed.kill()
         while True:
             await asyncio.sleep(pause)
@@ -218,7 +222,7 @@ class Supervisor:
                     reason=str(error),
                     again_in=round(pause, 1),
                 )
-        if self._current is not failed:  # now it was
+        if self._current is not failed:  # a reload was faster after all
             await self._servers.end(new)
             return
         self._install(new)
@@ -228,7 +232,7 @@ class Supervisor:
     def on_answer(self, backend: Backend, model: str) -> None:
         """Note that a model has answered a call."""
         running = self._current
-        # A repository may have more models than ours.
+        # A repository may have further models.
         if running and running.backend is backend and model in running.liveness:
             running.liveness[model].answered()
 
@@ -236,7 +240,7 @@ class Supervisor:
         """Stop sending calls to a backend of which a model's process has died."""
         running = self._current
         if running and running.backend is backend and not running.death.done():
-            # Now, not when the watch looks: a caller who tries again must not meet it again.
+            # Now, not at the watch's next look: a caller's retry must not meet this server again.
             self._backends.unset(f"it restarts: {Cause.MODEL_DIED.value}")
             running.death.set_result((reason, model))
 

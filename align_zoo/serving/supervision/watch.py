@@ -1,4 +1,4 @@
-"""Watching one tritonserver: what makes it useless, and nothing else, is a fault."""
+"""The watch over one tritonserver: only a server that cannot answer any more has a fault."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ __all__ = ["Cause", "Fault", "watch"]
 
 _TICK = 0.5
 _SERVERS_END_SECONDS = 0.1
-"""How much later than by its broken calls a server's own end may be seen."""
+"""The longest time between a server's broken calls and its visible end."""
 _COMPUTES = 0.04
-"""Share of a core: a starved process gets more, an idle one takes a thousandth of it."""
+"""The share of a core above which a process computes: a starved process gets more, and an idle
+process uses a thousandth of this share."""
 _ASK_AGAIN_SECONDS = 1.0
 
 
 class Cause(Enum):
-    """Why a server must be restarted, and what is said of it to callers."""
+    """Why a server must be restarted; the value is the text for callers."""
 
     EXITED = "tritonserver has ended"
     MODEL_DIED = "a model's process has died"
@@ -33,21 +34,21 @@ class Cause(Enum):
 
 
 class Fault(NamedTuple):
-    """What is wrong with a server."""
+    """The fault of a server."""
 
     cause: Cause
     reason: str
-    """In detail, for the operator."""
+    """The details for the operator."""
     model: str = ""
-    """Whose process it is; empty if it is the whole server."""
+    """The model whose process has the fault; empty for the whole server."""
 
 
 async def watch(running: Running) -> Fault:
-    """Return when it cannot answer any more.
+    """Wait until the server cannot answer any more, and return its fault.
 
-    A process has ended, or tritonserver says so; or a model was asked and has given no right
-    answer for longer than its patience, nor does it compute one. Slow answers, of a busy machine
-    or to large batches, are no fault.
+    A fault is: a process has ended, or tritonserver says so; or a model has a request and gives no
+    right answer for longer than its patience, and does not compute an answer. Slow answers, on a
+    busy machine or to large batches, are no fault.
     """
     watches = [_end(running), _death(running)]
     for model in MODELS:
@@ -56,7 +57,7 @@ async def watch(running: Running) -> Fault:
     tasks = [asyncio.create_task(each) for each in watches]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        # The first in their order: the end of a process says more than what follows from it.
+        # The first in this order: the end of a process says more than its consequences.
         return next(task for task in tasks if task in done).result()
     finally:
         for task in tasks:
@@ -87,7 +88,7 @@ async def _death(running: Running) -> Fault:
 
 
 async def _probes(running: Running, model: str) -> Fault:
-    """Ask the model when nobody else has had an answer lately."""
+    """Probe the model when no other caller has had an answer lately."""
     liveness = running.liveness[model]
     while True:
         await asyncio.sleep(max(0.0, liveness.pause - liveness.age))
@@ -99,7 +100,7 @@ async def _probes(running: Running, model: str) -> Fault:
             liveness.asked = False
             liveness.answered(health.seconds)
         elif DEAD_MODEL.pattern.search(health.error):
-            # Even if the process goes on later: the server's memory is not to be trusted any more.
+            # Even if the process continues later, the server's memory cannot be trusted any more.
             return Fault(Cause.MODEL_DIED, f"{model}: {health.error}", model)
         else:  # no right answer: the silence goes on
             liveness.error = health.error
@@ -107,7 +108,7 @@ async def _probes(running: Running, model: str) -> Fault:
 
 
 async def _silence(running: Running, model: str) -> Fault:
-    """Count how long the model owes an answer."""
+    """Measure how long the model owes an answer."""
     liveness, processes = running.liveness[model], running.model_processes[model]
     silence = 0.0
     while True:
@@ -118,7 +119,7 @@ async def _silence(running: Running, model: str) -> Fault:
         if not asked or not liveness.asked or liveness.answers != answers:
             silence = 0.0
             continue
-        # At most two ticks: when this very process has stood still, nobody else is to blame.
+        # At most two ticks: if this process itself was suspended, the model has no fault.
         silence += min(seconds, 2 * _TICK)
         if silence <= liveness.patience:
             continue

@@ -1,6 +1,6 @@
 """Run as a script: become a server that dies with its starter, and takes its group along.
 
-``python die_together.py PARENT PROGRAM ARGUMENTS...``, where PARENT is the starter's process id,
+``python exec_guard.py PARENT PROGRAM ARGUMENTS...``, where PARENT is the starter's process id,
 and this process leads a group. A script, not code between fork and exec: the starter has threads.
 
 Triton's models' processes are to notice by themselves that their server is gone, and some hang
