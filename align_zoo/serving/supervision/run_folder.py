@@ -1,7 +1,7 @@
 """The place of one running service: a folder for sockets, and names in /dev/shm.
 
-The folder is locked as long as its owner lives, so that what a killed one left can be told from
-what is in use. systemd-tmpfiles leaves locked folders alone, too.
+The folder is locked as long as its owner lives, which distinguishes it from the leftovers of a
+killed service. systemd-tmpfiles leaves locked folders alone, too.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ __all__ = ["RunFolder", "remove_dead", "run_folders"]
 
 _NAME = re.compile(r"align-zoo-run-[0-9a-f]{12}")
 _LONGEST = 107 - len("/999999/metrics")
-"""Of the folder's path: Linux gives a socket's path 107 bytes."""
+"""The most bytes of the folder's path: Linux allows 107 bytes for a socket's path."""
 
 
 class RunFolder:
-    """A new folder that only the user may enter; as a context, removed on leaving.
+    """A new folder that only the user may enter; a ``with`` block removes the folder at its end.
+
+    >>> with RunFolder() as folder:
+    ...     print(folder.path)
 
     Raises:
         AlignZooError: the path of the temporary folder is too long for sockets.
@@ -42,18 +45,18 @@ class RunFolder:
             raise AlignZooError(
                 f"{self.path.parent} is too long a path for sockets; set TMPDIR to a shorter one"
             )
-        # Under its name only when it is locked: else another start could take it for a dead one.
+        # Renamed only when locked: else another start could take the folder for a leftover.
         draft = Path(tempfile.mkdtemp(prefix="align-zoo-draft-"))
         self._lock = os.open(draft, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         draft.rename(self.path)
 
     def shm_prefix(self, number: int) -> str:
-        """How names in /dev/shm begin that belong to its backend of this number."""
+        """Return the prefix of the names in /dev/shm of the backend with this number."""
         return f"{_shm_prefix(self.path)}{number}_"
 
     def remove(self) -> None:
-        """Remove it with all that belongs to it."""
+        """Remove the folder, its processes and its shared memory."""
         _remove(self.path)
         os.close(self._lock)
 
@@ -65,16 +68,16 @@ class RunFolder:
 
 
 def run_folders() -> list[Path]:
-    """The folders of all services, living or dead, that this user has in the temporary folder."""
+    """Find the folders of all this user's services, living or dead, in the temporary folder."""
     found = Path(tempfile.gettempdir()).absolute().glob("align-zoo-run-*")
     return [path for path in found if _NAME.fullmatch(path.name) and _is_own(path)]
 
 
 def remove_dead() -> list[str]:
-    """Remove what killed services of this user left: processes, sockets and shared memory.
+    """Remove the leftovers of this user's killed services: processes, sockets and shared memory.
 
     Returns:
-        The names of the folders that are gone now.
+        The names of the removed folders.
     """
     return [folder.name for folder in run_folders() if _remove_if_dead(folder)]
 

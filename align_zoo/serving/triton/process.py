@@ -18,7 +18,7 @@ from align_zoo.serving.triton.find import find_tritonserver
 __all__ = ["KILLED", "TritonProcess", "how_it_ended", "remove_shared_memory"]
 
 KILLED = 128 + signal.SIGKILL
-"""The exit code of one that had no time for last words."""
+"""The exit code of a server that was killed, and could not log a reason."""
 
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -45,7 +45,7 @@ class TritonProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the running server, and of the group of its models' processes; None before."""
+        """The process id of the server, and of its process group; None before the start."""
         return self._process.pid if self._process else None
 
     def launch(self, output: IO[bytes] | int | None = None) -> None:
@@ -86,10 +86,10 @@ class TritonProcess:
         return end.si_status if end.si_code == os.CLD_EXITED else 128 + end.si_status
 
     def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, 128 + n if signal n ended it.
+        """Wait for the end, and return the exit code; 128 + n if signal n ended the server.
 
         Raises:
-            subprocess.TimeoutExpired: it still runs after ``timeout`` seconds.
+            subprocess.TimeoutExpired: the server still runs after ``timeout`` seconds.
         """
         assert self._process is not None, "it has not been started"
         code = self._process.wait(timeout)
@@ -97,7 +97,7 @@ class TritonProcess:
         return _exit_code(code)
 
     def kill(self) -> None:
-        """End it and its models' processes, whatever state they are in, and wait for that."""
+        """Kill the server and its models' processes in any state, and wait for their end."""
         if self._process is None:
             return
         if self._process.returncode is None:  # else the number may be another's
@@ -113,14 +113,14 @@ class TritonProcess:
 
 
 def how_it_ended(code: int) -> str:
-    """In words, for an exit code as :meth:`TritonProcess.wait` gives it."""
+    """Describe an exit code of :meth:`TritonProcess.wait`."""
     if code == KILLED:
         return "tritonserver was killed (SIGKILL); the kernel does so when memory runs out"
     return f"tritonserver ended with exit code {code}"
 
 
 def remove_shared_memory(prefix: str) -> None:
-    """Remove the files in /dev/shm whose names begin so."""
+    """Remove the files in /dev/shm whose names begin with ``prefix``."""
     for file in _SHARED_MEMORY.glob(f"{prefix}*"):
         file.unlink(missing_ok=True)
 

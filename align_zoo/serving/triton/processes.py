@@ -1,4 +1,4 @@
-"""Processes of Triton as /proc shows them."""
+"""Triton's processes, as /proc shows them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WAIT4 = {"x86_64": "61", "aarch64": "260"}.get(platform.machine())
 
 
 def triton_processes(*words: str) -> list[int]:
-    """The servers and models' processes in whose command lines all the words occur."""
+    """Find the servers and models' processes whose command lines contain all the words."""
     found = []
     for folder in _PROC.glob("[0-9]*"):
         try:
@@ -38,18 +38,18 @@ def triton_processes(*words: str) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether it has not ended, be it that nobody has asked for its exit code."""
+    """Return whether the process still runs; a zombie has ended."""
     return _status(pid)[0] not in "ZX"
 
 
 def dead_children(pid: int) -> set[int]:
-    """The processes that it started, that have ended, and for whose end it has not asked."""
+    """Find the process's zombie children: ended, and not waited for."""
     found = {int(folder.name): _status(int(folder.name)) for folder in _PROC.glob("[0-9]*")}
     return {child for child, status in found.items() if status[:2] == ["Z", str(pid)]}
 
 
 def awaited_children(pid: int) -> set[int]:
-    """The processes for whose end a thread of it waits; none where /proc does not tell."""
+    """Find the processes that a thread of the process waits for; none if /proc hides them."""
     found = set()
     for file in _PROC.glob(f"{pid}/task/*/syscall"):
         try:
@@ -62,7 +62,7 @@ def awaited_children(pid: int) -> set[int]:
 
 
 async def until_ended(pid: int) -> None:
-    """Return when it has ended, be it that nobody has asked for its exit code."""
+    """Wait until the process has ended, whether or not its exit code was read."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -81,13 +81,13 @@ async def until_ended(pid: int) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """How long a process has computed so far; 0 if it is gone."""
+    """Return the CPU seconds of a process so far; 0 if the process is gone."""
     user, system = _status(pid)[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _status(pid: int) -> list[str]:
-    """What follows the name in /proc/PID/stat, state first."""
+    """Return the fields after the name in /proc/PID/stat; the state is the first."""
     try:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
