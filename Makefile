@@ -3,13 +3,15 @@
 # make lint    ruff, mypy and the directions of imports: under a minute, so run it first
 # make test    the whole test suite, against the real tritonserver (ARGS=... for pytest)
 # make test-long   the same, with four times the tries of each test of random inputs
+# make test-library PYTHON=python3.13   what needs no tritonserver, on another Python
+# make test-client PYTHON=python3.10    of the client what needs neither tritonserver nor align-zoo
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, picture size, callers and time (ARGS=...)
 # make chaos   faults, overload and a soak against the service: a table (7 minutes; ARGS=...)
 # make fuzz    mutated pictures, odd strings and odd requests by the thousand (25 minutes; ARGS=...)
 # make audit   known vulnerabilities of the versions in constraints.txt (asks PyPI)
-# make constraints   renew constraints.txt with today's versions
+# make constraints   renew constraints.txt with today's versions; PYTHON=python3.13: its own file
 # make clean   remove .venv and what the tools left
 
 VENV := .venv
@@ -25,7 +27,8 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test test-long test-neighbours lint bench growth chaos fuzz audit constraints clean
+.PHONY: setup demo test test-long test-library test-client test-neighbours lint bench growth chaos \
+	fuzz audit constraints clean
 
 setup: $(VENV)/.setup
 
@@ -49,6 +52,27 @@ test-long: test
 
 test-neighbours: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)
+
+# Pinned as setup is, but without the extra `server`, which is bound to Python 3.12.
+VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+CONSTRAINTS = $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
+LIBRARY = build/library-$(VERSION)
+test-library:
+	@echo "installing the library and its test tools into $(LIBRARY) ..."
+	@test -x $(LIBRARY)/bin/python || $(PYTHON) -m venv $(LIBRARY)
+	@PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(LIBRARY)/bin/python -m pip \
+		install --disable-pip-version-check --quiet --editable ".[gateway,test]" --editable ./client
+	$(LIBRARY)/bin/python -m pytest --ignore=$(NEIGHBOURS) --ignore=tests/benchmarks \
+		--numprocesses 2 --dist loadfile -m "not hub and not served" $(ARGS)
+
+# Not pinned: a client lives in environments of others, at whatever versions they have.
+CLIENT = build/client-$(VERSION)
+test-client:
+	@echo "installing the client and its test tools into $(CLIENT) ..."
+	@test -x $(CLIENT)/bin/python || $(PYTHON) -m venv $(CLIENT)
+	@$(CLIENT)/bin/python -m pip install --disable-pip-version-check --quiet --editable "./client[test]"
+	$(CLIENT)/bin/pytest tests/client --numprocesses 2 --dist loadfile \
+		-m "not hub and not served" $(ARGS)
 
 lint: $(VENV)/.test-tools
 	$(BIN)/ruff check .
@@ -87,14 +111,15 @@ audit:
 		build/audit/bin/python -m pip install --quiet pip-audit; }
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
 
+constraints: EXTRAS = $(if $(filter 3.11 3.12,$(VERSION)),server,gateway)
 constraints:
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --upgrade "setuptools>=77" ".[server,test]" ./client
-	sed '/^[^#]/d' constraints.txt > build/constraints.txt
+	build/constraints/bin/python -m pip install --upgrade "setuptools>=77" ".[$(EXTRAS),test]" ./client
+	sed '/^[^#]/d' $(CONSTRAINTS) > build/constraints.txt
 	build/constraints/bin/python -m pip freeze --all --exclude pip \
 		--exclude align-zoo --exclude align-client >> build/constraints.txt
-	mv build/constraints.txt constraints.txt
+	mv build/constraints.txt $(CONSTRAINTS)
 	rm -rf build/constraints
 
 clean:

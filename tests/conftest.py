@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 import served
 import tries  # noqa: F401  its profile, before tests are read
 
+if TYPE_CHECKING:
+    from align_zoo.serving.triton.launcher import ServerProcess
+
 # As the served models do, and before torch is loaded: on a busy machine, threads that spin
 # while they wait make the suite many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-from align_zoo.serving.triton.command import ServeOptions
-from align_zoo.serving.triton.launcher import ServerProcess, run_server
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,6 +49,10 @@ def server(served_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
     Where there is none, or it does not answer, the tests that want it fail and say why.
     """
+    # Not above: the client's tests run where align_zoo's packages are not installed.
+    from align_zoo.serving.triton.command import ServeOptions
+    from align_zoo.serving.triton.launcher import run_server
+
     log = tmp_path_factory.mktemp("server") / "tritonserver.log"
     options = ServeOptions(model=served_name).on_free_ports()
     with run_server(options, log=log) as running:

@@ -10,7 +10,7 @@ from align_zoo import AlignZooError, CheckpointError, create_align
 from align_zoo.checkpoint.paths import at_home
 from align_zoo.formats.convert import convert
 from align_zoo.serving.triton.command import ServeOptions, absolute_model, environment
-from align_zoo.serving.triton.find import find_tritonserver
+from align_zoo.serving.triton.find import TritonServer
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.pairs import open_pairs
 
@@ -46,10 +46,10 @@ def test_a_home_that_there_is_not_is_named(use, kind):
 @pytest.mark.parametrize("name", ["XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"])
 def test_a_folder_of_the_environment_may_be_at_home(name, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
-    options = ServeOptions(model="align_tiny")
-    assert environment(find_tritonserver(), options, {name: "~/x"})[name] == "/home/ann/x"
+    server, options = TritonServer(Path("tritonserver")), ServeOptions(model="align_tiny")
+    assert environment(server, options, {name: "~/x"})[name] == "/home/ann/x"
     with pytest.raises(AlignZooError, match=NOWHERE):
-        environment(find_tritonserver(), options, {name: NOWHERE})
+        environment(server, options, {name: NOWHERE})
 
 
 @pytest.mark.parametrize(

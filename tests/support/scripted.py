@@ -10,7 +10,8 @@ import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import serialize_byte_tensor
 
-from align_zoo.serving.model.outputs import resize_fingerprint
+from align_client.resize_fingerprint import resize_fingerprint
+from align_client.shrink import Resize
 
 SERVICE = "inference.GRPCInferenceService"
 MESSAGES = [("grpc.max_receive_message_length", 64_000_000), ("grpc.so_reuseport", 0)]
@@ -148,7 +149,11 @@ class Scripted:
             width, height = struct.unpack(">II", request.raw_input_contents[0][20:28])
             vector = [1, 0] if [height, width] == self.resize[:2] else [0, 1]
             add("RESIZE", "INT32", np.array([self.resize], np.int32))
-            add("RESIZE_CHECK", "UINT32", np.array([[resize_fingerprint(*self.resize)]], np.uint32))
+            add(
+                "RESIZE_CHECK",
+                "UINT32",
+                np.array([[resize_fingerprint(Resize(*self.resize))]], np.uint32),
+            )
         add("EMBEDDING", "FP32", np.tile(np.array([vector], np.float32), (items, 1)))
         add("CHECKPOINT", "BYTES", np.array([[self.checkpoint]] * items, np.object_))
         add("TEMPERATURE", "FP32", np.full((items, 1), 0.5, np.float32))

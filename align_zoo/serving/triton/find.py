@@ -59,7 +59,8 @@ def find_tritonserver() -> TritonServer:
         return TritonServer(wheel.root / "bin" / "tritonserver", wheel)
     raise AlignZooError(
         "no tritonserver: there is none on PATH, and nvidia-pytriton, which carries one, is not "
-        f"installed: {to_install('.[server]')}, or work in NVIDIA's Triton container"
+        f"installed: {to_install('.[server]')} with Python 3.11 or 3.12, or work in NVIDIA's "
+        "Triton container"
     )
 
 
