@@ -11,24 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from environments import environment
 from install_lines import ROOT, arguments, install_lines
 
 LINES = sorted(install_lines())
-
-
-@pytest.fixture(scope="module")
-def uv() -> Path:
-    """It resolves as pip does, by metadata alone: a second where pip downloads gigabytes."""
-    return environment("uv", ["uv==0.13.9"]).parent / "uv"
-
-
-@pytest.fixture
-def empty(tmp_path) -> Path:
-    """The Python of an environment without a package."""
-    folder = tmp_path / "empty"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    return folder / "bin" / "python"
 
 
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()

@@ -1,0 +1,24 @@
+"""What tests of installation share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from environments import environment
+
+
+@pytest.fixture(scope="session")
+def uv() -> Path:
+    """It resolves as pip does, by metadata alone: a second where pip downloads gigabytes."""
+    return environment("uv", ["uv==0.13.9"]).parent / "uv"
+
+
+@pytest.fixture
+def empty(tmp_path) -> Path:
+    """The Python of an environment without a package."""
+    folder = tmp_path / "empty"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    return folder / "bin" / "python"

@@ -1,0 +1,114 @@
+"""Wheels and sdists of both distributions, used where there is no checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from install_lines import ROOT
+
+# Of the build tools, which run in environments of their own.
+BUILD, TWINE = "build==1.6.1", "twine==7.0.0"
+LEFTOVERS = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+
+
+def run(*command, **options) -> str:
+    done = subprocess.run(
+        [str(each) for each in command], capture_output=True, text=True, timeout=300, **options
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """A copy without what builds leave behind, links as they are."""
+    folder = tmp_path_factory.mktemp("checkout") / "align-zoo"
+    skip = shutil.ignore_patterns("tests", "benchmarks", "docs")
+    return shutil.copytree(
+        ROOT,
+        folder,
+        symlinks=True,
+        ignore=lambda place, names: LEFTOVERS(place, names) | skip(place, names),
+    )
+
+
+@pytest.fixture(scope="module")
+def dist(uv, checkout, tmp_path_factory) -> Path:
+    """Both sdists, and both wheels made of them."""
+    folder = tmp_path_factory.mktemp("dist")
+    for project in (checkout, checkout / "client"):
+        run(uv, "tool", "run", "--from", BUILD, "pyproject-build", "--outdir", folder, project)
+    return folder
+
+
+def wheels(dist: Path) -> list[Path]:
+    return sorted(dist.glob("*.whl"))
+
+
+def environment_with(folder: Path, *projects: Path) -> Path:
+    """The ``bin`` of an environment with these projects; their dependencies are the tests' own.
+
+    Nothing of the checkout is there: an editable installation is a ``.pth``, which Python reads
+    in an environment's own folder alone.
+    """
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / "bin" / "python"
+    packages = Path(run(python, "-c", "import site; print(*site.getsitepackages())").strip())
+    (packages / "below.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    run(*pip, "install", "--quiet", "--no-deps", "--ignore-installed", *projects)
+    return folder / "bin"
+
+
+def test_the_descriptions_can_be_shown_by_an_index(uv, dist):
+    files = sorted(dist.iterdir())
+    assert len(files) == 4
+    run(uv, "tool", "run", "--from", TWINE, "twine", "check", "--strict", *files)
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("align_zoo", "align_zoo"), ("align_client", "client/align_client")]
+)
+def test_a_wheel_and_an_sdist_have_every_file_of_the_package(dist, name, package):
+    source = ROOT / package
+    files = [Path(at, f) for at, _, names in os.walk(source, followlinks=True) for f in names]
+    wanted = {
+        path.relative_to(source.parent).as_posix()
+        for path in files
+        if "__pycache__" not in path.parts
+    }
+    (wheel,) = dist.glob(f"{name}-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert {each for each in names if ".dist-info/" not in each} == wanted
+    assert any(each.endswith(".dist-info/licenses/LICENSE") for each in names)
+    (sdist,) = dist.glob(f"{name}-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        inside = {each.name.partition("/")[2] for each in archive if each.isfile()}
+    tool = {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
+    assert {each for each in inside - tool if ".egg-info/" not in each} == wanted
+    assert {"LICENSE", "README.md", "pyproject.toml"} <= inside
+
+
+def test_the_wheels_can_be_resolved_with_all_that_they_need(uv, empty, dist):
+    client, library = wheels(dist)
+    line = ["pip", "install", "--dry-run", "--python", empty, f"{library}[server]", client]
+    subprocess.run([uv, *map(str, line)], check=True, timeout=300)
+
+
+@pytest.mark.served
+def test_the_demo_runs_from_the_wheels(dist, tmp_path):
+    programs = environment_with(tmp_path / "clean", *wheels(dist))
+    code = "import align_zoo, align_client; print(align_zoo.__file__, align_client.__file__)"
+    for path in run(programs / "python", "-c", code, cwd=tmp_path).split():
+        assert Path(path).is_relative_to(tmp_path)
+    said = run(programs / "align-zoo", "demo", cwd=tmp_path)
+    assert said.rstrip().endswith("the server is stopped.")
