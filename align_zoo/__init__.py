@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from wrapt import register_post_import_hook
 
 if TYPE_CHECKING:
+    from align_zoo.collection.collection import Collection, Hit
+    from align_zoo.collection.writer import Report
     from align_zoo.errors import (
         AlignZooError,
         CheckpointError,
@@ -42,11 +44,14 @@ __all__ = [
     "AlignOutput",
     "AlignZooError",
     "CheckpointError",
+    "Collection",
     "Encoder",
+    "Hit",
     "InvalidImage",
     "InvalidInput",
     "InvalidText",
     "Prediction",
+    "Report",
     "align_base_image",
     "align_base_text",
     "align_tiny_image",
@@ -65,11 +70,14 @@ _HOMES = {
     "AlignOutput": "towers.dual_encoder",
     "AlignZooError": "errors",
     "CheckpointError": "errors",
+    "Collection": "collection.collection",
     "Encoder": "runtime.encoder",
+    "Hit": "collection.collection",
     "InvalidImage": "errors",
     "InvalidInput": "errors",
     "InvalidText": "errors",
     "Prediction": "runtime.predictions",
+    "Report": "collection.writer",
     "align_base_image": "towers.align_image",
     "align_base_text": "towers.align_text",
     "align_tiny_image": "towers.align_image",

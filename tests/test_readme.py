@@ -1,4 +1,4 @@
-"""The snippets of the README and of docs/library.md run as written."""
+"""The snippets of the README, of docs/library.md and of docs/collections.md run as written."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import align_zoo
 from align_zoo.serving.model.settings import DEFAULT_MODEL
 
 ROOT = Path(__file__).parents[1]
-README, LIBRARY, SERVING = (
+README, LIBRARY, SERVING, COLLECTIONS = (
     (ROOT / page).read_text(encoding="utf-8")
-    for page in ("README.md", "docs/library.md", "docs/serving.md")
+    for page in ("README.md", "docs/library.md", "docs/serving.md", "docs/collections.md")
 )
 
 
@@ -75,7 +75,15 @@ def test_the_runtime_snippet_of_the_library_runs(capsys):
     assert predictions.startswith("[Prediction(label='star', score=0.9")
 
 
+def test_the_snippet_of_the_collections_runs(capsys, tmp_path):
+    run(COLLECTIONS, "Collection.create", **{"samples.collection": str(tmp_path / "c")})
+    count, best, _ = capsys.readouterr().out.splitlines()
+    assert count == "11 images, 0 failed"
+    assert best.endswith("red-star.png")
+
+
 def test_no_snippet_is_left_out():
+    assert len(snippets(COLLECTIONS)) == 1
     assert len(snippets(README)) == 3
     assert len(snippets(LIBRARY)) == 2
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from align_zoo import __version__
-from align_zoo.cli import data, models, serve
+from align_zoo.cli import data, images, models, serve
 
 __all__ = ["app"]
 
@@ -39,9 +39,11 @@ def _before_any_command(
 _PANELS = {
     "Serve": (serve.serve, serve.reload, serve.probe, serve.bench, serve.demo),
     "Models": (models.export, models.convert),
+    "Images": (images.classify, images.embed, images.index, images.search),
     "Data": (data.evaluate, data.finetune),
 }
 
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.add_typer(images.collection, name="collection", rich_help_panel="Images")

@@ -13,24 +13,9 @@ from typing import NamedTuple, NoReturn
 from align_zoo.errors import AlignZooError
 from align_zoo.inputs.caption_csv import real_paths
 from align_zoo.inputs.cost import FORMATS, format_of
+from align_zoo.inputs.image_files import SUFFIXES, is_of_tools
 
-__all__ = ["ImageFolder", "LeftOut", "is_of_tools", "read_image_folder"]
-
-_SUFFIXES = set(
-    ".apng .bmp .dib .gif .jfi .jfif .jif .jpe .jpeg .jpg .png .tif .tiff .webp".split()
-)
-"""Names of pictures. What is named otherwise is judged by its first bytes."""
-
-_OF_TOOLS = {
-    "#recycle",
-    "$recycle.bin",
-    "@eadir",
-    "__macosx",
-    "__pycache__",
-    "lost+found",
-    "system volume information",
-}
-"""Folders, in small letters, that tools make among pictures; so are all that begin with a dot."""
+__all__ = ["ImageFolder", "LeftOut", "read_image_folder"]
 
 
 class LeftOut(NamedTuple):
@@ -137,11 +122,6 @@ def _refuse(error: OSError) -> NoReturn:
     raise error  # os.walk would leave the folder out without a word
 
 
-def is_of_tools(folder: str) -> bool:
-    """Tell whether a name is a hidden folder's, or that of one which tools make."""
-    return folder.startswith(".") or folder.lower() in _OF_TOOLS
-
-
 def _hidden(folder: Path) -> LeftOut:
     count = sum(len(names) for _, _, names in os.walk(folder))
     return LeftOut(folder, "a hidden folder, or one that tools make", count)
@@ -154,7 +134,7 @@ def _no_picture(path: Path) -> str | None:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return "a pipe, a socket or a device"
-        if path.suffix.lower() in _SUFFIXES:
+        if path.suffix.lower() in SUFFIXES:
             return None
         with path.open("rb") as file:
             known = format_of(file.read(16))

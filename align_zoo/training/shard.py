@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from align_zoo.evaluation.image_folder import is_of_tools
+from align_zoo.inputs.image_files import is_of_tools
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.pair import LeftOut
 

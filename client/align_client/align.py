@@ -127,6 +127,11 @@ class Align:
         rows = await self._embedder.texts(["temperature"], self._call())
         return _temperature(_sound(rows)[0])
 
+    async def fingerprint(self) -> str:
+        """See ``AlignClient.fingerprint``."""
+        rows = await self._embedder.texts(["fingerprint"], self._call())
+        return _sound(rows)[0].checkpoint
+
     async def ready(self, deep: bool) -> bool:
         """See ``AlignClient.ready``."""
         return await self.transport.ready(self._call(), deep=deep)

@@ -206,6 +206,10 @@ class AsyncAlignClient(Unpicklable):
         """Ask for the learned temperature that is served now: logits = cosine / temperature."""
         return await self._runtime.run(self._align.temperature)
 
+    async def fingerprint(self) -> str:
+        """The fingerprint of the checkpoint served now: only embeddings of the same compare."""
+        return await self._runtime.run(self._align.fingerprint)
+
     async def ready(self, deep: bool = False) -> bool:
         """Ask whether a server can be reached and both its models are ready.
 

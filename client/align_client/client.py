@@ -231,6 +231,10 @@ class AlignClient(Unpicklable):
         """Ask for the learned temperature that is served now: logits = cosine / temperature."""
         return self._runtime.run(self._align.temperature)
 
+    def fingerprint(self) -> str:
+        """The fingerprint of the checkpoint served now: only embeddings of the same compare."""
+        return self._runtime.run(self._align.fingerprint)
+
     def ready(self, deep: bool = False) -> bool:
         """Ask whether a server can be reached and both its models are ready.
 

@@ -1,0 +1,325 @@
+"""The commands about your own images: classify, embed, index, search and collection."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from align_zoo.cli.rows import Csv, Format, Json, NamesOnly, Nul, chosen, printable, write_rows
+from align_zoo.cli.shared import CHECKPOINT, needs, one_line_errors
+from align_zoo.errors import AlignZooError, InvalidInput
+from align_zoo.serving.model.settings import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from align_zoo.collection.embedder import Embedder
+    from align_zoo.collection.sources import Input
+    from align_zoo.collection.writer import Report
+
+__all__ = ["classify", "collection", "embed", "index", "search"]
+
+_SOME_FAILED = 2
+_INTERRUPTED = 130
+_SOURCE = (
+    "A folder, a file, a pattern, a .csv or .parquet table with a column of paths, "
+    "a webdataset .tar, or a URL."
+)
+_Model = Annotated[
+    str, typer.Option("--model", envvar="ALIGN_ZOO_MODEL", metavar="CHECKPOINT", help=CHECKPOINT)
+]
+_Server = Annotated[
+    Optional[str],
+    typer.Option(
+        envvar="ALIGN_ZOO_SERVER",
+        metavar="HOST:PORT[,HOST:PORT]",
+        help="Compute on these servers (gRPC), not in this process.",
+    ),
+]
+_Collection = Annotated[Path, typer.Argument(metavar="COLLECTION", help="The collection's folder.")]
+
+
+class _Dtype(str, Enum):
+    float32 = "float32"
+    float16 = "float16"
+
+
+@one_line_errors()
+def classify(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help=f"{_SOURCE} `-` reads names on stdin.")
+    ],
+    labels: Annotated[
+        Optional[str], typer.Option(metavar="TEXT", help='Labels, as "cat, dog".')
+    ] = None,
+    labels_file: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Labels, one per line.")
+    ] = None,
+    template: Annotated[
+        Optional[str],
+        typer.Option(metavar="TEMPLATE", help="Prompt template; {} is replaced by the label."),
+    ] = None,
+    prompts: Annotated[
+        Optional[str],
+        typer.Option(metavar="NAME", help="Set of templates: none (default), photo, imagenet."),
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Labels per image.")] = 1,
+    none: Annotated[
+        Optional[str],
+        typer.Option(metavar="LABEL", help="A further label for images of something else."),
+    ] = None,
+    model: _Model = DEFAULT_MODEL,
+    server: _Server = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    paths: NamesOnly = False,
+    nul: Nul = False,
+) -> None:
+    """Label images zero-shot."""
+    from align_zoo.collection.classify import Labels
+    from align_zoo.collection.classify import classify as run
+    from align_zoo.errors import InvalidImage
+
+    form = chosen(as_json, as_csv, paths, nul)
+    names = _labels(labels, labels_file)
+    if template is not None and prompts is not None:
+        raise InvalidInput("--template and --prompts exclude each other")
+    with _extra(), _interruptible():
+        embedder = _embedder(model, server)
+        read = Labels.read(names, embedder, templates=template or prompts or "none", none=none)
+        failures: list[str] = []
+
+        def rows() -> Iterator[dict[str, object]]:
+            for path, answer in run(_inputs(images), read, embedder, top_k=top_k):
+                if isinstance(answer, InvalidImage):
+                    failures.append(path)
+                    _complain(path, str(answer))
+                    if form is Format.JSON:
+                        yield {"path": path, "error": str(answer)}
+                    continue
+                for label, score in answer[: 1 if form in _PATHS else None]:
+                    yield {"path": path, "label": label, "score": score}
+
+        count = write_rows(rows(), form, {"path": str, "label": str, "score": "{:.3f}".format})
+    _exit(count - (len(failures) if form is Format.JSON else 0), len(failures))
+
+
+_PATHS = (Format.PATHS, Format.PATHS_NUL)
+
+
+@one_line_errors()
+def embed(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=_SOURCE)],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="OUT", help="A folder for Parquet parts, or NAME.npy."),
+    ],
+    dtype: Annotated[_Dtype, typer.Option(help="Type of the numbers.")] = _Dtype.float32,
+    model: _Model = DEFAULT_MODEL,
+    server: _Server = None,
+) -> None:
+    """Write the embeddings of images to files.
+
+    The same command continues an interrupted run.
+    """
+    with _extra(), _interruptible("what is finished is kept: run the command again"):
+        from align_zoo.collection.vectors import write_vectors
+
+        report = write_vectors(
+            source, out, _embedder(model, server), dtype=dtype.value, progress=_bar()
+        )
+    _tell(report, f"written to {out}")
+
+
+@one_line_errors()
+def index(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=_SOURCE)],
+    where: _Collection,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Forget this source's images that are gone.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Embed just what failed before.")
+    ] = False,
+    model: Annotated[
+        Optional[str],
+        typer.Option(metavar="CHECKPOINT", help=f"{CHECKPOINT} Of a new collection."),
+    ] = None,
+    server: _Server = None,
+) -> None:
+    """Bring a collection up to date with a source: embed what is new or has changed.
+
+    The same command continues an interrupted run.
+    """
+    with _extra(), _interruptible("what is finished is kept: run the command again"):
+        from align_zoo.collection.collection import Collection
+        from align_zoo.collection.place import exists
+
+        if exists(where):
+            given = _embedder(model or "", server) if model or server else None
+            kept = Collection.open(where, model=given)
+        else:
+            kept = Collection.create(where, model=_embedder(model or DEFAULT_MODEL, server))
+        with kept:
+            report = kept.add(source, prune=prune, retry_failed=retry_failed, progress=_bar())
+    _tell(report, f"search by: align-zoo search {where} WORDS")
+
+
+@one_line_errors()
+def search(
+    where: _Collection,
+    query: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="QUERY...",
+            help='Words, an image, sums and differences: "beach + ./dog.jpg - 0.5:people".',
+        ),
+    ],
+    number: Annotated[int, typer.Option("-n", min=1, metavar="N", help="The most hits.")] = 10,
+    condition: Annotated[
+        Optional[str],
+        typer.Option("--where", metavar="SQL", help="As \"width > 1000 and path like '%2024%'\"."),
+    ] = None,
+    sheet: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Draw the hits in one picture.")
+    ] = None,
+    server: _Server = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    paths: NamesOnly = False,
+    nul: Nul = False,
+) -> None:
+    """Search a collection by words and images."""
+    form = chosen(as_json, as_csv, paths, nul)
+    with _extra(), _interruptible():
+        from align_zoo.collection.collection import Collection
+
+        given = _embedder("", server) if server else None
+        with Collection.open(where, model=given) as kept:
+            hits = kept.search(query, k=number, where=condition)
+        rows = [{"path": hit.path, "score": hit.score, **hit.columns} for hit in hits]
+        write_rows(rows, form, {"score": "{:.3f}".format, "path": str})
+        if sheet is not None and hits:
+            from align_zoo.collection.sheet import draw_sheet
+
+            shown = [(hit.path, f"{hit.score:.3f}") for hit in hits]
+            try:
+                draw_sheet(sheet, " ".join(query), shown)
+            except OSError as error:
+                raise AlignZooError(f"{sheet} cannot be written: {error.strerror}") from error
+            typer.echo(f"drawn to {sheet}", err=True)
+    _exit(len(hits), 0)
+
+
+collection = typer.Typer(help="Look after a collection.", no_args_is_help=True)
+
+
+@collection.command()
+@one_line_errors()
+def info(where: _Collection, as_json: Json = False) -> None:
+    """Show rows, failures by reason, checkpoint, bytes and indexes."""
+    import json
+
+    with _extra():
+        from align_zoo.collection.collection import Collection
+
+        with Collection.open(where) as kept:
+            about = kept.info()
+    if as_json or not sys.stdout.isatty():
+        typer.echo(json.dumps(about))
+        return
+    for name, value in about.items():
+        typer.echo(f"{name:12} {value}")
+
+
+@collection.command()
+@one_line_errors()
+def optimize(where: _Collection) -> None:
+    """Merge small files, follow with the index, and remove old versions."""
+    with _extra(), _interruptible():
+        from align_zoo.collection.collection import Collection
+
+        with Collection.open(where) as kept:
+            kept.optimize()
+
+
+def _labels(labels: str | None, file: Path | None) -> list[str]:
+    if (labels is None) == (file is None):
+        raise InvalidInput("give --labels or --labels-file")
+    if labels is not None:
+        return [name.strip() for name in labels.split(",") if name.strip()]
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()  # type: ignore[union-attr]
+    except (OSError, UnicodeDecodeError) as error:
+        raise AlignZooError(f"{file} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _inputs(sources: Iterable[str]) -> Iterator[Input]:
+    from align_zoo.collection.sources import list_source
+
+    for source in sources:
+        if source == "-":
+            for line in sys.stdin.buffer:
+                if name := os.fsdecode(line.rstrip(b"\r\n\0")):
+                    yield from list_source(name)
+        else:
+            yield from list_source(source)
+
+
+def _embedder(model: str, server: str | None) -> Embedder:
+    from align_zoo.collection.embedder import EncoderEmbedder, ServerEmbedder
+
+    if server:
+        return ServerEmbedder([url.strip() for url in server.split(",") if url.strip()])
+    return EncoderEmbedder(model)
+
+
+def _bar() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _complain(path: str, error: str) -> None:
+    typer.echo(f"{printable(path)}: {error}", err=True)
+
+
+def _tell(report: Report, next_step: str) -> None:
+    """Show a run's counts and every failure on stderr, and exit with 2 if something failed."""
+    for path, error in report.failed.items():
+        _complain(path, error)
+    counts = {
+        "embedded": report.embedded,
+        "unchanged": report.unchanged,
+        "moved": report.moved,
+        "pruned": report.pruned,
+        "failed": len(report.failed),
+        "gone (--prune forgets them)": report.gone,
+    }
+    shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    typer.echo(f"{report.listed} images: {shown or 'nothing to do'}; {next_step}", err=True)
+    _exit(report.listed - len(report.failed), len(report.failed))
+
+
+def _exit(found: int, failed: int) -> None:
+    if failed:
+        raise typer.Exit(_SOME_FAILED)
+    if not found:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _interruptible(kept: str = "") -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted{'; ' + kept if kept else ''}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _extra() -> AbstractContextManager[None]:
+    return needs("a collection", extra=".[collection]", missing=ModuleNotFoundError)

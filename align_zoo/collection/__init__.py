@@ -1,0 +1,1 @@
+"""Collections: a person's images, embedded once, searched by words and images."""

@@ -1,0 +1,99 @@
+"""Zero-shot labels for images of any number, read and embedded in parts of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from align_zoo.collection.embedder import Embedder
+from align_zoo.collection.shards import embed_parts
+from align_zoo.collection.sources import Input
+from align_zoo.errors import InvalidImage
+from align_zoo.inputs.prompts import check_classnames, fill, read_templates
+from align_zoo.runtime.predictions import Prediction, check_top_k, ranked
+
+__all__ = ["Labelled", "Labels", "classify"]
+
+_PART = 512
+
+
+class Labels(NamedTuple):
+    """Labels and their unit rows."""
+
+    names: list[str]
+    rows: np.ndarray
+    """[C, D]: for each label the mean over its prompts, of length 1."""
+
+    @classmethod
+    def read(
+        cls,
+        names: Iterable[str],
+        embedder: Embedder,
+        *,
+        templates: str | Sequence[str] = "none",
+        none: str | None = None,
+    ) -> Labels:
+        """Embed labels.
+
+        Args:
+            names: the labels; a label that occurs twice counts once.
+            embedder: what embeds them.
+            templates: prompt templates as of ``align-zoo evaluate``: "none", "photo", "imagenet",
+                or texts with ``{}`` in the place of the label.
+            none: a further label, asked about without a template, for images that show none of
+                the others.
+
+        Raises:
+            InvalidText: there is no label, a label is blank, or a template has not one ``{}``.
+        """
+        listed = list(dict.fromkeys(check_classnames(names, "label")))
+        forms = read_templates(templates)
+        prompts = [fill(form, name) for name in listed for form in forms]
+        rows = embedder.texts(prompts).astype(np.float64)
+        means = rows.reshape(len(listed), len(forms), -1).mean(axis=1)
+        if none is not None:
+            (label,) = check_classnames([none], "label")
+            listed.append(label)
+            means = np.vstack([means, embedder.texts([label])])
+        lengths = np.linalg.norm(means, axis=1, keepdims=True)
+        return cls(listed, (means / lengths).astype(np.float32))
+
+
+class Labelled(NamedTuple):
+    """An image's answer."""
+
+    path: str
+    answer: list[Prediction] | InvalidImage
+    """Predictions, best first; or why there are none."""
+
+
+def classify(
+    items: Iterable[Input],
+    labels: Labels,
+    embedder: Embedder,
+    *,
+    top_k: int | None = 1,
+) -> Iterator[Labelled]:
+    """Yield each image's labels, best first, in the order of the images.
+
+    Args:
+        items: images of a source.
+        labels: what to choose from.
+        embedder: what embeds the images; the labels' own.
+        top_k: the most labels an image; None for all.
+
+    Raises:
+        InvalidInput: ``top_k`` is no whole number above 0.
+    """
+    most = check_top_k(top_k)
+    iterator = iter(items)
+    while part := list(islice(iterator, _PART)):
+        for item, _, answer in embed_parts(part, embedder):
+            if isinstance(answer, InvalidImage):
+                yield Labelled(item.path, answer)
+            else:
+                found = ranked(labels.names, answer, labels.rows, embedder.temperature, most)
+                yield Labelled(item.path, found)

@@ -1,0 +1,268 @@
+"""A collection: images of any number with their embeddings, kept up to date and searched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from align_zoo.collection.embedder import Embedder, EncoderEmbedder
+from align_zoo.collection.place import place_of, read_about, work_folder, write_about
+from align_zoo.collection.query import Term, embed_query, read_query
+from align_zoo.collection.shards import rows_schema
+from align_zoo.collection.sources import Source
+from align_zoo.collection.table import Table, connect, create
+from align_zoo.collection.writer import Report, Writer
+from align_zoo.errors import AlignZooError, InvalidInput
+
+__all__ = ["Collection", "Hit"]
+
+_FORMAT = 1
+_HIDDEN = ("source", "content", "error", "reason", "mtime_ns")
+"""Columns that a hit does not show."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An image that a search found."""
+
+    path: str
+    score: float
+    """The cosine between the search and the image."""
+    columns: dict[str, Any] = field(default_factory=dict)
+    """The row's further columns: width, height, a caption and others."""
+
+
+class Collection:
+    """Images with their embeddings in a folder, or in an object store.
+
+    >>> with Collection.create("photos.collection", model="align_tiny") as photos:
+    ...     photos.add("~/Pictures")
+    ...     for hit in photos.search("a dog on a beach", k=5):
+    ...         print(hit.score, hit.path)
+
+    One process at a time adds; any number searches meanwhile.
+    """
+
+    def __init__(self, where: str, embedder: Embedder | None, about: dict[str, Any]) -> None:
+        self.where = where
+        self._about = about
+        self._embedder = embedder
+        self._table = Table(connect(where), about["table"], where)
+
+    @classmethod
+    def create(
+        cls, where: str | os.PathLike[str], *, model: str | os.PathLike[str] | Embedder
+    ) -> Collection:
+        """Make an empty collection.
+
+        Args:
+            where: a new folder, or an object store's address.
+            model: a hub id, a folder in Hugging Face's ALIGN format, "align_tiny", or an embedder
+                such as :class:`ServerEmbedder`.
+
+        Raises:
+            AlignZooError: there is a collection already, or the place holds something else.
+            CheckpointError: the checkpoint cannot be found, is damaged or not supported.
+        """
+        place = place_of(where)
+        embedder = _embedder(model)
+        if read_about(place) is not None:
+            raise AlignZooError(f"{place} is a collection already; open it")
+        if "://" not in place:
+            folder = Path(place)
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise AlignZooError(f"{place} is not empty; a new collection needs a new folder")
+            folder.mkdir(parents=True, exist_ok=True)
+        dim = embedder.texts(["a"]).shape[1]
+        name = f"rows_{embedder.fingerprint}"
+        base = connect(place)
+        create(base, name, rows_schema(dim))
+        about = {
+            "format": _FORMAT,
+            "table": name,
+            "fingerprint": embedder.fingerprint,
+            "model": embedder.model,
+        }
+        write_about(place, about)
+        return cls(place, embedder, about)
+
+    @classmethod
+    def open(
+        cls,
+        where: str | os.PathLike[str],
+        *,
+        model: str | os.PathLike[str] | Embedder | None = None,
+    ) -> Collection:
+        """Open a collection.
+
+        Args:
+            where: the folder or address.
+            model: as for :meth:`create`; by default the model that the collection was made with,
+                loaded when it is first needed.
+
+        Raises:
+            AlignZooError: there is no collection, or another version of align-zoo made it, or
+                the model is another than the collection's.
+        """
+        place = place_of(where)
+        about = read_about(place)
+        if about is None:
+            raise AlignZooError(
+                f"there is no collection at {place}; make one by `align-zoo index SOURCE {place}`"
+            )
+        if about.get("format") != _FORMAT:
+            raise AlignZooError(
+                f"{place} has the format {about.get('format')!r}; this align-zoo reads {_FORMAT}"
+            )
+        collection = cls(place, None, about)
+        if model is not None:
+            collection._embedder = collection._same(_embedder(model))
+        return collection
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the collection; a closed one can be opened again."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The checkpoint's fingerprint: only embeddings of the same fingerprint compare."""
+        return str(self._about["fingerprint"])
+
+    @property
+    def embedder(self) -> Embedder:
+        """What computes the embeddings.
+
+        Raises:
+            AlignZooError: the model cannot be loaded, or is not that of the collection any more.
+        """
+        if self._embedder is None:
+            if not self._about["model"]:
+                raise AlignZooError(f"{self.where} was made by a server; name the server again")
+            self._embedder = self._same(_embedder(self._about["model"]))
+        return self._embedder
+
+    def _same(self, embedder: Embedder) -> Embedder:
+        if embedder.fingerprint != self.fingerprint:
+            raise AlignZooError(
+                f"{self.where} holds embeddings of the checkpoint {self.fingerprint}, and this is "
+                f"{embedder.fingerprint}; embeddings of two checkpoints do not compare"
+            )
+        return embedder
+
+    def add(
+        self,
+        source: Source,
+        *,
+        prune: bool = False,
+        retry_failed: bool = False,
+        progress: bool = False,
+    ) -> Report:
+        """Embed what is new or changed in a source since the last run.
+
+        Killed at any moment and started again, the run goes on: a shard that is finished is not
+        computed again. Every image becomes a row, with an embedding or with an error.
+
+        Args:
+            source: a folder, a file, a glob, a .csv or .parquet table with a column of paths, a
+                webdataset .tar, or a URL of these.
+            prune: delete the rows of this source whose images are gone.
+            retry_failed: embed just the images that failed in an earlier run.
+            progress: show a bar on stderr.
+
+        Raises:
+            AlignZooError: there is no such source, the disk is full, another process adds at the
+                moment, or the servers cannot be asked.
+        """
+        with self._writer() as writer:
+            return writer.add(source, prune=prune, retry_failed=retry_failed, progress=progress)
+
+    @contextmanager
+    def _writer(self) -> Iterator[Writer]:
+        with Writer.alone(self._table, work_folder(self.where), lambda: self.embedder) as writer:
+            yield writer
+
+    def search(
+        self,
+        query: str | Sequence[str] | Sequence[Term] | np.ndarray,
+        *,
+        k: int = 10,
+        where: str | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """Find the images nearest to a query, best first.
+
+        Args:
+            query: words, the path of an image, sums and differences of these with weights, as
+                "beach + ./dog.jpg - 0.5:people"; or a unit vector [D].
+            k: the most hits.
+            where: an SQL condition on the columns, as "width > 1000 and path like '%2024%'".
+            exact: compute every distance, without the index.
+
+        Raises:
+            InvalidInput: the query or the condition cannot be used, or ``k`` is below 1.
+        """
+        if k < 1:
+            raise InvalidInput(f"k is {k}, not a whole number above 0")
+        vector = query if isinstance(query, np.ndarray) else self._vector(query)
+        columns = [name for name in self._table.columns if name != "vector"]
+        rows = self._table.nearest(vector, k, where=where, columns=columns, exact=exact)
+        return [_hit(row) for row in rows.to_pylist()]
+
+    def _vector(self, query: str | Sequence[str] | Sequence[Term]) -> np.ndarray:
+        terms = (
+            list(query)
+            if not isinstance(query, str) and query and isinstance(query[0], Term)
+            else read_query(query)  # type: ignore[arg-type]
+        )
+        return embed_query(terms, self.embedder)  # type: ignore[arg-type]
+
+    def optimize(self) -> None:
+        """Merge small files, follow with the index and remove old versions, now."""
+        with self._writer() as writer:
+            writer.upkeep(always=True)
+
+    def info(self) -> dict[str, Any]:
+        """Describe the collection: rows, failures by reason, checkpoint, bytes, indexes."""
+        reasons: dict[str, int] = {}
+        for batch in self._table.scan(["reason"], "error IS NOT NULL"):
+            for reason in batch.column("reason").to_pylist():
+                reasons[reason] = reasons.get(reason, 0) + 1
+        return {
+            "where": self.where,
+            "model": self._about["model"],
+            "fingerprint": self.fingerprint,
+            "dim": self._table.dim,
+            "rows": self._table.count(),
+            "embedded": self._table.count("error IS NULL"),
+            "failed": dict(sorted(reasons.items(), key=lambda item: -item[1])),
+            **self._table.stats(),
+        }
+
+
+def _embedder(model: str | os.PathLike[str] | Embedder) -> Embedder:
+    return EncoderEmbedder(os.fspath(model)) if isinstance(model, str | os.PathLike) else model
+
+
+def _hit(row: dict[str, Any]) -> Hit:
+    raw = row.pop("raw_path", None)
+    path = os.fsdecode(raw) if raw is not None else row.pop("path")
+    row.pop("path", None)
+    score = 1.0 - row.pop("_distance")
+    return Hit(path, score, {name: value for name, value in row.items() if name not in _HIDDEN})

@@ -1,0 +1,96 @@
+"""A search in one line: words, image files, sums, differences and weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from align_zoo.collection.embedder import Embedder
+from align_zoo.errors import InvalidImage, InvalidInput
+from align_zoo.inputs.image_files import SUFFIXES
+
+__all__ = ["Term", "embed_query", "read_query"]
+
+_WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(?=\S)")
+_SIGNS = {"+": 1.0, "-": -1.0}
+
+
+class Term(NamedTuple):
+    """A part of a search with its weight, which is negative for what is not wanted."""
+
+    text: str
+    weight: float = 1.0
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the term is a path: it begins with a folder, or has an image's ending."""
+        ends = Path(self.text).suffix.lower() in SUFFIXES
+        return self.text.startswith(("./", "../", "/", "~/")) or ends
+
+
+def read_query(words: str | Sequence[str]) -> list[Term]:
+    """Read a search: terms between ``+`` and ``-`` that stand alone, each with a weight if wanted.
+
+    >>> read_query("beach + 0.5:./dog.jpg - people")
+    [Term('beach', 1.0), Term('./dog.jpg', 0.5), Term('people', -1.0)]
+
+    Raises:
+        InvalidInput: there is no term, a term is empty, or nothing is wanted.
+    """
+    parts = words.split() if isinstance(words, str) else [w for word in words for w in _cut(word)]
+    terms: list[Term] = []
+    sign, text = "", list[str]()
+    for part in [*parts, ""]:
+        if part and part not in _SIGNS:
+            text.append(part)
+            continue
+        if text:
+            terms.append(_term(" ".join(text), _SIGNS.get(sign, 1.0)))
+        elif sign:
+            raise InvalidInput(f"the search {' '.join(parts)!r} has a {sign} without a term")
+        sign, text = part, []
+    if not any(term.weight > 0 for term in terms):
+        raise InvalidInput("a search needs at least one term that is wanted")
+    return terms
+
+
+def _cut(argument: str) -> list[str]:
+    """Keep an argument that is a file's name whole, spaces and all."""
+    return [argument] if Path(argument).is_file() else argument.split()
+
+
+def _term(text: str, sign: float) -> Term:
+    weight = _WEIGHT.match(text)
+    if weight is None:
+        return Term(text, sign)
+    return Term(text[weight.end() :], sign * float(weight.group(1)))
+
+
+def embed_query(terms: Sequence[Term], embedder: Embedder) -> np.ndarray:
+    """Return the unit row [D] of the weighted sum of the terms' embeddings.
+
+    Raises:
+        InvalidInput: an image cannot be read, or the terms cancel each other.
+        InvalidText: a text cannot be embedded.
+    """
+    texts = [term.text for term in terms if not term.is_image]
+    rows = dict(zip(texts, embedder.texts(texts), strict=True)) if texts else {}
+    for term in terms:
+        if term.is_image:
+            path = Path(term.text).expanduser()
+            try:
+                (answer,) = embedder.images([path.read_bytes()])
+            except OSError as error:
+                raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+            if isinstance(answer, InvalidImage):
+                raise InvalidInput(f"{path}: {answer}")
+            rows[term.text] = answer
+    total = np.sum([term.weight * rows[term.text].astype(np.float64) for term in terms], axis=0)
+    length = float(np.linalg.norm(total))
+    if length < 1e-6:
+        raise InvalidInput("the terms of the search cancel each other")
+    return (total / length).astype(np.float32)

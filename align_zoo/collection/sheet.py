@@ -1,0 +1,86 @@
+"""A contact sheet: the images of a search in one picture, each with its score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from align_zoo.collection.sources import Input, read_bytes
+from align_zoo.errors import InvalidImage
+from align_zoo.inputs.preprocess import decode_image
+from align_zoo.writing import replacing
+
+__all__ = ["draw_sheet"]
+
+_SIDE, _GAP, _LINE = 220, 12, 18
+_PAPER, _INK, _FAINT = "#ffffff", "#1b1f24", "#6a737d"
+
+
+def draw_sheet(path: Path, title: str, images: Sequence[tuple[str, str]]) -> None:
+    """Draw images in rows below a title, each above its caption and its name, and save them.
+
+    Args:
+        path: the file to write; its ending names the format.
+        title: the first line.
+        images: paths of image files, each with a caption such as a score. A file that cannot be
+            read is drawn as an empty frame that says so.
+
+    Raises:
+        InvalidImage: the ending names no format that Pillow writes.
+        OSError: the file cannot be written.
+    """
+    columns = min(5, max(1, len(images)))
+    rows = math.ceil(len(images) / columns)
+    cell = _SIDE + _GAP
+    size = (columns * cell + _GAP, 3 * _GAP + _LINE + rows * (cell + 2 * _LINE))
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    large, small = ImageFont.load_default(16), ImageFont.load_default(12)
+    draw.text((_GAP, _GAP), _fitting(draw, title, large, size[0] - 2 * _GAP), _INK, large)
+    for i, (name, caption) in enumerate(images):
+        left = _GAP + i % columns * cell
+        top = 2 * _GAP + _LINE + i // columns * (cell + 2 * _LINE)
+        try:
+            image = decode_image(read_bytes(Input(name, 0, 0)))
+            image.thumbnail((_SIDE, _SIDE))
+            corner = (left + (_SIDE - image.width) // 2, top + (_SIDE - image.height) // 2)
+            sheet.paste(image, corner)
+        except InvalidImage:
+            draw.rectangle((left, top, left + _SIDE, top + _SIDE), outline=_FAINT)
+            draw.text((left + 8, top + 8), "cannot be read", _FAINT, small)
+        below = top + _SIDE + 2
+        draw.text((left, below), caption, _INK, small)
+        draw.text(
+            (left, below + _LINE - 2),
+            _fitting(draw, Path(name).name, small, _SIDE),
+            _FAINT,
+            small,
+        )
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise InvalidImage(f"{path} has the ending of no image format; use .png", "format")
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    with replacing(path) as part, part.open("wb") as file:
+        sheet.save(file, format=kind)
+
+
+def _fitting(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    width: int,
+) -> str:
+    """Shorten a text in its middle until it is no wider than ``width`` pixels."""
+    text = text.encode(errors="backslashreplace").decode().replace("\n", " ")
+    if draw.textlength(text, font) <= width:
+        return text
+    keep = len(text)
+    while keep > 4 and draw.textlength(_short(text, keep), font) > width:
+        keep -= 1
+    return _short(text, keep)
+
+
+def _short(text: str, keep: int) -> str:
+    return f"{text[: keep // 2]}...{text[len(text) - keep // 2 :]}"

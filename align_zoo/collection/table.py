@@ -1,0 +1,244 @@
+"""The table of a collection in LanceDB: rows in, nearest rows out, upkeep."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from align_zoo.errors import AlignZooError, InvalidInput
+
+if TYPE_CHECKING:
+    from lancedb.db import DBConnection
+
+__all__ = ["Table", "connect", "create", "quoted"]
+
+R = TypeVar("R")
+
+EXACT = 100_000
+"""Rows up to which a search computes every distance: 0.2 s on two cores."""
+_PARTITION = 450
+"""Rows of a partition of the index, about."""
+_PROBES = 20
+"""Partitions that a search reads."""
+_REFINE = 10
+"""Times ``k`` rows whose distances a search computes from the vectors themselves."""
+_FRAGMENTS = 8
+"""Small files of rows, beyond which they are merged."""
+_UNINDEXED = 0.1
+"""Share of rows beside the index, beyond which they are added to it."""
+_SOUND = "error IS NULL"
+
+
+def connect(where: str) -> DBConnection:
+    """Open the database in a folder or at an object store's address."""
+    import lancedb
+
+    return lancedb.connect(where, read_consistency_interval=timedelta(0))
+
+
+def _in_words(function: Callable[..., R]) -> Callable[..., R]:
+    """Turn the errors of LanceDB and Arrow into errors of align-zoo with the first line."""
+
+    @wraps(function)
+    def call(self: Table, *args: Any, **options: Any) -> R:
+        try:
+            return function(self, *args, **options)
+        except (OSError, RuntimeError, pa.ArrowException) as error:
+            first = str(error).partition("\n")[0]
+            raise AlignZooError(f"{self.where}: {first}") from error
+
+    return call
+
+
+class Table:
+    """The rows of one checkpoint.
+
+    Args:
+        base: the database.
+        name: the table's name in it.
+        where: the collection's place, for messages.
+    """
+
+    def __init__(self, base: DBConnection, name: str, where: str) -> None:
+        self.where, self.name = where, name
+        self._table = base.open_table(name)
+
+    @property
+    def version(self) -> int:
+        """The number of the latest commit."""
+        return int(self._table.version)
+
+    @property
+    def dim(self) -> int:
+        """The numbers of an embedding."""
+        return int(self._table.schema.field("vector").type.list_size)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns."""
+        return list(self._table.schema.names)
+
+    def count(self, where: str | None = None) -> int:
+        """Count the rows, or those that fit an SQL condition."""
+        return int(self._table.count_rows(where))
+
+    @_in_words
+    def append(self, rows: pa.Table) -> None:
+        """Add rows of paths that the table does not have, in one commit."""
+        self._table.add(self._fitting(rows))
+
+    @_in_words
+    def upsert(self, rows: pa.Table) -> None:
+        """Put rows in the place of those of the same paths, in one commit."""
+        merge = self._table.merge_insert("path")
+        merge = merge.when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(self._fitting(rows))
+
+    @_in_words
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete the rows of some paths, in one commit."""
+        listed = ", ".join(quoted(path) for path in paths)
+        self._table.delete(f"path IN ({listed})")
+
+    def _fitting(self, rows: pa.Table) -> pa.Table:
+        """Return the rows with the table's columns; columns that are new are added to the table."""
+        schema = self._table.schema
+        new = [field for field in rows.schema if field.name not in schema.names]
+        # A column of nothing but nulls has no type yet.
+        new = [field for field in new if not pa.types.is_null(field.type)]
+        if new:
+            self._table.add_columns(new)
+            self._table.checkout_latest()
+            schema = self._table.schema
+        arrays = []
+        for field in schema:
+            if field.name in rows.column_names:
+                arrays.append(_cast(rows.column(field.name), field))
+            else:
+                arrays.append(pa.nulls(len(rows), field.type))
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    def scan(
+        self, columns: Sequence[str], where: str | None = None, size: int = 4096
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of all rows, or of those that fit an SQL condition, in parts."""
+        query = self._table.search().select(list(columns))
+        if where:
+            query = query.where(where)
+        yield from query.to_batches(size)
+
+    def nearest(
+        self,
+        vector: np.ndarray,
+        k: int,
+        *,
+        where: str | None = None,
+        columns: Sequence[str] = ("path",),
+        exact: bool = False,
+    ) -> pa.Table:
+        """Return the ``k`` rows of the greatest cosine, best first, and ``_distance`` = 1 - cosine.
+
+        Args:
+            vector: [D].
+            k: the most rows to return.
+            where: an SQL condition on the columns; only rows that fit it are searched.
+            columns: what to return of a row.
+            exact: do without the index.
+
+        Raises:
+            InvalidInput: the condition is no SQL, or names no column.
+        """
+
+        def search() -> pa.Table:
+            query = self._table.search(vector.astype(np.float32), vector_column_name="vector")
+            query = query.distance_type("cosine").limit(k).select([*columns, "_distance"])
+            query = query.where(f"({where}) AND {_SOUND}" if where else _SOUND, prefilter=True)
+            if exact:
+                query = query.bypass_vector_index()
+            else:
+                query = query.nprobes(_PROBES).refine_factor(_REFINE)
+            return query.to_arrow()
+
+        try:
+            return search()
+        except (OSError, RuntimeError, ValueError) as error:
+            if "not found" in str(error).lower():
+                # A writer has removed the version that was read: the latest is there.
+                self._table.checkout_latest()
+                return search()
+            if where is None:
+                raise AlignZooError(f"{self.where}: {str(error).partition(chr(10))[0]}") from error
+            raise InvalidInput(
+                f"where {where!r} cannot be used: {str(error).partition(chr(10))[0]}; "
+                f"there are the columns {', '.join(self.columns)}"
+            ) from error
+
+    @_in_words
+    def upkeep(self, *, always: bool = False) -> None:
+        """Merge small files, follow with the index, and remove what no version needs.
+
+        Args:
+            always: do so however little there is to do.
+        """
+        fragments = self._table.stats()["fragment_stats"]["num_small_fragments"]
+        indexed = {index.name for index in self._table.list_indices()}
+        behind = 0
+        if "vector_idx" in indexed:
+            stats = self._table.index_stats("vector_idx")
+            behind = stats.num_unindexed_rows if stats else 0
+        if always or fragments > _FRAGMENTS or behind > _UNINDEXED * self.count():
+            with warnings.catch_warnings():
+                # A reader of an older version reads the latest one instead: see `nearest`.
+                warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
+                self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        if self.count(_SOUND) > EXACT and "vector_idx" not in indexed:
+            self.build_index()
+
+    @_in_words
+    def build_index(self) -> None:
+        """Build the index of the embeddings anew."""
+        from lancedb.index import IvfRq
+
+        partitions = max(1, self.count() // _PARTITION)
+        self._table.create_index(
+            "vector",
+            config=IvfRq(distance_type="cosine", num_partitions=partitions),
+            replace=True,
+        )
+
+    def stats(self) -> dict[str, Any]:
+        """Describe the table: bytes, files of rows and indexes."""
+        stats = self._table.stats()
+        return {
+            "bytes": stats["total_bytes"],
+            "fragments": stats["fragment_stats"]["num_fragments"],
+            "indexes": [index.name for index in self._table.list_indices()],
+        }
+
+
+def quoted(text: str) -> str:
+    """Write a text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    if column.type == field.type:
+        return column
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise AlignZooError(
+            f"the column {field.name} holds {field.type} in the collection, and the source has "
+            f"{column.type} there: {str(error).partition(chr(10))[0]}"
+        ) from error
+
+
+def create(base: DBConnection, name: str, schema: pa.Schema) -> None:
+    """Make an empty table."""
+    base.create_table(name, schema=schema)

@@ -1,0 +1,231 @@
+"""Bringing a collection's table up to date with a source, one process at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from align_zoo.collection.embedder import Embedder
+from align_zoo.collection.shards import SHARD, Shard, embed_shard, plan, shown_path
+from align_zoo.collection.sources import Input, Source, list_source, read_bytes
+from align_zoo.collection.state import Known, State
+from align_zoo.collection.table import Table, quoted
+from align_zoo.errors import AlignZooError, InvalidImage
+from align_zoo.progress import progress_bar
+from align_zoo.writing import alone_in, replacing
+
+__all__ = ["Report", "Writer"]
+
+_SHARDS_A_COMMIT = 32
+"""Many small commits make many files."""
+_KNOWN = ("path", "raw_path", "source", "size", "mtime_ns", "content", "reason")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did: ``listed`` is the sum of ``embedded``, ``unchanged``, ``moved`` and failures.
+
+    An image that failed in an earlier run and is the same file counts as unchanged.
+    """
+
+    listed: int = 0
+    """Images that the source has."""
+    embedded: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    """Images known by their content under another path, which are not embedded again."""
+    pruned: int = 0
+    """Rows that were deleted because their images are gone."""
+    gone: int = 0
+    """Rows that stay although their images are gone."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """The error of each image of this run that cannot be used, by path."""
+
+
+class Writer:
+    """The one process that writes to a collection.
+
+    A finished shard is a Parquet file in the work folder until a commit moves many of them to the
+    table. So a killed run loses the shard that it was at, and the next run begins with a commit.
+    """
+
+    def __init__(
+        self, table: Table, work: Path, state: State, embedder: Callable[[], Embedder]
+    ) -> None:
+        self._table, self._work, self._state = table, work, state
+        self._embedder = embedder
+
+    @classmethod
+    @contextmanager
+    def alone(cls, table: Table, work: Path, embedder: Callable[[], Embedder]) -> Iterator[Writer]:
+        """Keep other processes from writing to the collection meanwhile.
+
+        Args:
+            table: the collection's table.
+            work: the folder of unfinished work.
+            embedder: returns what computes the embeddings, when it is first needed.
+
+        Raises:
+            AlignZooError: another process writes to the collection.
+        """
+        work.mkdir(parents=True, exist_ok=True)
+        try:
+            with alone_in(work), State(work / "state.sqlite") as state:
+                writer = cls(table, work, state, embedder)
+                if state.version != writer._version:
+                    batches = map(_known_of, table.scan(_KNOWN))
+                    state.replace((row for rows in batches for row in rows), writer._version)
+                yield writer
+        except BlockingIOError as error:
+            raise AlignZooError(
+                f"another process writes to {table.where}; wait until it has finished"
+            ) from error
+        except OSError as error:
+            raise AlignZooError(
+                f"{work}: {error.strerror or error}; what is finished is kept"
+            ) from error
+
+    def add(self, source: Source, *, prune: bool, retry_failed: bool, progress: bool) -> Report:
+        """See :meth:`Collection.add`."""
+        name = os.fspath(source)
+        name = name if "://" in name else str(Path(name).expanduser().resolve())
+        self._commit_finished()
+        listed = self._state.list(list_source(source))
+        moved = 0 if retry_failed else self._follow_moves(name)
+        fresh = sum(1 for _ in self._state.fresh(failed=retry_failed))
+        failed: dict[str, str] = {}
+        if fresh:
+            self._embed(name, fresh, failed, retry_failed=retry_failed, progress=progress)
+        gone = [known.path for known in self._state.gone(name)]
+        if prune:
+            self._forget(gone)
+        if fresh or moved or (prune and gone):
+            self.upkeep()
+        return Report(
+            listed=listed,
+            embedded=fresh - len(failed),
+            unchanged=listed - fresh - moved,
+            moved=moved,
+            pruned=len(gone) if prune else 0,
+            gone=0 if prune else len(gone),
+            failed=failed,
+        )
+
+    def upkeep(self, *, always: bool = False) -> None:
+        """Merge small files, follow with the index and remove old versions, where it is due."""
+        self._table.upkeep(always=always)
+        self._state.update([], [], self._version)
+
+    @property
+    def _version(self) -> str:
+        return f"{self._table.name} {self._table.version}"
+
+    def _embed(
+        self, name: str, count: int, failed: dict[str, str], *, retry_failed: bool, progress: bool
+    ) -> None:
+        embedder, dim = self._embedder(), self._table.dim
+        fresh = self._state.fresh(failed=retry_failed)
+        try:
+            with progress_bar("images", count, show=progress) as advance:
+                for number, shard in enumerate(plan(fresh, embedder.fingerprint, name), 1):
+                    rows = embed_shard(shard, embedder, dim, advance)
+                    self._finish(shard, rows)
+                    for item, error in zip(shard.items, rows["error"].to_pylist(), strict=True):
+                        if error is not None:
+                            failed[item.path] = error
+                    if number % _SHARDS_A_COMMIT == 0:
+                        self._commit_finished()
+        finally:
+            self._commit_finished()
+
+    def _finish(self, shard: Shard, rows: pa.Table) -> None:
+        with replacing(self._work / f"{shard.name}.parquet") as part:
+            pq.write_table(rows, part, compression="none")
+
+    def _commit_finished(self) -> None:
+        """Move the finished shards to the table."""
+        for part in _chunks(sorted(self._work.glob("*.parquet")), _SHARDS_A_COMMIT):
+            tables = [pq.read_table(path) for path in part]
+            self._commit(pa.concat_tables(tables, promote_options="permissive"))
+            for path in part:
+                path.unlink()
+
+    def _commit(self, rows: pa.Table) -> None:
+        """Add the rows that the table does not have yet: a killed run may have added some."""
+        known = _known_of(rows)
+        new, changed = [], []
+        for i, row in enumerate(known):
+            there = self._state.get(row.path)
+            if there is None:
+                new.append(i)
+            elif there != row:
+                changed.append(i)
+        if new:
+            self._table.append(rows.take(new))
+        if changed:
+            self._table.upsert(rows.take(changed))
+        self._state.update(known, [], self._version)
+
+    def _follow_moves(self, source: str) -> int:
+        """Give the rows of moved images their new paths, without computing them again."""
+        renamed: dict[str, Input] = {}
+        taken: set[str] = set()
+        for moved in self._state.moved(source):
+            if moved.item.path in taken or moved.old in renamed:
+                continue
+            if _content(moved.item) == moved.content:
+                renamed[moved.old] = moved.item
+                taken.add(moved.item.path)
+        for olds in _chunks(list(renamed), SHARD):
+            listed = ", ".join(quoted(shown_path(old)[0]) for old in olds)
+            batches = self._table.scan(self._table.columns, f"path IN ({listed})")
+            rows = pa.Table.from_batches(list(batches))
+            items = [renamed[known.path] for known in _known_of(rows)]
+            shown = [shown_path(item.path) for item in items]
+            for column, values in (
+                ("path", [path for path, _ in shown]),
+                ("raw_path", [raw for _, raw in shown]),
+                ("mtime_ns", [item.mtime_ns for item in items]),
+            ):
+                place = rows.schema.get_field_index(column)
+                kind = rows.schema.field(column)
+                rows = rows.set_column(place, kind, pa.array(values, kind.type))
+            self._table.upsert(rows)
+            self._state.update(_known_of(rows), [], self._version)
+            self._forget(olds)
+        return len(renamed)
+
+    def _forget(self, paths: Sequence[str]) -> None:
+        for part in _chunks(paths, SHARD):
+            self._table.delete([shown_path(path)[0] for path in part])
+            self._state.update([], part, self._version)
+
+
+def _known_of(rows: pa.Table | pa.RecordBatch) -> list[Known]:
+    columns = (rows.column(name).to_pylist() for name in _KNOWN)
+    return [
+        Known(os.fsdecode(raw) if raw is not None else path, *rest)
+        for path, raw, *rest in zip(*columns, strict=True)
+    ]
+
+
+def _content(item: Input) -> bytes | None:
+    try:
+        return hashlib.blake2b(read_bytes(item), digest_size=16).digest()
+    except InvalidImage:
+        return None
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part

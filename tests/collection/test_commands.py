@@ -1,0 +1,160 @@
+"""The commands about your own images: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from image_folders import SAMPLES
+from PIL import Image
+
+import align_zoo
+
+COMMAND = [sys.executable, "-m", "align_zoo"]
+MODEL = "--model=align_tiny"
+
+
+def run(*arguments, code=0, **options):
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, timeout=120, **options)
+    assert done.returncode == code, done.stderr.decode()
+    return done.stdout, done.stderr.decode()
+
+
+def lines(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """The shipped samples and a collection of them."""
+    folder = tmp_path_factory.mktemp("samples")
+    shutil.copytree(SAMPLES, folder / "images")
+    run("index", folder / "images", folder / "collection", MODEL)
+    return folder
+
+
+def test_labels_are_those_of_the_encoder(samples):
+    labels = ["red star", "blue triangle", "three"]
+    out, _ = run("classify", samples / "images", f"--labels={','.join(labels)}", "--top-k=2", MODEL)
+    rows = lines(out)
+    encoder = align_zoo.load_encoder("align_tiny")
+    for path in sorted((samples / "images").glob("*.png")):
+        expected = encoder.classify(str(path), labels, top_k=2)
+        found = [(row["label"], row["score"]) for row in rows if row["path"] == str(path)]
+        assert [label for label, _ in found] == [label for label, _ in expected]
+        np.testing.assert_allclose([s for _, s in found], [s for _, s in expected], atol=1e-5)
+
+
+def test_a_failed_image_is_a_row_and_code_2(samples, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff")
+    names = f"{broken}\n{samples}/images/red-star.png\n".encode()
+    out, err = run("classify", "-", "--labels=red star,three", MODEL, input=names, code=2)
+    first, second = lines(out)
+    assert (first["path"], "damaged" in first["error"]) == (str(broken), True)
+    assert second["label"] == "red star"
+    assert str(broken) in err
+
+
+def test_another_label_takes_what_fits_none(samples):
+    star = samples / "images" / "red-star.png"
+    out, _ = run("classify", star, "--labels=three", "--none=red star", MODEL)
+    assert lines(out)[0]["label"] == "red star"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "give --labels or --labels-file"),
+        (["--labels=a", "--json", "--csv"], "exclude each other"),
+        (["--labels=a", "--template=x"], "needs {} exactly once"),
+        (["--labels=a", "--template={}", "--prompts=photo"], "exclude each other"),
+    ],
+)
+def test_wrong_options_are_refused_in_words(samples, flags, words):
+    _, err = run("classify", samples / "images", *flags, MODEL, code=1)
+    assert err.startswith("align-zoo: ") and words in err
+
+
+def test_a_search_answers_in_each_form(samples):
+    where, star = samples / "collection", str(samples / "images" / "red-star.png")
+    out, _ = run("search", where, "a", "red", "star", "-n3")
+    rows = lines(out)
+    assert len(rows) == 3 and rows[0]["path"] == star and rows[0]["score"] > rows[1]["score"]
+    out, _ = run("search", where, "red star", "-n1", "--paths")
+    assert out == os.fsencode(star) + b"\n"
+    out, _ = run("search", where, "red star", "-n1", "-0")
+    assert out == os.fsencode(star) + b"\0"
+    out, _ = run("search", where, "red star", "-n1", "--csv")
+    (row,) = csv.DictReader(io.StringIO(out.decode()))
+    assert (row["path"], row["score"][:3]) == (star, str(rows[0]["score"])[:3])
+
+
+def test_a_search_without_hits_is_code_1(samples):
+    out, _ = run("search", samples / "collection", "star", "--where=width > 100000", code=1)
+    assert out == b""
+
+
+def test_a_contact_sheet_shows_the_hits(samples, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    _, err = run("search", samples / "collection", "a red star", "-n3", f"--sheet={sheet}")
+    assert f"drawn to {sheet}" in err
+    with Image.open(sheet) as image:
+        assert image.width > 600
+        red = (np.asarray(image.convert("RGB")).astype(int) @ [1, -1, -1] > 80).sum()
+    assert red > 1000
+
+
+@pytest.mark.parametrize("name", ["x.nonsense", "gone/x.png"])
+def test_a_sheet_that_cannot_be_drawn_is_named(samples, tmp_path, name):
+    _, err = run("search", samples / "collection", "star", f"--sheet={tmp_path / name}", code=1)
+    assert name in err and "Traceback" not in err
+
+
+def test_counts_and_the_next_command_are_shown(samples):
+    _, err = run("index", samples / "images", samples / "collection")
+    count = len(list(SAMPLES.glob("*.png")))
+    assert f"{count} images: {count} unchanged; search by: align-zoo search" in err
+
+
+def test_a_collections_facts_are_shown(samples):
+    out, _ = run("collection", "info", samples / "collection")
+    about = json.loads(out)
+    assert (about["rows"], about["model"]) == (len(list(SAMPLES.glob("*.png"))), "align_tiny")
+    run("collection", "optimize", samples / "collection")
+
+
+def test_an_interrupted_index_keeps_what_is_done(images, tmp_path):
+    from image_folders import draw
+
+    for seed in range(1500):
+        draw(images / "more" / f"{seed:04}.png", 1000 + seed)
+    where = tmp_path / "collection"
+    process = subprocess.Popen(
+        [*COMMAND, "index", images, where, MODEL], stderr=subprocess.PIPE, text=True
+    )
+    work = where / "work"
+    while not (list(work.glob("*.parquet")) or process.poll() is not None):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "interrupted; what is finished is kept" in err) == (130, True)
+    kept = json.loads(run("collection", "info", where)[0])["rows"]
+    assert 0 < kept < 1512
+    _, err = run("index", images, where)
+    assert f"{1512 - kept} embedded, {kept} unchanged" in err
+
+
+def test_embeddings_are_written_by_the_command(images, tmp_path):
+    _, err = run("embed", images, "-o", tmp_path / "v.npy", "--dtype=float16", MODEL)
+    assert "12 images: 12 embedded; written to" in err
+    assert np.load(tmp_path / "v.npy").shape == (12, 128)
