@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from makers import MAKERS, photographs
 from onnx import numpy_helper
+from tries import tries
 
 from align_zoo.errors import CheckpointError
 from align_zoo.runtime.load import export_checkpoint
@@ -137,7 +138,9 @@ def opened(layout: Path) -> bool:
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda each: each.__name__)
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=tries(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_wrong_layout_is_refused(sound, change, data):
