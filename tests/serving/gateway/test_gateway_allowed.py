@@ -135,6 +135,40 @@ def test_contents_that_are_not_strings_are_refused(stub, contents):
         stub.ModelInfer(asked, timeout=30)
 
 
+def both_contents(asked):
+    asked.inputs[0].contents.bytes_contents.append(b"a")
+
+
+def no_contents(asked):
+    del asked.raw_input_contents[:]
+
+
+def two_contents(asked):
+    asked.raw_input_contents.append(b"\x01\0\0\0b")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (both_contents, "the request has both contents and raw_input_contents"),
+        (no_contents, "the request has 1 inputs, and contents for 0"),
+        (two_contents, "the request has 1 inputs, and contents for 2"),
+    ],
+)
+def test_contents_that_fit_no_input_are_refused(stub, change, words):
+    asked = message("align_text", [b"a"])
+    change(asked)
+    with refused("INVALID_ARGUMENT", words):
+        stub.ModelInfer(asked, timeout=30)
+
+
+def test_a_parameter_without_a_value_is_refused(stub):
+    asked = message("align_text", [b"a"])
+    asked.parameters["priority"].SetInParent()
+    with refused("INVALID_ARGUMENT", "the request's parameter priority must be a whole number"):
+        stub.ModelInfer(asked, timeout=30)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -168,6 +202,9 @@ def test_json_fields_are_checked_by_name_and_kind(doors, field, value):
             "TEXT has 2 strings, and a shape for 3",
         ),
         (IMAGE, f"add the header {JSON_LENGTH}: 0"),
+        (json_request("a").replace(b"[1, 1]", b"[1.0, 1]"), "must be a list of whole numbers"),
+        (json_request("a").replace(b', "data": ["a"]', b""), "needs either data or the parameter"),
+        (json_request("a").replace(b'["a"]', b"[" + b"[]," * 60_000 + b"[]]"), "brackets"),
     ],
     ids=[
         "twice",
@@ -180,6 +217,9 @@ def test_json_fields_are_checked_by_name_and_kind(doors, field, value):
         "bytes",
         "count",
         "image",
+        "shape",
+        "no-data",
+        "brackets",
     ],
 )
 @pytest.mark.usefixtures("python_recursion_limit")
@@ -201,6 +241,12 @@ def test_a_json_length_that_is_none_is_refused(doors, length):
     reply = http(doors.gateway.http_port, INFER, json_request("a"), headers=headers)
     assert reply.status == 400
     assert JSON_LENGTH in reply.error
+
+
+def test_a_json_length_of_0_takes_the_body_as_one_item(doors):
+    path = "/v2/models/align_image/infer"
+    reply = http(doors.gateway.http_port, path, IMAGE, headers={JSON_LENGTH: "0"})
+    assert reply.status == 200
 
 
 @pytest.mark.parametrize("size", [0, 4, 6, 10**18])
