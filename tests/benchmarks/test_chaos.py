@@ -28,14 +28,14 @@ def requests(encoder):
 
 
 @pytest.mark.served
-def test_clients_that_try_again_lose_nothing_when_a_model_dies(requests):
+def test_retrying_clients_survive_a_dead_model(requests):
     (fault,) = (each for each in FAULTS if each.name == "text model's process killed")
     row = suffer(fault, requests)
     assert (row.verdict, row.wrong, row.lost) == ("pass", 0, 0), row.line()
 
 
 @pytest.mark.served
-def test_sigterm_under_load_leaves_no_caller_without_a_word(requests):
+def test_sigterm_under_load_answers_every_caller(requests):
     row = drain(requests)
     assert row.verdict == "pass", row.line()
 
@@ -47,7 +47,7 @@ def test_a_short_soak_has_no_wrong_answer(requests):
 
 
 @pytest.mark.served
-def test_ten_times_the_capacity_is_refused_at_once_and_what_is_accepted_is_right(encoder):
+def test_overload_is_refused_at_once(encoder):
     row = overload(heavy_pictures(encoder), seconds=5)
     assert (row.wrong, row.lost) == (0, 0), row.line()
     assert "accepted p99" not in row.missed, row.line()
@@ -65,7 +65,7 @@ def test_what_is_compared_can_be_wrong(server, requests):
         good.ask(hurried)
 
 
-def test_one_request_in_ten_is_rubbish_and_every_order_has_all(requests):
+def test_invalid_requests_do_not_harm_valid_requests(requests):
     bad = [each for each in requests if each.vector is None]
     assert len(bad) == 10
     some = mixed(requests, seed=1)

@@ -16,11 +16,11 @@ def test_right_answers_in_time_pass():
     [{"wrong": 1}, {"lost": 1}, {"seconds": 15.1}, {"missed": "memory grew by 3%"}, {"sent": 0}],
     ids=str,
 )
-def test_one_wrong_or_lost_answer_or_a_late_recovery_is_a_miss(change):
+def test_wrong_lost_or_late_answers_are_misses(change):
     assert ChaosRow(**SOUND | change).verdict == "miss"
 
 
-def test_the_table_has_a_line_for_each_and_says_what_was_missed():
+def test_table_lists_each_row_and_its_misses():
     table = chaos_table([ChaosRow(**SOUND), ChaosRow(**SOUND | {"missed": "memory"})])
     assert table.splitlines()[2] == "| a fault | 1,000 | 0 | 0 | 4.0 | 15 | pass |"
     assert table.splitlines()[3].endswith("| miss: memory |")

@@ -21,7 +21,7 @@ def test_bar_and_tick_are_on_one_scale(row, length, tick):
 
 
 @pytest.mark.parametrize("row", [RATIO, LIMIT, OWN])
-def test_a_bar_passes_its_tick_as_its_verdict_says(row):
+def test_bar_and_tick_agree_with_the_verdict(row):
     beyond = extent(row) >= wanted_at(row)
     assert beyond is (row.verdict == ("miss" if row.at_most else "pass"))
 
@@ -69,7 +69,7 @@ def test_a_run_without_rows_is_drawn_too(tmp_path):
     assert drawn(tmp_path, {"infinity": []}).width > 0
 
 
-def test_the_command_names_a_file_that_is_not_there(tmp_path):
+def test_missing_file_is_named(tmp_path):
     import typer
 
     from benchmarks.chart import main
@@ -81,6 +81,6 @@ def test_the_command_names_a_file_that_is_not_there(tmp_path):
     assert "does not exist" in done.output
 
 
-def test_machines_of_one_name_with_and_without_wide_vectors_are_told_apart():
+def test_machines_differ_by_their_vector_width():
     wide, narrow, unknown = (described({"cpu": "x", "avx512": has}) for has in (True, False, None))
     assert (wide, narrow, unknown) == ("x, AVX-512", "x, no AVX-512", "x")

@@ -33,13 +33,13 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return times
 
 
-def test_a_run_that_goes_on_measures_what_is_missing(measured, tmp_path):
+def test_resumed_run_measures_missing_parts(measured, tmp_path):
     command.main(model=TINY, out=tmp_path, only=["two"])
     command.main(model=TINY, out=tmp_path, resume=True)
     assert measured == {"one": 1, "two": 1}
 
 
-def test_a_part_by_its_name_is_measured_anew_and_the_others_are_kept(measured, tmp_path):
+def test_named_part_is_measured_again(measured, tmp_path):
     command.main(model=TINY, out=tmp_path)
     command.main(model=TINY, out=tmp_path, only=["one"], resume=True)
     assert measured == {"one": 2, "two": 1}

@@ -28,19 +28,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     return found
 
 
-def test_of_many_callers_the_seconds_between_two_answers_count(asked) -> None:
+def test_many_callers_are_rated_by_throughput(asked) -> None:
     seconds, answer = contenders.throughput(str, lambda: ANSWER, 8, 6.0)(1)
     assert (seconds, asked) == (0.25, [(8, 6.0, 1)])
     assert answer is ANSWER
 
 
-def test_of_one_caller_the_median_of_a_call_counts_and_none_is_left_out(asked) -> None:
+def test_one_caller_is_rated_by_median_latency(asked) -> None:
     seconds, answer = contenders.latency(str, lambda: ANSWER, 0.0)(1)
     assert (seconds, asked) == (0.125, [(1, 0.0, 0)])
     assert answer is ANSWER
 
 
-def test_a_load_of_which_calls_failed_is_no_figure(asked) -> None:
+def test_load_with_failed_calls_is_refused(asked) -> None:
     with pytest.raises(AssertionError, match=r"calls failed: \{'Timeout': 1\}"):
         contenders.throughput(lambda _: None, lambda: ANSWER, 1, 1.0)(1)
 
@@ -70,7 +70,7 @@ def test_nvidias_load_generator_asks_our_model_and_theirs(monkeypatch: pytest.Mo
     assert {row.ratio for row in rows} == {3.0}
 
 
-def test_where_the_load_generator_cannot_be_had_there_are_no_rows(monkeypatch, capsys) -> None:
+def test_missing_load_generator_gives_no_rows(monkeypatch, capsys) -> None:
     def measure(*_):
         raise PeerUnavailable("no such wheel")
 

@@ -24,7 +24,7 @@ PEERS = [
 TINY = open_checkpoint("align_tiny").folder
 
 
-def test_both_towers_are_compared_with_every_peer_and_bound(tmp_path, capsys):
+def test_towers_have_rows_for_peers_and_bounds(tmp_path, capsys):
     out = tmp_path / "new" / "gpu.json"
     gpu.main(TINY, device="cpu", batch=[2], out=out, rounds=2, seconds=0.001)
     about, parts = read_rows(out)
@@ -48,7 +48,7 @@ def test_answers_that_are_far_are_refused(monkeypatch):
         next(gpu.compare_on("cpu", TINY, [2], rounds=2, seconds=0.001))
 
 
-def test_what_a_peer_needs_to_be_compiled_and_captured_is_not_counted():
+def test_compilation_and_capture_are_not_timed():
     truth, calls = torch.eye(2), []
 
     def compiled() -> torch.Tensor:
@@ -63,7 +63,7 @@ def test_what_a_peer_needs_to_be_compiled_and_captured_is_not_counted():
     assert row.theirs > 1 / 0.05
 
 
-def test_on_a_gpu_the_devices_clock_counts_and_a_captured_answer_is_kept(monkeypatch):
+def test_gpu_uses_device_clock_and_keeps_answer(monkeypatch):
     device, answer = {"ms": 0.0, "waited": False}, torch.zeros(2)
 
     class Event:
@@ -97,7 +97,7 @@ def test_arithmetic_and_traffic_are_counted():
     assert count(lambda: linear(x)) == Work(flop=2 * 7 * 30 * 50, bytes=size)
 
 
-def test_a_view_moves_nothing_and_a_change_in_place_moves_twice():
+def test_bytes_moved_by_views_and_in_place_changes():
     x = torch.ones(8, 16)
     assert count(lambda: x.reshape(16, 8).transpose(0, 1)[2:4]) == Work(flop=0, bytes=0)
     assert count(lambda: x.relu_()) == Work(flop=0, bytes=2 * 4 * 8 * 16)

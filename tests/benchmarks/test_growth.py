@@ -22,7 +22,7 @@ def growth(server):
     )
 
 
-def test_curves_have_a_point_for_each_step_and_are_drawn(growth, tmp_path):
+def test_curves_have_a_point_per_step(growth, tmp_path):
     file = tmp_path / "growth.json"
     content = measure(growth, file, resume=False)
     assert json.loads(file.read_text()) == content
@@ -46,7 +46,7 @@ def test_resumed_it_measures_only_what_is_missing(growth, tmp_path):
     assert again["callers"] != content["curves"]["callers"]
 
 
-def test_it_does_not_go_on_with_another_checkpoints_curves(growth, tmp_path):
+def test_curves_of_another_checkpoint_are_refused(growth, tmp_path):
     other = {"machine": {}, "served": {"checkpoint": "another"}, "curves": {}}
     (tmp_path / "growth.json").write_text(json.dumps(other))
     with pytest.raises(AlignZooError, match=r"growth.json is of another checkpoint"):

@@ -41,7 +41,7 @@ def test_a_difference_takes_any_number_of_pairs(pairs: int) -> None:
     assert difference(*machine(0, added=0.1), pairs=pairs).median == pytest.approx(0.1, abs=0.06)
 
 
-def test_a_median_and_its_spread_are_those_of_the_rounds() -> None:
+def test_median_and_spread_are_taken_over_rounds() -> None:
     timing = Timing([5.0, 1.0, 2.0, 4.0, 3.0])
     assert (timing.median, timing.spread) == (3.0, 1 / 3)  # quartiles 2 and 4
     assert Timing([7.0]).spread == 0
@@ -58,7 +58,7 @@ def test_what_works_here_is_timed_for_one_run(monkeypatch: pytest.MonkeyPatch) -
     assert timed(run)(4) == (2.5, 3)
 
 
-def test_contenders_take_turns_and_what_is_quick_is_repeated() -> None:
+def test_contenders_alternate_and_quick_calls_repeat() -> None:
     asked: list[tuple[str, int]] = []
 
     def contender(name: str, seconds: float) -> Contender:
@@ -92,7 +92,7 @@ def figures(*seconds: float) -> Contender:
         ({"at_most": True}, ("ms", 2000.0, 4000.0, 0.5)),
     ],
 )
-def test_a_row_says_how_many_times_better_ours_is_or_as_long(asked, told) -> None:
+def test_row_has_the_ratio_of_both_medians(asked, told) -> None:
     ours, theirs = figures(1.0, 2.0, 3.0), figures(2.0, 4.0, 10.0)
     row = compare("towers", "images", "eager", ours=ours, theirs=theirs, rounds=3, **asked)
     assert (row.unit, row.ours, row.theirs, row.ratio) == told

@@ -69,7 +69,7 @@ def test_a_worker_embeds_files_as_the_encoder_does(ours, encoder, photo):
     np.testing.assert_allclose(rows, encoder.embed_images([photo, photo]), atol=1e-5)
 
 
-def test_a_workers_classification_is_the_softmax_of_cosines_by_temperature(ours, encoder, photo):
+def test_worker_classifies_by_softmax_of_scaled_cosines(ours, encoder, photo):
     labels = ["a red star", "a yellow cross", "a blue triangle"]
     _, scores = ours.classify(photo, labels)
     cosines = encoder.embed_texts(labels) @ encoder.embed_images([photo])[0]
@@ -78,18 +78,18 @@ def test_a_workers_classification_is_the_softmax_of_cosines_by_temperature(ours,
     assert sum(scores.values()) == pytest.approx(1.0)
 
 
-def test_a_worker_is_a_process_with_memory_of_its_own(ours):
+def test_worker_is_a_separate_process(ours):
     assert ours.pid != os.getpid()
     assert ours.memory() > 10 * MEGABYTE
 
 
-def test_a_failed_request_comes_back_with_its_traceback_and_the_worker_goes_on(ours):
+def test_worker_survives_a_failed_request(ours):
     with pytest.raises(WorkerError, match=r"Traceback[\s\S]*the pixels are \[2, 1, 49, 49\]"):
         ours.images(np.zeros((2, 1, 49, 49), np.float32))
     assert ours.texts(["still here"])[1].shape[0] == 1
 
 
-def test_a_checkpoint_that_cannot_be_loaded_ends_the_worker(tmp_path):
+def test_unusable_checkpoint_ends_the_worker(tmp_path):
     with pytest.raises(WorkerError, match="align_zoo failed"):
         Worker("align_zoo", tmp_path / "absent")
 
@@ -128,7 +128,7 @@ def test_an_ended_process_takes_no_memory():
 # --- environments
 
 
-def test_an_environment_is_made_anew_for_other_requirements_and_another_python():
+def test_environment_follows_requirements_and_python():
     made = [
         fingerprint(requirements, python)
         for requirements in (b"torch==2.13.0", b"torch==2.13.1")
@@ -149,7 +149,7 @@ def test_every_requirement_of_a_peer_is_pinned(name):
 # --- perf_analyzer
 
 
-def test_items_are_sent_as_a_bytes_tensor_lies_in_memory():
+def test_items_have_the_layout_of_bytes_tensors():
     first, second = json.loads(perf_analyzer.input_data("IMAGE", [b"\x00\xff", b"abc"]))["data"]
     assert first["IMAGE"]["shape"] == [1]
     content = base64.b64decode(second["IMAGE"]["content"]["b64"])

@@ -24,7 +24,7 @@ def test_the_page_shows_the_table_of_the_results(page, results):
     assert table(rows) in (ROOT / page).read_text(encoding="utf-8")
 
 
-def test_the_readme_shows_rows_of_the_results_and_all_misses():
+def test_readme_shows_results_and_all_misses():
     _, parts = read_rows(ROOT / "benchmarks/results/cpu.json")
     measured = table([row for rows in parts.values() for row in rows]).splitlines()
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -42,7 +42,7 @@ def test_a_line_has_the_columns_of_the_head():
     ]  # fmt: skip
 
 
-def test_a_limit_in_a_unit_is_printed_with_it():
+def test_limit_is_printed_with_its_unit():
     line = row(unit="ms", ours=5.25, target=6.0, at_most=True).line()
     assert "| 5.25 ms |" in line
     assert "| ≤ 6 ms | pass |" in line

@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):
         yield process.pid, url
 
 
-def test_both_towers_are_compared_with_transformers_and_the_limit(ours, theirs) -> None:
+def test_towers_have_rows_for_transformers_and_limit(ours, theirs) -> None:
     started: Counter[str] = Counter()
 
     def start(worker: Worker) -> AbstractContextManager[Worker]:
@@ -70,7 +70,7 @@ def test_both_towers_are_compared_with_transformers_and_the_limit(ours, theirs) 
     assert all(row.ratio > 0 and row.verdict for row in rows)
 
 
-def test_what_serving_costs_is_measured_beside_the_bare_tower(ours, server) -> None:
+def test_serving_is_measured_beside_the_tower(ours, server) -> None:
     with AlignClient(server[1]) as client:
         rate, added = served.bare_rows(client, ours, TINY, rounds=1)
     assert rate.unit == "/s"
@@ -86,7 +86,7 @@ def test_classification_is_compared_with_the_pipeline(theirs, server, tmp_path: 
     assert (new.what, new.unit) == ("1000 new labels, one photo", "ms")
 
 
-def test_wrong_scores_are_not_timed_however_small_they_are(theirs, server, tmp_path: Path) -> None:
+def test_small_wrong_scores_are_not_timed(theirs, server, tmp_path: Path) -> None:
     def wrong(photo: Path, labels: list[str]):
         seconds, scores = theirs.classify(photo, labels)
         least = sorted(scores, key=scores.__getitem__)[:500]
@@ -118,7 +118,7 @@ def beside_itself(client: AlignClient, off: float = 0.0) -> list[Row]:
     )
 
 
-def test_rows_beside_another_server_say_of_what_they_are_and_how_much_is_asked(server) -> None:
+def test_rows_name_other_server_and_load(server) -> None:
     with AlignClient(server[1]) as client:
         rows = beside_itself(client)
     assert [(row.what, row.against) for row in rows] == [
@@ -129,7 +129,7 @@ def test_rows_beside_another_server_say_of_what_they_are_and_how_much_is_asked(s
     ]
 
 
-def test_what_another_server_says_of_another_photo_is_not_timed(server) -> None:
+def test_answers_for_another_photo_are_not_timed(server) -> None:
     # So far apart are two photos for random weights of base size.
     with (
         AlignClient(server[1]) as client,
@@ -138,7 +138,7 @@ def test_what_another_server_says_of_another_photo_is_not_timed(server) -> None:
         beside_itself(client, off=0.02)
 
 
-def test_a_worker_of_a_python_that_is_given_needs_no_environment(monkeypatch, tmp_path) -> None:
+def test_worker_of_a_given_python_needs_no_environment(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(environment, "BUILD", tmp_path / "build")
     with Worker("transformers", TINY, Path(sys.executable)):
         assert not (tmp_path / "build").exists()

@@ -18,7 +18,7 @@ def drawn(path, confusion, names=None):
 
 
 @pytest.mark.parametrize("classes", [2, 30, 60, 61, 300])
-def test_the_picture_grows_with_the_classes_but_not_for_ever(classes, tmp_path):
+def test_confusion_picture_has_a_size_limit(classes, tmp_path):
     pixels = drawn(tmp_path / "c.png", torch.eye(classes, dtype=torch.long) * 3)
     assert min(pixels.shape) > 400
     assert max(pixels.shape) < 2600
@@ -36,6 +36,6 @@ def test_a_rare_confusion_is_seen(classes, tmp_path):
     assert (np.abs(before[plot].astype(int) - after[plot]) > 10).sum() > 50
 
 
-def test_a_class_without_pictures_and_names_of_any_kind_are_drawn(tmp_path):
+def test_empty_classes_and_unusual_names_are_drawn(tmp_path):
     confusion = torch.tensor([[2, 1, 0], [0, 0, 0], [0, 0, 3]])
     drawn(tmp_path / "c.png", confusion, ["$x_1 \\frac", "é" * 300, "{}"])

@@ -64,7 +64,7 @@ def test_captions_of_broken_pictures_are_left_out(captions, tmp_path):
     assert report["image_to_text"]["R@1"] >= 0.9
 
 
-def test_a_picture_without_captions_is_searched_but_asks_nothing(captions, tmp_path):
+def test_image_without_captions_is_a_candidate_only(captions, tmp_path):
     content = json.loads(captions.read_text())
     silent = content["images"][0]["id"]
     content["annotations"] = [a for a in content["annotations"] if a["image_id"] != silent]
@@ -75,7 +75,7 @@ def test_a_picture_without_captions_is_searched_but_asks_nothing(captions, tmp_p
     assert report["image_to_text"]["R@10"] >= 0.98
 
 
-def test_where_only_pictures_without_captions_are_sound_nothing_is_measured(captions, tmp_path):
+def test_readable_images_without_captions_are_refused(captions, tmp_path):
     content = json.loads(captions.read_text())
     first = content["images"][0]
     content["images"][1:] = [{"id": "x", "file_name": "absent.png"}]
@@ -87,7 +87,7 @@ def test_where_only_pictures_without_captions_are_sound_nothing_is_measured(capt
         run(path, tmp_path / "out", images=captions.parent)
 
 
-def test_a_csv_keeps_the_order_of_the_pictures_and_strange_captions(tmp_path):
+def test_csv_keeps_image_order_and_unusual_captions(tmp_path):
     rows = [("b.png", 'two\nlines, a "quote"'), ("a.png", "café\u2028☕"), ("b.png", "more")]
     path = tmp_path / "captions.CSV"
     with path.open("w", newline="", encoding="utf-8-sig") as file:

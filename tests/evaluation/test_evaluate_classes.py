@@ -111,7 +111,7 @@ def test_broken_pictures_are_named_and_left_out(two, tmp_path):
     assert report["top5"] is None  # of two classes
 
 
-def test_a_class_without_a_sound_picture_is_still_a_candidate(two, tmp_path):
+def test_class_without_readable_images_is_a_candidate(two, tmp_path):
     (two / "green_cross").mkdir()
     report = run(two, tmp_path / "out")
     entry = report["classes"][1]
@@ -129,7 +129,7 @@ def test_pictures_in_folders_below_a_class_count(two, tmp_path):
     assert report["mean_class_recall"] == pytest.approx((1 + 10 / 11) / 2)
 
 
-def test_links_to_folders_are_followed_and_no_folder_is_counted_twice(two, tmp_path):
+def test_linked_folders_are_counted_once(two, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     (two / "red_star").rename(elsewhere)
     (two / "red_star").mkdir()
@@ -141,12 +141,12 @@ def test_links_to_folders_are_followed_and_no_folder_is_counted_twice(two, tmp_p
     assert report["top1"] == 1
 
 
-def test_names_with_a_spreadsheets_byte_order_mark_are_read(two, tmp_path):
+def test_names_with_a_byte_order_mark_are_read(two, tmp_path):
     options = names('\ufeff{"red_star": "red star", "blue_ring": "blue ring"}')(two)
     assert run(two, tmp_path / "out", **options)["top1"] == 1
 
 
-def test_names_that_are_no_utf_8_are_told_as_json_escapes_them(two, tmp_path):
+def test_names_that_are_not_utf_8_are_escaped(two, tmp_path):
     folder = os.fsdecode(b"st\xffr")
     (two / "red_star").rename(two / folder)
     (two / folder / os.fsdecode(b"br\xffken.png")).write_bytes(b"no picture")
@@ -158,7 +158,7 @@ def test_names_that_are_no_utf_8_are_told_as_json_escapes_them(two, tmp_path):
     assert json.loads(written) == report
 
 
-def test_a_class_folder_that_is_no_utf_8_needs_a_name(two, tmp_path):
+def test_undecodable_class_folder_needs_a_name(two, tmp_path):
     (two / "red_star").rename(two / os.fsdecode(b"st\xffr"))
     with pytest.raises(AlignZooError, match=r"class name 1, 'st\\udcffr', cannot be written"):
         run(two, tmp_path / "out")
@@ -204,7 +204,7 @@ def test_what_cannot_be_evaluated_is_named(two, tmp_path, changes, message):
 
 
 @pytest.mark.parametrize("out", [".", "evaluation", "red_star/results", "../link/evaluation"])
-def test_results_are_not_written_to_where_they_would_be_a_class(two, tmp_path, monkeypatch, out):
+def test_output_folder_among_the_classes_is_refused(two, tmp_path, monkeypatch, out):
     (tmp_path / "link").symlink_to(two)
     before = sorted(two.rglob("*"))
     monkeypatch.chdir(two)
@@ -213,7 +213,7 @@ def test_results_are_not_written_to_where_they_would_be_a_class(two, tmp_path, m
     assert sorted(two.rglob("*")) == before
 
 
-def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(two, tmp_path, monkeypatch):
+def test_unreadable_folder_is_an_error(two, tmp_path, monkeypatch):
     locked = two / "red_star" / "locked"
     locked.mkdir()
     scan = os.scandir
@@ -228,7 +228,7 @@ def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(two, tmp_path, 
         run(two, tmp_path / "out")
 
 
-def test_a_device_without_room_for_a_batch_is_told_the_way_out(two, tmp_path, monkeypatch):
+def test_device_out_of_memory_names_the_way_out(two, tmp_path, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 

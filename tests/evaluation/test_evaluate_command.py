@@ -60,9 +60,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path):
     assert not done.stdout
 
 
-def test_a_report_that_is_written_is_a_success_though_stdout_is_full(
-    captions, tmp_path, monkeypatch
-):
+def test_written_report_succeeds_despite_full_stdout(captions, tmp_path, monkeypatch):
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         evaluate(captions, model="align_tiny", out=tmp_path)
@@ -82,7 +80,7 @@ def cached(tmp_path, monkeypatch):
     return "--model=some/align"
 
 
-def test_a_revision_of_a_hub_id_is_evaluated_as_it_is_served(cached, captions, tmp_path):
+def test_revision_of_a_hub_id_is_evaluated(cached, captions, tmp_path):
     options = [captions, cached, f"--out={tmp_path / 'out'}"]
     assert "some/align is neither a local folder nor in the hub" in run(*options).stderr
     for done in (run(*options, "--revision=pinned"), run(*options, ALIGN_ZOO_REVISION="pinned")):

@@ -47,7 +47,7 @@ def root(tmp_path):
         ("b.txt", "GIF"),
     ],
 )
-def test_a_picture_is_known_by_its_name_or_its_content(root, name, format):
+def test_images_are_recognised_by_name_or_content(root, name, format):
     (root / "cat" / name).write_bytes(picture(format))
     data = read_image_folder(root)
     assert root / "cat" / name in data.files
@@ -68,7 +68,7 @@ def test_a_picture_is_known_by_its_name_or_its_content(root, name, format):
         ("beside.png", 1, "not in the folder of a class"),
     ],
 )
-def test_what_is_no_picture_is_left_out_with_a_reason(root, name, files, reason):
+def test_other_files_are_left_out_with_reasons(root, name, files, reason):
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_bytes(
         b"\0\0\0\x18ftypheic" if name.endswith((".db", "heic")) else picture()
@@ -81,7 +81,7 @@ def test_what_is_no_picture_is_left_out_with_a_reason(root, name, files, reason)
     assert (root / name).is_relative_to(left.path)
 
 
-def test_a_file_under_two_names_is_one_picture_of_its_class(root):
+def test_file_under_two_names_is_counted_once(root):
     (root / "cat" / "link.png").symlink_to("a.png")
     (root / "dog" / "link.png").symlink_to(root / "cat" / "a.png")
     data = read_image_folder(root)
@@ -91,7 +91,7 @@ def test_a_file_under_two_names_is_one_picture_of_its_class(root):
     ]
 
 
-def test_a_pipe_is_left_out_and_not_waited_for(root):
+def test_pipe_is_left_out_without_waiting(root):
     os.mkfifo(root / "cat" / "pipe.png")
     (left,) = read_image_folder(root).left_out
     assert left.reason == "a pipe, a socket or a device"
@@ -113,7 +113,7 @@ entries = st.tuples(classes, folders, names, suffixes, contents)
 
 
 @given(st.lists(entries, max_size=12))
-def test_pictures_and_what_is_left_out_are_all_files(entries):
+def test_images_and_omissions_cover_all_files(entries):
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for kind in ("cat", "dog"):

@@ -30,7 +30,7 @@ def naive_in_top(scores, right, k):
 
 
 @given(judged_scores(), st.data())
-def test_recall_is_the_share_of_rows_with_a_right_answer_among_the_best(judged, data):
+def test_recall_is_the_share_of_rows_answered(judged, data):
     scores, right = judged
     candidates = scores.shape[1]
     k = data.draw(st.integers(1, candidates))
@@ -40,7 +40,7 @@ def test_recall_is_the_share_of_rows_with_a_right_answer_among_the_best(judged, 
     assert got == pytest.approx(expected)
 
 
-def test_a_model_that_says_the_same_of_everything_is_never_right():
+def test_constant_model_is_never_right():
     right = torch.eye(6).bool()
     assert recall(rank_of_best(torch.zeros(6, 6), right), 5, 6) == 0
     assert recall(rank_of_best(torch.full((6, 6), float("nan")), right), 5, 6) == 0
@@ -51,7 +51,7 @@ def test_more_places_than_candidates_mean_nothing():
     assert recall(torch.tensor([0, 1]), 4, candidates=4) == 1
 
 
-def test_a_row_without_a_right_answer_has_the_last_rank():
+def test_row_without_right_answers_ranks_last():
     scores = torch.tensor([[0.5, -0.5], [float("nan"), float("-inf")]])
     assert rank_of_best(scores, torch.zeros(2, 2, dtype=torch.bool)).tolist() == [2, 2]
 
@@ -105,7 +105,7 @@ def test_classification_equals_a_naive_count(pictures, classes, seed):
             assert row[found] == max(row)
 
 
-def test_more_rows_than_are_compared_at_once_change_nothing():
+def test_chunked_comparison_gives_equal_ranks():
     images, texts = exact_rows(1500, 1), exact_rows(2500, 2)
     owners = (torch.arange(2500) % 1300).tolist()
     got = retrieve(images, texts, owners)

@@ -73,7 +73,7 @@ def test_after_an_interruption_only_the_rest_is_done(tiny, files, expected, tmp_
     torch.testing.assert_close(got.vectors, expected, atol=1e-6, rtol=0)
 
 
-def test_a_second_run_embeds_nothing_and_says_the_same(tiny, files, tmp_path):
+def test_second_run_embeds_nothing(tiny, files, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no")
     some = [broken, *files, broken, tmp_path / "absent.png"]
@@ -87,7 +87,7 @@ def test_a_second_run_embeds_nothing_and_says_the_same(tiny, files, tmp_path):
     assert second.sound == list(range(1, len(files) + 1))
 
 
-def test_a_shard_of_broken_files_alone_is_kept_too(tiny, files, tmp_path):
+def test_shard_of_broken_files_is_kept(tiny, files, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no")
     some = [broken] * SHARD + files[:3]
@@ -100,9 +100,7 @@ def test_a_shard_of_broken_files_alone_is_kept_too(tiny, files, tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
-def test_a_file_that_could_not_be_read_is_read_by_the_next_run(
-    tiny, files, tmp_path, monkeypatch, code
-):
+def test_unreadable_file_is_retried_by_the_next_run(tiny, files, tmp_path, monkeypatch, code):
     read = Path.read_bytes
 
     def refuse_one(path):
@@ -119,7 +117,7 @@ def test_a_file_that_could_not_be_read_is_read_by_the_next_run(
 
 
 @pytest.mark.parametrize("what", ["size", "time", "path"])
-def test_a_changed_file_is_embedded_anew_with_its_shard(tiny, files, tmp_path, what):
+def test_changed_file_is_embedded_again(tiny, files, tmp_path, what):
     copies = []
     for i, file in enumerate(files):
         copies.append(tmp_path / f"{i}.png")
@@ -159,7 +157,7 @@ def test_a_damaged_shard_is_made_anew(tiny, files, expected, tmp_path, damage):
     torch.testing.assert_close(got.vectors, expected, atol=1e-6, rtol=0)
 
 
-def test_the_report_after_an_interruption_is_that_of_one_run(shapes, tmp_path):
+def test_resumed_report_equals_that_of_one_run(shapes, tmp_path):
     options = EvaluateOptions(data=shapes, model="align_tiny", out=tmp_path / "one")
     report = evaluate(options)
     shards = sorted((tmp_path / "one" / "embeddings").iterdir())

@@ -77,7 +77,7 @@ def test_the_descriptions_can_be_shown_by_an_index(uv, dist):
 @pytest.mark.parametrize(
     ("name", "package"), [("align_zoo", "align_zoo"), ("align_client", "client/align_client")]
 )
-def test_a_wheel_and_an_sdist_have_every_file_of_the_package(dist, name, package):
+def test_distributions_have_every_file_of_the_package(dist, name, package):
     source = ROOT / package
     files = [Path(at, f) for at, _, names in os.walk(source, followlinks=True) for f in names]
     wanted = {
@@ -98,7 +98,7 @@ def test_a_wheel_and_an_sdist_have_every_file_of_the_package(dist, name, package
     assert {"LICENSE", "README.md", "pyproject.toml"} <= inside
 
 
-def test_the_wheels_can_be_resolved_with_all_that_they_need(uv, empty, dist):
+def test_wheels_resolve_with_their_requirements(uv, empty, dist):
     client, library = wheels(dist)
     line = ["pip", "install", "--dry-run", "--python", empty, f"{library}[server]", client]
     subprocess.run([uv, *map(str, line)], check=True, timeout=300)

@@ -71,7 +71,7 @@ def test_the_images_environment_is_made_without_ensurepip(image):
     assert pip.stdout.startswith(b"pip ")
 
 
-def test_what_the_image_installs_can_be_resolved_on_its_python(uv, empty, image):
+def test_image_requirements_resolve_on_its_python(uv, empty, image):
     """Of what is copied, at the pinned versions; 26.09 has Python 3.12."""
     (install,) = re.findall(r"pip install --no-cache-dir (.*) \\", DOCKERFILE)
     wanted = shlex.split(install.replace("/src", f"{image}/src"))

@@ -152,7 +152,7 @@ def test_both_columns_answer_alike(answers):
     assert len(compared) >= 20
 
 
-def test_what_is_saved_is_opened_on_the_other_side(answers, saved):
+def test_saved_folders_open_on_the_other_side(answers, saved):
     pixels = torch.randn(2, 3, 49, 49)
     expected = align_zoo.create_align("align_tiny")[0].encode_image(pixels)
     theirs = transformers.AlignModel.from_pretrained(saved / "ours")
@@ -169,7 +169,7 @@ def test_what_is_saved_is_opened_on_the_other_side(answers, saved):
         ("AlignTextModel", "text_model", "embeddings.word_embeddings.weight"),
     ],
 )
-def test_transformers_leaves_a_tower_of_a_whole_checkpoint_at_random_weights(kind, tower, key):
+def test_transformers_tower_of_whole_checkpoint_is_random(kind, tower, key):
     """Why the table names AlignModel's tower; where this fails, the page can be simpler."""
     folder = EMBEDDED["align_tiny"]
     alone = getattr(transformers, kind).from_pretrained(folder).state_dict()[key]
@@ -177,7 +177,7 @@ def test_transformers_leaves_a_tower_of_a_whole_checkpoint_at_random_weights(kin
     assert not torch.equal(alone, whole)
 
 
-def test_the_options_and_activations_that_the_page_lists_are_those_that_there_are():
+def test_page_lists_all_options_and_activations():
     listed = set(
         re.findall(r"`(\w+)`", TEXT[TEXT.index("Options that") : TEXT.index("Four things")])
     )

@@ -72,7 +72,7 @@ def test_open_clips_builder_gives_our_weights(tiny, templates):
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
 
 
-def test_open_clips_evaluation_of_a_training_reads_our_output(tiny, folder):
+def test_open_clip_evaluation_reads_our_output(tiny, folder):
     model, transform, tokenizer = tiny
     data = ImageFolder(folder, transform=transform)
     names = [entry.replace("_", " ") for entry in data.classes]
@@ -88,7 +88,7 @@ def test_open_clips_evaluation_of_a_training_reads_our_output(tiny, folder):
     assert top5 == pytest.approx(float(hits[:, :5].any(1).float().mean()))
 
 
-def test_a_forward_pass_is_read_as_the_coming_open_clip_reads_it(tiny):
+def test_forward_pass_suits_the_coming_open_clip(tiny):
     """Since 4.2 its zero-shot builder asks the model itself, and takes a tuple's second."""
     model, _, tokenizer = tiny
     tokens = tokenizer(["a red star", "the digit three"])

@@ -80,7 +80,7 @@ def test_every_spelling_runs(answers, title):
     assert not isinstance(answers[title], Exception), repr(answers[title])
 
 
-def test_the_rows_go_together_as_those_of_the_other_columns_do(answers):
+def test_rows_combine_like_the_other_columns(answers):
     """One row's names are the next row's, and what it calls logits are cosines by temperature."""
     images, logits = answers["embed pictures"], answers["logits, image by text"]
     assert images.shape == answers["embed texts"].shape == (2, 32)

@@ -119,7 +119,7 @@ def test_our_folder_opens_there(neighbour, name):
     check_equal(version, results[name].arrays(), results[name].folder)
 
 
-def test_the_newests_own_folder_opens_in_few_older_versions(neighbour):
+def test_folder_of_newest_opens_in_few_versions(neighbour):
     """Else it would not have to be converted."""
     version, results = neighbour
     opens = results[THEIRS].error is None

@@ -39,5 +39,5 @@ def front(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("part", "versions"), PARTS.items(), ids=PARTS)
-def test_the_newest_front_end_says_it_as_is_claimed(front, part, versions):
+def test_newest_front_end_behaves_as_claimed(front, part, versions):
     assert (part.encode() in front) == (NEWEST in versions)

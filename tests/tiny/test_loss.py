@@ -16,14 +16,14 @@ def test_without_false_negatives_it_is_aligns_loss_unsmoothed():
     torch.testing.assert_close(caption_loss(logits, rivals), plain)
 
 
-def test_a_second_set_of_captions_counts_like_the_first():
+def test_both_sets_of_captions_count_equally():
     logits, rivals = similarity(), ~torch.eye(6, dtype=torch.bool)
     one = caption_loss(logits, rivals)
     two = caption_loss(logits.repeat(1, 2), rivals.repeat(1, 2), each=2)
     assert two > one  # every picture has twice the rivals
 
 
-def test_a_true_caption_of_another_picture_does_not_count():
+def test_true_captions_of_other_images_are_excluded():
     logits, rivals = similarity(), ~torch.eye(6, dtype=torch.bool)
     rivals[0, 3] = False
     changed = logits.clone()
@@ -31,7 +31,7 @@ def test_a_true_caption_of_another_picture_does_not_count():
     torch.testing.assert_close(caption_loss(logits, rivals), caption_loss(changed, rivals))
 
 
-def test_captions_of_no_picture_are_told_from_every_picture():
+def test_captions_without_an_image_are_all_negatives():
     logits, rivals = similarity(columns=8), ~torch.eye(6, 8, dtype=torch.bool)
     worse = logits.clone()
     worse[:, 6:] += 5

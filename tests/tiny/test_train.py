@@ -30,7 +30,7 @@ def test_a_training_writes_a_folder_that_opens(whole):
     assert 0.01 <= checkpoint.model.temperature.item() <= 1
 
 
-def test_a_resumed_training_ends_where_an_uninterrupted_one_does(whole, tmp_path):
+def test_resumed_training_equals_an_uninterrupted_one(whole, tmp_path):
     assert run(tmp_path, "--stop-after", "2").exit_code == 0
     assert not (tmp_path / "model.safetensors").exists()
     assert run(tmp_path, "--resume").exit_code == 0
@@ -55,7 +55,7 @@ def test_resuming_nothing_is_refused(tmp_path):
     assert "nothing to resume" in result.output
 
 
-def test_a_folder_with_something_else_in_it_is_refused(whole):
+def test_folder_with_other_files_is_refused(whole):
     result = run(whole)
     assert result.exit_code == 1
     assert "something else already" in result.output

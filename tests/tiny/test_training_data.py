@@ -35,7 +35,7 @@ def pool(count=80, easy=40, workers=1):
     return PicturePool(np.stack([p for p, _ in drawn]), [m for _, m in drawn], easy)
 
 
-def test_held_out_combinations_have_each_colour_and_each_shape_once():
+def test_held_out_combinations_cover_colours_and_shapes():
     assert len(HELD_OUT) >= 6
     assert Counter(colour for colour, _ in HELD_OUT) == Counter(COLOURS)
     assert Counter(shape for _, shape in HELD_OUT) == Counter(SHAPES)
@@ -80,7 +80,7 @@ def test_the_digit_splits_share_no_digit():
         (Meaning("orange", "ring"), False),  # and orange circles: false of every circle
     ],
 )
-def test_what_a_picture_of_a_red_circle_is_told_from(said, fair):
+def test_negatives_of_a_red_circle(said, fair):
     assert said.rivals(Meaning("red", "circle", size="big")) is fair
 
 
@@ -109,7 +109,7 @@ def test_captions_vary_and_are_true(shown):
         }
 
 
-def test_size_words_are_used_only_where_they_are_true():
+def test_size_words_are_true():
     for seed in range(300):
         caption, _ = write_caption(Meaning("red", "square"), np.random.default_rng(seed))
         assert not {"big", "large", "huge", "small", "little", "tiny"} & set(caption.split())
@@ -128,7 +128,7 @@ def test_pictures_of_one_meaning_differ():
     assert len({picture.tobytes() for picture in drawn}) == 20
 
 
-def test_a_picture_is_the_same_for_the_same_seed():
+def test_seed_determines_the_image():
     one, two = (draw_picture(Meaning("red", "ring"), np.random.default_rng(7)) for _ in range(2))
     assert one.tobytes() == two.tobytes()
 
@@ -138,13 +138,13 @@ def test_what_cannot_be_drawn_is_refused():
         draw_picture(Meaning("red", digit=3), np.random.default_rng(0))
 
 
-def test_the_pool_does_not_depend_on_the_number_of_processes():
+def test_pool_is_independent_of_the_process_count():
     one, two = pool(workers=1), pool(workers=2)
     assert (one.pixels == two.pixels).all()
     assert one.meanings == two.meanings
 
 
-def test_a_batch_is_the_same_whenever_it_is_asked_for():
+def test_batch_depends_on_its_step_alone():
     pictures = pool()
     sample_batch(pictures, 0, 4, 16, 4)
     one, two = (sample_batch(pictures, 0, 5, 16, 4, 0.5) for _ in range(2))

@@ -41,7 +41,7 @@ def test_every_variable_that_accelerate_reads_is_judged():
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_setting_that_is_not_provided_for_is_refused(pairs_csv, tmp_path, monkeypatch, name):
+def test_unsupported_setting_is_refused(pairs_csv, tmp_path, monkeypatch, name):
     monkeypatch.setenv(name, {"ACCELERATE_DYNAMO_BACKEND": "inductor"}.get(name, "true"))
     if name == "ACCELERATE_GRADIENT_ACCUMULATION_STEPS":
         monkeypatch.setenv(name, "4")
@@ -66,7 +66,7 @@ def test_what_a_plain_launch_sets_changes_nothing(pairs_csv, tmp_path):
     assert losses_of(tmp_path / "launched") == losses_of(tmp_path / "plain")
 
 
-def test_what_a_launch_asks_for_beyond_that_is_refused(pairs_csv, tmp_path):
+def test_unsupported_launch_setting_is_refused(pairs_csv, tmp_path):
     done = launched(pairs_csv, tmp_path / "out", "--dynamo_backend", "inductor")
     assert done.returncode != 0
     assert "align-zoo: ACCELERATE_DYNAMO_BACKEND is 'INDUCTOR', and" in done.stderr
@@ -104,12 +104,12 @@ def test_the_variables_precision_is_trained_with(pairs_csv, tmp_path, monkeypatc
         ("ACCELERATE_TORCH_DEVICE", "toaster", "cannot train so: .* ACCELERATE_TORCH_DEVICE"),
     ],
 )
-def test_a_value_that_cannot_be_honoured_is_named_by_its_variable(monkeypatch, name, value, said):
+def test_unusable_value_is_named_by_its_variable(monkeypatch, name, value, said):
     monkeypatch.setenv(name, value)
     with pytest.raises(TrainingError, match=said):
         open_accelerator()
 
 
-def test_an_option_that_cannot_be_honoured_is_named_as_the_option():
+def test_unusable_value_is_named_by_its_option():
     with pytest.raises(TrainingError, match="--mixed-precision fp16 needs a GPU"):
         open_accelerator("fp16")

@@ -25,7 +25,7 @@ def batches(path, tools, **options):
     return PairBatches(open_pairs(path), *tools, **{"seed": 0, "batch_size": 8, **options})
 
 
-def test_every_pair_comes_once_an_epoch_and_in_another_order_in_the_next(pairs_csv, tools):
+def test_each_epoch_shuffles_all_pairs(pairs_csv, tools):
     found = batches(pairs_csv, tools)
     epochs = [[name for i in range(3) for name in found[3 * e + i].target] for e in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(open_pairs(pairs_csv).pictures)
@@ -45,13 +45,13 @@ def test_a_picture_is_cropped_elsewhere_in_each_epoch(pairs_csv, tmp_path, tools
     assert len({each.pixels.numpy().tobytes() for each in seeds}) > 3
 
 
-def test_what_is_left_at_an_epochs_end_is_less_than_a_batch(pairs_csv, tools):
+def test_epoch_drops_less_than_a_batch(pairs_csv, tools):
     found = batches(pairs_csv, tools, batch_size=7)
     assert found.steps_per_epoch == 3
     assert all(len(found[step].pixels) == 7 for step in range(4))
 
 
-def test_a_batch_is_the_same_whenever_it_is_asked_for(pairs_csv, tools):
+def test_batch_depends_on_its_step_alone(pairs_csv, tools):
     one, other = batches(pairs_csv, tools), batches(pairs_csv, tools)
     first = other[4].pixels
     assert torch.equal(one[5].pixels, other[5].pixels)
@@ -59,7 +59,7 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for(pairs_csv, tools):
     assert not torch.equal(one[5].pixels, batches(pairs_csv, tools, seed=1)[5].pixels)
 
 
-def test_the_parts_of_two_processes_make_the_batch_of_one(pairs_csv, tools):
+def test_two_processes_split_one_batch(pairs_csv, tools):
     whole = batches(pairs_csv, tools)[2]
     parts = [batches(pairs_csv, tools, batch_size=4, process=i, processes=2)[2] for i in range(2)]
     assert torch.equal(torch.cat([part.pixels for part in parts]), whole.pixels)
@@ -72,7 +72,7 @@ def test_without_augmentation_a_picture_is_what_inference_sees(pairs_csv, tools)
     assert torch.equal(batch.pixels[3], tools[0](picture))
 
 
-def test_a_random_crop_is_a_window_of_the_resized_picture(pairs_csv, tools):
+def test_random_crop_is_a_window_of_the_image(pairs_csv, tools):
     transform, _ = tools
     batch = batches(pairs_csv, tools)[0]
     places = set()
@@ -101,14 +101,14 @@ def test_a_random_crop_may_touch_every_edge(pairs_csv, tools):
     assert places == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
-def test_a_picture_that_is_smaller_than_the_crop_is_broken(pairs_csv, tools):
+def test_image_smaller_than_the_crop_is_broken(pairs_csv, tools):
     transform, tokenizer = tools
     small = replace(transform, size=(40, 40)), tokenizer
     with pytest.raises(TrainingError, match="a 40 x 40 picture is smaller than the crop"):
         batches(pairs_csv, small)[0]
 
 
-def test_a_picture_that_has_gone_since_training_began_is_left_out_and_named(tmp_path, tools):
+def test_deleted_image_is_left_out_and_named(tmp_path, tools):
     for name in ("a", "b"):
         Image.new("RGB", (60, 60)).save(tmp_path / f"{name}.png")
     found = batches(
@@ -131,19 +131,19 @@ def test_a_broken_picture_is_left_out_and_named(tmp_path, tools):
     assert "pairs.csv line 3 (broken.png): not a picture" in batch.broken[0]
 
 
-def test_a_batch_of_broken_pictures_alone_is_an_error(tmp_path, tools):
+def test_batch_of_broken_images_is_an_error(tmp_path, tools):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     path = write_csv(tmp_path / "pairs.csv", [("broken.png", "one"), ("broken.png", "two")])
     with pytest.raises(TrainingError, match=r"all 2 pictures.*line \d \(broken\.png\)"):
         batches(path, tools, batch_size=2)[0]
 
 
-def test_fewer_pairs_than_a_batch_of_all_processes_are_refused(pairs_csv, tools):
+def test_too_few_pairs_for_a_batch_are_refused(pairs_csv, tools):
     with pytest.raises(TrainingError, match="24 pairs, fewer than one batch of 26"):
         batches(pairs_csv, tools, batch_size=13, processes=2)
 
 
-def test_a_checkpoint_that_leaves_pictures_at_sizes_of_their_own_is_refused(pairs_csv, tools):
+def test_checkpoint_without_a_fixed_image_size_is_refused(pairs_csv, tools):
     transform, tokenizer = tools
     free = replace(transform, size=None, crop=None)
     with pytest.raises(TrainingError, match="neither resizes nor crops"):

@@ -45,7 +45,7 @@ def test_the_loss_goes_down(trained):
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_transformers_opens_the_folder_and_its_embeddings_are_ours(trained, pairs_csv):
+def test_transformers_reproduces_the_embeddings_of_the_folder(trained, pairs_csv):
     theirs, found = AlignModel.from_pretrained(trained, output_loading_info=True)
     assert not any(found.values()), found
     processor = EfficientNetImageProcessorPil.from_pretrained(trained)
@@ -70,12 +70,12 @@ def test_transformers_opens_the_folder_and_its_embeddings_are_ours(trained, pair
         assert (one - other).norm(dim=1).min() > 1e-2
 
 
-def test_of_the_training_the_log_is_kept_and_no_state(trained):
+def test_finished_training_keeps_its_log_only(trained):
     assert [path.name for path in (trained / "training").iterdir()] == ["log.jsonl"]
     assert not list(trained.glob(".*"))
 
 
-def test_the_log_says_how_it_goes_and_retrieval_before_between_and_at_the_end(trained):
+def test_log_has_losses_and_retrieval(trained):
     log = log_of(trained)
     assert [line["step"] for line in log if "loss" in line] == [5, 10, 15, 20]
     assert [line["step"] for line in log if "text_to_image_R@1" in line] == [0, 10, 20]
@@ -84,7 +84,7 @@ def test_the_log_says_how_it_goes_and_retrieval_before_between_and_at_the_end(tr
     assert rates == sorted(rates, reverse=True)
 
 
-def test_the_retrieval_of_the_log_is_that_of_the_folder(trained, held_out):
+def test_logged_retrieval_is_that_of_the_folder(trained, held_out):
     model, transform, tokenizer = align_zoo.create_align(trained)
     pairs = open_pairs(held_out)
     captions = tokenizer([pairs.read(i).caption for i in range(24)])
@@ -99,7 +99,7 @@ def test_the_retrieval_of_the_log_is_that_of_the_folder(trained, held_out):
         assert last[f"image_to_text_R@{k}"] == pytest.approx(recall(ranks.texts, k, 24))
 
 
-def test_shards_train_as_a_csv_of_the_same_pairs_does(pairs_csv, tmp_path):
+def test_shards_and_csv_train_alike(pairs_csv, tmp_path):
     pairs = open_pairs(pairs_csv)
     with ShardWriter(str(tmp_path / "%02d.tar"), maxcount=10, verbose=0) as writer:
         for i in range(len(pairs)):
@@ -112,7 +112,7 @@ def test_shards_train_as_a_csv_of_the_same_pairs_does(pairs_csv, tmp_path):
 
 
 @pytest.mark.parametrize("given", [[], ["--epochs", "2"]])
-def test_an_epoch_is_as_many_steps_as_there_are_whole_batches(pairs_csv, tmp_path, given):
+def test_epoch_has_a_step_per_whole_batch(pairs_csv, tmp_path, given):
     assert run(pairs_csv, tmp_path, *given, "--log-every", "1").exit_code == 0
     assert log_of(tmp_path)[-1]["step"] == (6 if given else 3)
 
@@ -140,7 +140,7 @@ def test_batch_norms_statistics_move_only_if_asked_for(pairs_csv, tmp_path, give
     assert not torch.equal(after[_STEM], before[_STEM])
 
 
-def test_bfloat16_trains_nearly_as_float32_does_and_writes_float32(pairs_csv, tmp_path):
+def test_bfloat16_training_writes_float32_weights(pairs_csv, tmp_path):
     first = ["--steps", "4", "--log-every", "1"]
     assert run(pairs_csv, tmp_path / "full", *first).exit_code == 0
     precision = ["--mixed-precision", "bf16"]
@@ -160,7 +160,7 @@ def test_gradient_checkpointing_trains_alike(pairs_csv, tmp_path):
     assert checkpointed == pytest.approx(plain, rel=1e-4)
 
 
-def test_broken_pictures_are_named_in_the_log_and_the_rest_is_trained_on(pairs_csv, tmp_path):
+def test_broken_images_are_logged_and_left_out(pairs_csv, tmp_path):
     (tmp_path / "broken.png").write_bytes(pairs_csv.with_name("0.png").read_bytes()[:60])
     rows = [(str(pairs_csv.with_name(f"{i}.png")), f"number {i}") for i in range(7)]
     data = write_csv(tmp_path / "pairs.csv", [*rows, ("broken.png", "broken")])
@@ -195,9 +195,7 @@ def shard_with_faults(pairs_csv, tmp_path):
     return tmp_path / "00.tar"
 
 
-def test_the_end_says_the_loss_what_is_left_out_and_where_to_go(
-    shard_with_faults, held_out, tmp_path
-):
+def test_summary_has_loss_omissions_and_next_step(shard_with_faults, held_out, tmp_path):
     out = tmp_path / "out"
     options = ["--steps", "3", "--log-every", "1", "--eval-data", str(held_out)]
     result = run(shard_with_faults, out, *options)
@@ -216,7 +214,7 @@ def test_the_end_says_the_loss_what_is_left_out_and_where_to_go(
     assert first["left_out"] == "1 sample with no picture (00.tar sample 08)"
 
 
-def test_without_held_out_pairs_the_end_names_the_server(pairs_csv, tmp_path):
+def test_summary_without_held_out_pairs_names_the_server(pairs_csv, tmp_path):
     out = tmp_path / "a b"
     said = run(pairs_csv, out, "--steps", "1").stdout.splitlines()
     assert said[-1] == f"next: align-zoo serve --model '{out}'"
@@ -230,7 +228,7 @@ def test_strict_refuses_a_sample_that_is_no_pair(shard_with_faults, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_loss_that_is_no_number_any_more_ends_training(pairs_csv, tmp_path):
+def test_loss_that_is_not_finite_ends_training(pairs_csv, tmp_path):
     result = run(pairs_csv, tmp_path, "--steps", "9", "--learning-rate", "1e30")
     assert result.exit_code == 1
     assert "a smaller --learning-rate" in result.output
@@ -251,9 +249,7 @@ def test_a_loss_that_is_no_number_any_more_ends_training(pairs_csv, tmp_path):
         (["--resume"], "nothing to resume"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line_and_nothing_is_written(
-    pairs_csv, tmp_path, given, named
-):
+def test_impossible_request_fails_before_writing(pairs_csv, tmp_path, given, named):
     result = run(pairs_csv, tmp_path / "out", *given)
     assert result.exit_code == 1
     assert named in result.output
@@ -261,9 +257,7 @@ def test_what_cannot_be_done_is_said_in_a_line_and_nothing_is_written(
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("*.json*"))
 
 
-def test_a_package_that_training_needs_is_named_if_it_is_not_installed(
-    pairs_csv, tmp_path, monkeypatch
-):
+def test_missing_package_is_named(pairs_csv, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)
     for name in ("finetune", "accelerator"):
         monkeypatch.delitem(sys.modules, f"align_zoo.training.{name}", raising=False)
@@ -272,7 +266,7 @@ def test_a_package_that_training_needs_is_named_if_it_is_not_installed(
     assert "training needs accelerate: run `pip install '.[train]'`" in result.output
 
 
-def test_a_device_without_room_for_a_batch_is_told_the_way_out(pairs_csv, tmp_path, monkeypatch):
+def test_device_out_of_memory_names_the_way_out(pairs_csv, tmp_path, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
@@ -282,7 +276,7 @@ def test_a_device_without_room_for_a_batch_is_told_the_way_out(pairs_csv, tmp_pa
     assert said.endswith("20.00 GiB.")
 
 
-def test_a_folder_with_something_else_in_it_is_refused(pairs_csv, tmp_path):
+def test_folder_with_other_files_is_refused(pairs_csv, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     result = run(pairs_csv, tmp_path, "--steps", "1")
     assert result.exit_code == 1

@@ -22,7 +22,7 @@ def files_of_at_most(size: int):
 
 # The log, the model's weights, the optimizer's state, which is larger.
 @pytest.mark.parametrize("size", [10, 1_000_000, 2_500_000])
-def test_a_full_disk_is_named_in_a_line_and_no_half_state_stays(pairs_csv, tmp_path, size):
+def test_full_disk_leaves_no_partial_state(pairs_csv, tmp_path, size):
     options = ["--steps", "2", "--save-every", "1"]
     with files_of_at_most(size):
         done = run(pairs_csv, tmp_path, *options)
@@ -32,7 +32,7 @@ def test_a_full_disk_is_named_in_a_line_and_no_half_state_stays(pairs_csv, tmp_p
 
 
 @pytest.mark.parametrize("out", ["pairs.csv/out", "/proc/out"])
-def test_a_folder_that_cannot_be_made_is_named_in_a_line(pairs_csv, out):
+def test_folder_that_cannot_be_made_is_named(pairs_csv, out):
     done = run(pairs_csv, pairs_csv.parent / out, "--steps", "1")
     assert done.exit_code == 1
     assert done.output.startswith("align-zoo: the training cannot go on: ")

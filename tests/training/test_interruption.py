@@ -47,9 +47,7 @@ def assert_equal_weights(one, other):
         assert torch.equal(weight, other[name]), name
 
 
-def test_a_killed_training_loses_no_more_than_the_steps_since_it_last_saved(
-    pairs_csv, whole, tmp_path
-):
+def test_killed_training_resumes_from_its_last_state(pairs_csv, whole, tmp_path):
     assert interrupt(pairs_csv, tmp_path, signal.SIGKILL).returncode == -signal.SIGKILL
     assert not (tmp_path / "config.json").exists()
     saved = sorted(path.name for path in (tmp_path / "training").glob("state-*"))
@@ -84,17 +82,13 @@ def unfinished(stopped, tmp_path):
     return shutil.copytree(stopped, tmp_path / "unfinished")
 
 
-def test_sigterm_ends_training_after_a_whole_step_and_it_goes_on_from_there(
-    pairs_csv, whole, unfinished
-):
+def test_sigterm_ends_training_after_a_whole_step(pairs_csv, whole, unfinished):
     assert resume(pairs_csv, unfinished).exit_code == 0
     assert_equal_weights(whole, unfinished)
     assert losses_of(unfinished) == losses_of(whole)
 
 
-def test_what_the_interruption_left_unmeasured_is_measured_when_resumed(
-    pairs_csv, whole, unfinished
-):
+def test_resumed_training_measures_the_missing_retrieval(pairs_csv, whole, unfinished):
     def measured(out):
         return [
             {name: value for name, value in line.items() if name != "seconds"}
@@ -124,7 +118,7 @@ def test_sigint_ends_training_after_a_whole_step(pairs_csv, tmp_path):
         (["--no-random-crop"], "--random-crop True, not False"),
     ],
 )
-def test_resuming_with_another_option_is_refused_by_its_name(pairs_csv, unfinished, given, named):
+def test_resuming_with_another_option_is_refused(pairs_csv, unfinished, given, named):
     result = run(pairs_csv, unfinished, *STEPS, *given, "--resume")
     assert result.exit_code == 1
     assert named in result.output
@@ -139,7 +133,7 @@ def test_resuming_with_other_data_is_refused(pairs_csv, unfinished, tmp_path):
     assert "--data '24 pairs with the fingerprint" in result.output
 
 
-def test_an_unfinished_training_is_not_begun_anew_over_its_states(pairs_csv, unfinished):
+def test_unfinished_training_is_not_overwritten(pairs_csv, unfinished):
     result = run(pairs_csv, unfinished, *STEPS)
     assert result.exit_code == 1
     assert "--resume goes on with it" in result.output
@@ -157,9 +151,7 @@ def test_a_damaged_state_is_named(pairs_csv, unfinished, file):
     assert resume(pairs_csv, unfinished).exit_code == 0
 
 
-def test_a_training_that_could_not_write_its_folder_writes_it_when_resumed(
-    pairs_csv, whole, unfinished
-):
+def test_failed_write_is_repeated_when_resumed(pairs_csv, whole, unfinished):
     (unfinished / "model.safetensors" / "in the way").mkdir(parents=True)
     refused = resume(pairs_csv, unfinished)
     assert refused.exit_code == 1
@@ -180,7 +172,7 @@ def test_a_killed_savings_leftovers_do_no_harm(pairs_csv, whole, unfinished):
     assert not part.exists()
 
 
-def test_no_half_state_is_left_by_who_is_killed_while_letting_go_of_it(tmp_path, monkeypatch):
+def test_kill_during_state_removal_leaves_no_partial_state(tmp_path, monkeypatch):
     (tmp_path / "state-00000004").mkdir()
     (tmp_path / "state-00000004" / "training.json").touch()
 

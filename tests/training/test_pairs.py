@@ -49,13 +49,13 @@ def test_a_csvs_paths_are_relative_to_its_folder(folder):
     assert pairs.read(0).picture == picture()
 
 
-def test_a_spreadsheets_byte_order_mark_and_further_columns_are_no_matter(folder):
+def test_byte_order_mark_and_further_columns_are_ignored(folder):
     path = folder / "pairs.csv"
     path.write_bytes("\ufeffcaption,source,image\nä cat,web,pictures/a.png\n".encode())
     assert open_pairs(path).read(0).caption == "ä cat"
 
 
-def test_blank_lines_and_empty_values_at_the_end_of_a_row_are_no_matter(folder):
+def test_blank_lines_and_trailing_values_are_ignored(folder):
     path = folder / "pairs.csv"
     path.write_text("image,caption\n\npictures/a.png,a cat,,\n\n")
     assert open_pairs(path).read(0).caption == "a cat"
@@ -90,7 +90,7 @@ def test_blank_lines_and_empty_values_at_the_end_of_a_row_are_no_matter(folder):
         ('"image,caption\npictures/a.png,a cat\n', "row that begins at line 1 is no CSV"),
     ],
 )
-def test_a_fault_of_a_csv_is_named_by_its_line(folder, content, named):
+def test_csv_error_names_its_line(folder, content, named):
     path = folder / "pairs.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(TrainingError, match=named) as refused:
@@ -151,7 +151,7 @@ def test_the_shards_that_webdataset_writes_are_read(tmp_path, pattern):
         ({"0.png": b"", "0.txt": b"a", "0.TXT": b"b"}, "sample 0 has more than one .txt"),
     ],
 )
-def test_a_sample_that_is_no_pair_is_refused_if_asked(tmp_path, files, named):
+def test_incomplete_sample_is_refused_on_request(tmp_path, files, named):
     with pytest.raises(TrainingError, match=named):
         open_pairs(shard(tmp_path / "0.tar", files), strict=True)
 
@@ -170,7 +170,7 @@ def test_a_sample_that_is_no_pair_is_refused_if_asked(tmp_path, files, named):
         ({"a/.cache/0.png": b"b", "__MACOSX/0.txt": b"b"}, "other files: 2 hidden files"),
     ],
 )
-def test_what_is_no_pair_is_left_out_and_counted(tmp_path, more, said):
+def test_incomplete_samples_are_counted(tmp_path, more, said):
     files = {"0.png": b"a", "0.txt": b"a", **more}
     pairs = open_pairs(shard(tmp_path / "0.tar", files))
     assert len(pairs) == 1
@@ -229,7 +229,7 @@ members = st.tuples(
 
 
 @given(st.lists(members, max_size=14, unique_by=lambda one: (one[0], one[1].lower())))
-def test_pairs_and_what_is_left_out_are_all_files_of_a_shard(members):
+def test_pairs_and_omissions_cover_the_shard(members):
     files = {f"{stem}{suffix}": content for stem, suffix, content in sorted(members)}
     files.update({"sound.png": b"a", "sound.txt": b"b"})
     with tempfile.TemporaryDirectory() as folder:
@@ -257,7 +257,7 @@ def three(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(("block", "last"), [(4, "0"), (6, "1"), (10, "2")])
-def test_a_shard_whose_table_of_contents_is_damaged_is_refused(three, block, last):
+def test_damaged_shard_is_refused(three, block, last):
     content = bytearray(three.read_bytes())
     content[block * 512 : block * 512 + 100] = b"\xff" * 100
     three.write_bytes(content)
@@ -266,7 +266,7 @@ def test_a_shard_whose_table_of_contents_is_damaged_is_refused(three, block, las
 
 
 @pytest.mark.parametrize("size", [8 * 512, 8 * 512 + 99, 12 * 512])
-def test_a_shard_that_is_cut_between_two_files_is_refused(three, size):
+def test_shard_cut_between_files_is_refused(three, size):
     three.write_bytes(three.read_bytes()[:size])
     with pytest.raises(TrainingError, match=r"0\.tar is damaged or cut after sample [12]"):
         open_pairs(three)
@@ -297,19 +297,19 @@ def test_a_compressed_shard_is_refused(tmp_path):
         open_pairs(tmp_path / "0.tar")
 
 
-def test_a_caption_of_a_shard_that_is_no_utf_8_is_refused_when_it_is_read(tmp_path):
+def test_caption_that_is_not_utf_8_is_refused(tmp_path):
     path = shard(tmp_path / "0.tar", {"0.png": picture(), "0.txt": "é".encode("latin-1")})
     with pytest.raises(InvalidText, match="UTF-8"):
         open_pairs(path).read(0)
 
 
-def test_a_blank_caption_of_a_shard_is_refused_when_it_is_read(tmp_path):
+def test_blank_caption_is_refused(tmp_path):
     path = shard(tmp_path / "0.tar", {"0.png": picture(), "0.txt": b" \n"})
     with pytest.raises(InvalidText, match="the caption is blank"):
         open_pairs(path).read(0)
 
 
-def test_capitals_in_a_shards_names_and_blanks_around_a_caption_are_no_matter(tmp_path):
+def test_case_and_surrounding_blanks_are_ignored(tmp_path):
     path = shard(tmp_path / "0.tar", {"0.PNG": picture(), "0.TXT": b" a cat\n"})
     assert open_pairs(path).read(0) == (picture(), "a cat")
 
@@ -324,7 +324,7 @@ def test_shards_have_their_fingerprint_wherever_they_lie(tmp_path):
     assert open_pairs(renamed).fingerprint != found[0].fingerprint
 
 
-def test_the_fingerprint_changes_with_a_caption_and_with_the_order(folder):
+def test_fingerprint_covers_captions_and_order(folder):
     rows = [("pictures/a.png", "a cat"), ("pictures/b.png", "a dog")]
     other = [("pictures/a.png", "a cat"), ("pictures/b.png", "a log")]
     found = {

@@ -55,7 +55,7 @@ def trained(data, out, *launcher, batch):
     return out
 
 
-def test_two_processes_have_the_loss_and_the_weights_of_one(together, alone):
+def test_two_processes_train_like_one(together, alone):
     assert losses_of(together) == pytest.approx(losses_of(alone), abs=1e-5)
     start, one, two = weights_of(EMBEDDED), weights_of(alone), weights_of(together)
     for name in one:
@@ -67,7 +67,7 @@ def test_two_processes_have_the_loss_and_the_weights_of_one(together, alone):
     assert not torch.equal(one["temperature"], start["temperature"])
 
 
-def test_one_of_the_processes_writes_the_log_for_all(together, alone):
+def test_one_process_writes_the_log(together, alone):
     def told(out):
         return [(line["step"], line.get("broken"), line.keys()) for line in log_of(out)]
 

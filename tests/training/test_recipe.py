@@ -21,7 +21,7 @@ def model():
     return align_zoo.create_align("align_tiny")[0]
 
 
-def test_the_learning_rate_warms_up_and_falls_to_zero_on_half_a_cosine():
+def test_learning_rate_warms_up_and_decays():
     rates = [recipe().learning_rate_at(step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == rates[10] == 1.0
@@ -42,7 +42,7 @@ def test_biases_norms_and_the_temperature_do_not_decay(model):
         assert decay[id(parameter)] == (0.1 if parameter.ndim > 1 else 0.0), name
 
 
-def test_batch_norms_statistics_are_the_checkpoints_unless_asked_otherwise(model):
+def test_batch_norm_statistics_are_frozen_by_default(model):
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     recipe().set_modes(model)
     assert model.text.training
@@ -53,7 +53,7 @@ def test_batch_norms_statistics_are_the_checkpoints_unless_asked_otherwise(model
 
 
 @pytest.mark.parametrize("frozen", ["image", "text"])
-def test_a_frozen_tower_is_in_no_group_and_in_eval_mode(model, frozen):
+def test_frozen_tower_is_not_trained(model, frozen):
     chosen = recipe(freeze=frozen, batch_norm="train")
     groups = chosen.optimizer(model).param_groups
     trained = {id(p) for group in groups for p in group["params"]}
@@ -76,7 +76,7 @@ def test_a_frozen_tower_is_in_no_group_and_in_eval_mode(model, frozen):
         ("batch_norm", "eval"),
     ],
 )
-def test_an_impossible_value_is_refused_by_the_options_name(option, value):
+def test_impossible_value_is_refused(option, value):
     with pytest.raises(TrainingError, match=f"--{option.replace('_', '-')} is {value}"):
         recipe(**{option: value})
 

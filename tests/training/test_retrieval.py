@@ -25,7 +25,7 @@ def measure(path, tiny, batch_size=32):
         return held_out.measure(model)
 
 
-def test_equal_captions_are_equal_answers_whatever_they_are_batched_with(pairs_csv, tmp_path, tiny):
+def test_equal_captions_match_across_batches(pairs_csv, tmp_path, tiny):
     # Two captions in turn, among others that are longer: each batch pads them differently.
     captions = ["a star", "a ring", "a photo of a blue ring that is there to be long" + " so" * 9]
     rows = [(str(pairs_csv.with_name(f"{i}.png")), captions[(i * i) % 3]) for i in range(24)]
@@ -36,16 +36,14 @@ def test_equal_captions_are_equal_answers_whatever_they_are_batched_with(pairs_c
     assert found[0]["image_to_text_R@1"] == 0
 
 
-def test_recall_is_none_with_fewer_pictures_or_captions_than_places(pairs_csv, tmp_path, tiny):
+def test_recall_is_none_with_fewer_items_than_places(pairs_csv, tmp_path, tiny):
     rows = [(str(pairs_csv.with_name("0.png")), f"a shape {i // 2}") for i in range(6)]
     found = measure(write_csv(tmp_path / "pairs.csv", rows), tiny)
     assert (found["text_to_image_R@1"], found["text_to_image_R@5"]) == (1, None)
     assert (found["image_to_text_R@5"], found["image_to_text_R@10"]) == (1, None)
 
 
-def test_equal_captions_are_equal_answers_however_they_were_rounded(
-    pairs_csv, tmp_path, tiny, monkeypatch
-):
+def test_equal_captions_match_despite_rounding(pairs_csv, tmp_path, tiny, monkeypatch):
     model, random = tiny[0], torch.Generator().manual_seed(0)
     encode = model.encode_text
 
@@ -85,7 +83,7 @@ def train(pairs_csv, held_out, out):
     return run(pairs_csv, out, *options, "--eval-data", str(held_out))
 
 
-def test_a_broken_picture_is_left_out_and_named_once(pairs_csv, tmp_path, broken):
+def test_broken_image_is_left_out_and_named_once(pairs_csv, tmp_path, broken):
     sound = [(str(pairs_csv.with_name(f"{i}.png")), f"picture {i}") for i in range(5)]
     # In batches of two, one has broken pictures alone.
     held_out = write_csv(tmp_path / "held_out.csv", [(broken, "a"), (broken, "b"), *sound])
@@ -99,7 +97,7 @@ def test_a_broken_picture_is_left_out_and_named_once(pairs_csv, tmp_path, broken
     assert all(line["text_to_image_R@5"] == 1 for line in measured)
 
 
-def test_where_no_held_out_picture_is_left_training_ends(pairs_csv, tmp_path, broken):
+def test_no_readable_held_out_image_ends_training(pairs_csv, tmp_path, broken):
     held_out = write_csv(tmp_path / "held_out.csv", [(broken, f"{i}") for i in range(5)])
     done = train(pairs_csv, held_out, tmp_path / "out")
     assert done.exit_code == 1

@@ -10,7 +10,7 @@ from timm.optim import create_optimizer_v2
 import align_zoo
 
 
-def test_layer_decay_with_a_threshold_is_a_linear_probe():
+def test_layer_decay_threshold_gives_a_linear_probe():
     model = timm.create_model("align_tiny_image", pretrained=True, num_classes=6)
     optimizer = create_optimizer_v2(
         model, opt="adamw", lr=1e-2, layer_decay=0.1, layer_decay_no_opt_scale=0.5
@@ -20,7 +20,7 @@ def test_layer_decay_with_a_threshold_is_a_linear_probe():
     assert all(p.requires_grad == (id(p) in trained) for p in model.parameters())
 
 
-def test_layer_decay_trains_deep_layers_at_a_higher_rate_than_the_stem():
+def test_layer_decay_trains_the_stem_slowest():
     model = timm.create_model("align_tiny_image", pretrained=True, num_classes=6)
     groups = create_optimizer_v2(model, opt="adamw", lr=1e-2, layer_decay=0.8).param_groups
     scale = {id(p): group["lr_scale"] for group in groups for p in group["params"]}

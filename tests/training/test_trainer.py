@@ -79,13 +79,13 @@ def test_gradients_are_clipped_at_norm_1(trained):
     assert gradients.norm() == pytest.approx(1, abs=1e-3)
 
 
-def test_the_temperature_moves_at_a_tenth_of_the_learning_rate(trained):
+def test_temperature_has_a_tenth_of_the_learning_rate(trained):
     # Adam's first step is the learning rate.
     assert trained(colder).temperature.item() == pytest.approx(0.05 - 1e-4, abs=1e-7)
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0102, 0.01), (0.005, 0.005)])
-def test_the_temperature_is_kept_from_freezing_unless_it_starts_below(trained, start, end):
+def test_temperature_has_a_lower_limit(trained, start, end):
     model = trained(colder, temperature=start, steps=4)
     assert model.temperature.item() == pytest.approx(end, abs=1e-8)
 
@@ -96,12 +96,12 @@ def test_gradients_are_those_of_one_step(trained):
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_a_loss_that_is_no_number_ends_training_before_it_changes_a_weight(trained, value):
+def test_loss_that_is_not_finite_changes_no_weight(trained, value):
     with pytest.raises(TrainingError, match=f"the loss of step 1 is {value}; a smaller"):
         trained(lambda *given: colder(*given) * value)
 
 
-def test_a_model_is_measured_as_it_answers_and_not_as_it_is_trained(trained):
+def test_retrieval_is_measured_in_eval_mode(trained):
     modes = []
 
     def measure(model):
@@ -113,7 +113,7 @@ def test_a_model_is_measured_as_it_answers_and_not_as_it_is_trained(trained):
     assert modes == [(False, True)] * 2
 
 
-def test_training_ends_with_the_recipe_whatever_it_is_told_to_stop_after(trained, tmp_path):
+def test_training_ends_with_the_recipe(trained, tmp_path):
     trained(colder, steps=20)
     assert log_of(tmp_path)[-1]["step"] == RECIPE.steps
 
@@ -122,7 +122,7 @@ class SecondProcess(Accelerator):
     process_index = 1
 
 
-def test_dropout_is_decided_by_the_seed_the_step_and_the_process_alone(trained, tmp_path):
+def test_dropout_depends_on_seed_step_and_process(trained, tmp_path):
     def texts(out, *, drawn=0, **options):
         seen = []
 
@@ -141,7 +141,7 @@ def test_dropout_is_decided_by_the_seed_the_step_and_the_process_alone(trained, 
         assert not any(map(torch.equal, one, other))
 
 
-def test_the_log_has_the_mean_loss_and_the_learning_rate_of_its_last_step(trained, tmp_path):
+def test_log_has_mean_loss_and_last_learning_rate(trained, tmp_path):
     losses = []
 
     def noted(*given):

@@ -39,7 +39,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_batch_that_cannot_be_read_is_named_in_one_line(tmp_path, workers):
+def test_unreadable_batch_is_named_in_one_line(tmp_path, workers):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     data = write_csv(tmp_path / "pairs.csv", [("broken.png", "one"), ("broken.png", "two")])
     process = start(data, tmp_path / "out", "--batch-size", "2", "--workers", workers)
@@ -51,7 +51,7 @@ def test_a_batch_that_cannot_be_read_is_named_in_one_line(tmp_path, workers):
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["let go of", "kept until the end"])
-def test_any_other_error_of_a_worker_ends_the_process_too(tmp_path, kept):
+def test_unexpected_worker_error_ends_the_process(tmp_path, kept):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\n"
@@ -73,7 +73,7 @@ def test_any_other_error_of_a_worker_ends_the_process_too(tmp_path, kept):
 
 @pytest.mark.parametrize("error", ["ConnectionResetError", "OSError", "EOFError"])
 @pytest.mark.parametrize("thread", ["main", "other"])
-def test_a_worker_that_dies_while_it_is_read_from_is_named(error, thread):
+def test_dead_worker_is_named(error, thread):
     done = read_what_cannot_be_read(error, thread, "dies")
     assert "TrainingError: a process that decodes pictures is gone: DataLoader worker" in done
     assert "--resume goes on" in done
@@ -81,7 +81,7 @@ def test_a_worker_that_dies_while_it_is_read_from_is_named(error, thread):
 
 @pytest.mark.parametrize("error", ["ConnectionResetError", "RuntimeError"])
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_an_error_that_no_death_is_behind_stays_what_it_is(error, workers):
+def test_error_without_a_dead_worker_is_unchanged(error, workers):
     assert read_what_cannot_be_read(error, "main", "lives", workers).startswith(f"{error}: ")
 
 
@@ -106,7 +106,7 @@ def test_a_worker_that_is_killed_is_named(training):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_all_processes_ends_training_after_a_whole_step(training, tmp_path, number):
+def test_group_signal_ends_training_after_a_step(training, tmp_path, number):
     for process in [*workers_of(training), training.pid]:
         os.kill(process, number)
     said = training.communicate(timeout=LIMIT)[1]
@@ -116,7 +116,7 @@ def test_a_signal_to_all_processes_ends_training_after_a_whole_step(training, tm
     assert (tmp_path / "training" / f"state-{step:08d}").is_dir()
 
 
-def test_where_nothing_tells_who_sent_a_signal_workers_work_as_well(pairs_csv, tmp_path):
+def test_workers_run_without_the_sender_of_signals(pairs_csv, tmp_path):
     # As on macOS.
     script = "import signal, runpy; del signal.sigwaitinfo; "
     script += "runpy.run_module('align_zoo.training', run_name='__main__')"
