@@ -22,7 +22,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def progress_bar(what: str, total: int, *, show: bool = True) -> Iterator[Callable[[int], None]]:
-    """Yields the function that says how many more are done."""
+    """Yield the function that counts further items as done."""
     if not show or sys.stderr is None:
         yield lambda done: None
         return

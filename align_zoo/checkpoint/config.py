@@ -130,7 +130,7 @@ class VisionConfig:
             refuse(prefix + "width_coefficient", self.width_coefficient, what)
 
     def check_input_size(self, size: tuple[int, int]) -> None:
-        """Refuse pictures that the tower cannot take, or transformers' tower cannot.
+        """Refuse image sizes that the tower cannot take, or transformers' tower cannot.
 
         ``image_size`` is no size that comes: transformers' configs leave it at 600, whatever
         the preprocessor makes.
@@ -157,7 +157,7 @@ class VisionConfig:
             refuse("vision_config.hidden_dim", self.hidden_dim, what)
 
     def round_channels(self, channels: int) -> int:
-        """Channels after the width coefficient (``round_filters`` of transformers' ALIGN)."""
+        """Scale channels by the width coefficient (``round_filters`` of transformers' ALIGN)."""
         scaled, divisor = channels * self.width_coefficient, self.depth_divisor
         rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
         return int(rounded + divisor if rounded < 0.9 * scaled else rounded)
@@ -183,14 +183,14 @@ class VisionConfig:
         return _ACTIVATIONS[self.hidden_act]
 
     def first_stages(self, count: int) -> VisionConfig:
-        """The shape of the tower that ends behind ``count`` of the stages."""
+        """Return the shape of the tower that ends behind ``count`` of the stages."""
         return replace(self, **{name: getattr(self, name)[:count] for name in _BY_STAGE})
 
     def _repeats(self, stage: int) -> int:
         return math.ceil(self.depth_coefficient * self.num_block_repeats[stage])
 
     def blocks(self) -> Iterator[BlockSpec]:
-        """Every block in the order of transformers' flat ``encoder.blocks`` list."""
+        """Yield every block in the order of transformers' flat ``encoder.blocks`` list."""
         flat = 0
         for stage in range(len(self.in_channels)):
             out = self.round_channels(self.out_channels[stage])

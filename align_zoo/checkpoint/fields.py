@@ -22,7 +22,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
+    """Read the JSON object in a file.
 
     Raises:
         CheckpointError: the file is missing, or holds something else.
@@ -39,12 +39,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def within(default: Any, low: float, high: float) -> Any:
-    """A field of a number, or of a list of numbers, from ``low`` to ``high``."""
+    """Declare a field of a number, or of a list of numbers, from ``low`` to ``high``."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
 def read(kind: type[Any], values: Any, prefix: str = "", but: Iterable[str] = ()) -> dict[str, Any]:
-    """The values of a JSON object that are fields of ``kind``, each of its field's type.
+    """Read the values of a JSON object that are fields of ``kind``, each of its field's type.
 
     A field that is absent or null is left to its default; other keys are no concern of ours.
 

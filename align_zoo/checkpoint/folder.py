@@ -46,7 +46,7 @@ class Checkpoint:
     """An ALIGN folder: ``config.json``, weights, ``preprocessor_config.json``, a tokenizer."""
 
     name: str
-    """What the user asked for: a hub id, a path or an embedded name."""
+    """The name that the user gave: a hub id, a path or an embedded name."""
     folder: Path
 
     @cached_property
@@ -89,7 +89,7 @@ class Checkpoint:
         return find_weights(self.folder)
 
     def weights(self, *prefixes: str) -> dict[str, torch.Tensor]:
-        """The tensors whose names start with one of ``prefixes``, on the CPU.
+        """Read the tensors whose names start with one of ``prefixes``, on the CPU.
 
         Raises:
             CheckpointError: a file is absent or damaged, or holds what is no weight.
@@ -176,7 +176,7 @@ def open_checkpoint(
         raise CheckpointError(f"{name} cannot be opened: {error}") from error
     if isinstance(name_or_folder, Path) or not _HUB_ID.fullmatch(name):
         raise CheckpointError(f"{name} does not exist{_near(name)}")
-    # It becomes part of a path in the hub's cache, which it must not lead out of.
+    # The revision becomes part of a path in the hub's cache, which it must not lead out of.
     if revision is not None and not _REVISION.fullmatch(revision):
         raise CheckpointError(f"{revision!r} is no branch, tag or commit of {name}")
     return Checkpoint(name, _download(name, revision, cache_dir).absolute())

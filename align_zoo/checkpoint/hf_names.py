@@ -88,7 +88,7 @@ def text_table() -> dict[str, str]:
 
 
 def from_hf(state_dict: Mapping[str, torch.Tensor], table: Mapping[str, str]) -> StateDict:
-    """The tensors that ``table`` names, under our names; already native keys pass unchanged.
+    """Rename the tensors of ``table`` to our names; already native keys pass unchanged.
 
     Keys of the other tower, the temperature and ALIGN's unused tensors are dropped. A key
     that belongs to this tower's part of the checkpoint but to no module of it keeps its name,
@@ -105,7 +105,7 @@ def from_hf(state_dict: Mapping[str, torch.Tensor], table: Mapping[str, str]) ->
 
 
 def to_hf(state_dict: Mapping[str, torch.Tensor], table: Mapping[str, str]) -> StateDict:
-    """The inverse of ``from_hf``: our tensors under HF's names.
+    """Rename our tensors to HF's names, as the inverse of ``from_hf``.
 
     Raises:
         CheckpointError: a key that has no place in HF's format, a classifier for example.
@@ -170,13 +170,13 @@ def check_complete(
 
 
 def weights_source(model: nn.Module) -> str:
-    """Where timm takes ``model``'s weights from, for messages."""
+    """Name the source of ``model``'s weights in timm, for messages."""
     cfg = _pretrained_cfg(model)
     return str(cfg.get("file") or cfg.get("hf_hub_id") or cfg.get("url") or "the state dict")
 
 
 def replaced_heads(model: nn.Module) -> tuple[str, ...]:
-    """The modules that timm leaves untrained because ``num_classes`` is not the checkpoint's."""
+    """List modules that timm leaves untrained because ``num_classes`` is not the checkpoint's."""
     cfg = _pretrained_cfg(model)
     if cfg.get("num_classes") == getattr(model, "num_classes", None):
         return ()

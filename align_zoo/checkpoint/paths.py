@@ -10,7 +10,7 @@ __all__ = ["at_home"]
 
 
 def at_home(name: str | Path, error: type[AlignZooError] = AlignZooError) -> Path:
-    """The path that a name is of, in which ``~`` is the user's home and ``~ann`` is Ann's.
+    """Expand a leading ``~`` to the user's home, and ``~ann`` to Ann's.
 
     Raises:
         AlignZooError: there is no such home; of the kind ``error``.

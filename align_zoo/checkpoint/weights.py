@@ -23,7 +23,7 @@ PICKLES = ("pytorch_model.bin", f"pytorch_model.bin{_INDEX}")
 
 
 def find_weights(folder: Path) -> Path:
-    """The weight file of a folder or, where they are split, the index; safetensors come first.
+    """Find the weight file of a folder or, where they are split, the index; safetensors come first.
 
     Raises:
         CheckpointError: there is none.
@@ -36,7 +36,7 @@ def find_weights(folder: Path) -> Path:
 
 
 def shards(path: Path) -> tuple[Path, ...]:
-    """The files that an index names, in order; ``path`` itself where it is no index.
+    """List the files that an index names, in order; ``path`` itself where it is no index.
 
     Raises:
         CheckpointError: the index names no shards, or what is no file of its folder.
@@ -62,7 +62,7 @@ def _is_file_name(name: object) -> bool:
 
 
 def read_weights(path: Path, *prefixes: str) -> dict[str, torch.Tensor]:
-    """The tensors of one file whose names start with one of ``prefixes``, on the CPU.
+    """Read the tensors of one file whose names start with one of ``prefixes``, on the CPU.
 
     A pickle is loaded with ``weights_only``: it cannot run code.
 

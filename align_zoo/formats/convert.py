@@ -60,7 +60,7 @@ def _refuse_unless_empty(target: Path) -> None:
 
 
 def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer]:
-    """What ``save_timm`` wrote: the model in eval mode, its transform and its tokenizer.
+    """Load what ``save_timm`` wrote: the model in eval mode, its transform and its tokenizer.
 
     Raises:
         CheckpointError: a file is missing or damaged.

@@ -108,14 +108,14 @@ def _check_both(model: Align) -> None:
 
 
 def _save_image_tower(tower: AlignImage, folder: Path) -> None:
-    """What timm's save_for_hf does, which insists on weights that are not channels_last."""
+    """Save as timm's save_for_hf does, which fails on weights that are channels_last."""
     folder.mkdir()
     save_config_for_hf(tower, str(folder / "config.json"))
     _save_weights(tower.state_dict(), folder)
 
 
 def _save_text_tower(tower: AlignText, folder: Path) -> None:
-    """What timm's save_for_hf does, which insists on the input size of a picture."""
+    """Save as timm's save_for_hf does, which needs the input size of an image."""
     folder.mkdir()
     cfg = tower.pretrained_cfg
     content = {
@@ -206,7 +206,7 @@ def _write_json(content: dict[str, Any], path: Path) -> None:
 
 @contextmanager
 def _replacing(folder: Path, replaced: Sequence[str] = ()) -> Iterator[Path]:
-    """A folder to write to, whose files take their place only when all are written.
+    """Yield a folder to write to, whose files take their place only when all are written.
 
     Files named in ``replaced`` go when the new files are in their place.
     """

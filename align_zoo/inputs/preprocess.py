@@ -93,7 +93,7 @@ def open_encoded(
 
 
 def _is_base64(data: bytes) -> bool:
-    """Whether the bytes are the base64 of a picture, or a ``data:`` URL with one."""
+    """Return whether the bytes are the base64 of an image, or a ``data:`` URL with one."""
     head = data[:200]
     if head.startswith(b"data:"):
         head = head.partition(b",")[2]
@@ -183,7 +183,7 @@ class AlignTransform:
         )
 
     def with_options(self, **options: Any) -> AlignTransform:
-        """The same transform but for some options of ``preprocessor_config.json``.
+        """Return the same transform but for some options of ``preprocessor_config.json``.
 
         >>> smaller = transform.with_options(crop_size=224, resample=3)
 
@@ -203,7 +203,7 @@ class AlignTransform:
         return self.crop or self.size
 
     def to_array(self, image: Image.Image) -> np.ndarray:
-        """A float32 array [3, H, W] of any picture.
+        """Compute a float32 array [3, H, W] from any image.
 
         Raises:
             InvalidImage: no PIL picture, one without defined pixels, or smaller than the crop.
@@ -238,7 +238,7 @@ class AlignTransform:
         return np.ascontiguousarray(levels.T, dtype=np.float32)
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
-        """A float32 tensor [3, H, W] of any picture."""
+        """Compute a float32 tensor [3, H, W] from any image."""
         import torch  # here, so that a runtime without torch can use to_array
 
         return torch.from_numpy(self.to_array(image))

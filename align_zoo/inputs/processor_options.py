@@ -107,7 +107,7 @@ def check_type(config: Mapping[str, Any]) -> None:
 
 
 def read_option(config: Mapping[str, Any], name: str) -> Any:
-    """What a parsed ``preprocessor_config.json`` says of an option; null is its default.
+    """Read an option of a parsed ``preprocessor_config.json``; null is the default.
 
     Raises:
         CheckpointError: the value is not supported; the message names the option.

@@ -30,7 +30,7 @@ TEMPLATE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def read_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-    """The templates that are meant by the name of a set, one template or several.
+    """Read the templates given by the name of a set, one template or several.
 
     Raises:
         InvalidText: there is none, or one has not exactly one placeholder ``{}`` or cannot be
@@ -55,7 +55,7 @@ def read_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def check_classnames(classnames: Iterable[str], noun: str = "class name") -> list[str]:
-    """The class names as a list.
+    """Return the class names as a list.
 
     Args:
         classnames: any iterable of strings.

@@ -10,7 +10,7 @@ __all__ = ["check_strings", "is_utf8"]
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a tokenizer can read it: half a surrogate pair, as of a file's name, it cannot."""
+    """Return whether a tokenizer can read a text: no half surrogate pairs, as in file names."""
     try:
         text.encode()
     except UnicodeEncodeError:

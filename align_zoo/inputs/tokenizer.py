@@ -48,7 +48,7 @@ class AlignTokenizer:
 
     @classmethod
     def from_folder(cls, folder: Path, config: TextConfig) -> AlignTokenizer:
-        """The tokenizer of an ALIGN folder.
+        """Read the tokenizer of an ALIGN folder.
 
         Raises:
             CheckpointError: there is none, or its vocabulary or its padding id is not the

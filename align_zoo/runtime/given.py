@@ -58,7 +58,7 @@ def as_texts(texts: Texts) -> list[str]:
 
 
 def keeps_errors(on_error: str) -> bool:
-    """Whether an image's error takes the place of its answer.
+    """Return whether an image's error takes the place of its answer.
 
     Raises:
         InvalidInput: neither "raise" nor "return".

@@ -57,7 +57,7 @@ def load_encoder(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> Encoder:
-    """Both towers of a checkpoint in the fastest runtime for the machine.
+    """Load both towers of a checkpoint in the fastest runtime for the machine.
 
     An encoder's threads do not outlive a fork, and in the child it would wait for them: start
     processes by "spawn", or load it in each of them.
@@ -256,7 +256,7 @@ def _onnx(
 
 
 def _has_gpu() -> bool:
-    """Whether torch can compute on a GPU; it is imported only where the driver sees one."""
+    """Return whether torch can compute on a GPU; import torch only if the driver sees a GPU."""
     if not _driver_sees_gpu():
         return False
     import torch

@@ -22,10 +22,10 @@ class Prediction(NamedTuple):
 
 
 def check_top_k(top_k: int | None) -> int | None:
-    """The number of predictions to return; None for all.
+    """Check the number of predictions to return; None for all.
 
     Raises:
-        InvalidInput: no whole number above 0.
+        InvalidInput: ``top_k`` is no whole number above 0.
     """
     if top_k is None:
         return None
@@ -45,7 +45,7 @@ def ranked(
     temperature: float,
     top_k: int | None,
 ) -> list[Prediction]:
-    """Predictions for one image, best first, equals in the order of ``labels``.
+    """Rank predictions for one image, best first, equals in the order of ``labels``.
 
     Args:
         labels: M different strings.

@@ -32,7 +32,7 @@ TEXTS = (
 
 
 def sample_pixels(transform: AlignTransform, channels: int, smallest: int) -> Iterator[np.ndarray]:
-    """Preprocessed pictures [N, channels, H, W] float32, a few of each of three sizes.
+    """Yield preprocessed images [N, channels, H, W] float32, a few of each of three sizes.
 
     What is like a photograph, on which every network is trained; shipped pictures and plain
     colours; and the edges of the levels.
@@ -47,7 +47,7 @@ def sample_pixels(transform: AlignTransform, channels: int, smallest: int) -> It
     star, digit = (Image.open(_SAMPLES / name).convert("RGB") for name in _SHIPPED)
     grey, black, white = (Image.new("RGB", (64, 64), name) for name in ("grey", "black", "white"))
     small, larger = _fitting(_SMALL, smallest), _fitting(_LARGER, smallest)
-    # What comes is of one size, if the checkpoint resizes or crops.
+    # The served images are of one size, if the checkpoint resizes or crops.
     own = transform.input_size or _fitting(_DEFAULT, smallest)
     for size, pictures in (
         (small, [strong, pale, grey, digit, black, white, _edges()]),
@@ -66,7 +66,7 @@ def _fitting(size: tuple[int, int], smallest: int) -> tuple[int, int]:
 
 
 def _photograph(seed: int) -> Image.Image:
-    """A picture with the spectrum of photographs, whose amplitude falls with the frequency.
+    """Draw an image with the spectrum of photographs, whose amplitude falls with the frequency.
 
     Its brightness has a gradient, as light from one side makes it.
     """
@@ -85,6 +85,6 @@ def _photograph(seed: int) -> Image.Image:
 
 
 def _edges() -> Image.Image:
-    """Squares of 0 and 255 in each channel: the least and the greatest level side by side."""
+    """Draw squares of 0 and 255 in each channel: the least and the greatest level side by side."""
     levels = np.random.default_rng(2).integers(0, 2, (12, 16, 3), dtype=np.uint8) * 255
     return Image.fromarray(levels).resize((320, 240), Image.Resampling.NEAREST)

@@ -83,7 +83,7 @@ def build_image_tower(
     *,
     dtype: torch.dtype | None = None,
 ) -> AlignImage:
-    """An untrained tower of any ALIGN shape, as timm would have built it.
+    """Build an untrained tower of any ALIGN shape, as timm would have built it.
 
     Args:
         config: the shape.
@@ -100,7 +100,7 @@ def build_image_tower(
 
 
 def _data_config(transform: AlignTransform, channels: int) -> dict[str, Any]:
-    """The transform in the words of a timm cfg, as far as timm has them."""
+    """Describe the transform as a timm cfg, as far as timm has them."""
     config: dict[str, Any] = {"interpolation": transform.resample.name.lower()}
     if transform.input_size:
         config["input_size"] = (channels, *transform.input_size)
@@ -160,6 +160,6 @@ def align_base_image(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 
 @register_model
 def align_tiny_image(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """The embedded checkpoint's image tower: coloured shapes and handwritten digits."""
+    """Build the embedded checkpoint's image tower: coloured shapes and handwritten digits."""
     shape = open_checkpoint("align_tiny").config.vision_config
     return _create("align_tiny_image", pretrained, shape, **kwargs)

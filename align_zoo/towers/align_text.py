@@ -78,7 +78,7 @@ def _create(
 def build_text_tower(
     config: TextConfig, projection_dim: int, *, dtype: torch.dtype | None = None
 ) -> AlignText:
-    """An untrained tower of any ALIGN shape, as timm would have built it.
+    """Build an untrained tower of any ALIGN shape, as timm would have built it.
 
     Args:
         config: the shape.
@@ -128,6 +128,6 @@ def align_base_text(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 
 @register_model
 def align_tiny_text(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """The embedded checkpoint's text tower."""
+    """Build the embedded checkpoint's text tower."""
     shape = open_checkpoint("align_tiny").config.text_config
     return _create("align_tiny_text", pretrained, shape, **kwargs)

@@ -141,7 +141,7 @@ class Align(nn.Module):
 
 
 def _text_arguments(text: TextInput) -> dict[str, Any]:
-    """What the text tower takes: ids, mask and types, where there are such."""
+    """Collect the text tower's inputs: ids, and mask and types if given."""
     if isinstance(text, torch.Tensor):
         return {"input_ids": text}
     if not isinstance(text, Mapping) or "input_ids" not in text:

@@ -19,8 +19,8 @@ from align_zoo.towers.image_tower import AlignImage
 from align_zoo.towers.text_tower import AlignText
 
 __all__ = [
-    "ImageTower",
-    "TextTower",
+    "LoadedImageTower",
+    "LoadedTextTower",
     "create_align",
     "load_image_tower",
     "load_text_tower",
@@ -32,7 +32,7 @@ __all__ = [
 Device = torch.device | str
 
 
-class ImageTower(NamedTuple):
+class LoadedImageTower(NamedTuple):
     """One tower with all it needs."""
 
     tower: AlignImage
@@ -41,7 +41,7 @@ class ImageTower(NamedTuple):
     """The checkpoint's, equal for both towers of one checkpoint."""
 
 
-class TextTower(NamedTuple):
+class LoadedTextTower(NamedTuple):
     """One tower with all it needs."""
 
     tower: AlignText
@@ -59,7 +59,7 @@ def create_align(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> tuple[Align, AlignTransform, AlignTokenizer]:
-    """The model in eval mode, its image transform and its tokenizer.
+    """Load the model in eval mode, its image transform and its tokenizer.
 
     Args:
         name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
@@ -87,12 +87,12 @@ def load_image_tower(
     dtype: torch.dtype | None = None,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
-) -> ImageTower:
-    """The image tower alone, in eval mode; arguments and errors are ``create_align``'s."""
+) -> LoadedImageTower:
+    """Load the image tower alone, in eval mode; arguments and errors are ``create_align``'s."""
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     transform = read_transform(checkpoint)
     tower = read_image_tower(checkpoint, transform).to(device=device, dtype=dtype)
-    return ImageTower(tower, transform, checkpoint.fingerprint)
+    return LoadedImageTower(tower, transform, checkpoint.fingerprint)
 
 
 def load_text_tower(
@@ -102,16 +102,16 @@ def load_text_tower(
     dtype: torch.dtype | None = None,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
-) -> TextTower:
-    """The text tower alone, in eval mode; arguments and errors are ``create_align``'s."""
+) -> LoadedTextTower:
+    """Load the text tower alone, in eval mode; arguments and errors are ``create_align``'s."""
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     tokenizer = read_tokenizer(checkpoint)
     tower = read_text_tower(checkpoint).to(device=device, dtype=dtype)
-    return TextTower(tower, tokenizer, checkpoint.temperature, checkpoint.fingerprint)
+    return LoadedTextTower(tower, tokenizer, checkpoint.temperature, checkpoint.fingerprint)
 
 
 def read_image_tower(checkpoint: Checkpoint, transform: AlignTransform) -> AlignImage:
-    """The image tower on the CPU, in float32 and in eval mode."""
+    """Read the image tower on the CPU, in float32 and in eval mode."""
     with on_cpu():
         tower = build_image_tower(checkpoint.config.vision_config, transform, dtype=torch.float32)
         _fill(tower, checkpoint, image_table(tower), "vision_model.")
@@ -119,12 +119,12 @@ def read_image_tower(checkpoint: Checkpoint, transform: AlignTransform) -> Align
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> AlignTokenizer:
-    """The tokenizer."""
+    """Read the tokenizer."""
     return AlignTokenizer.from_folder(checkpoint.folder, checkpoint.config.text_config)
 
 
 def read_text_tower(checkpoint: Checkpoint) -> AlignText:
-    """The text tower on the CPU, in float32 and in eval mode."""
+    """Read the text tower on the CPU, in float32 and in eval mode."""
     config = checkpoint.config
     with on_cpu():
         tower = build_text_tower(config.text_config, config.projection_dim, dtype=torch.float32)

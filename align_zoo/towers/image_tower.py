@@ -117,7 +117,7 @@ class AlignImage(EfficientNet):
         self._model_args = {**getattr(self, "_model_args", {}), "cosine_classifier": True}
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh linear classifier, or none with 0."""
+        """Set a fresh linear classifier, or none with 0."""
         super().reset_classifier(num_classes, global_pool)
         if "cosine_classifier" in getattr(self, "_model_args", {}):
             self._model_args = {**self._model_args, "cosine_classifier": False}
@@ -135,7 +135,7 @@ class AlignImage(EfficientNet):
     def forward_hidden_states(
         self, x: torch.Tensor
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """The embedding or logits [N, D], and the maps behind the stem and behind every block.
+        """Compute the embedding or logits [N, D] and the maps behind the stem and every block.
 
         The maps are ``hidden_states`` of transformers' ``AlignVisionModel``.
         """

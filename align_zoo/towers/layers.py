@@ -56,7 +56,7 @@ class FixedPadConv2d(nn.Conv2d):
 
     @classmethod
     def like(cls, conv: nn.Conv2d) -> FixedPadConv2d:
-        """A ``FixedPadConv2d`` of ``conv``'s shape that shares its parameters."""
+        """Make a ``FixedPadConv2d`` of ``conv``'s shape that shares its parameters."""
         (kernel, other), (stride, _) = conv.kernel_size, conv.stride
         if kernel != other or stride != 2:
             raise ValueError(f"no fixed padding for kernel {conv.kernel_size}, stride {stride}")

@@ -58,6 +58,6 @@ def _check_shape(name: str, tensor: object, rows: tuple[int, ...], length: int) 
 
 
 def _outside(ids: torch.Tensor, size: int) -> int | None:
-    """An id that is not from 0 to below ``size``, if there is one."""
+    """Find an id that is not from 0 to below ``size``, if there is one."""
     low, high = (int(id) for id in ids.aminmax())
     return next((id for id in (low, high) if not 0 <= id < size), None)

@@ -201,7 +201,7 @@ class AlignText(nn.Module):
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-        """The embedding [N, D] with what transformers' ``AlignTextModel`` records on the way.
+        """Compute the embedding [N, D] and all that transformers' ``AlignTextModel`` records.
 
         Returns:
             The embedding; the hidden states [N, L, hidden] of BERT's embeddings and behind
@@ -240,7 +240,7 @@ class AlignText(nn.Module):
         return {"stem": r"^bert\.embeddings", "blocks": r"^bert\.encoder\.layer\.(\d+)"}
 
     def no_weight_decay(self) -> set[str]:
-        """The learned constants; timm spares biases and norms by itself."""
+        """Name the learned constants; timm spares biases and norms by itself."""
         return {
             "bert.embeddings.position_embeddings.weight",
             "bert.embeddings.token_type_embeddings.weight",
@@ -254,11 +254,11 @@ class AlignText(nn.Module):
             self.bert.activation_checkpointing_disable()
 
     def get_classifier(self) -> nn.Module:
-        """The projection into the common space."""
+        """Return the projection into the common space."""
         return self.head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh head of ``num_classes`` outputs, or none with 0."""
+        """Set a fresh head of ``num_classes`` outputs, or none with 0."""
         self.num_classes = num_classes
         like: dict[str, Any] = {
             "device": self.bert.device,

@@ -30,7 +30,7 @@ def zero_shot_weights(
     batch_size: int = 64,
     progress: bool = False,
 ) -> torch.Tensor:
-    """A unit vector for each class: ``image_embeds @ weights`` are the cosines [N, C].
+    """Compute a unit vector for each class: ``image_embeds @ weights`` are the cosines [N, C].
 
     The ensemble of the CLIP paper (arXiv:2103.00020, section 3.1.4): each prompt's embedding is
     normalised, their mean over the templates is normalised again.
@@ -67,7 +67,7 @@ def bake_zero_shot(
     temperature: float | torch.Tensor,
     class_names: Sequence[str] | None = None,
 ) -> AlignImage:
-    """A timm classifier [N, 3, H, W] -> [N, C] whose softmax is zero-shot classification.
+    """Bake a timm classifier [N, 3, H, W] -> [N, C] whose softmax is zero-shot classification.
 
     Its logits are ``cosine / temperature``. It saves, loads and exports as any timm model, and
     needs no text tower. ``image_tower`` stays as it is.
@@ -116,7 +116,7 @@ def embed_texts(
     batch_size: int = 64,
     progress: bool = False,
 ) -> torch.Tensor:
-    """Unit embeddings [N, D] of N > 0 texts, on the model's device.
+    """Compute unit embeddings [N, D] of N > 0 texts, on the model's device.
 
     Each different text is embedded once, among texts of about its length: padding costs time
     and changes nothing.

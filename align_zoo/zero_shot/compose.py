@@ -16,7 +16,7 @@ _NOTHING = 1e-3
 
 
 def compose(*plus: torch.Tensor, minus: torch.Tensor | Sequence[torch.Tensor] = ()) -> torch.Tensor:
-    """The unit vector of a sum: what is added is wanted in the answer, what is subtracted not.
+    """Return the unit vector of a sum of wanted embeddings, less the unwanted ones.
 
     ``compose(picture, blue, minus=red)`` asks for what the picture shows, but blue: the image
     and text queries of the ALIGN paper (arXiv:2102.05918, figure 5).

@@ -30,7 +30,7 @@ _JUDGES: dict[str, Callable[[bytes, Judge], None]] = {
     "TIFF": judge_tiff,
 }
 FORMATS = tuple(_JUDGES)
-"""Those that are accepted."""
+"""The formats that are accepted."""
 
 _BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
@@ -46,7 +46,7 @@ _BEGINNINGS = {
 
 
 def format_of(data: bytes) -> str | None:
-    """The format by the first bytes; None for one that is not accepted."""
+    """Recognize the format by the first bytes; None for one that is not accepted."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     return next((kind for begin, kind in _BEGINNINGS.items() if data.startswith(begin)), None)

@@ -81,7 +81,7 @@ def check(
 
 
 def _errors(embeddings: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """The greatest error of each row."""
+    """Return the greatest error of each row."""
     return np.asarray(np.abs(embeddings - exact).max(axis=1))
 
 

@@ -154,7 +154,7 @@ def _references(
     embed: Callable[..., torch.Tensor],
     inputs: Iterable[tuple[torch.Tensor, ...]],
 ) -> list[Reference]:
-    """The tower's answers in float64, and the errors of those in float32.
+    """Compute the tower's answers in float64, and the errors of those in float32.
 
     One rounding error alone may be small by chance. So pictures are also computed by other
     kernels, and with pixels that are off by their own rounding.
@@ -176,7 +176,7 @@ def _references(
 
 
 def _alike(*given: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-    """Inputs that differ from each other by what float32 cannot hold."""
+    """Return inputs that differ from each other by what float32 cannot hold."""
     if len(given) == 2:  # token ids and mask
         return [given]
     (pixels,) = given

@@ -61,7 +61,7 @@ def open_image(
 
 
 def layout_note(folder: Path) -> Path:
-    """Where the refusal of an export's layout is noted."""
+    """Return the file that notes the refusal of an export's layout."""
     return folder / "blocked.refused.json"
 
 

@@ -47,7 +47,7 @@ def layout_folder(export: Path, block: int | str) -> Path:
 
 
 def layouts(export: Path) -> list[Path]:
-    """An export's layouts for this ONNX Runtime, of whatever processors."""
+    """List an export's layouts for this ONNX Runtime, of all processors."""
     return sorted(export.glob(layout_folder(export, "*").name))
 
 

@@ -93,7 +93,7 @@ def _block() -> int:
 
 
 def _optimized(image: Path, scratch: Path) -> ir.Model:
-    """The graph for one picture at a time, as ONNX Runtime's optimizer leaves it."""
+    """Return the graph for one image at a time, as ONNX Runtime's optimizer leaves it."""
     model = ir.load(image)
     (pixels,) = model.graph.inputs
     pixels.shape = ir.Shape([1, *(pixels.shape or ())[1:]])

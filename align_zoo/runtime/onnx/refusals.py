@@ -62,7 +62,7 @@ def _circumstances() -> dict[str, object]:
 
 
 def _processor() -> str:
-    """A digest of what the processor can do; the same for any two of a kind."""
+    """Compute a digest of what the processor can do; the same for any two of a kind."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):

@@ -98,7 +98,7 @@ def from_side(smallest: int, tower: ImageTower) -> ImageTower:
 def open_session(
     path: Path, threads: int | None, *, optimize: bool = True
 ) -> onnxruntime.InferenceSession:
-    """A graph in ONNX Runtime, on the CPU.
+    """Open a graph in ONNX Runtime, on the CPU.
 
     Args:
         path: the graph.
@@ -143,7 +143,7 @@ def _register_arena() -> None:
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows [N, D] of length 1."""
+    """Scale rows [N, D] to length 1."""
     with np.errstate(under="ignore"):  # the square of a small number, of no weight in the sum
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.asarray(rows / np.maximum(norms, 1e-12), dtype=np.float32)
