@@ -1,8 +1,8 @@
 """The processes, the device and the precision of a training, by Accelerate.
 
 Accelerate reads environment variables, which ``accelerate launch`` sets from its options and from
-the file that ``accelerate config`` wrote. A variable that would change the training in a way that
-is not provided for is refused by its name.
+the file that ``accelerate config`` wrote. A variable that asks for an unsupported kind of training
+is refused by its name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HONOURED = {
 }
 
 NO_MATTER = {
-    # What only the refused ones would bring in.
+    # Read only with a refused variable.
     "ACCELERATE_ALLOW_CP_STANDALONE",
     "ACCELERATE_CONFIG_DS_FIELDS",
     "ACCELERATE_DEEPSPEED_",
@@ -39,7 +39,7 @@ NO_MATTER = {
     "ACCELERATE_FP8_",
     "ACCELERATE_GRADIENT_CLIPPING",
     "ACCELERATE_SAGEMAKER_DISTRIBUTED_TYPE",
-    # What is read on TPUs alone, or by functions of Accelerate that are not called.
+    # Read on TPUs alone, or by functions of Accelerate that are not called.
     "ACCELERATE_BYPASS_DEVICE_MAP",
     "ACCELERATE_DEBUG_RDV_FILE",
     "ACCELERATE_DOWNCAST_BF16",
@@ -47,7 +47,7 @@ NO_MATTER = {
     "ACCELERATE_INIT_INCLUDE_BUFFERS",
     "ACCELERATE_NUM_PROCESSES",
 }
-"""Variables without effect here; names that end in ``_`` stand for all that begin so."""
+"""Variables without effect here; a name that ends in ``_`` stands for all names that begin so."""
 
 _OFF = {"", "0", "false", "f", "n", "no", "off"}
 
@@ -55,8 +55,8 @@ REFUSED = {
     "ACCELERATE_DYNAMO_BACKEND": ({"", "no"}, "the model is not trained compiled"),
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": (
         {"", "1"},
-        "gradients are not accumulated: pairs are told apart within a batch alone, so a larger "
-        "--batch-size, --grad-checkpointing or more processes are what helps",
+        "gradients are not accumulated: pairs are compared within one batch only; use a larger "
+        "--batch-size, --grad-checkpointing or more processes",
     ),
     "ACCELERATE_USE_DEEPSPEED": (_OFF, "the model is not trained by DeepSpeed"),
     "ACCELERATE_USE_FSDP": (_OFF, "the model is not split among processes"),
@@ -64,7 +64,8 @@ REFUSED = {
     "ACCELERATE_USE_PARALLELISM_CONFIG": (_OFF, "the model is not split among processes"),
     "ACCELERATE_USE_SAGEMAKER": (_OFF, "SageMaker's own ways to distribute are not provided for"),
 }
-"""For each variable the values that change nothing, in small letters, and why no other passes."""
+"""For each variable the values that change nothing, in small letters, and the reason to refuse
+other values."""
 
 
 def open_accelerator(mixed_precision: str | None = None, *, cpu: bool = False) -> Accelerator:
@@ -75,8 +76,8 @@ def open_accelerator(mixed_precision: str | None = None, *, cpu: bool = False) -
         cpu: do without a GPU.
 
     Raises:
-        TrainingError: a variable asks for what is not provided for, or the device lacks the
-            precision; the message names the variable or the option.
+        TrainingError: a variable asks for an unsupported kind of training, or the device lacks
+            the precision; the message names the variable or the option.
     """
     _refuse_settings(os.environ)
     by = f"--mixed-precision {mixed_precision}"
@@ -85,8 +86,8 @@ def open_accelerator(mixed_precision: str | None = None, *, cpu: bool = False) -
         by = f"ACCELERATE_MIXED_PRECISION={mixed_precision}"
     if mixed_precision not in _PRECISIONS:
         raise TrainingError(f"{by} is not provided for; there are {', '.join(_PRECISIONS)}")
-    # The first process measures alone while the others wait: longer than the default of
-    # ten minutes, if there is much to be measured.
+    # The first process measures alone while the others wait. With many held-out pairs the wait
+    # is longer than Accelerate's default limit of ten minutes.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))
     try:
         accelerator = Accelerator(
@@ -99,7 +100,7 @@ def open_accelerator(mixed_precision: str | None = None, *, cpu: bool = False) -
             f"Accelerate cannot train so: {reason}. It was given {', '.join([by, *given])}"
         ) from error
     if mixed_precision == "fp16" and accelerator.device.type == "cpu":
-        # Accelerate would train in float32 and say nothing.
+        # Accelerate would train in float32 without a warning.
         raise TrainingError(f"{by} needs a GPU; a CPU has bf16")
     return accelerator
 

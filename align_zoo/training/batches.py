@@ -1,4 +1,4 @@
-"""Batches of captioned pictures, each the same whenever it is asked for."""
+"""Batches of captioned images, each determined by its step alone."""
 
 from __future__ import annotations
 
@@ -20,48 +20,50 @@ __all__ = ["Batch", "BatchSource", "PairBatches", "read_pairs"]
 
 
 class Batch(NamedTuple):
-    """What one process sees in one step."""
+    """The input of one process in one step."""
 
     pixels: torch.Tensor
-    """[B, 3, H, W]."""
+    """Preprocessed images, [B, 3, H, W]."""
     tokens: dict[str, torch.Tensor]
     """``input_ids`` and ``attention_mask``, [T, L]."""
     target: Any = None
-    """What else the loss needs to know."""
+    """Further input of the loss."""
     captions: tuple[str, ...] = ()
-    """What ``tokens`` were made of."""
+    """The texts that ``tokens`` encodes."""
     broken: tuple[str, ...] = ()
-    """Pairs that had to be left out, and why."""
+    """The pairs that were left out, each with the reason."""
 
 
 class BatchSource(Protocol):
-    """The batch of each step, by the step's number: nothing depends on the steps before."""
+    """The batch of each step, by the step's number, independent of the steps before."""
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step."""
+        """Return the batch of a step."""
 
 
 class PairBatches:
-    """Every pair once an epoch, in an order that the seed and the epoch decide.
+    """Batches of all pairs, in an order that the seed and the epoch determine.
 
-    Of an epoch's order each step takes the next ``batch_size * processes`` pairs, and each
-    process its share of them; what is left at an epoch's end has to wait for the next.
+    ``PairBatches(pairs, transform, tokenizer, seed=0, batch_size=32)[0]`` is the batch of the
+    first step. Each step takes the next ``batch_size * processes`` pairs of the epoch's order,
+    and each process takes its share of them. The last pairs of an epoch, too few for a batch,
+    are skipped in that epoch.
 
     Args:
-        pairs: what to train on.
-        transform: the checkpoint's; with ``random_crop`` any part of the resized picture is
-            cut out instead of its centre.
-        tokenizer: the checkpoint's.
-        seed: of the order and the crops.
-        batch_size: pairs a process and step.
-        process: which of the processes this is, from 0.
-        processes: how many there are.
-        random_crop: augment.
-        strict: refuse a broken picture instead of leaving it out.
+        pairs: the pairs to train on.
+        transform: the checkpoint's transform; with ``random_crop`` any part of the resized
+            image is cut out instead of the centre.
+        tokenizer: the checkpoint's tokenizer.
+        seed: the seed of the order and the crops.
+        batch_size: pairs per process and step.
+        process: the number of this process, from 0.
+        processes: the number of processes.
+        random_crop: crop at random, as an augmentation.
+        strict: refuse a broken image instead of leaving it out.
 
     Raises:
-        TrainingError: there are fewer pairs than a step needs, or the transform leaves pictures
-            at sizes of their own.
+        TrainingError: there are fewer pairs than a step needs, or the transform gives images of
+            different sizes.
     """
 
     def __init__(
@@ -85,8 +87,8 @@ class PairBatches:
             )
         if transform.input_size is None:
             raise TrainingError(
-                "the checkpoint's preprocessor_config.json neither resizes nor crops: pictures "
-                "of many sizes make no batch"
+                "the checkpoint's preprocessor_config.json neither resizes nor crops: images "
+                "of different sizes make no batch"
             )
         self.pairs, self.transform, self.tokenizer = pairs, transform, tokenizer
         self.seed, self.batch_size, self.random_crop = seed, batch_size, random_crop
@@ -95,10 +97,10 @@ class PairBatches:
         self.steps_per_epoch = len(pairs) // whole
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step, from 0.
+        """Return the batch of a step, from 0.
 
         Raises:
-            TrainingError: every picture of it is broken; or one is, and that is to be refused.
+            TrainingError: every image of the batch is broken; with ``strict``, any image is.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
         start = place * self.whole + self.first
@@ -108,7 +110,7 @@ class PairBatches:
             chosen.tolist(),
             self.transform,
             self.tokenizer,
-            # By the place in the whole batch: as many processes as you like crop alike.
+            # By the place in the whole batch: the number of processes does not change the crops.
             crops=[(self.seed, step, self.first + i) for i in range(len(chosen))]
             if self.random_crop
             else None,
@@ -116,8 +118,7 @@ class PairBatches:
         )
         if not len(batch.pixels):
             raise TrainingError(
-                f"all {len(chosen)} pictures of a batch are broken, the first being "
-                f"{batch.broken[0]}"
+                f"all {len(chosen)} images of a batch are broken, the first being {batch.broken[0]}"
             )
         return batch
 
@@ -131,16 +132,16 @@ def read_pairs(
     crops: Sequence[tuple[int, ...]] | None = None,
     strict: bool = False,
 ) -> Batch:
-    """The batch of these pairs without the broken ones; its target are the pictures' names.
+    """Read a batch without its broken pairs; ``target`` holds the names of the images.
 
-    If every one of them is broken, it is empty.
+    The batch is empty if every pair is broken.
 
     Args:
-        pairs: where they are.
-        chosen: their indices.
-        transform: picture to tensor.
+        pairs: the source of the pairs.
+        chosen: the indices of the pairs.
+        transform: image to tensor.
         tokenizer: caption to tokens.
-        crops: a seed each for a random crop; without, the crop is the centre's.
+        crops: the seed of each pair's random crop; None crops the centre.
         strict: refuse the first broken pair.
 
     Raises:
@@ -180,7 +181,7 @@ def _crop(transform: AlignTransform, picture: Any, seed: tuple[int, ...]) -> np.
     return pixels[:, top : top + height, left : left + width]
 
 
-# Keys of the random streams, so that none of them repeats another.
+# Keys of the random streams: no stream repeats another.
 _ORDER, _CROPS = range(2)
 
 

@@ -14,20 +14,25 @@ __all__ = ["ContrastiveLoss"]
 
 
 class ContrastiveLoss:
-    """ALIGN's loss of the whole batch, all processes' parts of it together.
+    """ALIGN's loss of the whole batch, with the rows of all processes.
 
-    Every process computes the loss of all, so the gradient of its own rows is complete
-    without asking the others.
+    ``ContrastiveLoss(32)(output, temperature, None)`` is the loss of a model's output. Every
+    process computes the loss of the whole batch, so the gradient of its own rows is complete
+    without a further exchange.
 
     Args:
-        batch_size: the most pairs that a process has in a step; broken pictures leave fewer.
+        batch_size: the highest number of pairs of a process in a step; broken images leave fewer.
     """
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
 
     def __call__(self, output: AlignOutput, temperature: torch.Tensor, target: Any) -> torch.Tensor:
-        """The loss; the order of the rows says what matches, so ``target`` is not looked at."""
+        """Return the loss; equal rows match, and ``target`` is not used.
+
+        Raises:
+            ValueError: an embedding is missing.
+        """
         images, texts = output.image_embeds, output.text_embeds
         if images is None or texts is None:
             raise ValueError("a contrastive loss needs both embeddings")
@@ -36,14 +41,14 @@ class ContrastiveLoss:
 
 
 def _gather(rows: torch.Tensor, at_most: int) -> torch.Tensor:
-    """All processes' rows [N, D] in the processes' order, with gradients for one's own."""
+    """Return the rows [N, D] of all processes in their order; own rows keep their gradient."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return rows
     processes = dist.get_world_size()
     if rows.requires_grad:
-        # DistributedDataParallel takes the mean of all processes' gradients. Each has the rows'
-        # gradient on its own, so the mean has to be their sum; of the temperature's, which
-        # every process has in full, the mean is right.
+        # DistributedDataParallel takes the mean of all processes' gradients. Only one process
+        # has the gradient of a row, so the mean has to become the sum. Every process has the
+        # temperature's gradient in full, so there the mean is right.
         rows = rows.clone()
         rows.register_hook(lambda gradient: gradient * processes)
     count = torch.tensor(len(rows), device=rows.device)

@@ -12,15 +12,17 @@ from align_zoo.training.pair import LeftOut, Pair
 
 __all__ = ["CsvPairs"]
 
-_NAMED = 5  # of many faults, so that a message stays readable
+_NAMED = 5  # faults named in a message; more would not be readable
 
 
 class CsvPairs:
     """The rows of a CSV in UTF-8; other columns than ``image`` and ``caption`` are ignored.
 
+    ``CsvPairs(Path("captions.csv")).read(0)`` is the first pair.
+
     Raises:
         TrainingError: the file is absent, no CSV in UTF-8 or empty, a column is missing, or a
-            row has no caption or a picture that does not exist. Rows are named by their line.
+            row has no caption or no image that exists. The message names rows by their line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,16 +37,16 @@ class CsvPairs:
         self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
 
     def __len__(self) -> int:
-        """Rows."""
+        """Return the number of rows."""
         return len(self._rows)
 
     def where(self, index: int) -> str:
-        """File, line and picture."""
+        """Return the file, the line and the image of a pair."""
         row = self._rows[index]
         return f"{self.path} line {row.line} ({row.image})"
 
     def read(self, index: int) -> Pair:
-        """The picture's bytes and its caption."""
+        """Read the image's bytes and the caption of a pair."""
         row = self._rows[index]
         return Pair((self.path.parent / row.image).read_bytes(), row.caption)
 

@@ -1,4 +1,4 @@
-"""What training refuses, and what stops it."""
+"""Errors of training, and its end by a signal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TrainingStopped(AlignZooError):
     """A signal ended training after a whole step, and the state is saved.
 
     Attributes:
-        exit_code: what a shell expects of a process that ended by the signal.
+        exit_code: the code that a shell expects after the signal, 128 plus its number.
     """
 
     def __init__(self, number: int, step: int, steps: int) -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning: from an ALIGN folder and captioned pictures to an ALIGN folder."""
+"""Fine-tuning: from an ALIGN folder and captioned images to an ALIGN folder."""
 
 from __future__ import annotations
 
@@ -28,23 +28,25 @@ __all__ = ["FinetuneOptions", "finetune"]
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """What ``align-zoo finetune`` is told; docs/fine-tuning.md explains each.
+    """The options of ``align-zoo finetune``; docs/fine-tuning.md explains each.
+
+    ``FinetuneOptions(model="align_tiny", data="captions.csv", out=Path("finetuned"))``.
 
     Attributes:
         model: a hub id, a folder or "align_tiny".
         data: a CSV or webdataset shards, see ``open_pairs``.
         out: the folder to write.
-        eval_data: held-out pairs, measured on the way.
-        steps: optimizer steps; without, as many as ``epochs`` take.
+        eval_data: held-out pairs, for retrieval during training.
+        steps: optimizer steps; by default the steps of ``epochs``.
         epochs: passes over the data, 1 if ``steps`` is not given either.
-        batch_size: pairs a process and step.
-        warmup: steps; a twentieth of all by default.
+        batch_size: pairs per process and step.
+        warmup: steps of the warm-up; a twentieth of all steps by default.
         mixed_precision: "no", "bf16" or "fp16"; ACCELERATE_MIXED_PRECISION by default.
         grad_checkpointing: trade time for memory.
-        random_crop: augment; otherwise the centre is cropped, as in inference.
-        workers: processes that decode pictures, beside each training process.
+        random_crop: crop at random; otherwise the centre is cropped, as in inference.
+        workers: processes that decode images, for each training process.
         revision: branch, tag or commit of a hub id.
-        strict: refuse what would be left out: samples that are no pair, broken pictures.
+        strict: refuse incomplete samples and broken images instead of leaving them out.
     """
 
     model: str
@@ -72,13 +74,13 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
     """Train, and write an ALIGN folder that transformers and ``create_align`` open.
 
     Returns:
-        A few lines for the eye: the loss, what was left out, where the folder is, what to do
-        next. Empty in all processes but the first.
+        A summary in a few lines: the loss, the pairs left out, the folder, the next command.
+        Empty in all processes but the first.
 
     Raises:
         TrainingError: an option, the data or the output folder cannot be used.
-        TrainingStopped: SIGINT or SIGTERM came; ``resume`` goes on.
-        CheckpointError: the model cannot be opened, or the folder not be written.
+        TrainingStopped: SIGINT or SIGTERM came; ``resume`` continues the training.
+        CheckpointError: the model cannot be opened, or the folder cannot be written.
     """
     try:
         with ExitStack() as held:
@@ -188,7 +190,7 @@ def _summary(options: FinetuneOptions, trainer: Trainer, pairs: Pairs) -> str:
 
 
 def _printable(text: str) -> str:
-    """Escape what is no UTF-8, as the name of a file may be."""
+    """Escape characters that UTF-8 cannot encode; a file's name may hold some."""
     return text.encode(errors="backslashreplace").decode()
 
 

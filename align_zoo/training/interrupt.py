@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish that is granted between two steps."""
+"""SIGINT and SIGTERM end training between two steps."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-__all__ = ["Interruptions", "heed_the_trainer_alone"]
+__all__ = ["Interruptions", "ignore_other_signals"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruptions:
-    """While it is entered, SIGINT and SIGTERM are noted instead of ending the process."""
+    """A context in which SIGINT and SIGTERM are noted instead of ending the process.
+
+    ``with Interruptions() as interruptions: ...`` runs steps until
+    ``interruptions.anywhere(accelerator)`` is not 0.
+    """
 
     def __init__(self) -> None:
         self._noted = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruptions:
-        """Listen from now on."""
+        """Install the handlers."""
         for each in _SIGNALS:
             self._before[each] = signal.signal(each, self._note)
         return self
@@ -36,7 +40,7 @@ class Interruptions:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the signals to who had them before."""
+        """Restore the previous handlers."""
         for each, handler in self._before.items():
             signal.signal(each, handler)
 
@@ -44,7 +48,7 @@ class Interruptions:
         self._noted = number
 
     def anywhere(self, accelerator: Accelerator) -> int:
-        """The signal that any process has met, 0 for none: all have to stop at one step."""
+        """Return the signal that any process got, 0 for none: all must stop at one step."""
         if accelerator.num_processes == 1:
             return self._noted
         noted = torch.tensor([self._noted], device=accelerator.device)
@@ -52,12 +56,12 @@ class Interruptions:
         return int(gathered.max())
 
 
-def heed_the_trainer_alone(worker: int) -> None:
-    """For processes that prepare batches: what signals the trainer signals them, too.
+def ignore_other_signals(worker: int) -> None:
+    """Make a process that prepares batches ignore signals other than the trainer's SIGTERM.
 
-    A terminal's Ctrl-C and a SIGTERM to the whole group are the trainer's to decide about. Its
-    own SIGTERM, at its exit, ends the worker: the trainer then waits for it. Where nothing tells
-    who sent a signal, as on macOS, any SIGTERM ends it.
+    A terminal's Ctrl-C and a SIGTERM to the whole group reach workers, too, and the trainer
+    decides when to end. The trainer sends SIGTERM at its exit and waits for the worker to end.
+    Without ``sigwaitinfo``, as on macOS, the sender is unknown and any SIGTERM ends the worker.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not hasattr(signal, "sigwaitinfo"):

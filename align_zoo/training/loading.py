@@ -1,4 +1,4 @@
-"""Batches, read ahead by processes of their own."""
+"""Batches, read ahead by worker processes."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from torch.utils.data import DataLoader
 from align_zoo.errors import AlignZooError
 from align_zoo.training.batches import Batch
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.interrupt import heed_the_trainer_alone
+from align_zoo.training.interrupt import ignore_other_signals
 
 __all__ = ["dead_workers_named", "read_ahead"]
 
 
 _DEATH_KNOWN = 5.0
-"""Seconds in which the end of a process is known after its connections were cut; milliseconds
-are usual."""
+"""Seconds to wait for the end of a process after its connection was cut; milliseconds are
+usual."""
 
 
 class _Batches(Protocol):
     def __getitem__(self, index: int) -> Batch:
-        """A batch."""
+        """Return a batch."""
 
 
 def read_ahead(
     batches: _Batches, order: Sequence[int], *, workers: int, pin_memory: bool = False
 ) -> Iterator[Batch]:
-    """``batches[i]`` for each ``i`` of ``order``.
+    """Yield ``batches[i]`` for each ``i`` of ``order``.
 
     Args:
-        batches: what reads a batch.
-        order: the batches' numbers.
-        workers: processes that read; 0 reads in this one.
-        pin_memory: for a GPU.
+        batches: the source of the batches.
+        order: the numbers of the batches.
+        workers: processes that read; 0 reads in this process.
+        pin_memory: copy batches to pinned memory, for a GPU.
 
     Raises:
-        AlignZooError: as ``batches`` raised it, wherever that was.
+        AlignZooError: ``batches`` raised it, here or in a worker.
         RuntimeError: a worker has died.
     """
     loader: DataLoader[Batch | AlignZooError] = DataLoader(
-        _OrRefused(batches),  # type: ignore[arg-type]  # numbers are all it is asked for
+        _OrRefused(batches),  # type: ignore[arg-type]  # the loader only indexes it by number
         batch_size=None,
         sampler=order,
         num_workers=workers,
         collate_fn=_as_it_is,  # type: ignore[arg-type]  # typed for lists of items
         pin_memory=pin_memory,
-        worker_init_fn=heed_the_trainer_alone,
+        worker_init_fn=ignore_other_signals,
     )
     read = iter(loader)
     readers = active_children()
@@ -67,21 +67,21 @@ def read_ahead(
 
 
 def _raise_if_one_has_died(readers: list[BaseProcess]) -> None:
-    """As torch says it, which reads of the cut connection before it learns of the death."""
+    """Raise torch's error for a dead worker: a cut connection may be noticed before the death."""
     # In the main thread torch's handler of SIGCHLD raises while this waits.
     ended = wait([each.sentinel for each in readers], _DEATH_KNOWN)
     for each in readers:
         if each.sentinel in ended:
-            each.join()  # its SIGCHLD is to come now, not while this error is handled
+            each.join()  # SIGCHLD arrives now, not while this error is handled
             raise RuntimeError(f"DataLoader worker (pid {each.pid}) exited unexpectedly")
 
 
 @contextmanager
 def dead_workers_named() -> Iterator[None]:
-    """What is raised when a worker has died, which may be anywhere in the main thread.
+    """Name a dead worker in an error; torch raises its own anywhere in the main thread.
 
     Raises:
-        TrainingError: one has died: killed for want of memory, for example.
+        TrainingError: a worker has died, for example killed because memory ran out.
     """
     try:
         yield
@@ -89,13 +89,13 @@ def dead_workers_named() -> Iterator[None]:
         if "DataLoader worker (pid" not in str(error):
             raise
         raise TrainingError(
-            f"a process that decodes pictures is gone: {error} Fewer --workers need less memory, "
-            "0 none of their own. --resume goes on from the newest state, if one was saved"
+            f"a process that decodes images is gone: {error} Fewer --workers need less memory; "
+            "0 starts no process. --resume goes on from the newest state, if one was saved"
         ) from error
 
 
 class _OrRefused:
-    """A batch, or why there is none: torch makes of an error in a worker a traceback."""
+    """Batches, or the errors instead of them: torch turns an error of a worker into a traceback."""
 
     def __init__(self, batches: _Batches) -> None:
         self.batches = batches

@@ -1,4 +1,4 @@
-"""What training tells: one JSON object a line, in a file that a resumed training goes on with."""
+"""The log of a training: one JSON object per line; a resumed training appends to the file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ __all__ = ["TrainingLog"]
 class TrainingLog:
     """Lines of JSON, each with ``step`` and ``seconds`` since this process began.
 
+    ``TrainingLog(path).write(10, loss=0.5)`` appends a line.
+
     Args:
-        path: the file; None writes nothing, as all processes but the first do.
+        path: the file; None writes nothing, for all processes but the first.
 
     Attributes:
-        measured: the steps whose measurements it holds.
+        measured: the steps whose measurements the log holds.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -28,26 +30,26 @@ class TrainingLog:
         self._began = time.monotonic()
 
     def begin(self, step: int) -> None:
-        """Forget what an interrupted training wrote of the steps after ``step``."""
+        """Remove the lines that an interrupted training wrote about steps after ``step``."""
         if self.path is None:
             return
         kept = []
         if step and self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
-                told = _told(line)
-                if told is not None and told["step"] <= step:
+                entry = _entry(line)
+                if entry is not None and entry["step"] <= step:
                     kept.append(line)
-                    if not told.keys() & {"loss", "broken", "left_out"}:
-                        self.measured.add(told["step"])
+                    if not entry.keys() & {"loss", "broken", "left_out"}:
+                        self.measured.add(entry["step"])
         with replacing(self.path) as part:
             part.write_text("".join(kept), encoding="utf-8")
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return all that was written, by the training's interrupted processes, too."""
+        """Return all lines, those of the training's interrupted processes included."""
         if self.path is None:
             return []
-        told = map(_told, self.path.read_text(encoding="utf-8").splitlines(keepends=True))
-        return [line for line in told if line is not None]
+        entries = map(_entry, self.path.read_text(encoding="utf-8").splitlines(keepends=True))
+        return [entry for entry in entries if entry is not None]
 
     def measure(self, step: int, found: dict[str, float | None]) -> None:
         """Append a measurement."""
@@ -63,10 +65,10 @@ class TrainingLog:
             file.write(json.dumps({"step": step, **values, "seconds": seconds}) + "\n")
 
 
-def _told(line: str) -> dict[str, Any] | None:
-    """What a line says; none, if a process that was killed or a full disk left half of it."""
+def _entry(line: str) -> dict[str, Any] | None:
+    """Parse a line; None if it was cut by a killed process or a full disk."""
     try:
-        told = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return None
-    return told if line.endswith("\n") and isinstance(told, dict) and "step" in told else None
+    return entry if line.endswith("\n") and isinstance(entry, dict) and "step" in entry else None

@@ -15,7 +15,7 @@ _WORK = "training"
 
 
 def work_folder(out: Path) -> Path:
-    """Where states and the log are; it is made if it does not exist."""
+    """Return the folder of the states and the log; make it if it does not exist."""
     folder = out / _WORK
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -23,10 +23,10 @@ def work_folder(out: Path) -> Path:
 
 @contextmanager
 def training_alone(out: Path) -> Iterator[None]:
-    """Keep other trainings from the same folder meanwhile.
+    """Lock the folder against other trainings meanwhile.
 
     Raises:
-        TrainingError: another process trains to it.
+        TrainingError: another process is training to the folder.
     """
     try:
         with alone_in(work_folder(out)):
@@ -41,8 +41,8 @@ def check_output(out: Path, *, resume: bool) -> None:
     """Make sure that nothing is overwritten, and that a finished training is not resumed.
 
     Raises:
-        TrainingError: ``out`` is a file; without ``resume`` it holds anything of worth, with it a
-            model and no state.
+        TrainingError: ``out`` is a file; without ``resume`` ``out`` holds a model, a state or
+            other files; with ``resume`` it holds a model and no state.
     """
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out} is a file; --out must be a folder")
@@ -57,10 +57,10 @@ def check_output(out: Path, *, resume: bool) -> None:
     if unfinished:
         raise TrainingError(
             f"{out} holds an unfinished training; --resume goes on with it, another --out "
-            "begins anew"
+            "begins a new one"
         )
     others = sorted(path.name for path in out.iterdir() if path.name != _WORK)
     if others:
         raise TrainingError(
-            f"{out} holds something else already ({', '.join(others[:3])}); choose another --out"
+            f"{out} holds other files already ({', '.join(others[:3])}); choose another --out"
         )

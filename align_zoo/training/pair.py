@@ -7,24 +7,26 @@ from typing import NamedTuple, Protocol
 
 __all__ = ["LeftOut", "Pair", "Pairs"]
 
-_NAMED = 3  # of each kind, so that a line stays readable
+_NAMED = 3  # samples named for each reason; more would not be readable in a line
 
 
 class Pair(NamedTuple):
-    """A picture and its caption."""
+    """An image and its caption."""
 
     picture: bytes
-    """An encoded picture, not yet looked at."""
+    """The encoded image, not yet decoded."""
     caption: str
 
 
 class LeftOut:
-    """What is there and is no pair: with the pairs' two files each, all files that there are.
+    """The count of files that are no part of a pair; with two files per pair, all files.
+
+    ``str(left_out)`` lists the reasons and names the first samples of each.
 
     Attributes:
-        samples: how many have a picture or a caption, and are not trained on, by the reason.
-        files: how many files those samples have.
-        others: files that belong to no sample, by their extension.
+        samples: the number of samples that are no pair, by the reason.
+        files: the number of files of these samples.
+        others: the number of files that belong to no sample, by their extension.
     """
 
     def __init__(self) -> None:
@@ -34,7 +36,7 @@ class LeftOut:
         self._named: dict[str, list[str]] = {}
 
     def add(self, where: str, reason: str, files: int) -> None:
-        """Count a sample."""
+        """Count a sample of ``files`` files, found at ``where``."""
         self.samples[reason] += 1
         self.files += files
         named = self._named.setdefault(reason, [])
@@ -42,7 +44,7 @@ class LeftOut:
             named.append(where)
 
     def __str__(self) -> str:
-        """Say how many there are of each kind, and name the first of them."""
+        """Return the number of samples for each reason, with the names of the first."""
         kinds = []
         for reason, count in self.samples.most_common():
             named = ", ".join(self._named[reason])
@@ -56,25 +58,25 @@ class LeftOut:
 
 
 class Pairs(Protocol):
-    """Pairs in a fixed order, each of which can be had alone."""
+    """Pairs in a fixed order; ``pairs.read(0)`` reads one of them alone."""
 
     pictures: list[str]
-    """The picture of each pair, by a name; pairs of equal names show the same picture."""
+    """The name of each pair's image; pairs of equal names have the same image."""
     left_out: LeftOut
-    """What is no pair."""
+    """The count of samples and files that are no pair."""
     fingerprint: str
-    """Equal for equal pairs in equal order: a training goes on with none but its own."""
+    """A digest of the pairs and their order: a training resumes only with equal pairs."""
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of pairs."""
 
     def where(self, index: int) -> str:
-        """The place of a pair as the reader finds it: the file, the line, the picture."""
+        """Return the place of a pair for a message: the file, the line, the image."""
 
     def read(self, index: int) -> Pair:
-        """One pair from the disk.
+        """Read one pair from the disk.
 
         Raises:
-            OSError: its file has gone.
-            InvalidText: its caption is no text.
+            OSError: the file of the pair is gone.
+            InvalidText: the caption is no text.
         """

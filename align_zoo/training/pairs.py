@@ -1,4 +1,4 @@
-"""Captioned images, wherever they are: a CSV or webdataset shards."""
+"""Captioned images from a CSV or from webdataset shards."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ def open_pairs(data: str | Path, *, strict: bool = False) -> Pairs:
     """Open the pairs of a CSV, or of webdataset shards.
 
     Args:
-        data: a path that ends in ``.csv``; or that of a ``.tar``, a glob (``shards/*.tar``) or
+        data: a path that ends in ``.csv``; or a ``.tar``'s path, a glob (``shards/*.tar``) or
             a brace pattern (``shards/{000..127}.tar``).
-        strict: refuse a shard's sample that lacks its picture or caption, instead of leaving it
-            out. A row of a CSV is always refused.
+        strict: refuse a shard's sample that lacks its image or caption, instead of leaving it
+            out. Such a row of a CSV is always refused.
 
     Raises:
-        TrainingError: it does not exist, holds no pairs, or a pair lacks its picture or caption.
+        TrainingError: the data does not exist or holds no pairs, or a pair lacks its image or
+            caption.
     """
     name = str(data)
     if name.lower().endswith(".csv"):

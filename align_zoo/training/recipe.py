@@ -1,4 +1,4 @@
-"""How the weights are changed: optimizer, schedule, and what stays as it is."""
+"""The recipe of a training: optimizer, schedule and frozen parts."""
 
 from __future__ import annotations
 
@@ -20,18 +20,23 @@ Freeze = Literal["none", "image", "text"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What fine-tuning and align_tiny's training have in common.
+    """The options common to fine-tuning and align_tiny's training.
+
+    ``Recipe(steps=500, learning_rate=1e-5, weight_decay=0.01, warmup=25, seed=0)``.
 
     Attributes:
         steps: optimizer steps.
-        learning_rate: the highest, after the warm-up.
-        weight_decay: of matrices and kernels; biases, norms and the temperature have none.
+        learning_rate: the highest learning rate, after the warm-up.
+        weight_decay: the decay of matrices and kernels; biases, norms and the temperature have
+            none.
         warmup: steps of a linear warm-up; then half a cosine leads to zero.
-        seed: of the batches and the dropout.
+        seed: the seed of the batches and the dropout.
         batch_norm: "frozen" normalises with the checkpoint's statistics, as inference does;
-            "train" with the batch's, and moves the statistics. Small batches have bad ones.
-        freeze: a tower that is not trained.
-        coldest: the temperature is learned, but not below this, unless it starts there.
+            "train" normalises with the batch's statistics and updates the checkpoint's. The
+            statistics of small batches are poor.
+        freeze: the tower that is not trained.
+        coldest: the lower limit of the learned temperature; a lower initial temperature is its
+            own limit.
     """
 
     steps: int
@@ -44,7 +49,7 @@ class Recipe:
     coldest: float = 0.01
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained with, by the option's name."""
+        """Refuse impossible values by the option's name."""
         for name in ("steps", "learning_rate"):
             if not getattr(self, name) > 0:
                 _refuse(name, getattr(self, name), "above 0")
@@ -56,7 +61,7 @@ class Recipe:
                 _refuse(name, getattr(self, name), " or ".join(get_args(kind)))
 
     def learning_rate_at(self, step: int) -> float:
-        """A warm-up, then half a cosine to zero."""
+        """Return the learning rate of a step: a linear warm-up, then half a cosine to zero."""
         warmup = min(self.warmup, self.steps)
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
@@ -64,7 +69,7 @@ class Recipe:
         return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
     def optimizer(self, model: Align) -> torch.optim.AdamW:
-        """AdamW over what is trained; freezes what is not.
+        """Freeze the tower ``freeze``, and return AdamW over the other parameters.
 
         Each group's ``pace`` multiplies the learning rate.
         """
@@ -78,13 +83,13 @@ class Recipe:
                 "weight_decay": self.weight_decay,
             },
             {"params": [p for p in trained if p.ndim == 1], "pace": 1.0},
-            # One number that scales every logit: at full pace it runs ahead of the weights.
+            # The temperature scales every logit: at full pace it changes faster than the weights.
             {"params": [model.temperature], "pace": 0.1},
         ]
         return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
 
     def set_modes(self, model: Align) -> None:
-        """Train mode, but for what is frozen."""
+        """Set train mode, and eval mode for the frozen parts."""
         model.train()
         if self.freeze != "none":
             model.get_submodule(self.freeze).eval()

@@ -1,4 +1,4 @@
-"""Retrieval on held-out pairs: how far up a caption finds its picture, and the reverse."""
+"""Retrieval on held-out pairs: recall of images by caption, and of captions by image."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ _KS = (1, 5, 10)
 
 
 class HeldOutPairs:
-    """Pairs that a model in training is measured on.
+    """Pairs that measure a model in training.
+
+    ``HeldOutPairs(pairs, ...).measure(model)["image_to_text_R@1"]`` is a share, 0 to 1.
 
     Args:
-        pairs: several captions of one picture count as right for it, each alone.
-        transform: the checkpoint's.
-        tokenizer: the checkpoint's.
+        pairs: the pairs; any of an image's captions is a right answer.
+        transform: the checkpoint's transform.
+        tokenizer: the checkpoint's tokenizer.
         batch_size: pairs that are embedded at once.
-        workers: processes that decode pictures.
-        strict: refuse a broken picture instead of leaving it out.
-        on_broken: told of each pair that has to be left out, and why, once.
+        workers: processes that decode images.
+        strict: refuse a broken image instead of leaving it out.
+        on_broken: called once with each pair that is left out and the reason.
     """
 
     def __init__(
@@ -49,29 +51,29 @@ class HeldOutPairs:
     ) -> None:
         self.pairs, self.transform, self.tokenizer = pairs, transform, tokenizer
         self.batch_size, self.workers, self.strict = batch_size, workers, strict
-        self._on_broken, self._told = on_broken, set[str]()
+        self._on_broken, self._reported = on_broken, set[str]()
 
     def __getitem__(self, batch: int) -> Batch:
-        """The pairs of a batch."""
+        """Read the pairs of a batch."""
         first = batch * self.batch_size
         chosen = range(first, min(first + self.batch_size, len(self.pairs)))
         return read_pairs(self.pairs, chosen, self.transform, self.tokenizer, strict=self.strict)
 
     def measure(self, model: Align) -> dict[str, float | None]:
-        """R@1, R@5 and R@10 both ways, 0 to 1, or None with fewer candidates than that.
+        """Return R@1, R@5 and R@10 both ways, 0 to 1, or None with fewer candidates than that.
 
-        Broken pictures are left out. A picture with several captions is one picture, which any
-        of them may find. Equal captions are equal answers.
+        Broken images are left out. An image with several captions is one image, and each of its
+        captions may find it. Equal captions are equal answers.
 
         Raises:
-            TrainingError: every picture is broken; or one is, and that is to be refused.
+            TrainingError: every image is broken; with ``strict``, any image is.
         """
         images, texts = [], []
         names: list[str] = []
         captions: list[str] = []
         batches = range(math.ceil(len(self.pairs) / self.batch_size))
         for batch in read_ahead(self, batches, workers=self.workers):
-            self._tell(batch.broken)
+            self._report(batch.broken)
             if not len(batch.pixels):
                 continue
             batch = send_to_device(batch, model.temperature.device)
@@ -81,9 +83,9 @@ class HeldOutPairs:
             captions += batch.captions
         if not images:
             raise TrainingError(
-                f"all {len(self.pairs)} held-out pictures are broken; the log names each"
+                f"all {len(self.pairs)} held-out images are broken; the log names each"
             )
-        # What is embedded twice differs by rounding, with its neighbours in the batch.
+        # Embeddings of equal inputs differ by rounding between batches: keep the first.
         pictures, owners = _first_of_equals(names)
         wordings, said = _first_of_equals(captions)
         found = retrieve(torch.cat(images)[pictures], torch.cat(texts)[wordings][said], owners)
@@ -93,15 +95,15 @@ class HeldOutPairs:
             measures[f"text_to_image_R@{k}"] = recall(found.images, k, len(pictures))
         return measures
 
-    def _tell(self, broken: Iterable[str]) -> None:
+    def _report(self, broken: Iterable[str]) -> None:
         for each in broken:
-            if each not in self._told:
-                self._told.add(each)
+            if each not in self._reported:
+                self._reported.add(each)
                 self._on_broken(each)
 
 
 def _first_of_equals(names: list[str]) -> tuple[list[int], list[int]]:
-    """Where each different name stands first, and which of these each name is."""
+    """Return the first row of each distinct name, and each name's index among these rows."""
     rows: dict[str, int] = {}
     for row, name in enumerate(names):
         rows.setdefault(name, row)

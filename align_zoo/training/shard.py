@@ -1,4 +1,4 @@
-"""One webdataset shard: which of its files make pairs, found by its table of contents."""
+"""The pairs of one webdataset shard, found by the shard's table of contents."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["Entry", "Sample", "read_shard"]
 
 _PICTURES = {"jpg", "jpeg", "png", "webp"}
 _RARE_PICTURES = {"apng", "bmp", "dib", "gif", "jfi", "jfif", "jif", "jpe", "tif", "tiff"}
-"""Read where a sample has none of the common names."""
+"""Extensions of images that are read in a sample without a common extension."""
 _CAPTION = "txt"
 _CHUNK = 1 << 20
 
 
 class Entry(NamedTuple):
-    """Where a file's bytes lie in its shard."""
+    """The position of a file's bytes in its shard."""
 
     offset: int
     size: int
 
 
 class Sample(NamedTuple):
-    """A picture and its caption."""
+    """An image and its caption, as positions in a shard."""
 
     shard: Path
     key: str
@@ -37,9 +37,9 @@ class Sample(NamedTuple):
 
 
 def read_shard(shard: Path, left_out: LeftOut, *, strict: bool) -> list[Sample]:
-    """Return the pairs of a shard, in its order; count in ``left_out`` what else is there.
+    """Return the pairs of a shard, in its order; count other files in ``left_out``.
 
-    A sample's key is what stands before the last dot of a name.
+    A sample's key is the part of a name before the last dot.
 
     Raises:
         TrainingError: the shard is damaged, cut or compressed; with ``strict``, a sample is no
@@ -77,7 +77,7 @@ class _Contents:
         self.captions: dict[str, list[Entry]] = {}
 
     def kind(self, extension: str) -> dict[str, list[Entry]] | None:
-        """Return where files with such an extension belong; None for what is no part of a pair."""
+        """Return the files of the same kind as an extension; None if it is no part of a pair."""
         if extension in _PICTURES:
             return self.pictures
         if extension in _RARE_PICTURES:
@@ -85,7 +85,7 @@ class _Contents:
         return self.captions if extension == _CAPTION else None
 
     def settle(self, others: Counter[str]) -> None:
-        """Let further files of a sample be others: rare pictures beside a common one."""
+        """Count rare images beside a common one in ``others``; keep the other rare images."""
         for key, entries in self.rare_pictures.items():
             if key in self.pictures:
                 others["rarer pictures"] += len(entries)
@@ -109,7 +109,7 @@ def _read(shard: Path, others: Counter[str]) -> _Contents:
     contents = _Contents()
     last = "none"
     try:
-        # "r:" refuses compressed shards, in which nothing can be found by its offset.
+        # "r:" refuses compressed shards: an offset finds nothing in them.
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
                 if member.isdir():
@@ -135,10 +135,10 @@ def _read(shard: Path, others: Counter[str]) -> _Contents:
 
 
 def _refuse_unless_ended(shard: Path, end: int, last: str) -> None:
-    """Make sure that nothing but zeros follows: tarfile takes any block it cannot read for the end.
+    """Make sure that only zeros follow: tarfile takes an unreadable block for the end.
 
     Raises:
-        TrainingError: the end's mark is not there, or something comes after it.
+        TrainingError: the mark of the end is missing, or other bytes follow the mark.
     """
     with shard.open("rb") as file:
         file.seek(end)

@@ -1,4 +1,4 @@
-"""Saved states of a training: each a folder that is there whole or not at all."""
+"""Saved states of a training: each is a folder, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ _ABOUT = "training.json"
 
 
 class States:
-    """``FOLDER/state-00000100`` and the like, the newest two.
+    """The newest two states, in folders like ``FOLDER/state-00000100``.
+
+    ``States(folder, options).load(accelerator)`` returns the step of the newest state.
 
     Args:
-        folder: holds the states, and what else training writes on the way.
-        decides: everything that decides the outcome, by the option's name. A state goes on
-            with equal options alone.
+        folder: the folder of the states and the log.
+        decides: the options that determine the outcome, by name. Only a training with equal
+            options can resume from a state.
     """
 
     def __init__(self, folder: Path, decides: dict[str, Any]) -> None:
         self.folder = folder
-        # As JSON gives it back, so that what was saved compares.
+        # As JSON returns the options: saved options compare equal.
         self.decides: dict[str, Any] = json.loads(json.dumps(decides))
 
     def save(self, accelerator: Accelerator, step: int) -> None:
-        """Write a state, then let go of the older ones.
+        """Write a state, then remove the older states.
 
         Raises:
-            TrainingError: it cannot be written; the states before are still there.
+            TrainingError: the state cannot be written; the earlier states are kept.
         """
         part = self._part
         if accelerator.is_main_process:
@@ -66,7 +68,7 @@ class States:
         """Load the newest state and return its step.
 
         Raises:
-            TrainingError: there is none, it is damaged, or it was begun with other options.
+            TrainingError: there is no state, or the newest is damaged or has other options.
         """
         states = self._all()
         if not states:
@@ -83,18 +85,18 @@ class States:
         self._compare(newest, decided)
         try:
             accelerator.load_state(str(newest))
-        except Exception as error:  # whatever its readers meet in a damaged file
+        except Exception as error:  # a damaged file makes its readers raise any error
             raise _damaged(newest, error) from error
         return step
 
     def remove(self) -> None:
-        """Let go of all states: the training is finished."""
+        """Remove all states: the training is finished."""
         for state in self._all():
             self._drop(state)
 
     @property
     def _part(self) -> Path:
-        """What is a state not yet, or not any more."""
+        """The folder of an incomplete state: one that is being written or removed."""
         return self.folder / "state.part"
 
     def _drop(self, state: Path) -> None:
@@ -103,7 +105,7 @@ class States:
         shutil.rmtree(self._part)
 
     def _all(self) -> list[Path]:
-        """Whole states, oldest first."""
+        """Return the whole states, oldest first."""
         return sorted(self.folder.glob("state-*"))
 
     def _compare(self, state: Path, decided: dict[str, Any]) -> None:
@@ -115,7 +117,7 @@ class States:
         if differing:
             raise TrainingError(
                 f"{state} was begun with {'; '.join(differing)}. Give the same options, or "
-                "train anew in another folder without --resume"
+                "begin a new training in another folder without --resume"
             )
 
 

@@ -32,12 +32,12 @@ __all__ = ["Every", "Loss", "Trainer"]
 Loss = Callable[[AlignOutput, torch.Tensor, Any], torch.Tensor]
 """The loss of the model's output, the temperature and the batch's ``target``."""
 Measure = Callable[[Align], dict[str, float | None]]
-"""Measures a model in eval mode; the names go into the log."""
+"""A function that measures a model in eval mode; the log has the names of its measurements."""
 
 
 @dataclass(frozen=True)
 class Every:
-    """Steps between two of a kind; 0 for the end only."""
+    """Steps between two states, two lines of the log and two measurements; 0: only at the end."""
 
     save: int = 500
     log: int = 10
@@ -45,24 +45,24 @@ class Every:
 
 
 class Trainer:
-    """A model on its way.
+    """A model in training: ``run`` trains it, ``finish`` writes it.
 
-    All randomness of a step comes from the seed, the step's number and the process's, so a
-    resumed training goes on exactly as it would have.
+    All randomness of a step comes from the seed, the step's number and the process's number, so
+    a resumed training continues exactly like an uninterrupted one.
 
     Args:
-        model: trained in place.
-        batches: the batch of each step, this process's part of it.
-        loss: what is to become small.
-        recipe: how.
+        model: the model, trained in place.
+        batches: this process's part of each step's batch.
+        loss: the loss to minimise.
+        recipe: the optimizer, the schedule and the frozen parts.
         out: the folder to write; ``training/`` in it holds states and the log.
-        resume: go on from the newest state.
-        decides: what else decides the outcome, by the option's name.
+        resume: continue from the newest state.
+        decides: further options that determine the outcome, by name.
         accelerator: the processes and the precision.
 
     Raises:
-        TrainingError: ``out`` holds something else, or there is nothing to resume, or it was
-            begun with other options.
+        TrainingError: ``out`` holds other files, or there is nothing to resume, or the state has
+            other options.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Trainer:
         accelerator: Accelerator,
     ) -> None:
         check_output(out, resume=resume)
-        accelerator.wait_for_everyone()  # none writes before all have looked
+        accelerator.wait_for_everyone()  # all processes check before any process writes
         self.align, self.batches, self.loss, self.recipe = model, batches, loss, recipe
         self.out, self.accelerator, self.step = out, accelerator, 0
         self.coldest = min(recipe.coldest, model.temperature.item())
@@ -105,8 +105,8 @@ class Trainer:
 
         Raises:
             TrainingStopped: SIGINT or SIGTERM came; the state is saved.
-            TrainingError: the loss is no number any more, a whole batch is broken, or a process
-                that reads batches has died.
+            TrainingError: the loss is not finite, a whole batch is broken, or a process that
+                reads batches has died.
         """
         last = min(until or self.recipe.steps, self.recipe.steps)
         losses: list[float] = []
@@ -118,7 +118,7 @@ class Trainer:
             progress_bar("training", self.recipe.steps, show=show) as advance,
         ):
             advance(self.step)
-            # At a resumed training's first step, too, if it was interrupted before it could.
+            # Also at the first step of a resumed training that was interrupted before measuring.
             if self.step == 0 or self._due(every.measure, last):
                 self._measure(measure)
             for batch in self._batches(last, workers):
@@ -139,7 +139,7 @@ class Trainer:
                     self._measure(measure)
 
     def finish(self, transform: AlignTransform, tokenizer: AlignTokenizer) -> None:
-        """Write the ALIGN folder; the states are no longer needed."""
+        """Write the ALIGN folder and remove the states."""
         if self.accelerator.is_main_process:
             save_hf(self.align, self.out, transform=transform, tokenizer=tokenizer)
             self.states.remove()
@@ -155,7 +155,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate_at(self.step) * group["pace"]
         recipe.set_modes(self.align)
-        # For the dropout, which each process has its own of.
+        # The seed of the dropout, which differs between processes.
         key = [recipe.seed, self.step, accelerator.process_index]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
         batch = send_to_device(batch, accelerator.device)
@@ -192,7 +192,7 @@ class Trainer:
         )
 
     def _measure(self, measure: Measure | None) -> None:
-        """On the first process; the others wait for it at the next step."""
+        """Measure on the first process; the others wait at the next step."""
         if measure is None or not self.accelerator.is_main_process:
             return
         if self.step in self.log.measured:

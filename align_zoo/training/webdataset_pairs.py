@@ -1,4 +1,4 @@
-"""Pairs in webdataset shards: tar files in which one name carries a picture and a text."""
+"""Pairs in webdataset shards: tar files in which an image and a text share a name."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ __all__ = ["WebdatasetPairs"]
 
 
 class WebdatasetPairs:
-    """The samples of local shards that have a picture and a ``txt``, in the shards' order.
+    """The samples of local shards that have an image and a ``txt``, in the shards' order.
 
-    A sample's key is what stands before the last dot. webdataset's own keys end at the first;
-    its pairs are all among these, and names with further dots make pairs, too.
+    ``WebdatasetPairs("shards/{000..127}.tar").read(0)`` is the first pair.
 
-    The shards' tables of contents are read once, their samples when they are needed. So all
-    samples can be shuffled, and a resumed training finds the one that comes next.
+    A sample's key is the part of a name before the last dot. webdataset's keys end at the first
+    dot; all its pairs are pairs here, and names with further dots make pairs, too.
+
+    The shards' tables of contents are read once, and a sample is read when it is needed. So all
+    samples can be shuffled, and a resumed training finds the next sample.
 
     Args:
         pattern: a path, a glob or a brace pattern.
-        strict: refuse what would be left out.
+        strict: refuse incomplete samples instead of leaving them out.
 
     Raises:
-        TrainingError: no shard is found, one is named twice, damaged, cut or compressed, or no
-            sample is a pair; with ``strict``, a sample has a picture without a caption, a caption
-            without a picture, two pictures or captions, or an empty caption.
+        TrainingError: no shard is found, a shard is named twice, damaged, cut or compressed, or
+            no sample is a pair; with ``strict``, a sample has an image without a caption, a
+            caption without an image, two images or captions, or an empty caption.
     """
 
     def __init__(self, pattern: str, *, strict: bool = False) -> None:
@@ -51,16 +53,21 @@ class WebdatasetPairs:
         self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
 
     def __len__(self) -> int:
-        """Samples of all shards."""
+        """Return the number of pairs in all shards."""
         return len(self._samples)
 
     def where(self, index: int) -> str:
-        """Shard and sample."""
+        """Return the shard and the key of a pair."""
         sample = self._samples[index]
         return f"{sample.shard} sample {sample.key}"
 
     def read(self, index: int) -> Pair:
-        """The picture's bytes and its caption."""
+        """Read the image's bytes and the caption of a pair.
+
+        Raises:
+            OSError: the shard is gone.
+            InvalidText: the caption is no UTF-8 or blank.
+        """
         sample = self._samples[index]
         with sample.shard.open("rb") as file:
             picture, caption = (_bytes(file, entry) for entry in (sample.picture, sample.caption))

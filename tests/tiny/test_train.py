@@ -58,4 +58,4 @@ def test_resuming_nothing_is_refused(tmp_path):
 def test_folder_with_other_files_is_refused(whole):
     result = run(whole)
     assert result.exit_code == 1
-    assert "something else already" in result.output
+    assert "other files already" in result.output

@@ -134,7 +134,7 @@ def test_a_broken_picture_is_left_out_and_named(tmp_path, tools):
 def test_batch_of_broken_images_is_an_error(tmp_path, tools):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     path = write_csv(tmp_path / "pairs.csv", [("broken.png", "one"), ("broken.png", "two")])
-    with pytest.raises(TrainingError, match=r"all 2 pictures.*line \d \(broken\.png\)"):
+    with pytest.raises(TrainingError, match=r"all 2 images.*line \d \(broken\.png\)"):
         batches(path, tools, batch_size=2)[0]
 
 

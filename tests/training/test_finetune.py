@@ -280,7 +280,7 @@ def test_folder_with_other_files_is_refused(pairs_csv, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     result = run(pairs_csv, tmp_path, "--steps", "1")
     assert result.exit_code == 1
-    assert "something else already (thesis.txt)" in result.output
+    assert "other files already (thesis.txt)" in result.output
 
 
 def test_a_file_is_no_folder_to_write_to(pairs_csv, tmp_path):

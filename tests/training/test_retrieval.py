@@ -101,5 +101,5 @@ def test_no_readable_held_out_image_ends_training(pairs_csv, tmp_path, broken):
     held_out = write_csv(tmp_path / "held_out.csv", [(broken, f"{i}") for i in range(5)])
     done = train(pairs_csv, held_out, tmp_path / "out")
     assert done.exit_code == 1
-    assert "all 5 held-out pictures are broken; the log names each" in done.output
+    assert "all 5 held-out images are broken; the log names each" in done.output
     assert len([line for line in log_of(tmp_path / "out") if "broken" in line]) == 5

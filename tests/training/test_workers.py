@@ -46,7 +46,7 @@ def test_unreadable_batch_is_named_in_one_line(tmp_path, workers):
     said = process.communicate(timeout=LIMIT)[1]
     assert process.returncode == 1
     refusal = said.splitlines()[-1]
-    assert refusal.startswith("align-zoo: all 2 pictures of a batch are broken, the first being")
+    assert refusal.startswith("align-zoo: all 2 images of a batch are broken, the first being")
     assert "Traceback" not in said
 
 
@@ -75,7 +75,7 @@ def test_unexpected_worker_error_ends_the_process(tmp_path, kept):
 @pytest.mark.parametrize("thread", ["main", "other"])
 def test_dead_worker_is_named(error, thread):
     done = read_what_cannot_be_read(error, thread, "dies")
-    assert "TrainingError: a process that decodes pictures is gone: DataLoader worker" in done
+    assert "TrainingError: a process that decodes images is gone: DataLoader worker" in done
     assert "--resume goes on" in done
 
 
@@ -101,7 +101,7 @@ def test_a_worker_that_is_killed_is_named(training):
     os.kill(workers_of(training)[0], signal.SIGKILL)
     said = training.communicate(timeout=LIMIT)[1]
     assert training.returncode == 1
-    assert "align-zoo: a process that decodes pictures is gone: DataLoader worker" in said
+    assert "align-zoo: a process that decodes images is gone: DataLoader worker" in said
     assert "RuntimeError" not in said
 
 
