@@ -92,3 +92,12 @@ def test_contributing_quotes_code_that_exists():
     for path, code in quoted:
         there = (ROOT / path).read_text(encoding="utf-8")
         assert all(line.strip() in there for line in code.splitlines()), path
+
+
+def test_architecture_quotes_code_that_exists():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^ +```python\n(.*?)```", text, re.MULTILINE | re.DOTALL)
+    assert len(quoted) == 3
+    sources = "\n".join(path.read_text("utf-8") for path in ROOT.glob("align_zoo/**/*.py"))
+    for code in quoted:
+        assert all(line.strip() in sources for line in code.splitlines()), code
