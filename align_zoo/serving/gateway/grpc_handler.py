@@ -139,9 +139,9 @@ class GrpcHandler(grpc.GenericRpcHandler):
 
     async def _metadata(self, request: bytes, context: Any) -> bytes:
         answer = await self._forward(GRPC_METADATA, request, context)
-        told = service_pb2.ServerMetadataResponse.FromString(answer)
-        told.extensions[:] = [name for name in told.extensions if name in EXTENSIONS]
-        return told.SerializeToString()
+        metadata = service_pb2.ServerMetadataResponse.FromString(answer)
+        metadata.extensions[:] = [name for name in metadata.extensions if name in EXTENSIONS]
+        return metadata.SerializeToString()
 
     async def _refuse(self, refusal: Refusal, _: Any, context: Any) -> None:
         entry = Entry(_id_of(context))

@@ -42,12 +42,12 @@ def health_handlers(ready: Callable[[], bool], models: Iterable[str]) -> dict[st
         return status(request)
 
     async def watch(request: bytes, context: Any) -> AsyncIterator[bytes]:
-        told = b""
+        sent = b""
         while True:
             now = status(request)
-            if now != told:
+            if now != sent:
                 yield now
-                told = now
+                sent = now
             await asyncio.sleep(_WATCH_SECONDS)
 
     return {

@@ -147,9 +147,9 @@ def _open_only(answer: HttpAnswer) -> HttpAnswer:
     """Return tritonserver's metadata without the extensions that are closed."""
     if answer.status != 200:
         return answer
-    told = json.loads(answer.body)
-    told["extensions"] = [name for name in told["extensions"] if name in EXTENSIONS]
-    return answer._replace(body=json.dumps(told, separators=(",", ":")).encode())
+    metadata = json.loads(answer.body)
+    metadata["extensions"] = [name for name in metadata["extensions"] if name in EXTENSIONS]
+    return answer._replace(body=json.dumps(metadata, separators=(",", ":")).encode())
 
 
 def _response(answer: HttpAnswer) -> web.Response:

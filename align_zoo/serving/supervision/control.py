@@ -1,7 +1,7 @@
-"""The control socket: how the operator's orders reach a running service.
+"""The control socket, over which the operator sends orders to a running service.
 
-A Unix socket in the service's folder, which only its user may enter, named by the gRPC port. One
-order a connection: a line of JSON there, a line of JSON back.
+The Unix socket is in the service's folder, which only the service's user may enter, and is named by
+the gRPC port. Each connection carries one order: a line of JSON there, a line of JSON back.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["control_socket", "reload"]
 
 _LONGEST_ORDER = 2**16
 _CREDENTIALS = struct.Struct("3i")
-"""<linux/socket.h>: process, user, group."""
+"""The layout of ``ucred`` in <linux/socket.h>: process, user, group."""
 
 
 @asynccontextmanager
 async def control_socket(
     folder: RunFolder, port: int, reload: Callable[..., Awaitable[str]]
 ) -> AsyncIterator[None]:
-    """Take orders for the service on gRPC port ``port``, until the block is left.
+    """Accept orders for the service on gRPC port ``port``, until the end of the block.
 
     Args:
-        folder: the service's.
-        port: names the socket.
+        folder: the service's folder.
+        port: the gRPC port, which names the socket.
         reload: called with ``model`` and ``revision``; returns the line to print, or raises
             AlignZooError.
     """
@@ -46,11 +46,11 @@ async def control_socket(
         tasks.add(task)
         try:
             answer = await _answer(reader, reload)
-            with suppress(ConnectionError):  # the caller has gone; what it asked for is done
+            with suppress(ConnectionError):  # the caller has gone; the order is carried out
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except asyncio.CancelledError:
-            pass  # below: the service ends, which the caller sees by the closed connection
+            pass  # the service ends (see below); the caller sees the closed connection
         finally:
             tasks.discard(task)
             writer.close()
@@ -69,18 +69,18 @@ async def control_socket(
 
 
 def reload(port: int, model: str | None, revision: str | None) -> str:
-    """Have the service on gRPC port ``port`` serve another checkpoint; the line that it answers.
+    """Have the service on gRPC port ``port`` serve another checkpoint, and return its answer.
 
     Args:
-        port: of a service on this machine, of the same user.
-        model: a hub id, a folder, or "align_tiny"; None for the one that is served.
-        revision: branch, tag or commit of a hub id.
+        port: the gRPC port of a service on this machine, of the same user.
+        model: a hub id, a folder, or "align_tiny"; None for the served model.
+        revision: the branch, tag or commit of a hub id.
 
     Raises:
-        AlignZooError: there is no such service of this user, or more than one, or it could not do
-            it, and why.
+        AlignZooError: this user has no such service, or more than one, or the service could not
+            load the checkpoint; the message says why.
     """
-    if model:  # the service works in another folder
+    if model:  # the service has another working directory
         model = absolute_model(model)
     with _connection(port) as caller:
         order = json.dumps({"model": model, "revision": revision})
@@ -124,7 +124,7 @@ def _caller(path: Path) -> socket.socket | None:
 
 
 def _owner(caller: socket.socket) -> int:
-    """The process that listens at the other end."""
+    """Return the id of the process that listens at the other end."""
     credentials = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, _, _ = _CREDENTIALS.unpack(credentials)
     return int(pid)

@@ -32,17 +32,17 @@ from align_zoo.serving.triton.texts import SLOW_MODEL
 __all__ = ["Running", "Stumbled", "start"]
 
 _POLL_SECONDS = 0.05
-"""How often to look whether it has begun."""
+"""The pause between two checks whether tritonserver has begun."""
 
 _WORD_SECONDS = 5.0
-"""For tritonserver to see that a model's process has died, and to say why."""
+"""The time in which tritonserver notices that a model's process has died, and prints why."""
 _ABORTED = (128 + signal.SIGABRT, 128 + signal.SIGSEGV)
 _SIGN_OF_LIFE_SECONDS = 10.0
-"""That Triton 2.60 (25.08) and newer give a model's process, and then kill it and end. What dies
-earlier has died by itself, and would again.
+"""The time after which Triton 2.60 (25.08) and newer kill a silent model's process, and end. A
+process that dies earlier has died by itself, and would die again.
 """
 _START_SECONDS = 1800.0
-"""To load both models; the first time that may mean to fetch and to export a checkpoint."""
+"""The time for loading both models; the first start may fetch and export a checkpoint."""
 _FIRST_ANSWER_SECONDS = 60.0
 _OTHERS_SECONDS = 2.0
 _LAST_LINES_SECONDS = 1.0
@@ -54,19 +54,22 @@ _CHANNEL = [
 
 
 class Stumbled(AlignZooError):
-    """It did not start by a fault of tritonserver's own, which the next one need not meet."""
+    """A start failed by tritonserver's own fault, and another start may succeed."""
 
 
 class Running:
-    """A tritonserver that was started; :func:`start` returns those that answer.
+    """One tritonserver behind the gateway; :func:`start` returns a server that answers.
+
+    >>> running = await start(ServeOptions("align_tiny"), 1, folder)
+    >>> await running.kill()
 
     Args:
-        options: what it serves.
-        number: its own, counted from 1.
-        folder: where its sockets and its names in /dev/shm are.
+        options: the models to serve.
+        number: the server's number, counted from 1.
+        folder: the folder for the server's sockets, which also gives the prefix in /dev/shm.
 
     Raises:
-        AlignZooError: there is no tritonserver, no model repository, or it cannot run here.
+        AlignZooError: there is no tritonserver, no model repository, or the server cannot run here.
     """
 
     def __init__(self, options: ServeOptions, number: int, folder: RunFolder) -> None:
@@ -76,26 +79,26 @@ class Running:
         addresses = unix_sockets(self._sockets)
         self.process = TritonProcess(options, addresses, folder.shm_prefix(number))
         self.relay: Relay
-        """Of its output; from its start on."""
+        """The relay of the server's output, set at the start."""
         self.backend: Backend
         self.checkpoint: str
-        """Fingerprint of what it serves."""
+        """The fingerprint of the served checkpoint."""
         self.runtimes: dict[str, str]
-        """By model: what computes, why, and what it costs if something else would be faster."""
+        """For each model: the runtime, why it was chosen, and the cost if another is faster."""
         self.liveness: dict[str, ModelLiveness]
-        """By model."""
+        """The liveness of each model."""
         self.model_processes: dict[str, list[int]]
-        """The processes that compute for a model: one for each GPU, or one."""
+        """The ids of each model's processes: one for each GPU, or one."""
         self.death: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
-        """What an answer said of a model's dead process, and the model."""
+        """The message of an answer about a model's dead process, and the model."""
         self.since: float
-        """When it first answered, in ``time.monotonic``'s seconds."""
+        """The time of the first answer, in ``time.monotonic``'s seconds."""
 
     async def kill(self) -> None:
-        """End it with all that belongs to it, in whatever state it is.
+        """End the server and its processes, in any state, and remove its sockets.
 
-        Calls on it fail. There is no gentler way: who ends a healthy one has waited for its calls,
-        and Triton's own goodbye takes seconds, with a dead model thirty.
+        Calls on the server fail. There is no gentler way: the supervisor has waited for a healthy
+        server's calls, and Triton's own shutdown takes seconds, with a dead model thirty.
         """
         try:
             await asyncio.to_thread(self.process.kill)
@@ -104,11 +107,11 @@ class Running:
         shutil.rmtree(self._sockets, ignore_errors=True)
 
     async def begin(self) -> None:
-        """Start it and return when both models have answered.
+        """Start the server and wait until both models have answered.
 
         Raises:
-            AlignZooError: it ended, or what it answers is not sound; the message says why.
-            Stumbled: another one may do better.
+            AlignZooError: the server ended, or its answers are wrong; the message says why.
+            Stumbled: another start may succeed.
         """
         self._sockets.mkdir()
         self._begun = time.monotonic()
@@ -119,7 +122,7 @@ class Running:
             os.close(relay.writer)
         standstill = asyncio.create_task(self._stands_still(relay))
         try:
-            # Not by dialling: gRPC would try again only after a second.
+            # Wait for the socket's file: a gRPC channel retries only after a second.
             while not (self._sockets / "grpc:1").exists():
                 self._check(relay)
                 if standstill.done():
@@ -135,7 +138,7 @@ class Running:
             raise
 
     def _check(self, relay: Relay) -> None:
-        """Return if it runs."""
+        """Return if the server runs, else raise the reason for its end."""
         code = self.process.ended()
         if code == KILLED:
             raise AlignZooError(how_it_ended(code))
@@ -145,16 +148,17 @@ class Running:
             slow = time.monotonic() - self._begun >= _SIGN_OF_LIFE_SECONDS and any(
                 SLOW_MODEL.pattern.search(line) for line in lines
             )
-            # It may abort while it ends for a cause that it has named, too.
+            # Tritonserver may also abort while it ends for a cause that it has printed.
             aborted = code in _ABORTED and not why_no_repository(lines)
             kind = Stumbled if aborted or slow else AlignZooError
             raise kind(f"{how_it_ended(code)}: {why_ended(lines) or 'it said nothing'}")
 
     async def _stands_still(self, relay: Relay) -> AlignZooError:
-        """Return why, when it waits without end for a model's process.
+        """Return the error when tritonserver waits without end for a model's process.
 
-        For one that had not said a word when it died; and for the end of one that it has given up
-        after a second without a sign of life, which that was too slow for and knows nothing of.
+        Tritonserver waits so for a process that died before it sent anything. It also waits for
+        the end of a process that it gave up after a second without a sign of life: the process
+        was only slow, and does not know that it should end.
         """
         assert self.process.pid
         dead: set[int] = set()
@@ -178,7 +182,7 @@ class Running:
         if not well:
             raise AlignZooError(f"tritonserver does not answer as it should: {why}")
         http, metrics = self._sockets / "http", self._sockets / "metrics"
-        # They listen a moment later, or not at all if the user's flags say so.
+        # HTTP and metrics listen a moment later, or never if the user's flags switch them off.
         with suppress(TimeoutError):
             async with asyncio.timeout(_OTHERS_SECONDS):
                 while not (http.exists() and metrics.exists()):
@@ -199,13 +203,13 @@ class Running:
 
 
 async def start(options: ServeOptions, number: int, folder: RunFolder) -> Running:
-    """A tritonserver whose models have both answered, from one checkpoint.
+    """Start a tritonserver, and return it when both models have answered from one checkpoint.
 
-    Nothing of it is left if it fails or is cancelled.
+    After a failure or a cancellation nothing of the server is left.
 
     Raises:
-        AlignZooError: it cannot start, or does not answer as it should.
-        Stumbled: another one may do better.
+        AlignZooError: the server cannot start, or its answers are wrong.
+        Stumbled: another start may succeed.
     """
     try:
         running = Running(options, number, folder)
@@ -219,7 +223,7 @@ async def start(options: ServeOptions, number: int, folder: RunFolder) -> Runnin
         raise AlignZooError(
             f"tritonserver has not loaded the models within {_START_SECONDS:g} s"
         ) from None
-    except (OSError, RuntimeError) as error:  # no process, file or thread is to be had
+    except (OSError, RuntimeError) as error:  # the system has no process, file or thread left
         raise AlignZooError(f"tritonserver cannot be started: {error}") from error
     return running
 

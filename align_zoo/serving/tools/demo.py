@@ -39,12 +39,12 @@ class Answer(NamedTuple):
 
 
 def sample_pictures() -> list[Path]:
-    """The shipped pictures; none of them was in align_tiny's training set."""
+    """Return the shipped pictures; none of them was in align_tiny's training set."""
     return sorted(path for path in _SAMPLES.iterdir() if path.suffix in (".png", ".jpg"))
 
 
 def sample_labels() -> list[str]:
-    """What they are told apart by, a line each."""
+    """Return the candidate labels of the shipped pictures."""
     lines = (_SAMPLES / "labels.txt").read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]
 

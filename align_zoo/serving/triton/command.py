@@ -1,4 +1,4 @@
-"""What to serve and where, and the command line and environment that say so to tritonserver."""
+"""The options of a tritonserver, and the command line and the environment made from them."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ __all__ = [
 _PATH = re.compile(
     r"--([\w-]+-(file|directory|repository|store|cert|key)|trace-config[= ]\w+,file)"
 )
-"""Names of tritonserver's flags whose values are paths."""
+"""The names of tritonserver's flags whose values are paths."""
 _FOLDERS = ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")
-"""Variables that name folders to the models."""
+"""The environment variables that name folders for the models' processes."""
 
 
 def default_repository() -> Path:
-    """``./model_repository`` if there is one, else the one that align-zoo ships."""
+    """Return ``./model_repository`` if that folder exists, else the repository in align-zoo."""
     here = Path("model_repository")
     return here if here.is_dir() else Path(__file__).parents[1] / "model_repository"
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What to serve, and where."""
+    """The checkpoint to serve, the runtime, and the addresses.
+
+    >>> options = ServeOptions("align_tiny", runtime="onnx").on_free_ports()
+    """
 
     model: str = DEFAULT_MODEL
     revision: str | None = None
@@ -51,18 +54,18 @@ class ServeOptions:
     dtype: str = "auto"
     """"float32", "bfloat16", "float16" or "auto", as ``align_zoo.load_encoder`` takes it."""
     host: str = "127.0.0.1"
-    """Of a bare Triton, with the three ports: a service listens where its gateway does."""
+    """The address of a bare Triton, as the three ports; a service listens on its gateway's."""
     grpc_port: int = 8001
     http_port: int = 8000
     metrics_port: int = 8002
     repository: Path | None = None
     verbose: bool = False
-    """Whether a service passes on what tritonserver says at every start."""
+    """Whether a service also prints the lines that tritonserver prints at every start."""
     extra: Sequence[str] = ()
     """Further flags of tritonserver."""
 
     def on_free_ports(self) -> ServeOptions:
-        """The same on three ports that nobody listens on now."""
+        """Return the same options with three ports that are free now."""
         with ExitStack() as stack:
             sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
             for each in sockets:
@@ -72,11 +75,13 @@ class ServeOptions:
 
 
 def repository_of(options: ServeOptions) -> Path:
-    """The folder of the models, which is the server's working directory, too: a model's Python
-    imports from there first, and it has the models' code anyway.
+    """Return the folder of the models, as an absolute path.
+
+    The folder is also the server's working directory: a model's Python imports from its working
+    directory first, and this folder holds the models' code anyway.
 
     Raises:
-        AlignZooError: there is none.
+        AlignZooError: the folder does not exist.
     """
     repository = (options.repository or default_repository()).absolute()
     if not repository.is_dir():
@@ -85,10 +90,10 @@ def repository_of(options: ServeOptions) -> Path:
 
 
 def absolute_model(name: str) -> str:
-    """A name that means the same from any working directory: of a relative folder its path.
+    """Return a model's name that is valid in any working directory: a folder's absolute path.
 
     Raises:
-        AlignZooError: it is that of a folder that cannot be looked at.
+        AlignZooError: the name is a folder's, and the folder cannot be opened.
     """
     from align_zoo.checkpoint.folder import EMBEDDED
 
@@ -100,7 +105,7 @@ def absolute_model(name: str) -> str:
 
 
 def tcp_ports(options: ServeOptions) -> list[str]:
-    """The flags that make tritonserver listen on the options' address and ports."""
+    """Return the flags that make tritonserver listen on the options' address and ports."""
     return [
         f"--grpc-address={options.host}",
         f"--grpc-port={options.grpc_port}",
@@ -112,26 +117,26 @@ def tcp_ports(options: ServeOptions) -> list[str]:
 
 
 def unix_sockets(folder: Path) -> list[str]:
-    """The flags that make it listen on ``grpc:1``, ``http`` and ``metrics`` in a folder."""
+    """Return the flags for Unix sockets ``grpc:1``, ``http`` and ``metrics`` in a folder."""
     names = ("grpc", "http", "metrics")
-    # Triton appends the port to the first, and demands one of all.
+    # Triton appends the port to the first name, and demands a port for each.
     return [f"--{n}-address=unix:{folder / n}" for n in names] + [f"--{n}-port=1" for n in names]
 
 
 def command(
     server: TritonServer, options: ServeOptions, addresses: Sequence[str], *, shm_prefix: str
 ) -> list[str]:
-    """The command line that serves ``options``.
+    """Return the command line that serves ``options``.
 
     Args:
-        server: what to start.
-        options: what to serve.
-        addresses: the flags that say where it listens.
-        shm_prefix: how the names of its files in /dev/shm begin.
+        server: the server to start.
+        options: the models to serve.
+        addresses: the flags for the addresses where the server listens.
+        shm_prefix: the beginning of the names of the server's files in /dev/shm.
 
     Raises:
-        AlignZooError: there is no model repository, or this Python cannot be served, or Triton
-            cannot start a model from where one of them is.
+        AlignZooError: there is no model repository, or this Python cannot be served, or the path
+            of one of the two has a character with which Triton cannot start a model.
     """
     repository = repository_of(options)
     _refuse_odd(repository, "link the model repository to another place and name it: --repository")
@@ -151,7 +156,7 @@ def command(
 
 
 def _with_absolute_paths(flags: Sequence[str]) -> list[str]:
-    """They are named from where we are, and the server works elsewhere."""
+    """Return the flags with absolute paths: the server has another working directory."""
     changed, before = [], ""
     for word in flags:
         name, sign, value = word.rpartition("=")
@@ -163,11 +168,13 @@ def _with_absolute_paths(flags: Sequence[str]) -> list[str]:
 
 
 def _refuse_odd(path: Path, way_out: str) -> None:
-    """Triton starts a model's process by a line for the shell in which it quotes nothing, and
-    that process' Python imports by ASCII names alone.
+    """Reject a path from which Triton cannot start a model.
+
+    Triton starts a model's process by a shell command without quotes, and the Python in that
+    process imports by ASCII names alone.
 
     Raises:
-        AlignZooError: the path has other characters; Triton would wait forever, or fail.
+        AlignZooError: the path has such a character; Triton would wait forever, or fail.
     """
     if odd := re.search(r"[^\w/.+,:@%=-]", str(path), re.ASCII):
         raise AlignZooError(
@@ -178,7 +185,7 @@ def _refuse_odd(path: Path, way_out: str) -> None:
 def environment(
     server: TritonServer, options: ServeOptions, env: Mapping[str, str]
 ) -> dict[str, str]:
-    """``env`` with the checkpoint to serve, and with what the server needs to run our Python.
+    """Return ``env`` with the checkpoint to serve and the variables for running our Python.
 
     Raises:
         AlignZooError: this Python cannot be served.

@@ -1,4 +1,4 @@
-"""Finding a tritonserver: on PATH, as in NVIDIA's container, or in the server extra's wheel.
+"""Find a tritonserver: on PATH, as in NVIDIA's container, or in the server extra's wheel.
 
 The wheel's server needs two things to run our Python: a backend folder and an environment.
 """
@@ -32,24 +32,28 @@ class Wheel:
     """An installed nvidia-pytriton, which carries the server and stubs for several Pythons."""
 
     root: Path
-    """Its ``tritonserver`` folder: ``bin``, ``backends``, ``python_backend_stubs``."""
+    """The wheel's ``tritonserver`` folder: ``bin``, ``backends``, ``python_backend_stubs``."""
     version: str
 
 
 @dataclass(frozen=True)
 class TritonServer:
-    """A server that can be started."""
+    """An installed server that can be started.
+
+    >>> find_tritonserver().binary
+    PosixPath('/opt/tritonserver/bin/tritonserver')
+    """
 
     binary: Path
     wheel: Wheel | None = None
-    """Where it comes from; None for one on PATH, which knows where its backends are."""
+    """The server's wheel; None for a server on PATH, which finds its backends by itself."""
 
 
 def find_tritonserver() -> TritonServer:
-    """The server on PATH, or else the wheel's.
+    """Return the server on PATH, or else the wheel's.
 
     Raises:
-        AlignZooError: there is none; the message says how to get one.
+        AlignZooError: no server is found; the message says how to install one.
     """
     on_path = shutil.which("tritonserver")
     if on_path:
@@ -75,10 +79,11 @@ def _find_wheel() -> Wheel | None:
 
 
 def backend_folder(wheel: Wheel, cache: Path | None = None) -> Path:
-    """A ``--backend-directory`` of links into the wheel, with the running Python's stub.
+    """Return a ``--backend-directory`` of links into the wheel, with the running Python's stub.
 
     Triton wants the stub beside the backend's library. Another program may own site-packages,
-    so the folder is made in the user's cache (``XDG_CACHE_HOME``), once, and then found there.
+    so the folder is in the user's cache (``XDG_CACHE_HOME``): the first call creates the folder,
+    and later calls find it.
 
     Raises:
         AlignZooError: the wheel has no stub for this Python, or the cache cannot be written.
@@ -90,7 +95,7 @@ def backend_folder(wheel: Wheel, cache: Path | None = None) -> Path:
             f"nvidia-pytriton {wheel.version} has no Python backend for Python {version}; "
             "use Python 3.11 or 3.12"
         )
-    # The path too: a second environment's wheel must not be served through links into the first.
+    # The name contains the path, too: links into one environment's wheel must not serve another's.
     place = hashlib.sha256(str(wheel.root).encode()).hexdigest()[:8]
     parent = (cache or user_cache()) / "backends"
     folder = parent / f"{wheel.version}-python{version}-{place}"
@@ -123,10 +128,10 @@ def _link(wheel: Wheel, stub: Path, folder: Path) -> None:
 
 
 def python_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """``env``, such that the stub becomes the running Python with its packages.
+    """Return ``env`` with the variables that make the stub the running Python with its packages.
 
-    The stub embeds libpython and finds its packages as a ``python3`` on PATH would;
-    PYTHONPATH and a virtual environment's activation it does not heed.
+    The stub embeds libpython and finds its packages as a ``python3`` on PATH would. The stub
+    ignores PYTHONPATH and a virtual environment's activation.
 
     Raises:
         AlignZooError: this Python has no shared libpython.

@@ -19,18 +19,24 @@ from align_zoo.serving.triton.process import TritonProcess, how_it_ended
 __all__ = ["ServerProcess", "run_server"]
 
 _STOP_SECONDS = 40.0
-"""Triton gives running requests 30 seconds."""
+"""The wait for a server's end; Triton gives running requests 30 seconds."""
 
 
 class ServerProcess(TritonProcess):
-    """One run of tritonserver on TCP, which nobody watches over.
+    """One run of tritonserver on TCP, without supervision.
+
+    >>> server = ServerProcess(ServeOptions("align_tiny").on_free_ports())
+    >>> server.start()
+    >>> server.wait_until_answering()
+    >>> server.stop()
+    0
 
     Args:
-        options: what to serve, and where.
-        log: where its output goes; None for this process's own.
+        options: the models to serve, and the addresses.
+        log: the file for the server's output; None for this process's own output.
 
     Raises:
-        AlignZooError: there is no tritonserver, no model repository, or it cannot run here.
+        AlignZooError: there is no tritonserver, no model repository, or the server cannot run here.
     """
 
     def __init__(self, options: ServeOptions, *, log: Path | None = None) -> None:
@@ -40,7 +46,7 @@ class ServerProcess(TritonProcess):
         self.log = log
 
     def start(self) -> None:
-        """Start it, without waiting for anything."""
+        """Start the server and return at once."""
         if self.log is None:
             self.launch()
         else:
@@ -48,7 +54,7 @@ class ServerProcess(TritonProcess):
                 self.launch(output)
 
     def stop(self) -> int:
-        """Let running requests finish, end it, and return its exit code."""
+        """Let running requests finish, end the server, and return its exit code."""
         self.send_signal(signal.SIGTERM)
         try:
             return self.wait(_STOP_SECONDS)
@@ -57,10 +63,11 @@ class ServerProcess(TritonProcess):
             return self.wait()
 
     def wait_until_answering(self, timeout: float = 300.0) -> None:
-        """Return when a real inference of both models succeeds.
+        """Wait until a real inference of both models succeeds.
 
         Raises:
-            AlignZooError: the server ended, or ``timeout`` seconds passed; with its last words.
+            AlignZooError: the server ended, or ``timeout`` seconds passed; the message
+                has the server's last lines.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -88,10 +95,10 @@ class ServerProcess(TritonProcess):
 def run_server(
     options: ServeOptions, *, log: Path, timeout: float = 300.0
 ) -> Iterator[ServerProcess]:
-    """A server in the background that answers; it is stopped on leaving.
+    """Run a server in the background that answers; stop the server at the end of the block.
 
     Raises:
-        AlignZooError: it cannot start, or gives no answer within ``timeout`` seconds.
+        AlignZooError: the server cannot start, or does not answer within ``timeout`` seconds.
     """
     server = ServerProcess(options, log=log)
     server.start()

@@ -1,4 +1,4 @@
-"""What a tritonserver prints: passed on, and read for what went wrong."""
+"""A tritonserver's output: passed on to our stderr, and searched for the cause of a failure."""
 
 from __future__ import annotations
 
@@ -33,30 +33,35 @@ __all__ = [
 
 
 class Relay:
-    """Passes a process's output on to our stderr, and remembers its last lines.
+    """Passes a process's output on to our stderr, and keeps its last 500 lines.
+
+    >>> relay = Relay()
+    >>> process = subprocess.Popen(command, stdout=relay.writer)
+    >>> os.close(relay.writer)
+    >>> relay.finish(timeout=1)
 
     Args:
-        verbose: also the lines of every start that say nothing of this one.
+        verbose: whether lines that every start prints, and that explain nothing, are passed on.
     """
 
     def __init__(self, *, verbose: bool = True) -> None:
         self.lines: deque[str] = deque(maxlen=500)
         self.left_out = 0
-        """How many lines have not been passed on."""
+        """The number of lines that are not passed on."""
         self._needless = (lambda line: False) if verbose else needless()
         read, self.writer = os.pipe()
-        """``writer`` is the end for the process; close ours once it has its own."""
+        """The pipe's end for the process; close our copy once the process has its own."""
         # A thread: the process must not stand still when the event loop is busy.
         self._thread = threading.Thread(target=self._pass_on, args=(read,), daemon=True)
         try:
             self._thread.start()
-        except RuntimeError:  # no thread is to be had
+        except RuntimeError:  # the system has no thread left
             os.close(read)
             os.close(self.writer)
             raise
 
     def finish(self, timeout: float) -> None:
-        """Wait until all has been passed on, after the process has ended."""
+        """Wait until all output is passed on, after the process has ended."""
         self._thread.join(timeout)
 
     def _pass_on(self, read: int) -> None:
@@ -73,16 +78,18 @@ class Relay:
 _TABLE = re.compile(r"I\d{4} .*\] *$")
 """The line before one of tritonserver's tables, which ends with an empty line."""
 _NO_DELAY = "NODELAY NOT SUPPORTED"
-"""Of what is harmless, all that has nothing to do with a GPU."""
+"""The only harmless message that has nothing to do with a GPU."""
 _GPUS = ("/dev/nvidiactl", "/dev/dxg")
 """Devices of NVIDIA's driver: on Linux, and on Linux in Windows."""
 
 
 def needless(*, gpu: bool | None = None) -> Callable[[str], bool]:
-    """Whether a line, of lines given in their order, is of every start and explains nothing.
+    """Return a function that says whether a line belongs to every start and explains nothing.
+
+    The function must get all lines, in their order.
 
     Args:
-        gpu: whether the machine has a GPU, where a complaint about CUDA matters; None looks.
+        gpu: whether the machine has a GPU, where a complaint about CUDA matters; None finds out.
     """
     if gpu is None:
         gpu = any(Path(device).exists() for device in _GPUS)
@@ -105,24 +112,24 @@ _LEVELLED = re.compile(r"(?P<level>[A-Z])\d{4} \S+ +\d+ \S+:\d+\] \"?(?P<words>.
 
 
 def last_words(lines: Sequence[str]) -> list[str]:
-    """The lines that tell why it ended: at most 15."""
+    """Return the lines that explain why the server ended: at most 15."""
     if any(USAGE.pattern.match(line) for line in lines):
-        # What is wrong stands before it or behind it, and is neither indented nor a heading.
+        # The cause stands before or after the usage, and is neither indented nor a heading.
         lines = [line for line in lines if re.match(r"\S.*[^:]$", line)]
         lines = [line for line in lines if not USAGE.pattern.match(line)]
-    # Triton ends with tables of its options; what went wrong stands before them.
+    # Triton ends with tables of its options; the cause stands before the tables.
     telling = [line for line in lines if line and line[0] not in "I+|"]
     causes = [line for line in telling if not HARMLESS.pattern.search(line)]
     return (causes or telling or list(lines))[-15:]
 
 
 def why_ended(lines: Sequence[str]) -> str:
-    """In one line, why it ended before it served; empty if the lines do not say so."""
+    """Return in one line why the server ended before it served; empty if no line says why."""
     return why_not_loaded(lines) or why_no_repository(lines) or _errors(lines)
 
 
 def why_not_loaded(lines: Sequence[str]) -> str:
-    """In one line, why the models could not be loaded; empty if the lines do not say so."""
+    """Return in one line why the models could not be loaded; empty if no line says why."""
     why = "; ".join(_all(NOT_LOADED, lines) or _all(NOT_BEGUN, lines))
     return SLOW_MODEL.pattern.sub(
         lambda match: died_while_it_loaded(match["model"] or "a model"), why
@@ -130,12 +137,12 @@ def why_not_loaded(lines: Sequence[str]) -> str:
 
 
 def died_while_it_loaded(model: str) -> str:
-    """What to say of a model whose process was not given the time to say it."""
+    """Return the message for a model whose process died before it could print a reason."""
     return f"{model}'s process died while it loaded; the kernel's log tells whether memory ran out"
 
 
 def why_no_repository(lines: Sequence[str]) -> str:
-    """In one line, which folders of the repository are no models; empty if none is named."""
+    """Return in one line which folders of the repository are no models; empty if no line says."""
     folders = _all(NO_MODEL_FOLDER, lines, "folder")
     if not folders:
         return ""
@@ -151,7 +158,7 @@ def _all(text: Text, lines: Sequence[str], group: str = "why") -> list[str]:
 
 
 def _errors(lines: Sequence[str]) -> str:
-    """What it logged as an error, and what it said last."""
+    """Return the last three errors in the log, and the last three other lines."""
     telling = last_words(lines)
     levelled = [match for line in telling if (match := _LEVELLED.match(line))]
     errors = [match["words"] for match in levelled if match["level"] in "EF"]

@@ -1,7 +1,7 @@
-"""What Triton says, as far as the service judges by its words: one place for all of them.
+"""The messages of Triton by which the service decides, all in one place.
 
-Triton has no other way to tell a dead model from a bug, or a caller's fault from its own. Each
-text is held against the strings of Triton's own binaries by tests.
+Triton offers nothing else to distinguish a dead model from a bug, or a caller's fault from its
+own. Tests compare each text with the strings in Triton's own binaries.
 """
 
 from __future__ import annotations
@@ -25,31 +25,36 @@ __all__ = [
 
 
 class Text(NamedTuple):
-    """One message, or some with the same meaning."""
+    """One message of Triton, or several messages with the same meaning.
+
+    >>> DEAD_MODEL.pattern.search("Stub process 'align_text_0_0' is not healthy.")["model"]
+    'align_text'
+    """
 
     pattern: re.Pattern[str]
     examples: tuple[str, ...]
-    """Whole messages."""
+    """Complete messages that the pattern matches."""
     parts: dict[str, tuple[str, ...]]
-    """What of them stands in a binary in one piece, with the versions of the binaries looked at
-    (2.51, and of the front 2.73) that have it.
+    """The parts of the messages that stand in a binary in one piece, each with the versions that
+    have the part. The compared versions are 2.51, and for the front also 2.73.
     """
     binary: str
-    """Which one: "core" (libtritonserver), "front" (gRPC and HTTP), "python" (the backend), "stub"
-    (a model's process) or "program" (tritonserver itself, which the installed front is a part of).
+    """The name of the binary: "core" (libtritonserver), "front" (gRPC and HTTP), "python" (the
+    backend), "stub" (a model's process) or "program" (tritonserver itself, which the installed
+    front is a part of).
     """
 
 
 _OLD, _BOTH, _NEW = ("2.51",), ("2.51", "2.73"), ("2.73",)
 
 DEAD_MODEL = Text(
-    # At the end: the words may begin with the request's id, which is the caller's.
+    # Anchored at the end: a message may begin with the request's id, which the caller chooses.
     re.compile(r"Stub process '(?P<model>[^']*?)(_\d+_\d+)?' is not healthy\.?$"),
     ("Stub process 'align_text_0_0' is not healthy.",),
     {"Stub process '": _OLD, "' is not healthy.": _OLD},
     "python",
 )
-"""A model's process has died, which tritonserver never mends; INTERNAL, or 500."""
+"""A model's process has died, and tritonserver never restarts it; INTERNAL, or 500."""
 
 SLOW_MODEL = Text(
     re.compile(
@@ -60,8 +65,8 @@ SLOW_MODEL = Text(
     {"' is not healthy.": _OLD, "Failed to obtain the health mutex.": _OLD},
     "python",
 )
-"""Said while a model loads: its process has died; or, from 2.60 (25.08) on, was killed because it
-had not given a sign of life within ten seconds.
+"""Printed while a model loads: its process has died; or, from 2.60 (25.08) on, Triton killed the
+process because the process gave no sign of life within ten seconds.
 """
 
 NO_REQUEST = Text(
@@ -82,7 +87,7 @@ NO_REQUEST = Text(
     },
     "front",
 )
-"""JSON over HTTP that is no request, none of the words a caller's; the status is 500."""
+"""A request over HTTP whose JSON is invalid; no word is the caller's, and the status is 500."""
 
 NOT_LOADED = Text(
     re.compile(r"failed to load '(?P<model>\w+)' version \d+: (?:\w+: )*(?P<why>.+?)(?:\\n|\"|$)"),
@@ -90,7 +95,7 @@ NOT_LOADED = Text(
     {"failed to load '": _OLD, "' version ": _OLD},
     "core",
 )
-"""In the log."""
+"""A line in the log: a model cannot be loaded."""
 
 NO_MODEL_FOLDER = Text(
     re.compile(r"Poll failed for model directory '(?P<folder>[^']*)': (?P<why>.+?)\"?$"),
@@ -101,7 +106,7 @@ NO_MODEL_FOLDER = Text(
     {"Poll failed for model directory '": _OLD},
     "core",
 )
-"""In the log: a folder of the repository that cannot be a model; tritonserver then ends."""
+"""A line in the log: a folder of the repository that cannot be a model; tritonserver then ends."""
 
 BAD_CONFIG = Text(
     re.compile(r"Error parsing text-format [\w.]+: (?P<why>.+)"),
@@ -109,7 +114,7 @@ BAD_CONFIG = Text(
     {"Error parsing text-format ": _OLD},
     "core",
 )
-"""In the log, before the refusal of the folder: a config.pbtxt that is none, at line:column."""
+"""A line in the log before NO_MODEL_FOLDER's: config.pbtxt is invalid at line:column."""
 
 NOT_BEGUN = Text(
     re.compile(r"Failed to preinitialize Python stub: (?P<why>.+)"),
@@ -117,7 +122,7 @@ NOT_BEGUN = Text(
     {"Failed to preinitialize Python stub: ": _OLD, "Python model file not found in '": _OLD},
     "stub",
 )
-"""In the log: a model's process that ends before its Python begins."""
+"""A line in the log: a model's process ends before its Python begins."""
 
 USAGE = Text(
     re.compile(r"^Usage: tritonserver"),
@@ -125,7 +130,7 @@ USAGE = Text(
     {"Usage: tritonserver [options]": _OLD},
     "program",
 )
-"""Of a flag that is none tritonserver says so in a line, and then all that it knows."""
+"""The help that tritonserver prints, after one line about the flag, for an unknown flag."""
 
 HARMLESS = Text(
     re.compile(
