@@ -23,7 +23,7 @@ def exists(where: str | os.PathLike[str]) -> bool:
 
 
 def place_of(where: str | os.PathLike[str]) -> str:
-    """Return a URL as it is, and a folder as an absolute path."""
+    """Return a URL as it is, and a path as an absolute one."""
     name = os.fspath(where)
     return name if "://" in name else str(Path(name).expanduser().resolve())
 

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 from align_zoo.collection.sources import Input
 
-__all__ = ["Known", "Moved", "State"]
+__all__ = ["Known", "State"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS known (
     path BLOB PRIMARY KEY, source TEXT, size INTEGER, mtime INTEGER, content BLOB, failed TEXT
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS known_size ON known (size);
+CREATE INDEX IF NOT EXISTS known_content ON known (content);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TEMP TABLE listed (
     path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, place INTEGER, file TEXT, columns TEXT
@@ -41,14 +41,6 @@ class Known(NamedTuple):
     content: bytes | None
     failed: str | None
     """The reason why the image has no embedding."""
-
-
-class Moved(NamedTuple):
-    """An image that may be another's file under a new name."""
-
-    item: Input
-    old: str
-    content: bytes
 
 
 class State:
@@ -116,7 +108,7 @@ class State:
         self._base.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", (version,))
         self._base.execute("COMMIT")
 
-    def list(self, items: Iterable[Input]) -> int:
+    def remember(self, items: Iterable[Input]) -> int:
         """Remember what a source holds now, and return how many different paths that are."""
         self._base.execute("BEGIN")
         self._base.execute("DELETE FROM listed")
@@ -153,10 +145,7 @@ class State:
             )
             + " ORDER BY l.path"
         )
-        while part := rows.fetchmany(_MANY):
-            for path, size, mtime, place, file, columns in part:
-                further: dict[str, Any] = json.loads(columns) if columns else {}
-                yield Input(os.fsdecode(path), size, mtime, place, file, further)
+        return _inputs(rows)
 
     def gone(self, source: str) -> Iterator[Known]:
         """Yield the rows of a source that are not among the listed paths."""
@@ -169,25 +158,25 @@ class State:
             for path, *rest in part:
                 yield Known(os.fsdecode(path), *rest)
 
-    def moved(self, source: str) -> Iterator[Moved]:
-        """Yield new images whose size is that of an embedded row whose file is gone.
-
-        Their content tells whether they are the same image.
-        """
+    def maybe_moved(self, source: str) -> Iterator[Input]:
+        """Yield the new images of the size of an embedded row whose image is gone."""
         rows = self._base.execute(
-            "SELECT n.path, n.size, n.mtime, n.place, n.file, n.columns, k.path, k.content "
-            "FROM listed n "
-            "JOIN known k ON k.size = n.size AND k.source = ? AND k.failed IS NULL "
-            "LEFT JOIN known same ON same.path = n.path "
-            "LEFT JOIN listed still ON still.path = k.path "
-            "WHERE same.path IS NULL AND still.path IS NULL ORDER BY n.path, k.path",
+            "SELECT n.path, n.size, n.mtime, n.place, n.file, n.columns FROM listed n "
+            "LEFT JOIN known same ON same.path = n.path WHERE same.path IS NULL AND n.size IN ("
+            "SELECT k.size FROM known k LEFT JOIN listed l ON l.path = k.path "
+            "WHERE k.source = ? AND k.failed IS NULL AND l.path IS NULL) ORDER BY n.path",
             (source,),
         )
-        while part := rows.fetchmany(_MANY):
-            for path, size, mtime, place, file, columns, old, content in part:
-                further = json.loads(columns) if columns else {}
-                item = Input(os.fsdecode(path), size, mtime, place, file, further)
-                yield Moved(item, os.fsdecode(old), content)
+        return _inputs(rows)
+
+    def gone_with(self, content: bytes, source: str) -> list[str]:
+        """Return the paths of embedded rows with that content whose images are gone."""
+        rows = self._base.execute(
+            "SELECT k.path FROM known k LEFT JOIN listed l ON l.path = k.path WHERE k.content = ? "
+            "AND k.source = ? AND k.failed IS NULL AND l.path IS NULL ORDER BY k.path",
+            (content, source),
+        )
+        return [os.fsdecode(path) for (path,) in rows.fetchall()]
 
     def get(self, path: str) -> Known | None:
         """Return the row of a path, if there is one."""
@@ -196,7 +185,9 @@ class State:
         ).fetchone()
         return Known(path, *row[1:]) if row else None
 
-    def counts(self) -> dict[str, int]:
-        """Count the rows by reason of failure; the embedded ones under the empty reason."""
-        rows = self._base.execute("SELECT ifnull(failed, ''), count(*) FROM known GROUP BY failed")
-        return dict(rows.fetchall())
+
+def _inputs(rows: sqlite3.Cursor) -> Iterator[Input]:
+    while part := rows.fetchmany(_MANY):
+        for path, size, mtime, place, file, columns in part:
+            further: dict[str, Any] = json.loads(columns) if columns else {}
+            yield Input(os.fsdecode(path), size, mtime, place, file, further)

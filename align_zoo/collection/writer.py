@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from align_zoo.collection.embedder import Embedder
+from align_zoo.collection.place import place_of
 from align_zoo.collection.shards import SHARD, Shard, embed_shard, plan, shown_path
 from align_zoo.collection.sources import Input, Source, list_source, read_bytes
 from align_zoo.collection.state import Known, State
@@ -96,10 +97,9 @@ class Writer:
 
     def add(self, source: Source, *, prune: bool, retry_failed: bool, progress: bool) -> Report:
         """See :meth:`Collection.add`."""
-        name = os.fspath(source)
-        name = name if "://" in name else str(Path(name).expanduser().resolve())
+        name = place_of(source)
         self._commit_finished()
-        listed = self._state.list(list_source(source))
+        listed = self._state.remember(list_source(source))
         moved = 0 if retry_failed else self._follow_moves(name)
         fresh = sum(1 for _ in self._state.fresh(failed=retry_failed))
         failed: dict[str, str] = {}
@@ -178,13 +178,11 @@ class Writer:
     def _follow_moves(self, source: str) -> int:
         """Give the rows of moved images their new paths, without computing them again."""
         renamed: dict[str, Input] = {}
-        taken: set[str] = set()
-        for moved in self._state.moved(source):
-            if moved.item.path in taken or moved.old in renamed:
-                continue
-            if _content(moved.item) == moved.content:
-                renamed[moved.old] = moved.item
-                taken.add(moved.item.path)
+        for item in self._state.maybe_moved(source):
+            content = _content(item)
+            olds = self._state.gone_with(content, source) if content is not None else []
+            if old := next((old for old in olds if old not in renamed), None):
+                renamed[old] = item
         for olds in _chunks(list(renamed), SHARD):
             listed = ", ".join(quoted(shown_path(old)[0]) for old in olds)
             batches = self._table.scan(self._table.columns, f"path IN ({listed})")
