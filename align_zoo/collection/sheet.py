@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from align_zoo.collection.sources import Input, read_bytes
-from align_zoo.errors import InvalidImage
+from align_zoo.errors import InvalidImage, InvalidInput
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.writing import replacing
 
@@ -29,7 +29,7 @@ def draw_sheet(path: Path, title: str, images: Sequence[tuple[str, str]]) -> Non
             read is drawn as an empty frame that says so.
 
     Raises:
-        InvalidImage: the ending names no format that Pillow writes.
+        InvalidInput: the ending names no format that Pillow writes.
         OSError: the file cannot be written.
     """
     columns = min(5, max(1, len(images)))
@@ -60,7 +60,7 @@ def draw_sheet(path: Path, title: str, images: Sequence[tuple[str, str]]) -> Non
             small,
         )
     if path.suffix.lower() not in Image.registered_extensions():
-        raise InvalidImage(f"{path} has the ending of no image format; use .png", "format")
+        raise InvalidInput(f"{path} has the ending of no image format; use .png")
     kind = Image.registered_extensions()[path.suffix.lower()]
     with replacing(path) as part, part.open("wb") as file:
         sheet.save(file, format=kind)

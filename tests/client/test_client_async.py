@@ -39,7 +39,7 @@ def run(use, url, **options):
 
 class TestMirror:
     def test_both_have_the_same_methods(self):
-        assert len(METHODS) == 7
+        assert len(METHODS) == 8
         public = [name for name in vars(AsyncAlignClient) if not name.startswith("_")]
         assert sorted(public) == METHODS
 
