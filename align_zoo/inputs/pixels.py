@@ -228,7 +228,8 @@ def _orientation(image: Image.Image) -> Any:
 
 def _exif_block(info: Mapping[Any, Any]) -> bytes:
     if "exif" in info:
-        return info["exif"]
+        block: bytes = info["exif"]
+        return block
     return bytes.fromhex("".join(info["Raw profile type exif"].split("\n")[3:]))
 
 
@@ -242,5 +243,5 @@ def _first_directory(block: bytes) -> Optional[int]:
     for at in range(start + 2, start + 2 + 12 * entries, 12):
         tag, kind, count, value = struct.unpack_from(order + "HHIH", block, at)
         if (tag, kind, count) == (ExifTags.Base.Orientation, 3, 1):  # one unsigned 16-bit number
-            return value
+            return int(value)
     return None
