@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["classify", "collection", "embed", "index", "search"]
 
+_PATHS = (Format.PATHS, Format.PATHS_NUL)
 _SOME_FAILED = 2
 _INTERRUPTED = 130
 _SOURCE = (
@@ -81,15 +81,18 @@ def classify(
     nul: Nul = False,
 ) -> None:
     """Label images zero-shot."""
-    from align_zoo.collection.classify import Labels
+    from align_zoo.collection.classify import Labels, read_labels
     from align_zoo.collection.classify import classify as run
     from align_zoo.errors import InvalidImage
 
     form = chosen(as_json, as_csv, paths, nul)
-    names = _labels(labels, labels_file)
+    if (labels is None) == (labels_file is None):
+        raise InvalidInput("give --labels or --labels-file")
     if template is not None and prompts is not None:
         raise InvalidInput("--template and --prompts exclude each other")
     with _extra(), _interruptible():
+        names = (labels or "").split(",") if labels_file is None else read_labels(labels_file)
+        names = [name.strip() for name in names if name.strip()]
         embedder = _embedder(model, server)
         read = Labels.read(names, embedder, templates=template or prompts or "none", none=none)
         failures: list[str] = []
@@ -107,9 +110,6 @@ def classify(
 
         count = write_rows(rows(), form, {"path": str, "label": str, "score": "{:.3f}".format})
     _exit(count - (len(failures) if form is Format.JSON else 0), len(failures))
-
-
-_PATHS = (Format.PATHS, Format.PATHS_NUL)
 
 
 @one_line_errors()
@@ -248,28 +248,11 @@ def optimize(where: _Collection) -> None:
             kept.optimize()
 
 
-def _labels(labels: str | None, file: Path | None) -> list[str]:
-    if (labels is None) == (file is None):
-        raise InvalidInput("give --labels or --labels-file")
-    if labels is not None:
-        return [name.strip() for name in labels.split(",") if name.strip()]
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()  # type: ignore[union-attr]
-    except (OSError, UnicodeDecodeError) as error:
-        raise AlignZooError(f"{file} cannot be read: {error}") from error
-    return [line.strip() for line in lines if line.strip()]
-
-
 def _inputs(sources: Iterable[str]) -> Iterator[Input]:
-    from align_zoo.collection.sources import list_source
+    from align_zoo.collection.sources import list_names, list_source
 
     for source in sources:
-        if source == "-":
-            for line in sys.stdin.buffer:
-                if name := os.fsdecode(line.rstrip(b"\r\n\0")):
-                    yield from list_source(name)
-        else:
-            yield from list_source(source)
+        yield from list_names(sys.stdin.buffer) if source == "-" else list_source(source)
 
 
 def _embedder(model: str, server: str | None) -> Embedder:
@@ -292,16 +275,7 @@ def _tell(report: Report, next_step: str) -> None:
     """Show a run's counts and every failure on stderr, and exit with 2 if something failed."""
     for path, error in report.failed.items():
         _complain(path, error)
-    counts = {
-        "embedded": report.embedded,
-        "unchanged": report.unchanged,
-        "moved": report.moved,
-        "pruned": report.pruned,
-        "failed": len(report.failed),
-        "gone (--prune forgets them)": report.gone,
-    }
-    shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    typer.echo(f"{report.listed} images: {shown or 'nothing to do'}; {next_step}", err=True)
+    typer.echo(f"{report.summary()}; {next_step}", err=True)
     _exit(report.listed - len(report.failed), len(report.failed))
 
 

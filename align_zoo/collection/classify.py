@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,11 @@ import numpy as np
 from align_zoo.collection.embedder import Embedder
 from align_zoo.collection.shards import embed_parts
 from align_zoo.collection.sources import Input
-from align_zoo.errors import InvalidImage
+from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.inputs.prompts import check_classnames, fill, read_templates
 from align_zoo.runtime.predictions import Prediction, check_top_k, ranked
 
-__all__ = ["Labelled", "Labels", "classify"]
+__all__ = ["Labelled", "Labels", "classify", "read_labels"]
 
 _PART = 512
 
@@ -60,6 +61,19 @@ class Labels(NamedTuple):
             means = np.vstack([means, embedder.texts([label])])
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
         return cls(listed, (means / lengths).astype(np.float32))
+
+
+def read_labels(file: Path) -> list[str]:
+    """Read labels, one a line; blank lines are left out.
+
+    Raises:
+        AlignZooError: the file cannot be read, or is no UTF-8.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AlignZooError(f"{file} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 class Labelled(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
 from align_zoo.collection.place import place_of, read_about, work_folder, write_about
-from align_zoo.collection.query import Term, embed_query, read_query
+from align_zoo.collection.query import embed_query, read_query
 from align_zoo.collection.shards import rows_schema
 from align_zoo.collection.sources import Source
 from align_zoo.collection.table import Table, connect, create
@@ -200,7 +200,7 @@ class Collection:
 
     def search(
         self,
-        query: str | Sequence[str] | Sequence[Term] | np.ndarray,
+        query: str | Sequence[str] | np.ndarray,
         *,
         k: int = 10,
         where: str | None = None,
@@ -220,18 +220,11 @@ class Collection:
         """
         if k < 1:
             raise InvalidInput(f"k is {k}, not a whole number above 0")
-        vector = query if isinstance(query, np.ndarray) else self._vector(query)
+        if not isinstance(query, np.ndarray):
+            query = embed_query(read_query(query), self.embedder)
         columns = [name for name in self._table.columns if name != "vector"]
-        rows = self._table.nearest(vector, k, where=where, columns=columns, exact=exact)
+        rows = self._table.nearest(query, k, where=where, columns=columns, exact=exact)
         return [_hit(row) for row in rows.to_pylist()]
-
-    def _vector(self, query: str | Sequence[str] | Sequence[Term]) -> np.ndarray:
-        terms = (
-            list(query)
-            if not isinstance(query, str) and query and isinstance(query[0], Term)
-            else read_query(query)  # type: ignore[arg-type]
-        )
-        return embed_query(terms, self.embedder)  # type: ignore[arg-type]
 
     def optimize(self) -> None:
         """Merge small files, follow with the index and remove old versions, now."""

@@ -17,6 +17,7 @@ from PIL import Image
 from align_zoo.collection.embedder import Answer, Embedder
 from align_zoo.collection.sources import Input, read_bytes
 from align_zoo.errors import InvalidImage
+from align_zoo.inputs.pixels import orientation
 from align_zoo.inputs.preprocess import open_encoded
 from align_zoo.runtime.machine import cores
 
@@ -24,6 +25,7 @@ __all__ = [
     "SHARD",
     "EncodedFile",
     "Shard",
+    "content_of",
     "embed_parts",
     "embed_shard",
     "plan",
@@ -153,6 +155,11 @@ def embed_shard(
     return table
 
 
+def content_of(data: bytes) -> bytes:
+    """Return the digest by which a moved image is known: 16 bytes."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
 def shown_path(path: str) -> tuple[str, bytes | None]:
     """Return a path as text, and its bytes where they are no UTF-8."""
     try:
@@ -197,7 +204,7 @@ def _open(item: Input) -> EncodedFile:
         data = read_bytes(item)
     except InvalidImage as error:
         return EncodedFile(error=error)
-    content = hashlib.blake2b(data, digest_size=16).digest()
+    content = content_of(data)
     try:
         width, height = _upright_size(open_encoded(data))
     except InvalidImage:
@@ -207,11 +214,7 @@ def _open(item: Input) -> EncodedFile:
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     """Return width and height as the image is seen, turned by its EXIF orientation."""
-    try:
-        turned = image.getexif().get(274) in (5, 6, 7, 8)
-    except Exception:  # rubbish in the EXIF block
-        turned = False
-    return (image.height, image.width) if turned else image.size
+    return image.size[::-1] if orientation(image) in (5, 6, 7, 8) else image.size
 
 
 def _embedded(part: list[tuple[Input, EncodedFile]], embedder: Embedder) -> Iterator[Answer]:

@@ -9,7 +9,7 @@ import csv
 import glob
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
@@ -18,7 +18,7 @@ from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.inputs.image_files import SUFFIXES, is_of_tools
 from align_zoo.inputs.preprocess import MAX_BYTES
 
-__all__ = ["Input", "Source", "list_source", "read_bytes"]
+__all__ = ["Input", "Source", "list_names", "list_source", "read_bytes"]
 
 Source = Union[str, "os.PathLike[str]"]
 """A folder, a file, a glob, a .csv or .parquet table, a .tar archive, or a URL of these."""
@@ -78,6 +78,16 @@ def list_source(source: Source) -> Iterator[Input]:
         yield from _tar(path)
     else:
         yield _file(os.path.abspath(path))
+
+
+def list_names(lines: Iterable[bytes]) -> Iterator[Input]:
+    """Yield the images of names, one a line, as programs pipe them. Blank lines are left out.
+
+    A name of nothing is listed, too: its image fails by name, and the others do not.
+    """
+    for line in lines:
+        if name := os.fsdecode(line.rstrip(b"\r\n\0")):
+            yield Input(name, *_remote_state(name)) if "://" in name else _file(name)
 
 
 def read_bytes(item: Input) -> bytes:

@@ -153,6 +153,7 @@ class Table:
 
         Raises:
             InvalidInput: the condition is no SQL, or names no column.
+            AlignZooError: the table cannot be read.
         """
 
         def search() -> pa.Table:
@@ -167,15 +168,17 @@ class Table:
 
         try:
             return search()
+        except (OSError, RuntimeError, ValueError):
+            # A writer may have removed the version that was read: the latest one is there.
+            self._table.checkout_latest()
+        try:
+            return search()
         except (OSError, RuntimeError, ValueError) as error:
-            if "not found" in str(error).lower():
-                # A writer has removed the version that was read: the latest is there.
-                self._table.checkout_latest()
-                return search()
+            said = str(error).partition("\n")[0]
             if where is None:
-                raise AlignZooError(f"{self.where}: {str(error).partition(chr(10))[0]}") from error
+                raise AlignZooError(f"{self.where}: {said}") from error
             raise InvalidInput(
-                f"where {where!r} cannot be used: {str(error).partition(chr(10))[0]}; "
+                f"where {where!r} cannot be used: {said}; "
                 f"there are the columns {', '.join(self.columns)}"
             ) from error
 
@@ -202,7 +205,7 @@ class Table:
 
     @_in_words
     def build_index(self) -> None:
-        """Build the index of the embeddings anew."""
+        """Build the index of the embeddings, in the place of an earlier one."""
         from lancedb.index import IvfRq
 
         partitions = max(1, self.count() // _PARTITION)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from align_zoo.collection.embedder import Embedder
 from align_zoo.collection.place import place_of
-from align_zoo.collection.shards import SHARD, Shard, embed_shard, plan, shown_path
+from align_zoo.collection.shards import SHARD, Shard, content_of, embed_shard, plan, shown_path
 from align_zoo.collection.sources import Input, Source, list_source, read_bytes
 from align_zoo.collection.state import Known, State
 from align_zoo.collection.table import Table, quoted
@@ -50,6 +49,19 @@ class Report:
     """Rows that stay although their images are gone."""
     failed: dict[str, str] = field(default_factory=dict)
     """The error of each image of this run that cannot be used, by path."""
+
+    def summary(self) -> str:
+        """Say in one line what was done; counts of 0 are left out."""
+        counts = {
+            "embedded": self.embedded,
+            "unchanged": self.unchanged,
+            "moved": self.moved,
+            "pruned": self.pruned,
+            "failed": len(self.failed),
+            "gone (--prune forgets them)": self.gone,
+        }
+        shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        return f"{self.listed} images: {shown or 'nothing to do'}"
 
 
 class Writer:
@@ -92,7 +104,7 @@ class Writer:
             ) from error
         except OSError as error:
             raise AlignZooError(
-                f"{work}: {error.strerror or error}; what is finished is kept"
+                f"{error.filename or work}: {error.strerror or error}; what is finished is kept"
             ) from error
 
     def add(self, source: Source, *, prune: bool, retry_failed: bool, progress: bool) -> Report:
@@ -218,7 +230,7 @@ def _known_of(rows: pa.Table | pa.RecordBatch) -> list[Known]:
 
 def _content(item: Input) -> bytes | None:
     try:
-        return hashlib.blake2b(read_bytes(item), digest_size=16).digest()
+        return content_of(read_bytes(item))
     except InvalidImage:
         return None
 

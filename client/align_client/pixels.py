@@ -13,7 +13,7 @@ from typing import Any, Mapping, NamedTuple, Optional
 import numpy as np
 from PIL import ExifTags, Image
 
-__all__ = ["PixelError", "eight_bit", "in_words", "tiff_gap", "tiff_kind"]
+__all__ = ["PixelError", "eight_bit", "in_words", "orientation", "tiff_gap", "tiff_kind"]
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -198,7 +198,7 @@ def _upright(image: Image.Image) -> Image.Image:
     whole block to take the orientation out: broken tags raise, and hostile ones take seconds.
     """
     image.load()  # a PNG may name its orientation after its pixels
-    turn = _TURNS.get(_orientation(image))
+    turn = _TURNS.get(orientation(image))
     if turn is None:
         return image
     upright = image.transpose(turn)
@@ -207,7 +207,8 @@ def _upright(image: Image.Image) -> Image.Image:
     return upright
 
 
-def _orientation(image: Image.Image) -> Any:
+def orientation(image: Image.Image) -> Any:
+    """Return the EXIF orientation, 1 to 8, or what stands in its place; None if there is none."""
     try:
         said = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # rubbish in the EXIF block is no reason to refuse sound pixels

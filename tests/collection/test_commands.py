@@ -10,12 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 from image_folders import SAMPLES
 from PIL import Image
+from waiting import wait_until
 
 import align_zoo
 
@@ -57,12 +57,24 @@ def test_labels_are_those_of_the_encoder(samples):
 def test_a_failed_image_is_a_row_and_code_2(samples, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff")
-    names = f"{broken}\n{samples}/images/red-star.png\n".encode()
+    gone = tmp_path / "gone.png"
+    names = f"{gone}\n{broken}\n{samples}/images/red-star.png\n".encode()
     out, err = run("classify", "-", "--labels=red star,three", MODEL, input=names, code=2)
-    first, second = lines(out)
+    zeroth, first, second = lines(out)
+    assert (zeroth["path"], "cannot be read" in zeroth["error"]) == (str(gone), True)
     assert (first["path"], "damaged" in first["error"]) == (str(broken), True)
     assert second["label"] == "red star"
     assert str(broken) in err
+
+
+def test_labels_of_a_file_are_those_of_the_option(samples, tmp_path):
+    (tmp_path / "labels.txt").write_text("red star\n\n three \n")
+    star = samples / "images" / "red-star.png"
+    given, _ = run("classify", star, "--labels=red star, three", "--top-k=2", MODEL)
+    read, _ = run("classify", star, f"--labels-file={tmp_path / 'labels.txt'}", "--top-k=2", MODEL)
+    assert read == given
+    _, err = run("classify", star, f"--labels-file={tmp_path / 'gone.txt'}", MODEL, code=1)
+    assert "gone.txt cannot be read" in err
 
 
 def test_another_label_takes_what_fits_none(samples):
@@ -143,8 +155,7 @@ def test_an_interrupted_index_keeps_what_is_done(images, tmp_path):
         [*COMMAND, "index", images, where, MODEL], stderr=subprocess.PIPE, text=True
     )
     work = where / "work"
-    while not (list(work.glob("*.parquet")) or process.poll() is not None):
-        time.sleep(0.01)
+    wait_until(lambda: list(work.glob("*.parquet")) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, "interrupted; what is finished is kept" in err) == (130, True)

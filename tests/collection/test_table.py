@@ -1,0 +1,70 @@
+"""The table's index: built by itself, followed by new rows, and as good as every cosine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from align_zoo.collection import table as tables
+from align_zoo.collection.shards import rows_schema
+
+DIM, ROWS = 64, 3000
+
+
+def rows(seed: int, count: int) -> tuple[pa.Table, np.ndarray]:
+    """Clustered unit vectors as rows without anything else."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(40, DIM))
+    vectors = centres[rng.integers(0, 40, count)] + 0.5 * rng.normal(size=(count, DIM))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    columns = {
+        "path": [f"/{seed}/{i}.png" for i in range(count)],
+        "source": ["s"] * count,
+        "size": [1] * count,
+        "mtime_ns": [1] * count,
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), DIM),
+    }
+    return pa.table(columns), vectors
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "EXACT", 1000)
+    base = tables.connect(str(tmp_path))
+    tables.create(base, "rows", rows_schema(DIM))
+    return tables.Table(base, "rows", str(tmp_path))
+
+
+def test_the_index_finds_what_every_cosine_finds(table):
+    first, vectors = rows(1, ROWS)
+    table.append(first)
+    assert table.stats()["indexes"] == []
+    table.upkeep()
+    assert table.stats()["indexes"] == ["vector_idx"]
+    found = wanted = 0
+    for query in vectors[:50]:
+        exact = table.nearest(query, 10, exact=True)["path"].to_pylist()
+        near = table.nearest(query, 10)["path"].to_pylist()
+        cosines = vectors @ query
+        assert exact[0] == f"/1/{cosines.argmax()}.png"
+        found += len(set(exact) & set(near))
+        wanted += 10
+    assert found / wanted >= 0.98
+
+
+def test_new_rows_are_found_before_and_after_the_index_follows(table):
+    table.append(rows(1, ROWS)[0])
+    table.upkeep()
+    more, vectors = rows(2, 500)
+    table.append(more)
+    for _ in range(2):
+        (path,) = table.nearest(vectors[7], 1)["path"].to_pylist()
+        assert path == "/2/7.png"
+        table.upkeep()
+
+
+def test_a_small_table_has_no_index(table):
+    table.append(rows(1, 900)[0])
+    table.upkeep(always=True)
+    assert table.stats()["indexes"] == []
