@@ -25,11 +25,22 @@ def to_install(project: str) -> str:
 
 
 class AlignZooError(Exception):
-    """Base of every exception that align-zoo raises on purpose."""
+    """Base of every exception that align-zoo raises on purpose.
+
+    >>> try:
+    ...     encoder = align_zoo.load_encoder("no/such-folder")
+    ... except align_zoo.AlignZooError as error:
+    ...     print("cannot load:", type(error).__name__)
+    cannot load: CheckpointError
+    """
 
 
 class CheckpointError(AlignZooError, ValueError):
     """A checkpoint is absent, damaged, incomplete or asks for something unsupported.
+
+    >>> align_zoo.create_align("/no/such/folder")
+    Traceback (most recent call last):
+    align_zoo.errors.CheckpointError: /no/such/folder does not exist
 
     The message names the file and the key or field. Nothing has been loaded: repair the
     folder, or point at another one.
@@ -37,16 +48,26 @@ class CheckpointError(AlignZooError, ValueError):
 
 
 class InvalidInput(AlignZooError, ValueError):
-    """One input (a picture, a string) cannot be used; the others are unaffected."""
+    """An input or an argument cannot be used; other inputs are not affected.
+
+    >>> align_zoo.load_encoder("align_tiny", runtime="onxn")
+    Traceback (most recent call last):
+    align_zoo.errors.InvalidInput: there is no runtime 'onxn'; there are auto, onnx, torch
+    """
 
     def __init__(self, message: str, reason: str = "invalid") -> None:
         super().__init__(message)
         self.reason = reason
-        """One of a few fixed words, for counting; the message is for people."""
+        """The kind of fault, one of a few fixed words, for counting; the message is for people."""
 
 
 class InvalidImage(InvalidInput):
-    """The bytes are not a picture that align-zoo accepts.
+    """The bytes are not an image that align-zoo accepts.
+
+    >>> encoder = align_zoo.load_encoder("align_tiny")
+    >>> (answer,) = encoder.embed_images([b"no image"], on_error="return")
+    >>> answer.reason
+    'format'
 
     Reasons of ``decode_image``: "empty", "too_many_bytes", "too_many_pixels", "too_many_parts"
     (chunks, segments, strips, scans), "format", "damaged".
@@ -55,6 +76,11 @@ class InvalidImage(InvalidInput):
 
 class InvalidText(InvalidInput):
     """The text cannot be embedded.
+
+    >>> encoder = align_zoo.load_encoder("align_tiny")
+    >>> encoder.embed_texts(["a red star", 7])
+    Traceback (most recent call last):
+    align_zoo.errors.InvalidText: text 1 is a int, not a string
 
     Reasons of a served text: "empty", "blank", "not_utf8", "too_long".
     """

@@ -30,7 +30,14 @@ _HIDDEN = ("source", "content", "error", "reason", "mtime_ns")
 
 @dataclass(frozen=True)
 class Hit:
-    """An image that a search found."""
+    """An image that a search found.
+
+    >>> with Collection.create("photos.collection", model="align_tiny") as photos:
+    ...     report = photos.add("photos")
+    ...     (hit,) = photos.search("a red star", k=1)
+    >>> hit.path
+    '/.../photos/red-star.png'
+    """
 
     path: str
     score: float
@@ -43,9 +50,10 @@ class Collection:
     """Images with their embeddings in a folder, or in an object store.
 
     >>> with Collection.create("photos.collection", model="align_tiny") as photos:
-    ...     photos.add("~/Pictures")
-    ...     for hit in photos.search("a dog on a beach", k=5):
-    ...         print(hit.score, hit.path)
+    ...     report = photos.add("photos")
+    ...     for hit in photos.search("a red star", k=1):
+    ...         print(hit.path)
+    /.../photos/red-star.png
 
     One process at a time adds; any number searches meanwhile.
     """

@@ -34,6 +34,11 @@ _KNOWN = ("path", "raw_path", "source", "size", "mtime_ns", "content", "reason")
 class Report:
     """What a run did: ``listed`` is the sum of ``embedded``, ``unchanged``, ``moved`` and failures.
 
+    >>> with Collection.create("photos.collection", model="align_tiny") as photos:
+    ...     report = photos.add("photos")
+    >>> report.embedded, report.failed
+    (2, {})
+
     An image that failed in an earlier run and is the same file counts as unchanged.
     """
 

@@ -126,7 +126,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class AlignTransform:
-    """A picture to the image tower's input, as transformers' EfficientNet processor on PIL does.
+    """Turns an image into the image tower's input, as transformers' EfficientNet processor does.
+
+    >>> model, transform, tokenizer = align_zoo.create_align("align_tiny")
+    >>> transform(Image.open("red-star.png")).shape
+    torch.Size([3, 49, 49])
 
     Resize (squashing), crop from the centre, then ``pixel * scale + offset`` a channel.
     """

@@ -31,8 +31,12 @@ _calling = threading.Lock()
 class AlignTokenizer:
     """A checkpoint's WordPiece tokenizer with ALIGN's settings.
 
-    Pads to the longest text of the call: the padding of AlignProcessor's default (64) costs
-    up to six times the work and changes no answer.
+    >>> model, transform, tokenizer = align_zoo.create_align("align_tiny")
+    >>> tokenizer(["star", "a red circle"])["input_ids"].shape
+    torch.Size([2, 5])
+
+    Texts are padded to the longest text of the call. The default padding of AlignProcessor, 64
+    tokens, costs up to six times the work and changes no answer.
     """
 
     def __init__(
@@ -41,7 +45,13 @@ class AlignTokenizer:
         max_length: int = _MAX_LENGTH,
         positions: int | None = None,
     ) -> None:
-        """``max_length`` is what a text is cut at, ``positions`` how many the tower has."""
+        """Wrap a tokenizer of transformers.
+
+        Args:
+            tokenizer: what is wrapped.
+            max_length: the tokens at which a text is cut.
+            positions: the positions of the text tower; ``max_length`` by default.
+        """
         self.hf = tokenizer
         self.max_length = max_length
         self.positions = positions or max_length
@@ -51,8 +61,8 @@ class AlignTokenizer:
         """Read the tokenizer of an ALIGN folder.
 
         Raises:
-            CheckpointError: there is none, or its vocabulary or its padding id is not the
-                text tower's.
+            CheckpointError: there is no tokenizer, or its vocabulary or its padding id is not
+                the text tower's.
         """
         if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
             raise CheckpointError(
@@ -90,17 +100,17 @@ class AlignTokenizer:
         max_length: int | None = None,
         return_tensors: str = "pt",
     ) -> BatchEncoding:
-        """``input_ids`` and ``attention_mask`` [N, L] of one or more texts.
+        """Compute ``input_ids`` and ``attention_mask`` [N, L] of one or more texts.
 
         Args:
-            texts: strings; what is longer than ``max_length`` is cut.
+            texts: a string or several; a text longer than ``max_length`` is cut.
             padding: to the "longest" text, to "max_length", or "do_not_pad".
-            max_length: in tokens; 64, or fewer where the checkpoint says so, by default.
+            max_length: in tokens; by default 64, or fewer if the checkpoint says so.
             return_tensors: "pt" for torch, "np" for numpy.
 
         Raises:
-            InvalidText: no text at all, something that is no string, an option's value that
-                is not supported, or texts of different lengths that are not padded.
+            InvalidText: there is no text, a text is no string, an option's value is not
+                supported, or texts of different lengths are not padded.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
         if not texts:
@@ -128,7 +138,7 @@ class AlignTokenizer:
                 "padding is 'do_not_pad', but the texts differ in length: pad them, or "
                 "tokenize them one by one"
             )
-        with on_cpu():  # as the pictures are, whatever torch's default device is
+        with on_cpu():  # as the images are, whatever torch's default device is
             return encoding.convert_to_tensors(return_tensors)
 
     def save(self, folder: Path) -> None:

@@ -75,7 +75,10 @@ class Encoder:
     """Both towers of a checkpoint in one runtime, as ``load_encoder`` makes them.
 
     >>> encoder = align_zoo.load_encoder("align_tiny")
-    >>> encoder.classify("star.png", ["star", "circle"])
+    >>> encoder.classify("red-star.png", ["a star", "a circle"], top_k=1)[0].label
+    'a star'
+    >>> encoder.embed_texts(["a star", "a circle"]).shape
+    (2, 128)
 
     Each tower is loaded on its first use, once for all threads.
     """

@@ -1,4 +1,4 @@
-"""From cosines to ranked predictions."""
+"""Turns cosines into ranked predictions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ __all__ = ["Prediction", "check_top_k", "ranked"]
 
 
 class Prediction(NamedTuple):
-    """A label and how probable it is among the labels asked about; as ``align_client`` has it."""
+    """A label and its probability among the labels of the call; as ``align_client`` has it.
+
+    >>> encoder = align_zoo.load_encoder("align_tiny")
+    >>> label, score = encoder.classify("red-star.png", ["a star", "a circle"])[0]
+    >>> label
+    'a star'
+    """
 
     label: str
+    """The label as the caller gave it, without the template."""
     score: float
-    """0 to 1; the scores of all labels of a call sum to 1."""
+    """The probability, 0 to 1; the scores of all labels of a call sum to 1."""
 
 
 def check_top_k(top_k: int | None) -> int | None:
@@ -56,7 +63,7 @@ def ranked(
     """
     # In float64: the scores of thousands of labels are to sum to 1.
     logits = texts.astype(np.float64) @ image.astype(np.float64) / temperature
-    with np.errstate(under="ignore"):  # 0 is what there is to say of a label so far behind
+    with np.errstate(under="ignore"):  # a label so far behind has a score of 0
         powers = np.exp(logits - logits.max())
         scores = powers / powers.sum()
     order = np.argsort(-scores, kind="stable")[:top_k].tolist()

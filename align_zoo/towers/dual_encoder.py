@@ -20,7 +20,12 @@ TextInput = torch.Tensor | Mapping[str, torch.Tensor]
 
 
 class AlignOutput(NamedTuple):
-    """What ``Align.forward`` returns; a field is None where its input was not given.
+    """The outputs of ``Align.forward``; a field is None where its input was not given.
+
+    >>> model, transform, tokenizer = align_zoo.create_align("align_tiny")
+    >>> output = model(text=tokenizer(["a star", "a circle"]))
+    >>> output.text_embeds.shape, output.image_embeds
+    (torch.Size([2, 128]), None)
 
     The embeddings come first, in open_clip's order: its evaluation reads ``output[0]`` of
     ``model(image=...)`` and ``output[1]`` of ``model(text=...)``.
@@ -35,7 +40,7 @@ class AlignOutput(NamedTuple):
     logits_per_text: torch.Tensor | None
     """[texts, images], the transpose."""
     loss: torch.Tensor | None
-    """The contrastive loss, if it was asked for."""
+    """The contrastive loss, if asked for."""
     vision_hidden_states: tuple[torch.Tensor, ...] | None = None
     """[images, C, H, W] behind the stem and behind every block, if asked for."""
     text_hidden_states: tuple[torch.Tensor, ...] | None = None
@@ -46,6 +51,12 @@ class AlignOutput(NamedTuple):
 
 class Align(nn.Module):
     """ALIGN (arXiv:2102.05918), equal to transformers' ``AlignModel``.
+
+    >>> model, transform, tokenizer = align_zoo.create_align("align_tiny")
+    >>> pixels = transform(Image.open("red-star.png"))[None]
+    >>> output = model(pixels, tokenizer(["a star", "a circle"]))
+    >>> output.logits_per_image.softmax(1).argmax().item()
+    0
 
     Args:
         image: tower [N, 3, H, W] -> [N, D].
@@ -66,16 +77,16 @@ class Align(nn.Module):
         return self.image
 
     def encode_image(self, image: torch.Tensor, normalize: bool = False) -> torch.Tensor:
-        """Embeddings [N, D] of preprocessed pictures [N, 3, H, W]; unit rows if ``normalize``."""
+        """Embed preprocessed images [N, 3, H, W] as [N, D]; unit rows if ``normalize``."""
         embeds: torch.Tensor = self.image(self._pixels(image))
         return F.normalize(embeds, dim=-1) if normalize else embeds
 
     def _pixels(self, image: torch.Tensor) -> torch.Tensor:
-        """In the model's precision, as transformers does it; what is no tensor, the tower names."""
+        """Cast a tensor to the model's precision; anything else passes, for the tower to refuse."""
         return image.to(self.temperature.dtype) if isinstance(image, torch.Tensor) else image
 
     def encode_text(self, text: TextInput, normalize: bool = False) -> torch.Tensor:
-        """Embeddings [N, D] of token ids [N, L] or a tokenizer's mapping."""
+        """Embed token ids [N, L] or a tokenizer's mapping as [N, D]; unit rows if ``normalize``."""
         embeds: torch.Tensor = self.text(**_text_arguments(text))
         return F.normalize(embeds, dim=-1) if normalize else embeds
 
@@ -93,18 +104,18 @@ class Align(nn.Module):
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> AlignOutput:
-        """Embed what is given, and compare where both are.
+        """Embed images, texts or both, and compare images with texts if both are given.
 
         Args:
-            image: preprocessed pictures [images, 3, H, W].
+            image: preprocessed images [images, 3, H, W].
             text: token ids [texts, L], or a tokenizer's mapping.
-            return_loss: ALIGN's contrastive loss; image i and text i belong together.
-            output_hidden_states: both towers' states on the way, equal to transformers'.
-            output_attentions: the text tower's attention weights, equal to transformers'.
+            return_loss: return ALIGN's contrastive loss; image i and text i belong together.
+            output_hidden_states: return both towers' hidden states, equal to transformers'.
+            output_attentions: return the text tower's attention weights, equal to transformers'.
 
         Raises:
-            InvalidInput: neither is given, a loss is asked for without N pictures and N texts,
-                or a tensor does not fit its tower.
+            InvalidInput: neither an image nor a text is given, a loss is asked for without N
+                images and N texts, or a tensor does not fit its tower.
         """
         if image is None and text is None:
             raise InvalidInput("Align needs an image, a text or both")
@@ -157,9 +168,9 @@ def _text_arguments(text: TextInput) -> dict[str, Any]:
 
 
 def align_loss(logits: torch.Tensor) -> torch.Tensor:
-    """Symmetric cross-entropy of logits [N, N] whose diagonal matches, label smoothing 0.1.
+    """Compute the symmetric cross-entropy of logits [N, N] whose diagonal matches.
 
-    ``align_loss`` of transformers; section 4.2 of the paper.
+    The label smoothing is 0.1. Equal to ``align_loss`` of transformers; section 4.2 of the paper.
     """
     target = torch.arange(len(logits), device=logits.device)
     per_image = F.cross_entropy(logits, target, label_smoothing=0.1)

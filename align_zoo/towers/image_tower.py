@@ -25,6 +25,10 @@ __all__ = ["AlignImage"]
 class AlignImage(EfficientNet):
     """timm's EfficientNet whose stride-2 convolutions pad as ALIGN does, at every size.
 
+    >>> tower = timm.create_model("align_tiny_image", pretrained=True).eval()
+    >>> tower(torch.zeros(1, 3, 49, 49)).shape
+    torch.Size([1, 128])
+
     Input ``[N, 3, H, W]``; output ``[N, D]``, the embedding before normalisation, or
     ``[N, num_classes]`` logits when a classifier was asked for.
 

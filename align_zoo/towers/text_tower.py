@@ -28,6 +28,10 @@ __all__ = ["AlignText"]
 class AlignText(nn.Module):
     """BERT and ALIGN's text projection: token ids [N, L] -> [N, D].
 
+    >>> tower = timm.create_model("align_tiny_text", pretrained=True).eval()
+    >>> tower(torch.tensor([[2, 456, 3]])).shape
+    torch.Size([1, 128])
+
     Args:
         config: the shape, from a checkpoint's ``text_config``.
         num_classes: width D of the head; 0 for none, which returns BERT's first token.

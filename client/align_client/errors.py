@@ -25,6 +25,11 @@ E = TypeVar("E", bound=BaseException)
 class AlignClientError(Exception):
     """Base of every exception that this package raises; ``__cause__`` is the original error.
 
+    >>> try:
+    ...     predictions = client.classify("dog.jpg", ["a dog", "a cat"])
+    ... except AlignClientError as error:
+    ...     print(error.request_id, error.message)
+
     The base class itself is raised if the client is closed, or if an error of the server fits no
     subclass. Read the message then.
     """
@@ -40,12 +45,21 @@ class AlignClientError(Exception):
 class InvalidInput(AlignClientError):
     """An image, text or argument cannot be used; the message says why.
 
+    >>> client.embed_image(b"no image")
+    Traceback (most recent call last):
+    align_client.errors.InvalidInput: image 0: not an image in an accepted format
+
     Correct the input or leave it out. The same call fails again; other items are not affected.
     """
 
 
 class Overloaded(AlignClientError):
     """The server has more work than it can queue, and refused this call at every try.
+
+    >>> try:
+    ...     embeddings = client.embed_image(files)
+    ... except Overloaded:
+    ...     time.sleep(10)
 
     Wait a little and call again, or send fewer items at once.
     """
@@ -54,12 +68,22 @@ class Overloaded(AlignClientError):
 class DeadlineExceeded(AlignClientError):
     """The answer did not come within the client's ``timeout``.
 
+    >>> try:
+    ...     embeddings = AlignClient(url, timeout=30).embed_image(files)
+    ... except DeadlineExceeded:
+    ...     embeddings = AlignClient(url, timeout=300).embed_image(files)
+
     Call again, with a longer ``timeout`` if the batch is large or the server is slow.
     """
 
 
 class Unauthorized(AlignClientError):
     """The call has no token or certificate that the server accepts.
+
+    >>> client = AlignClient("align.example.org:8001", tls=True, token="an old token")
+    >>> client.embed_text("a dog")
+    Traceback (most recent call last):
+    align_client.errors.Unauthorized: ...
 
     Ask the server's operator for a token or certificate; the same call fails again.
     """
@@ -68,6 +92,11 @@ class Unauthorized(AlignClientError):
 class ModelUnavailable(AlignClientError):
     """The server answers, but align-zoo's models do not.
 
+    >>> try:
+    ...     client.embed_text("a dog")
+    ... except ModelUnavailable as error:
+    ...     print("not ready:", error.message)
+
     The models are still loading, have failed or are being replaced, or the server is not
     align-zoo's. Call again after some seconds; if the error lasts, ask the server's operator.
     """
@@ -75,6 +104,10 @@ class ModelUnavailable(AlignClientError):
 
 class ServerUnavailable(AlignClientError):
     """No server answers at this address, the server is starting or stopping, or TLS fails.
+
+    >>> AlignClient("localhost:1").embed_text("a dog")
+    Traceback (most recent call last):
+    align_client.errors.ServerUnavailable: ...
 
     Check the address (8001 is the usual gRPC port), whether the server runs, and the
     certificates. A server that is being restarted answers again after some seconds.

@@ -260,8 +260,10 @@ def errors():
     return [e for e in exported if inspect.isclass(e) and issubclass(e, Exception)]
 
 
-def test_exceptions_share_a_base_and_are_documented():
+def test_exceptions_have_a_base_an_example_and_a_way_out():
     assert len(errors()) == 7
     for error in errors():
         assert issubclass(error, AlignClientError)
-        assert len(error.__doc__.split("\n\n")) == 2
+        _, example, way_out = error.__doc__.split("\n\n")
+        assert ">>> " in example
+        assert ">>> " not in way_out
