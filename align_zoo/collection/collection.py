@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
+from align_zoo.collection.engines import in_process
 from align_zoo.collection.place import place_of, read_about, work_folder, write_about
 from align_zoo.collection.query import embed_query, read_query
 from align_zoo.collection.shards import rows_schema
@@ -199,7 +200,9 @@ class Collection:
                 moment, or the servers cannot be asked.
         """
         with self._writer() as writer:
-            return writer.add(source, prune=prune, retry_failed=retry_failed, progress=progress)
+            return writer.add(
+                source, in_process, prune=prune, retry_failed=retry_failed, progress=progress
+            )
 
     @contextmanager
     def _writer(self) -> Iterator[Writer]:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from align_zoo.collection.embedder import Embedder
-from align_zoo.collection.shards import embed_shard, plan
+from align_zoo.collection.engines import Engine, in_process
+from align_zoo.collection.shards import Shard, plan
 from align_zoo.collection.sources import Source, list_source
 from align_zoo.collection.writer import Report
 from align_zoo.errors import AlignZooError, InvalidInput
@@ -33,6 +35,7 @@ def write_vectors(
     embedder: Embedder,
     *,
     dtype: str = "float32",
+    engine: Engine = in_process,
     progress: bool = False,
 ) -> Report:
     """Embed every image of a source, and write paths and unit rows.
@@ -47,6 +50,7 @@ def write_vectors(
             for [N, D], beside which ``NAME.jsonl`` has a line ``{"path": ...}`` for each row.
         embedder: what computes the embeddings.
         dtype: "float32" or "float16", of the numbers on disk.
+        engine: what hands out the work.
         progress: show a bar on stderr.
 
     Raises:
@@ -61,7 +65,7 @@ def write_vectors(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with alone_in(folder):
-            report = _write_parts(source, folder, embedder, dtype, progress)
+            report = _write_parts(source, folder, embedder, dtype, engine, progress)
             if single:
                 _write_npy(folder, out)
         if single:
@@ -74,28 +78,38 @@ def write_vectors(
 
 
 def _write_parts(
-    source: Source, folder: Path, embedder: Embedder, dtype: str, progress: bool
+    source: Source, folder: Path, embedder: Embedder, dtype: str, engine: Engine, progress: bool
 ) -> Report:
     items = list(list_source(source))
     dim = embedder.texts(["a"]).shape[1]
     failed: dict[str, str] = {}
     embedded = unchanged = 0
     kept: set[str] = set()
-    with progress_bar("images", len(items), show=progress) as advance:
+    unfinished: dict[int, Path] = {}
+
+    def missing() -> Iterator[Shard]:
+        nonlocal unchanged
         for number, shard in enumerate(plan(items, embedder.fingerprint, os.fspath(source))):
             path = folder / f"part-{number:06}-{shard.name[:16]}-{dtype}.parquet"
             kept.add(path.name)
-            if path.exists():
-                unchanged += len(shard.items)
-                advance(len(shard.items))
+            if not path.exists():
+                unfinished[id(shard)] = path
+                yield shard
                 continue
-            rows = embed_shard(shard, embedder, dim, advance)
+            unchanged += len(shard.items)
+            advance(len(shard.items))
+
+    with (
+        progress_bar("images", len(items), show=progress) as advance,
+        closing(engine(missing(), embedder, dim, advance)) as finished,
+    ):
+        for shard, rows in finished:
             errors = rows.column("error").to_pylist()
             for item, error in zip(shard.items, errors, strict=True):
                 if error is not None:
                     failed[item.path] = error
             embedded += len(errors) - sum(error is not None for error in errors)
-            with replacing(path) as part:
+            with replacing(unfinished.pop(id(shard))) as part:
                 pq.write_table(_shown(rows, dim, dtype), part)
     for path in folder.glob("part-*.parquet"):
         if path.name not in kept:  # of the same source as it was before, or another dtype

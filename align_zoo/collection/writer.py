@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from align_zoo.collection.embedder import Embedder
+from align_zoo.collection.engines import Engine
 from align_zoo.collection.place import place_of
-from align_zoo.collection.shards import SHARD, Shard, content_of, embed_shard, plan, shown_path
+from align_zoo.collection.shards import SHARD, Shard, content_of, plan, shown_path
 from align_zoo.collection.sources import Input, Source, list_source, read_bytes
 from align_zoo.collection.state import Known, State
 from align_zoo.collection.table import Table, quoted
@@ -112,7 +113,9 @@ class Writer:
                 f"{error.filename or work}: {error.strerror or error}; what is finished is kept"
             ) from error
 
-    def add(self, source: Source, *, prune: bool, retry_failed: bool, progress: bool) -> Report:
+    def add(
+        self, source: Source, engine: Engine, *, prune: bool, retry_failed: bool, progress: bool
+    ) -> Report:
         """See :meth:`Collection.add`."""
         name = place_of(source)
         self._commit_finished()
@@ -121,7 +124,10 @@ class Writer:
         fresh = sum(1 for _ in self._state.fresh(failed=retry_failed))
         failed: dict[str, str] = {}
         if fresh:
-            self._embed(name, fresh, failed, retry_failed=retry_failed, progress=progress)
+            shards = plan(
+                self._state.fresh(failed=retry_failed), self._embedder().fingerprint, name
+            )
+            self._embed(engine, shards, fresh, failed, progress=progress)
         gone = [known.path for known in self._state.gone(name)]
         if prune:
             self._forget(gone)
@@ -147,14 +153,21 @@ class Writer:
         return f"{self._table.name} {self._table.version}"
 
     def _embed(
-        self, name: str, count: int, failed: dict[str, str], *, retry_failed: bool, progress: bool
+        self,
+        engine: Engine,
+        shards: Iterator[Shard],
+        count: int,
+        failed: dict[str, str],
+        *,
+        progress: bool,
     ) -> None:
         embedder, dim = self._embedder(), self._table.dim
-        fresh = self._state.fresh(failed=retry_failed)
         try:
-            with progress_bar("images", count, show=progress) as advance:
-                for number, shard in enumerate(plan(fresh, embedder.fingerprint, name), 1):
-                    rows = embed_shard(shard, embedder, dim, advance)
+            with (
+                progress_bar("images", count, show=progress) as advance,
+                closing(engine(shards, embedder, dim, advance)) as finished,
+            ):
+                for number, (shard, rows) in enumerate(finished, 1):
                     self._finish(shard, rows)
                     for item, error in zip(shard.items, rows["error"].to_pylist(), strict=True):
                         if error is not None:

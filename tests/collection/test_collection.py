@@ -216,7 +216,7 @@ def test_the_index_of_paths_is_made_again_when_lost(collection, images, embedder
 KILLED = textwrap.dedent(
     """
     import sys
-    from align_zoo.collection import shards, writer
+    from align_zoo.collection import engines, shards, writer
     from align_zoo.collection.collection import Collection
     shards.SHARD = 8
     writer._SHARDS_A_COMMIT = 2
@@ -226,7 +226,7 @@ KILLED = textwrap.dedent(
         with open(sys.argv[3], "a") as log:
             print(*(item.path for item in shard.items), sep="\\n", file=log)
         return rows
-    writer.embed_shard = embed_shard
+    engines.embed_shard = embed_shard
     print(Collection.open(sys.argv[1], model="align_tiny").add(sys.argv[2]).listed)
     """
 )
