@@ -59,7 +59,7 @@ def test_the_lines_cover_every_extra_and_the_client():
     assert "./client" in {path for path, _ in named}
 
 
-def test_messages_take_lines_for_what_is_ours_from_one_place():
+def test_install_lines_are_written_in_one_place():
     sources = [*ROOT.glob("align_zoo/**/*.py"), *ROOT.glob("client/align_client/**/*.py")]
     ours = re.compile(r"pip install ['\"]?(\.|align)")
     assert not [path.name for path in sources if ours.search(path.read_text())]

@@ -54,6 +54,6 @@ def test_no_public_name_is_hidden_by_a_module():
         assert name in dir(align_zoo)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error():
+def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         align_zoo.nothing  # noqa: B018

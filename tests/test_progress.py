@@ -24,7 +24,7 @@ def work(**streams) -> int:
     return subprocess.run([sys.executable, "-c", SCRIPT], timeout=60, **streams).returncode
 
 
-def test_results_go_to_the_file_that_stdout_is_though_the_bar_is_on_a_terminal(tmp_path):
+def test_results_in_a_file_have_no_progress_lines(tmp_path):
     keyboard, terminal = pty.openpty()
     try:
         with (tmp_path / "results").open("wb") as results:

@@ -50,7 +50,7 @@ def test_there_are_messages_to_look_at():
 
 
 @pytest.mark.parametrize(("message", "reason"), MESSAGES)
-def test_every_message_of_the_code_has_its_own_reason(message, reason):
+def test_every_message_has_its_own_reason(message, reason):
     assert reason_of(message) == reason
     assert reason_of(f"item 3: {message}") == reason
 

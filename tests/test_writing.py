@@ -105,7 +105,7 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     assert pipe.is_fifo()
 
 
-def test_a_written_file_may_be_read_by_whom_the_umask_allows(tmp_path):
+def test_written_file_has_the_umasks_permissions(tmp_path):
     before = os.umask(0o022)
     try:
         with replacing(tmp_path / "file") as part:

@@ -50,7 +50,7 @@ def drawn(tmp_path, parts):
         return image.convert("RGB")
 
 
-def test_every_row_adds_to_the_picture(tmp_path):
+def test_every_row_adds_to_the_image(tmp_path):
     one, four = drawn(tmp_path, {"a": [RATIO]}), drawn(tmp_path, {"a": [RATIO] * 4})
     assert one.width == four.width
     assert four.height > one.height

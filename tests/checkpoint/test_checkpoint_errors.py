@@ -77,7 +77,7 @@ def test_a_renamed_weight_is_named_on_both_sides(folder, key):
 
 
 @pytest.mark.parametrize("key", KEYS[:-1])
-def test_a_weight_of_another_shape_is_named_with_both_shapes(folder, key):
+def test_weight_of_another_shape_names_both_shapes(folder, key):
     path = edit_weights(
         folder, lambda w: w.update({key: torch.zeros(*w[key].shape[:-1], w[key].shape[-1] + 1)})
     )
@@ -113,7 +113,7 @@ def test_timms_loading_names_the_key_too(kind, classes, tmp_path):
     assert str(path) in str(caught.value)
 
 
-def test_a_head_of_another_width_keeps_the_backbones_weights():
+def test_head_of_another_width_keeps_backbone_weights():
     for kind, x in (("image", torch.randn(1, 3, 49, 49)), ("text", torch.tensor([[2, 8, 3]]))):
         whole = timm.create_model(f"align_tiny_{kind}", pretrained=True).eval()
         other = timm.create_model(f"align_tiny_{kind}", pretrained=True, num_classes=7).eval()
@@ -124,7 +124,7 @@ def test_a_head_of_another_width_keeps_the_backbones_weights():
 
 # Every other field: test_config_variations.py.
 @pytest.mark.parametrize(("field", "value"), [("projection_dim", 97), ("vision_config", 3)])
-def test_a_config_value_that_is_not_supported_is_named_with_the_file(folder, field, value):
+def test_unsupported_config_value_is_named_with_its_file(folder, field, value):
     path = folder / "config.json"
     edit_json(path, **{field: value})
     refused(folder, field, repr(value), str(path))
@@ -149,7 +149,7 @@ def test_a_config_of_another_architecture_is_no_align(folder, model_type):
     ],
     ids=str,
 )
-def test_a_preprocessor_value_that_is_not_supported_is_named(folder, values):
+def test_unsupported_preprocessor_value_is_named_with_its_file(folder, values):
     path = folder / "preprocessor_config.json"
     edit_json(path, **values)
     refused(folder, next(iter(values)), str(path))
@@ -161,7 +161,7 @@ def test_a_tokenizer_larger_than_the_vocabulary_is_refused(tmp_path):
     refused(folder, "text_config.vocab_size is 40", str(folder))
 
 
-def test_the_image_processor_of_transformers_5_is_read_and_comes_first(folder):
+def test_processor_config_takes_precedence_over_preprocessor_config(folder):
     options = {**PREPROCESSOR, "crop_size": {"height": 90, "width": 80}}
     image_processor = EfficientNetImageProcessorPil(**options)
     AlignProcessor(image_processor, BertTokenizerFast.from_pretrained(folder)).save_pretrained(
@@ -179,7 +179,7 @@ def test_a_damaged_processor_config_is_named(folder, content):
     refused(folder, str(path))
 
 
-def test_a_processor_config_without_image_processor_says_nothing_of_pictures(folder):
+def test_processor_config_without_image_processor_is_ignored(folder):
     (folder / "processor_config.json").write_text('{"processor_class": "AlignProcessor"}')
     assert align_zoo.create_align(folder)[1].config == PREPROCESSOR
 
@@ -194,7 +194,7 @@ def test_an_absent_file_is_named(folder, absent):
     refused(folder, absent, str(folder))
 
 
-def test_a_model_saved_without_its_processor_is_told_where_to_get_one(folder, tmp_path):
+def test_missing_processor_error_says_where_to_get_one(folder, tmp_path):
     """As transformers' Trainer saves one that it was given no processor of."""
     bare = tmp_path / "bare"
     AlignModel.from_pretrained(folder).save_pretrained(bare)
@@ -252,7 +252,7 @@ def test_a_folder_of_something_else_is_no_checkpoint(tmp_path):
     refused(tmp_path, str(tmp_path), "config.json")
 
 
-def test_what_is_no_file_has_no_part_in_the_fingerprint(folder):
+def test_fingerprint_ignores_folders_and_dangling_links(folder):
     expected = Checkpoint("before", folder).fingerprint
     (folder / "notes.json").mkdir()
     (folder / "gone.json").symlink_to("nowhere")

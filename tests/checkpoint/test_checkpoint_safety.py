@@ -64,7 +64,7 @@ def test_code_that_a_checkpoint_brings_is_not_run(folder, tmp_path, file):
     "name",
     ["..", "../..", "a/..", "../a", "a/../../b", "a/b/c", "a\0b", "~/../nowhere", "a/b/../c"],
 )
-def test_a_name_that_leads_elsewhere_is_no_hub_id(name, tmp_path, monkeypatch):
+def test_path_traversal_is_no_hub_id(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError):
         open_checkpoint(name, cache_dir=tmp_path / "hub")
@@ -74,7 +74,7 @@ def test_a_name_that_leads_elsewhere_is_no_hub_id(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "revision", ["..", "../../../elsewhere", "/etc", "a/../../b", "", ".", "a//b", "a/", "a\0b"]
 )
-def test_a_revision_never_leads_out_of_the_hubs_cache(sound, tmp_path, monkeypatch, revision):
+def test_revision_never_leads_out_of_the_hub_cache(sound, tmp_path, monkeypatch, revision):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     cache = tmp_path / "hub"
     (cache / "models--some--align" / "refs").mkdir(parents=True)
@@ -85,7 +85,7 @@ def test_a_revision_never_leads_out_of_the_hubs_cache(sound, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/3", "feature/new-towers", "0123abc"])
-def test_a_revision_may_be_any_branch_tag_or_commit(revision, tmp_path, monkeypatch):
+def test_revision_may_be_branch_tag_or_commit(revision, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(CheckpointError, match="nor in the hub cache"):
         open_checkpoint("some/align", revision=revision, cache_dir=tmp_path)

@@ -70,7 +70,7 @@ def test_whole_numbers_for_floats_are_floats():
     assert (eps, type(eps)) == (1.0, float)
 
 
-def test_keys_that_nobody_knows_are_no_concern_of_ours():
+def test_unknown_config_keys_are_ignored():
     config = {
         "model_type": "align",
         "architectures": ["AlignModel"],
@@ -81,7 +81,7 @@ def test_keys_that_nobody_knows_are_no_concern_of_ours():
     assert AlignConfig.from_dict(config) == AlignConfig()
 
 
-def test_a_config_made_of_two_towers_configs_reads_back():
+def test_config_joined_from_two_tower_configs_is_read():
     """As AlignConfig.from_text_vision_configs of older versions of transformers put it together."""
     vision = transformers.AlignVisionConfig(hidden_act="relu")
     text = transformers.AlignTextConfig(num_hidden_layers=3)

@@ -36,7 +36,7 @@ def edited(row: Row, config: dict) -> dict:
 
 
 @rows(HONOURED)
-def test_a_field_that_moves_the_answer_moves_ours_alike(row, tmp_path):
+def test_honoured_field_changes_answers_as_in_transformers(row, tmp_path):
     got = compare(row, tmp_path)
     assert got.moved > 1e-4
     assert max(got.image, got.text) < 1e-5
@@ -66,7 +66,7 @@ def plain_answers(plain):
 
 
 @rows(UNUSED)
-def test_a_field_that_is_not_used_touches_no_answer(row, plain, plain_answers, tmp_path):
+def test_unused_field_changes_no_answer(row, plain, plain_answers, tmp_path):
     folder = shutil.copytree(plain, tmp_path / "edited")
     path = folder / "config.json"
     path.write_text(json.dumps(edited(row, json.loads(path.read_text()))))
@@ -74,7 +74,7 @@ def test_a_field_that_is_not_used_touches_no_answer(row, plain, plain_answers, t
 
 
 @rows(REFUSED)
-def test_a_value_that_is_not_supported_is_refused_by_name(row):
+def test_unsupported_value_is_refused_by_name(row):
     with pytest.raises(CheckpointError) as caught:
         AlignConfig.from_dict(edited(row, small_config().to_dict()), source="the file")
     assert str(caught.value).startswith("the file: ")
@@ -89,7 +89,7 @@ def sized(side: int) -> dict:
 
 
 @pytest.mark.parametrize(("window", "fits"), [(1, False), (2, True)])
-def test_a_pooling_window_is_judged_by_what_the_preprocessor_gives(window, fits, tmp_path):
+def test_pooling_window_is_checked_against_the_preprocessors_size(window, fits, tmp_path):
     """At 75 the last feature map is 2 x 2; transformers fails where the window is smaller."""
     model = lively_model(small_config({"image_size": 600}))
     model.config.vision_config.hidden_dim = window
@@ -137,7 +137,7 @@ def test_the_checkpoints_of_transformers_own_tests_are_opened(tmp_path):
 @pytest.mark.parametrize(
     ("side", "named"), [(289, "hidden_dim is 64"), (3, "the preprocessor's size")]
 )
-def test_what_does_not_fit_is_refused_before_an_export(side, named, tmp_path, caplog):
+def test_unfitting_image_size_is_refused_before_export(side, named, tmp_path, caplog):
     folder = checkpoint_of_the_testers(tmp_path, side)
     (folder / "model.safetensors").unlink()  # so little is read
     with pytest.raises(CheckpointError, match=named):
@@ -160,13 +160,13 @@ DECLARED = {
 }
 
 
-def test_every_field_that_transformers_declares_is_in_a_table():
+def test_every_field_of_transformers_is_in_a_table():
     assert len(DECLARED) > 30
     known = {(row.section, row.field) for row in [*HONOURED, *UNUSED, *REFUSED]}
     assert known >= DECLARED | OF_OLDER_VERSIONS
 
 
-def test_every_field_is_honoured_or_unused_and_refused_in_part_only():
+def test_no_field_is_only_refused():
     """But for what is one value and no other: refusing alone would honour nothing."""
     supported = {(row.section, row.field) for row in [*HONOURED, *UNUSED]}
     whole = {("", "vision_config"), ("", "text_config"), ("text", "position_embedding_type")}
@@ -193,7 +193,7 @@ FIELDS = sorted(DECLARED | OF_OLDER_VERSIONS | {("", "model_type"), ("", "quanti
 
 @settings(max_examples=tries(300), deadline=None)
 @given(changes=st.lists(st.tuples(st.sampled_from(FIELDS), VALUES), min_size=1, max_size=3))
-def test_any_values_make_towers_or_are_refused_by_a_fields_name(changes):
+def test_any_values_make_towers_or_name_a_field(changes):
     config = small_config().to_dict()
     for (section, field), value in changes:
         if section and isinstance(config[f"{section}_config"], dict):

@@ -36,13 +36,13 @@ def fingerprint(folder: Path) -> str:
     return Checkpoint("any", folder).fingerprint
 
 
-def test_it_is_the_same_in_every_process_and_version(folder):
+def test_fingerprint_is_equal_in_every_process_and_version(folder):
     """Clients keep embeddings by it."""
     assert fingerprint(folder) == "e9f66332df0fddb2"
 
 
 @pytest.mark.parametrize("name", [*SMALL, "model.safetensors.index.json", WEIGHTS[3]])
-def test_it_covers_every_file_that_an_answer_depends_on(folder, name):
+def test_fingerprint_covers_every_file_of_an_answer(folder, name):
     before = fingerprint(folder)
     with (folder / name).open("a") as file:
         file.write("\n")
@@ -57,14 +57,14 @@ def test_it_covers_the_names_of_the_files(folder):
     assert fingerprint(folder) != before
 
 
-def test_what_training_leaves_beside_a_model_is_no_part_of_it(folder):
+def test_fingerprint_ignores_files_left_by_training(folder):
     before = fingerprint(folder)
     for name in ("training_args.bin", "optimizer.pt", "README.md", "pytorch_model.bin"):
         (folder / name).write_text("of no answer")
     assert fingerprint(folder) == before
 
 
-def test_shards_come_in_the_order_of_their_names_whatever_the_indexs(folder):
+def test_shards_are_read_in_order_of_their_names(folder):
     assert [path.name for path in shards(folder / "model.safetensors.index.json")] == WEIGHTS
 
 

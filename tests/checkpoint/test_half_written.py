@@ -39,13 +39,13 @@ def left(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("to", ["hf", "timm"])
-def test_a_killed_conversion_can_be_repeated_and_nothing_of_it_stays(left, to):
+def test_repeated_conversion_clears_what_a_killed_one_left(left, to):
     convert("align_tiny", left.parent, to)
     assert not list(left.parent.glob(".*"))
     assert list(left.parent.iterdir())
 
 
-def test_what_another_process_is_writing_is_left_to_it(left):
+def test_folder_being_written_by_another_process_is_refused(left):
     model = align_zoo.create_align("align_tiny")[0]
     handle = os.open(left.parent, os.O_RDONLY)
     try:
@@ -61,7 +61,7 @@ def test_what_another_process_is_writing_is_left_to_it(left):
 
 @pytest.mark.parametrize("to", ["hf", "timm"])
 @pytest.mark.parametrize("size", [100, 1_000_000])
-def test_a_disk_that_fills_up_is_named_in_a_line_and_nothing_half_stays(tmp_path, to, size):
+def test_full_disk_is_one_error_line_without_leftovers(tmp_path, to, size):
     done = on_a_small_disk(size, "convert", "align_tiny", tmp_path / "out", "--to", to)
     assert done.returncode == 1
     assert done.stderr.startswith(f"align-zoo: {tmp_path / 'out'} cannot be written: ")
@@ -69,7 +69,7 @@ def test_a_disk_that_fills_up_is_named_in_a_line_and_nothing_half_stays(tmp_path
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_tokenizer_that_does_not_fit_on_the_disk_is_named(tmp_path, monkeypatch):
+def test_tokenizer_that_fills_the_disk_is_named(tmp_path, monkeypatch):
     model, transform, tokenizer = align_zoo.create_align("align_tiny")
 
     def full(folder: Path) -> None:

@@ -16,7 +16,7 @@ from align_zoo.towers.align_image import build_image_tower
 
 
 @pytest.mark.parametrize("kind", ["image", "text"])
-def test_to_hf_gives_back_what_from_hf_was_given(kind):
+def test_to_hf_inverts_from_hf(kind):
     checkpoint = open_checkpoint("align_tiny")
     table = text_table()
     if kind == "image":
@@ -29,7 +29,7 @@ def test_to_hf_gives_back_what_from_hf_was_given(kind):
     assert all(torch.equal(back[name], used[name]) for name in used)
 
 
-def test_constants_that_older_versions_of_transformers_saved_are_passed_over(tmp_path):
+def test_integer_constants_of_older_transformers_are_ignored(tmp_path):
     """As kakaobrain/align-base has them: whole numbers, which no weight is."""
     folder = shutil.copytree(EMBEDDED["align_tiny"], tmp_path / "older")
     weights = load_file(folder / "model.safetensors")

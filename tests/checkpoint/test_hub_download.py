@@ -70,14 +70,14 @@ def hub(tmp_path, monkeypatch) -> Hub:
     ],
     ids=["safe", "pickle", "both", "whole", "shards", "pickled shards", "both in shards", "mixed"],
 )
-def test_the_weights_are_fetched_in_one_format_and_safetensors_first(hub, weights, wanted):
+def test_one_weight_format_is_fetched_safetensors_first(hub, weights, wanted):
     hub.fill(SMALL | REST | weights)
     checkpoint = open_checkpoint("some/align")
     assert hub.fetched == SMALL | wanted
     assert checkpoint.weights_file.name in wanted
 
 
-def test_the_revision_and_the_cache_are_those_that_were_asked_for(hub, tmp_path):
+def test_revision_and_cache_reach_the_hub(hub, tmp_path):
     hub.fill(SMALL | SAFE)
     open_checkpoint("some/align", revision="v1.0", cache_dir=tmp_path)
     assert hub.asked == {("some/align", ("revision", "v1.0"), ("cache_dir", tmp_path))}

@@ -44,7 +44,7 @@ def test_a_home_that_there_is_not_is_named(use, kind):
 
 
 @pytest.mark.parametrize("name", ["XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"])
-def test_a_folder_of_the_environment_may_be_at_home(name, monkeypatch):
+def test_environment_variable_may_name_a_home_folder(name, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
     server, options = TritonServer(Path("tritonserver")), ServeOptions(model="align_tiny")
     assert environment(server, options, {name: "~/x"})[name] == "/home/ann/x"

@@ -110,7 +110,7 @@ def test_a_damaged_shard_is_named(sharded):
     ],
     ids=str,
 )
-def test_an_index_that_names_no_shards_of_its_folder_is_refused(sharded, content):
+def test_index_without_shards_of_its_folder_is_refused(sharded, content):
     (index,) = sharded.glob("*.index.json")
     index.write_text(content if isinstance(content, str) else json.dumps(content))
     refused(sharded, str(index))
@@ -126,7 +126,7 @@ def test_a_shard_outside_is_not_even_looked_at(sharded, whole):
         refused(sharded, str(index), repr(name), "no file of its folder")
 
 
-def test_a_pickle_that_an_index_of_safetensors_names_cannot_run_code(sharded, tmp_path):
+def test_pickle_named_by_an_index_runs_no_code(sharded, tmp_path):
     ran = tmp_path / "ran"
 
     class Evil:
@@ -140,7 +140,7 @@ def test_a_pickle_that_an_index_of_safetensors_names_cannot_run_code(sharded, tm
     assert not ran.exists()
 
 
-def test_links_are_followed_as_the_hubs_cache_needs_it(sharded, whole, tmp_path):
+def test_links_to_weight_files_are_followed(sharded, whole, tmp_path):
     linked = tmp_path / "linked"
     linked.mkdir()
     for path in sharded.iterdir():
@@ -165,9 +165,7 @@ def test_a_weight_that_no_shard_holds_is_named(sharded):
 
 
 @pytest.mark.parametrize("kind", ["whole", "shards", "bin"])
-def test_a_hub_id_is_found_in_the_cache_whatever_its_weight_files(
-    kind, sound, whole, tmp_path, monkeypatch
-):
+def test_hub_id_is_found_in_the_cache(kind, sound, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     repository = tmp_path / "hub" / "models--some--align"
     folder = Path(shutil.copytree(sound, repository / "snapshots" / "0123abc"))
@@ -212,7 +210,7 @@ def test_a_weight_that_is_no_number_is_named(folder, whole, name, value):
     refused(folder, name, "NaN or infinite", str(folder / "model.safetensors"))
 
 
-def test_values_whose_sum_is_too_large_for_their_type_are_sound(tmp_path):
+def test_values_whose_sum_overflows_are_accepted(tmp_path):
     weights = {"text_projection.bias": torch.full((100,), 60_000, dtype=torch.float16)}
     save_file(weights, tmp_path / "model.safetensors")
     read = read_weights(tmp_path / "model.safetensors", "text_")
@@ -229,14 +227,14 @@ def test_quantised_weights_are_refused(folder, whole, name, dtype):
 
 
 @pytest.mark.parametrize("value", [0.0, -0.07, [0.07, 0.07], []], ids=str)
-def test_a_temperature_that_no_logits_can_be_divided_by_is_refused(folder, whole, value):
+def test_unusable_temperature_is_refused(folder, whole, value):
     save_file({**whole, "temperature": torch.tensor(value)}, folder / "model.safetensors")
     refused(folder, "temperature", str(folder / "model.safetensors"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
 @torch.inference_mode()
-def test_weights_of_another_precision_answer_as_transformers_in_float32(folder, whole, dtype):
+def test_stored_precision_answers_as_transformers_in_float32(folder, whole, dtype):
     stored = {k: v.to(dtype) if v.is_floating_point() else v for k, v in whole.items()}
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
     model, _, tokenizer = align_zoo.create_align(folder, dtype=torch.float32)

@@ -152,7 +152,7 @@ def test_a_second_writer_is_refused(collection, images):
 
 
 @pytest.mark.parametrize("there", ["file", "full", "collection"])
-def test_a_collection_is_made_in_a_new_place_only(tmp_path, embedder, there):
+def test_collection_is_created_in_a_new_folder_only(tmp_path, embedder, there):
     place = tmp_path / "c"
     if there == "file":
         place.write_text("")
@@ -205,7 +205,7 @@ def test_readers_are_undisturbed_while_rows_come(collection, images, tmp_path, e
     assert errors == []
 
 
-def test_the_index_of_paths_is_made_again_when_lost(collection, images, embedder):
+def test_lost_index_of_paths_is_rebuilt(collection, images, embedder):
     collection.add(images)
     (Path(collection.where) / "work" / "state.sqlite").write_bytes(b"rubbish" * 1000)
     embedder.count = 0

@@ -54,7 +54,7 @@ def test_labels_are_those_of_the_encoder(samples):
         np.testing.assert_allclose([s for _, s in found], [s for _, s in expected], atol=1e-5)
 
 
-def test_a_failed_image_is_a_row_and_code_2(samples, tmp_path):
+def test_failed_image_is_a_row_and_code_2(samples, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff")
     gone = tmp_path / "gone.png"
@@ -67,7 +67,7 @@ def test_a_failed_image_is_a_row_and_code_2(samples, tmp_path):
     assert str(broken) in err
 
 
-def test_labels_of_a_file_are_those_of_the_option(samples, tmp_path):
+def test_labels_file_equals_labels_option(samples, tmp_path):
     (tmp_path / "labels.txt").write_text("red star\n\n three \n")
     star = samples / "images" / "red-star.png"
     given, _ = run("classify", star, "--labels=red star, three", "--top-k=2", MODEL)

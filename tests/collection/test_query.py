@@ -55,7 +55,7 @@ def test_a_search_without_sense_is_refused(words):
     ("text", "is_image"),
     [("dog", False), ("./dog", True), ("dog.JPG", True), ("~/dog", True), ("v2.0", False)],
 )
-def test_an_image_is_known_by_its_folder_or_ending(text, is_image):
+def test_image_term_has_a_folder_or_an_ending(text, is_image):
     assert Term(text).is_image is is_image
 
 

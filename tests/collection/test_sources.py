@@ -114,7 +114,7 @@ def test_a_source_that_cannot_be_listed_is_named(tmp_path, name, content, words)
         list(list_source(str(tmp_path / name)))
 
 
-def test_what_cannot_be_read_is_an_error_of_the_image(tmp_path):
+def test_unreadable_file_is_an_error_of_its_image(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "gone.png", tmp_path):
         with pytest.raises(InvalidImage, match="the file cannot be read"):

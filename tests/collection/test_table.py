@@ -53,7 +53,7 @@ def test_the_index_finds_what_every_cosine_finds(table):
     assert found / wanted >= 0.98
 
 
-def test_new_rows_are_found_before_and_after_the_index_follows(table):
+def test_new_rows_are_found_before_and_after_indexing(table):
     table.append(rows(1, ROWS)[0])
     table.upkeep()
     more, vectors = rows(2, 500)

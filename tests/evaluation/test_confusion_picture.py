@@ -18,7 +18,7 @@ def drawn(path, confusion, names=None):
 
 
 @pytest.mark.parametrize("classes", [2, 30, 60, 61, 300])
-def test_confusion_picture_has_a_size_limit(classes, tmp_path):
+def test_confusion_image_has_a_size_limit(classes, tmp_path):
     pixels = drawn(tmp_path / "c.png", torch.eye(classes, dtype=torch.long) * 3)
     assert min(pixels.shape) > 400
     assert max(pixels.shape) < 2600

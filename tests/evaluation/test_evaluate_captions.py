@@ -22,7 +22,7 @@ def report(captions, tmp_path_factory):
     return run(captions, tmp_path_factory.mktemp("out"))
 
 
-def test_pictures_and_captions_find_each_other(report):
+def test_images_and_captions_find_each_other(report):
     assert (report["pictures"], report["captions"]) == (80, 240)
     for way in ("text_to_image", "image_to_text"):
         first, five, ten = (report[way][f"R@{k}"] for k in (1, 5, 10))
@@ -30,7 +30,7 @@ def test_pictures_and_captions_find_each_other(report):
         assert five >= 0.98
 
 
-def test_captions_of_other_pictures_find_nothing(captions, tmp_path):
+def test_captions_of_other_images_find_nothing(captions, tmp_path):
     content = json.loads(captions.read_text())
     ids = [image["id"] for image in content["images"]]
     for annotation in content["annotations"]:
@@ -49,7 +49,7 @@ def test_the_csv_says_the_same(captions, report, tmp_path):
         assert same[field] == report[field]
 
 
-def test_captions_of_broken_pictures_are_left_out(captions, tmp_path):
+def test_captions_of_broken_images_are_left_out(captions, tmp_path):
     (tmp_path / "pictures").mkdir()
     for path in captions.parent.rglob("*.png"):
         (tmp_path / "pictures" / path.name).write_bytes(path.read_bytes())
@@ -98,7 +98,7 @@ def test_csv_keeps_image_order_and_unusual_captions(tmp_path):
     assert data.owners == [0, 1, 0]
 
 
-def test_one_picture_spelled_in_two_ways_is_one(tmp_path):
+def test_one_image_spelled_in_two_ways_is_one(tmp_path):
     path = tmp_path / "captions.csv"
     path.write_text("image,caption\na.png,one\n./a.png,two\nb//c.png,three\nb/./c.png,four\n")
     data = read_captions(path)
@@ -107,7 +107,7 @@ def test_one_picture_spelled_in_two_ways_is_one(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
-def test_links_and_detours_lead_to_one_picture(tmp_path, kind):
+def test_links_and_detours_lead_to_one_image(tmp_path, kind):
     (tmp_path / "a.png").touch()
     (tmp_path / "link.png").symlink_to("a.png")
     (tmp_path / "sub").mkdir()

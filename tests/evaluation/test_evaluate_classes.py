@@ -92,7 +92,7 @@ def two(shapes, tmp_path):
     return root
 
 
-def test_broken_pictures_are_named_and_left_out(two, tmp_path):
+def test_broken_images_are_named_and_left_out(two, tmp_path):
     # In front of the others: what is left out must not move their classes.
     (two / "blue_ring" / "00.jpg").write_bytes(b"no picture at all")
     (two / "red_star" / "zz.PNG").write_bytes(b"")
@@ -119,7 +119,7 @@ def test_class_without_readable_images_is_a_candidate(two, tmp_path):
     assert report["mean_class_recall"] == 1
 
 
-def test_pictures_in_folders_below_a_class_count(two, tmp_path):
+def test_images_in_folders_below_a_class_count(two, tmp_path):
     (two / "red_star" / "more").mkdir()
     next((two / "blue_ring").iterdir()).rename(two / "red_star" / "more" / "ring.png")
     report = run(two, tmp_path / "out")
@@ -237,14 +237,14 @@ def test_device_out_of_memory_names_the_way_out(two, tmp_path, monkeypatch):
         run(two, tmp_path / "out", batch_size=64)
 
 
-def test_pictures_that_are_all_broken_fail(two, tmp_path):
+def test_images_that_are_all_broken_fail(two, tmp_path):
     for path in two.rglob("*.png"):
         path.write_bytes(b"no")
     with pytest.raises(AlignZooError, match=r"none of the 20 pictures can be read.*blue_ring"):
         run(two, tmp_path / "out")
 
 
-def test_folders_without_pictures_fail(two, tmp_path):
+def test_folders_without_images_fail(two, tmp_path):
     for path in two.rglob("*.png"):
         path.unlink()
     with pytest.raises(AlignZooError, match="hold no pictures"):

@@ -43,7 +43,7 @@ def test_captions_are_retrieved(captions, tmp_path, suffix):
     assert not (tmp_path / "confusion.png").exists()
 
 
-def test_broken_pictures_are_counted(captions, tmp_path):
+def test_broken_images_are_counted(captions, tmp_path):
     (tmp_path / "captions.csv").write_text(f"image,caption\na.png,a cat\n{captions},a dog\n")
     sound = captions.parent / "pictures" / "0.png"
     with (tmp_path / "captions.csv").open("a") as file:

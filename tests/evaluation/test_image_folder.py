@@ -97,7 +97,7 @@ def test_pipe_is_left_out_without_waiting(root):
     assert left.reason == "a pipe, a socket or a device"
 
 
-def test_a_folder_without_pictures_says_what_it_holds(root):
+def test_a_folder_without_images_says_what_it_holds(root):
     for path in root.rglob("*.png"):
         path.rename(path.with_suffix(".txt")).write_text("a cat")
     with pytest.raises(AlignZooError, match=r"no pictures .*; 2 files are left out, .*a\.txt: no"):

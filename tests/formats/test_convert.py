@@ -27,7 +27,7 @@ def folder(sound, tmp_path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "timm"))
 
 
-def test_a_home_is_found_where_it_is_written_to_and_read_from(folder, tmp_path, monkeypatch):
+def test_tilde_is_the_home_folder_in_every_path(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     convert("~/timm", "~/hf", "hf")
     assert {path.name for path in tmp_path.iterdir()} == {"timm", "hf"}
@@ -43,7 +43,7 @@ def test_a_folder_may_hold_both_formats(folder):
         assert opened[0].temperature == model.temperature
 
 
-def test_a_file_in_the_targets_place_is_left_alone(tmp_path):
+def test_existing_file_as_target_is_left_alone(tmp_path):
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(CheckpointError, match="name a new folder"):
         convert("align_tiny", tmp_path / "mine", "hf")
@@ -53,7 +53,7 @@ def test_a_file_in_the_targets_place_is_left_alone(tmp_path):
 @pytest.mark.parametrize(
     "value", [0, -0.03, float("nan"), float("inf"), True, "0.03", None, [0.03]], ids=str
 )
-def test_a_temperature_that_no_logits_can_be_divided_by_is_refused(folder, value):
+def test_unusable_temperature_is_refused(folder, value):
     (folder / "align.json").write_text(json.dumps({"temperature": value}))
     with pytest.raises(CheckpointError, match=r"align\.json: temperature is .* above 0"):
         load_timm(folder)
@@ -69,7 +69,7 @@ def test_a_temperature_may_be_a_whole_number(folder):
 @pytest.mark.parametrize(
     "architecture", ["resnet50", "align_tiny_text", "vit_image", "align_image_text", None, 3]
 )
-def test_what_is_no_image_tower_of_align_is_refused_in_its_place(folder, architecture):
+def test_other_architecture_as_image_tower_is_refused(folder, architecture):
     path = folder / "image" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "architecture": architecture}))
     with pytest.raises(CheckpointError) as caught:
@@ -97,7 +97,7 @@ def test_towers_in_each_others_place_are_refused(folder):
     ],
     ids=str,
 )
-def test_a_tower_that_timm_cannot_build_is_named_with_its_folder(folder, values, word):
+def test_tower_that_timm_cannot_build_names_its_folder(folder, values, word):
     path = folder / "text" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
     with pytest.raises(CheckpointError) as caught:
@@ -106,7 +106,7 @@ def test_a_tower_that_timm_cannot_build_is_named_with_its_folder(folder, values,
     assert word in str(caught.value)
 
 
-def test_a_target_that_is_not_empty_is_left_alone(tmp_path):
+def test_non_empty_target_is_left_alone(tmp_path):
     (tmp_path / "mine").write_text("mine")
     result = CliRunner().invoke(app, ["convert", "align_tiny", str(tmp_path), "--to", "hf"])
     assert result.exit_code == 1

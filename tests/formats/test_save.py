@@ -59,7 +59,7 @@ def same(ours, theirs) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=2e-5)
 
 
-def test_transformers_opens_what_save_hf_writes_with_equal_answers(opened, tmp_path, caplog):
+def test_transformers_opens_save_hfs_folder_with_equal_answers(opened, tmp_path, caplog):
     model, transform, tokenizer = opened
     save_hf(model, tmp_path / "new", transform=transform, tokenizer=tokenizer)
     theirs, report = AlignModel.from_pretrained(tmp_path / "new", output_loading_info=True)
@@ -88,7 +88,7 @@ def test_an_older_processor_in_the_folder_is_replaced(opened, tmp_path):
 
 
 @pytest.mark.parametrize("save", [save_hf, save_timm])
-def test_a_folder_saved_without_a_transform_keeps_its_processor(opened, tmp_path, save):
+def test_saving_without_a_transform_keeps_the_processor(opened, tmp_path, save):
     (tmp_path / "processor_config.json").write_text("{}")
     save(opened[0], tmp_path)
     assert (tmp_path / "processor_config.json").read_text() == "{}"
@@ -162,7 +162,7 @@ def test_a_batch_norm_eps_of_timms_is_written(opened, tmp_path):
     same(answers(model, tokens), answers(AlignModel.from_pretrained(tmp_path), tokens))
 
 
-def test_a_pruned_text_tower_is_written_as_it_is(opened, tmp_path):
+def test_pruned_text_tower_is_saved_and_loaded(opened, tmp_path):
     model, transform, tokenizer = copy.deepcopy(opened)
     model.text.prune_intermediate_layers([0], prune_head=False)
     expected = answers(model, tokenizer(TEXTS))
@@ -172,7 +172,7 @@ def test_a_pruned_text_tower_is_written_as_it_is(opened, tmp_path):
     same(expected, answers(load_timm(tmp_path / "timm")[0], tokenizer(TEXTS)))
 
 
-def test_an_output_stride_is_refused_by_hugging_faces_format_alone(tmp_path):
+def test_only_save_hf_refuses_an_output_stride(tmp_path):
     model, transform, tokenizer = align_zoo.create_align("align_tiny")
     model.image = timm.create_model("align_tiny_image", pretrained=True, output_stride=8).eval()
     with pytest.raises(CheckpointError, match="output_stride, which save_timm can write"):
@@ -182,7 +182,7 @@ def test_an_output_stride_is_refused_by_hugging_faces_format_alone(tmp_path):
     same(answers(model, tokenizer(TEXTS)), answers(again, tokenizer(TEXTS)))
 
 
-def test_a_pruned_image_tower_is_written_as_it_is(opened, tmp_path):
+def test_pruned_image_tower_is_saved_and_loaded(opened, tmp_path):
     model, transform, tokenizer = copy.deepcopy(opened)
     model.image.prune_intermediate_layers([2])
     save_timm(model, tmp_path / "timm", transform=transform, tokenizer=tokenizer)
@@ -208,7 +208,7 @@ def test_weights_are_as_readable_as_the_config(opened, tmp_path, save):
         assert config.stat().st_mode == (config.parent / "model.safetensors").stat().st_mode
 
 
-def test_a_failed_write_leaves_the_old_files_as_they_were(opened, tmp_path, monkeypatch):
+def test_failed_write_keeps_the_old_files(opened, tmp_path, monkeypatch):
     model, transform, tokenizer = opened
     save_hf(model, tmp_path, transform=transform, tokenizer=tokenizer)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
@@ -219,7 +219,7 @@ def test_a_failed_write_leaves_the_old_files_as_they_were(opened, tmp_path, monk
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_a_classifier_has_no_place_in_hugging_faces_format(opened, tmp_path):
+def test_save_hf_refuses_a_classifier(opened, tmp_path):
     model = copy.deepcopy(opened[0])
     model.image.reset_classifier(7)
     with pytest.raises(CheckpointError, match="classifier of 7 classes"):
@@ -234,7 +234,7 @@ def test_towers_that_do_not_meet_are_refused(opened, tmp_path):
         save_hf(model, tmp_path)
 
 
-def test_a_pooling_that_hugging_face_has_not_is_refused(opened, tmp_path):
+def test_save_hf_refuses_an_unknown_pooling(opened, tmp_path):
     model = copy.deepcopy(opened[0])
     model.image.reset_classifier(0, "avgmax")
     with pytest.raises(CheckpointError, match="avgmax"):
@@ -243,7 +243,7 @@ def test_a_pooling_that_hugging_face_has_not_is_refused(opened, tmp_path):
 
 @pytest.mark.parametrize("save", [save_hf, save_timm])
 @pytest.mark.parametrize("tower", ["image", "text"])
-def test_a_tower_alone_is_refused_by_what_saves_one(opened, tmp_path, save, tower):
+def test_saving_one_tower_alone_is_refused(opened, tmp_path, save, tower):
     with pytest.raises(align_zoo.InvalidInput, match=r"not both towers.*save_for_hf"):
         save(getattr(opened[0], tower), tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -271,7 +271,7 @@ def test_timms_folders_give_the_same_answers(opened, tmp_path):
     same(answers(again, tokenizer(TEXTS)), answers(model, tokenizer(TEXTS)))
 
 
-def test_timms_folders_are_no_checkpoint_but_are_told_the_way_to_one(opened, tmp_path):
+def test_timm_folders_error_names_the_convert_command(opened, tmp_path):
     model, transform, tokenizer = opened
     save_timm(model, tmp_path, transform=transform, tokenizer=tokenizer)
     way = rf"`align-zoo convert {tmp_path} NEW_FOLDER --to hf`"

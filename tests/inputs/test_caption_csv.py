@@ -38,7 +38,7 @@ def test_blanks_and_other_columns_do_not_count(tmp_path, content):
     assert rows_of(tmp_path, content) == [("a.png", "a star")]
 
 
-def test_a_comma_in_quotes_after_a_blank_separates_nothing(tmp_path):
+def test_comma_in_quotes_after_a_blank_separates_nothing(tmp_path):
     assert rows_of(tmp_path, 'image,caption\na.png, "a star, red"\n') == [("a.png", "a star, red")]
 
 
@@ -75,7 +75,7 @@ def test_any_caption_survives_writing_and_reading(rows, blank, quoted):
         assert rows_of(Path(folder), content) == wanted
 
 
-def test_a_file_has_one_real_path_for_all_spellings(tmp_path):
+def test_file_has_one_real_path_for_all_spellings(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.png").touch()
     (tmp_path / "link.png").symlink_to("a.png")

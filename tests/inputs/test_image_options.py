@@ -92,7 +92,7 @@ def test_timms_batch_norm_options_come_before_the_configs():
 
 
 @pytest.mark.parametrize("cosine", [False, True], ids=["linear", "cosine"])
-def test_a_classifier_is_created_where_and_in_what_timm_is_told(cosine):
+def test_classifier_is_created_on_the_device_and_dtype(cosine):
     tower = create(
         "align_tiny_image",
         num_classes=3,

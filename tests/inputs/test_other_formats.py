@@ -64,7 +64,7 @@ ENCODED = {"lossless": {"lossless": True}, "4:4:0": {"subsampling": "440"}}
 
 
 @pytest.mark.parametrize("way", ENCODED.values(), ids=ENCODED)
-def test_jpeg_that_pillow_does_not_write_is_the_second_decoders(way):
+def test_unusual_jpeg_decodes_as_by_a_second_decoder(way):
     data = imagecodecs.jpeg8_encode(PHOTO, 95, **way)
     assert off_by(data, imagecodecs.jpeg8_decode(data)) == 0
 
@@ -145,7 +145,7 @@ def test_webp_is_the_second_decoders(way, alpha):
     assert off_by(data, as_rgb(imagecodecs.webp_decode(data))) == 0
 
 
-def test_of_an_animated_webp_the_first_frame_is_the_second_decoders():
+def test_animated_webp_decodes_to_its_first_frame():
     frames = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::-1])]
     data = written("WEBP", frames[0], save_all=True, append_images=frames[1:], lossless=True)
     assert off_by(data, PHOTO) == 0
@@ -158,7 +158,7 @@ PALETTES = RNG.integers(0, 256, (2, 256, 3), dtype=np.uint8)
 @pytest.mark.parametrize("transparent", [None, 7], ids=["opaque", "transparent"])
 @pytest.mark.parametrize("disposal", range(4))
 @pytest.mark.parametrize("place", [(0, 0), (3, 2)], ids=["whole", "offset"])
-def test_the_first_frame_of_a_gif_has_its_palettes_colours(local, transparent, disposal, place):
+def test_first_gif_frame_has_its_palettes_colours(local, transparent, disposal, place):
     left, top = place
     indices = RNG.integers(0, 256, (10 - 2 * top, 12 - 2 * left), dtype=np.uint8)
     palette = PALETTES[int(local)]
@@ -224,7 +224,7 @@ def test_a_bmp_with_a_palette_has_its_colours(kind):
 
 
 @pytest.mark.parametrize("kind", [*TRUE, *MASKED], ids=str)
-def test_a_bmp_without_a_palette_has_its_masks_colours_or_is_refused_by_name(kind):
+def test_bmp_has_its_masks_colours_or_is_refused(kind):
     values = RNG.integers(0, 2**kind.bits, (11, 13))
     data = bmp_file(kind, values)
     masks = kind.masks[:3] or _USUAL[kind.bits]
@@ -242,7 +242,7 @@ def test_a_run_length_bmp_has_its_palettes_colours(bits):
     assert off_by(bmp_runs(indices, palette, bits), palette[indices]) == 0
 
 
-def test_a_bmp_of_2_bits_is_refused_by_name():
+def test_bmp_of_2_bits_is_refused():
     data = bmp_file(Bmp(40, 2), RNG.integers(0, 4, (5, 5)), RNG.integers(0, 256, (4, 3)))
     with pytest.raises(InvalidImage, match="has 2 bits a pixel, which are not supported"):
         decode_image(data)

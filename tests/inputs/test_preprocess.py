@@ -85,7 +85,7 @@ def test_jpeg_decodes_as_pillow_does():
     assert np.array_equal(decode_image(data), Image.open(io.BytesIO(data)))
 
 
-def test_a_turned_picture_is_turned_upright_once():
+def test_a_turned_image_is_turned_upright_once():
     picture = photo(64, 32)
     exif = Image.Exif()
     exif[0x0112] = 6  # stored a quarter turn away
@@ -117,7 +117,7 @@ def test_of_an_animation_the_first_frame_counts():
     assert decode_image(data).getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_palette_with_transparency_is_what_convert_makes_of_it():
+def test_palette_with_transparency_decodes_as_by_convert():
     palette = photo(20, 20).quantize(16)
     palette.info["transparency"] = 3
     data = encoded(palette, transparency=3)
@@ -166,7 +166,7 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><circle r="9"/></svg>'
     ],
     ids=["empty", "text", "svg", "pdf", "large", "jpeg", "png", "header", "ppm", "ico"],
 )
-def test_what_is_no_sound_picture_is_refused_with_the_reason(data, reason):
+def test_unsound_image_is_refused_with_the_reason(data, reason):
     with pytest.raises(InvalidImage, match=reason):
         decode_image(data)
 
@@ -178,7 +178,7 @@ def test_what_is_no_sound_picture_is_refused_with_the_reason(data, reason):
     edits=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=30),
     cut=st.integers(0, 10_000),
 )
-def test_mutated_pictures_give_pixels_or_invalid_image(seed, format, edits, cut):
+def test_mutated_images_give_pixels_or_invalid_image(seed, format, edits, cut):
     data = bytearray(encoded(photo(24, 18, seed=seed % 7), format))
     for position, value in edits:
         data[position % len(data)] = value
@@ -189,7 +189,7 @@ def test_mutated_pictures_give_pixels_or_invalid_image(seed, format, edits, cut)
         assert "0x" not in str(error)
 
 
-def test_an_rgb_picture_passes_unchanged():
+def test_an_rgb_image_passes_unchanged():
     picture = photo(5, 7)
     assert np.array_equal(to_rgb(picture), picture)
 
@@ -197,7 +197,7 @@ def test_an_rgb_picture_passes_unchanged():
 @pytest.mark.parametrize(
     "image", ["a.jpg", b"GIF89a", None, np.zeros((9, 9, 3), np.uint8)], ids=type
 )
-def test_what_is_no_pil_picture_is_named(image):
+def test_what_is_no_pil_image_is_named(image):
     transform = AlignTransform.from_dict({})
     told = f"takes a PIL picture, not a {type(image).__name__}: open a file with PIL.Image.open"
     for call in (transform, transform.to_array):

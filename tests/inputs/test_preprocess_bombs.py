@@ -159,23 +159,23 @@ def test_a_bomb_is_refused_at_no_cost(data, reason):
     ],
     ids=["JPEG", "side", "scans", "large", "PNG", "text", "GIF", "WEBP", "TIFF", "BMP"],
 )
-def test_a_file_with_much_but_not_too_much_of_it_is_decoded(data):
+def test_file_just_below_a_limit_is_decoded(data):
     assert decode_image(data).mode == "RGB"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_the_largest_picture_may_be_progressive(mode):
+def test_the_largest_image_may_be_progressive(mode):
     file = io.BytesIO()
     Image.new(mode, (64, 32)).save(file, "JPEG", progressive=True, subsampling=0)
     assert decode_image(file.getvalue(), max_pixels=64 * 32).size == (64, 32)
 
 
-def test_scans_of_what_follows_a_picture_are_not_its_own():
+def test_scans_behind_the_images_end_do_not_count():
     """Phones put a film behind the picture, and FF DA occurs in it by chance."""
     assert decode_image(written("JPEG") + b"film \xff\xda\0\2" * 500).size == (32, 16)
 
 
-def test_the_smaller_a_picture_the_more_scans_it_may_have():
+def test_smaller_images_may_have_more_scans():
     half = 2 * 64 * 32
     assert decode_image(scans(30, (64, 32)), max_pixels=half).size == (64, 32)
     with pytest.raises(InvalidImage, match="more than 40 scans"):
@@ -190,7 +190,7 @@ def test_a_jpeg_that_names_no_height_is_refused():
     assert refused.value.reason == "damaged"
 
 
-def test_a_bmp_of_os_2_has_no_compression_to_be_judged_by():
+def test_colours_in_an_os2_bmp_are_no_compression():
     """Where others name theirs, it has colours."""
     head = struct.pack("<IHHHH", 12, 100, 60, 1, 8) + bytes([9, 9, 9, 9, 1, 0, 0, 0]) + bytes(760)
     pixels = bytes(100 * 60)
@@ -198,7 +198,7 @@ def test_a_bmp_of_os_2_has_no_compression_to_be_judged_by():
     assert decode_image(b"BM" + begin + head + pixels).size == (100, 60)
 
 
-def test_scans_are_counted_behind_an_end_that_is_none():
+def test_scans_behind_a_false_end_are_counted():
     data = scans(60)
     first = data.index(SCAN)
     second = data.index(SCAN, first + 2)
@@ -208,7 +208,7 @@ def test_scans_are_counted_behind_an_end_that_is_none():
 
 
 @pytest.mark.parametrize("compression", [2, 3, 4, 6, 32771, 32809, 34676, 34925, 50000, 50001])
-def test_a_tiff_of_a_rare_compression_is_refused_by_its_number(compression):
+def test_tiff_compression_is_refused_by_its_number(compression):
     entries = [(259, 3, 1, compression) if tag[0] == 259 else tag for tag in ONE_BIT]
     with pytest.raises(InvalidImage, match=f"method {compression}; accepted: none, LZW") as error:
         decode_image(tiff([*entries, (273, 4, 1, 8)]))
@@ -239,7 +239,7 @@ print(json.dumps(taken))
 """
 
 
-def test_a_picture_takes_at_most_20_bytes_a_pixel(tmp_path):
+def test_image_takes_at_most_20_bytes_a_pixel(tmp_path):
     side, exif = 2_500, Image.Exif()
     exif[0x0112] = 6
     ways = {

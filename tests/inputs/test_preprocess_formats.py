@@ -43,7 +43,7 @@ def test_every_format_is_among_the_samples():
 
 
 @pytest.mark.parametrize("name", [name for name in SOUND if "16" not in name and "12" not in name])
-def test_pixels_are_what_convert_and_exif_transpose_make_of_them(name):
+def test_pixels_equal_pillows_exif_transpose_and_convert(name):
     opened = Image.open(io.BytesIO(SOUND[name]))
     expected = ImageOps.exif_transpose(opened).convert("RGB")
     assert np.array_equal(decode_image(SOUND[name]), expected)
@@ -51,7 +51,7 @@ def test_pixels_are_what_convert_and_exif_transpose_make_of_them(name):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_a_turned_picture_is_upright_in_every_format(kind, orientation):
+def test_a_turned_image_is_upright_in_every_format(kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = written(noise(), kind, exif=exif)
@@ -63,7 +63,7 @@ def test_a_turned_picture_is_upright_in_every_format(kind, orientation):
     assert np.array_equal(got, expected)
 
 
-def test_an_orientation_in_xmp_counts_as_it_does_for_pillow():
+def test_xmp_orientation_turns_the_image():
     info = PngImagePlugin.PngInfo()
     info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
     assert decode_image(written(noise(), "PNG", pnginfo=info)).size == (12, 20)
@@ -127,7 +127,7 @@ def test_cmyk_is_what_convert_makes_of_it(kind):
 
 @pytest.mark.parametrize("alpha", [3, bytes(range(0, 255, 16))], ids=["one", "each"])
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_a_palettes_transparency_is_dropped_and_its_colours_kept(kind, alpha):
+def test_palette_transparency_is_dropped_and_colours_kept(kind, alpha):
     image = noise().quantize(16)
     data = written(image, kind, **({} if kind == "GIF" and alpha != 3 else {"transparency": alpha}))
     assert np.array_equal(decode_image(data), image.convert("RGB"))
@@ -167,7 +167,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("data", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_sound_picture_has_a_reason_to_count(data, reason):
+def test_unsound_image_has_a_counted_reason(data, reason):
     with pytest.raises(InvalidImage) as refused:
         decode_image(data)
     assert refused.value.reason == reason
@@ -189,7 +189,7 @@ def test_the_pixels_allowed_are_the_callers(kind):
     assert refused.value.reason == "too_many_pixels"
 
 
-def test_mutated_pictures_become_pixels_or_a_sound_refusal():
+def test_mutated_images_become_pixels_or_a_sound_refusal():
     outcomes = try_pictures(range(tries(2_000)))
     assert outcomes.faults == []
     assert outcomes.answered > tries(200)  # the mutations leave something to decode ...
@@ -199,13 +199,13 @@ def test_mutated_pictures_become_pixels_or_a_sound_refusal():
 
 @settings(max_examples=tries(150), deadline=None)
 @given(name=st.sampled_from(sorted(SOUND)), seed=st.integers(0, 2**32 - 1))
-def test_a_mutation_is_the_same_for_the_same_seed(name, seed):
+def test_mutation_is_determined_by_its_seed(name, seed):
     assert mutated(seed, {name: SOUND[name]}) == mutated(seed, {name: SOUND[name]})
 
 
 @settings(max_examples=tries(100), deadline=None)
 @given(data=st.binary(max_size=300), name=st.sampled_from(sorted(SOUND)))
-def test_any_bytes_behind_a_sound_beginning_are_pixels_or_refused(data, name):
+def test_any_bytes_are_pixels_or_refused(data, name):
     try:
         assert decode_image(SOUND[name][:40] + data).mode == "RGB"
     except InvalidImage as error:

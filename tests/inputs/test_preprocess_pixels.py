@@ -49,7 +49,7 @@ def plainly(transform: AlignTransform, image: Image.Image) -> np.ndarray:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_each_of_the_256_levels_of_a_channel_is_rounded_once(options):
+def test_each_channel_level_is_rounded_once(options):
     transform = AlignTransform.from_dict(
         {**PREPROCESSOR, "do_resize": False, "do_center_crop": False, **options}
     )
@@ -69,7 +69,7 @@ def test_each_of_the_256_levels_of_a_channel_is_rounded_once(options):
     resample=st.integers(0, 5),
     orientation=st.integers(1, 8),
 )
-def test_any_picture_has_the_plain_way_s_array(options, mode, width, height, resample, orientation):
+def test_any_image_has_the_plain_way_s_array(options, mode, width, height, resample, orientation):
     transform = AlignTransform.from_dict({**PREPROCESSOR, **options, "resample": resample})
     image = picture(mode, width, height)
     assert np.array_equal(transform.to_array(image), plainly(transform, image))
@@ -88,7 +88,7 @@ def test_what_needs_no_change_is_not_copied(orientation):
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_picture_is_left_as_it_was(mode, orientation):
+def test_a_image_is_left_as_it_was(mode, orientation):
     image = Image.open(io.BytesIO(turned(picture(mode), orientation)))
     image.load()
     before = (image.mode, image.size, image.tobytes(), dict(image.info))

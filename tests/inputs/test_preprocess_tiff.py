@@ -45,7 +45,7 @@ def test_either_width_is_judged(make, entries, reason):
     refused(make([*(e for e in ONE_BIT if e[0] != 259), *entries, (273, 4, 1, 8)]), reason)
 
 
-def test_of_two_sizes_of_a_tile_the_larger_is_judged():
+def test_larger_of_two_tile_sizes_is_judged():
     sides = [(322, 4, 1, 23_000), (322, 4, 1, 16), (323, 4, 1, 23_000), (323, 4, 1, 16)]
     refused(tiff([*ONE_BIT, *sides, (324, 4, 1, 8)]), "too_many_pixels")
 

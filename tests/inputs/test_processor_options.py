@@ -45,7 +45,7 @@ def test_the_options_of_a_call_are_align_processors(options):
     assert got.shape != plain(picture).shape or not torch.equal(got, plain(picture))
 
 
-def test_the_transform_keeps_the_config_that_it_is_read_from():
+def test_transform_keeps_its_config():
     plain = AlignTransform.from_dict(PREPROCESSOR)
     assert plain.config == PREPROCESSOR
     other = plain.with_options(crop_size=224)
@@ -98,7 +98,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("option", "value"), REFUSED, ids=str)
-def test_a_value_that_is_not_supported_is_refused_by_name(option, value):
+def test_unsupported_value_is_refused_by_name(option, value):
     config = {**PREPROCESSOR, "do_normalize": True}
     transform = AlignTransform.from_dict(config)
     with pytest.raises(InvalidInput, match=f"^{option} is "):
@@ -143,7 +143,7 @@ def test_where_both_names_stand_the_newer_one_counts():
 
 
 @pytest.mark.parametrize("name", ["crop", "do_pad", "data_format", "return_tensors"])
-def test_an_option_that_there_is_not_is_refused_with_those_that_there_are(name):
+def test_unknown_option_is_refused_with_the_known_options(name):
     with pytest.raises(InvalidInput, match=f"{name}.*crop_size"):
         AlignTransform.from_dict(PREPROCESSOR).with_options(**{name: 3})
 
@@ -160,7 +160,7 @@ JSON = st.recursive(
 
 @settings(max_examples=tries(300), deadline=None)
 @given(values=st.dictionaries(st.sampled_from(sorted(OPTIONS)), JSON, max_size=4))
-def test_any_config_makes_a_transform_or_is_refused_by_name(values):
+def test_any_config_makes_a_transform_or_is_refused(values):
     try:
         transform = AlignTransform.from_dict(values)
     except CheckpointError as error:

@@ -27,7 +27,7 @@ def test_the_imagenet_set_is_clips():
     ],
     ids=str,
 )
-def test_templates_are_a_set_by_name_one_or_several(given_as, templates):
+def test_templates_are_a_sets_name_one_or_several(given_as, templates):
     assert read_templates(given_as) == templates
 
 
@@ -66,5 +66,5 @@ def test_a_wrong_class_name_is_named(names, message):
 
 
 @given(st.text())
-def test_a_class_name_goes_into_the_prompt_as_it_is(name):
+def test_class_name_goes_into_the_prompt_unchanged(name):
     assert fill("a photo of a {}, {here}", name) == "a photo of a " + name + ", {here}"

@@ -96,7 +96,7 @@ def as_rgb(layout: Layout, read: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("bits", BITS, ids=lambda bits: f"{bits[0]}{'uif'[bits[1] - 1]}")
 @pytest.mark.parametrize("photometric", NAMES, ids=NAMES.get)
-def test_samples_are_the_second_decoders_or_refused_by_name(photometric, bits):
+def test_samples_decode_as_by_tifffile_or_are_refused(photometric, bits):
     answered = set()
     for extra in EXTRA:
         if (photometric == 3 and (bits[0] > 8 or bits[1] > 1)) or (photometric == 6 and extra):

@@ -74,7 +74,7 @@ def test_the_options_do_what_align_processors_do(
         assert values.tolist() == expected[name].tolist()
 
 
-def test_texts_may_be_as_long_as_the_tower_has_positions(pair):
+def test_texts_may_fill_all_positions_of_the_tower(pair):
     tokenizer = pair[0]
     ids = tokenizer("a cat " * 500, max_length=tokenizer.positions)["input_ids"]
     assert ids.shape == (1, tokenizer.positions)
@@ -94,9 +94,7 @@ def folder(tmp_path):
     ("own", "positions", "cut"),
     [(None, 512, 64), (16, 512, 16), (1000, 512, 64), (1000, 20, 20), (None, 20, 20)],
 )
-def test_a_text_is_cut_at_the_least_of_aligns_the_tokenizers_and_the_towers_length(
-    folder, own, positions, cut
-):
+def test_text_is_cut_at_the_smallest_length_limit(folder, own, positions, cut):
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": own}))
     shape = TextConfig(vocab_size=549, max_position_embeddings=positions)
@@ -121,7 +119,7 @@ def test_align_processors_default_is_padding_to_max_length(pair, processor):
     assert torch.equal(pair[0](TEXTS, padding="max_length")["input_ids"], expected)
 
 
-def test_align_processor_cuts_only_when_told_to_and_we_always_do(pair, processor):
+def test_long_texts_are_cut_without_being_asked(pair, processor):
     long = "a cat " * 100
     assert processor(text=long, return_tensors="pt")["input_ids"].shape[1] > 64
     expected = processor(text=long, truncation=True, return_tensors="pt")["input_ids"]
@@ -145,7 +143,7 @@ def test_align_processor_cuts_only_when_told_to_and_we_always_do(pair, processor
         ("return_tensors", None),
     ],
 )
-def test_an_option_that_is_not_supported_is_refused_by_name(pair, option, value):
+def test_unsupported_option_is_refused_by_name(pair, option, value):
     with pytest.raises(InvalidText, match=f"^{option} is "):
         pair[0](TEXTS, **{option: value})
 
@@ -156,7 +154,7 @@ def test_texts_of_different_lengths_must_be_padded(pair):
 
 
 @pytest.mark.parametrize("pad", [1, 4])
-def test_a_tokenizer_that_pads_with_another_id_than_the_config_says_is_refused(tmp_path, pad):
+def test_tokenizer_with_another_padding_id_is_refused(tmp_path, pad):
     folder = save_checkpoint(lively_model(small_config()), tmp_path)
     path = folder / "config.json"
     config = json.loads(path.read_text())
@@ -208,7 +206,7 @@ def test_a_copy_of_it_answers_alike(pair):
         assert torch.equal(copied(TEXTS)["input_ids"], ours(TEXTS)["input_ids"])
 
 
-def test_what_is_saved_does_not_depend_on_the_calls_before(pair, tmp_path):
+def test_saved_tokenizer_does_not_depend_on_earlier_calls(pair, tmp_path):
     ours, _ = pair
     model, _, _ = align_zoo.create_align("align_tiny")
     prints = []

@@ -70,7 +70,7 @@ def test_an_image_closed_after_reading_is_named_closed(use, path):
 
 @by_both
 @pytest.mark.parametrize("path", ["JPEG", "PNG", "GIF", "BMP", "TIFF"], indirect=True)
-def test_an_image_whose_with_block_ended_is_named_closed(use, path):
+def test_image_after_its_with_block_is_named_closed(use, path):
     with Image.open(path) as image:
         pass
     assert_named(use(image), "was closed.*open it again")
@@ -78,7 +78,7 @@ def test_an_image_whose_with_block_ended_is_named_closed(use, path):
 
 @by_both
 @pytest.mark.parametrize("path", ["JPEG", "PNG", "GIF", "BMP", "TIFF"], indirect=True)
-def test_an_image_whose_file_was_closed_is_named_closed(use, path):
+def test_image_with_a_closed_file_is_named_closed(use, path):
     with path.open("rb") as file:
         image = Image.open(file)
     assert_named(use(image), "was closed.*open it again")
@@ -86,14 +86,14 @@ def test_an_image_whose_file_was_closed_is_named_closed(use, path):
 
 @by_both
 @pytest.mark.parametrize("path", ["JPEG", "PNG", "GIF", "BMP", "TIFF"], indirect=True)
-def test_an_image_whose_file_was_cut_is_named_truncated(use, path):
+def test_image_with_a_cut_file_is_named_truncated(use, path):
     image = Image.open(path)
     os.truncate(path, path.stat().st_size // 2)
     assert_named(use(image), "truncated")
 
 
 @in_every_format
-def test_an_image_whose_file_was_moved_is_still_read(path):
+def test_image_with_a_moved_file_is_still_read(path):
     image = Image.open(path)
     path.rename(path.with_name("elsewhere"))
     assert encoded(image).data
@@ -127,7 +127,7 @@ FAILING = {
 
 @by_both
 @pytest.mark.parametrize(("image", "words"), FAILING.values(), ids=FAILING)
-def test_a_subclass_that_fails_is_named_with_its_reason(use, image, words):
+def test_failing_subclass_is_named_with_its_reason(use, image, words):
     assert_named(use(image), words)
 
 

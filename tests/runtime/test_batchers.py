@@ -50,7 +50,7 @@ lengths = st.lists(st.integers(1, 80), min_size=1, max_size=200)
 
 @settings(max_examples=tries(100), deadline=None)
 @given(lengths=lengths, seed=st.integers(0, 1000))
-def test_every_text_gets_its_own_row_whatever_stands_beside_it(lengths, seed):
+def test_every_text_gets_its_own_row(lengths, seed):
     rng = np.random.default_rng(seed)
     numbers = [rng.integers(1, 200, length) for length in lengths]
     texts = [" ".join(map(str, each)) for each in numbers]
@@ -62,13 +62,13 @@ def test_every_text_gets_its_own_row_whatever_stands_beside_it(lengths, seed):
     assert all(count <= 64 for count, _ in tower.shapes)
 
 
-def test_one_long_text_is_not_padded_to_by_short_ones():
+def test_short_texts_are_not_padded_to_long_ones():
     tower = Tower()
     batcher().embed([f"1 {i}" for i in range(60)] + ["7 " * 60], tower)
     assert tower.shapes == [(1, 62), (60, 4)]  # into the first's memory the others fit
 
 
-def test_what_a_tokenizer_pads_and_cuts_by_itself_is_neither_padded_nor_cut():
+def test_tokenizers_own_padding_and_truncation_are_off():
     own = words_as_ids()
     own.enable_padding(length=70)
     own.enable_truncation(3)
@@ -78,7 +78,7 @@ def test_what_a_tokenizer_pads_and_cuts_by_itself_is_neither_padded_nor_cut():
     assert tower.shapes == [(1, 4)]
 
 
-def test_the_tokenizer_never_holds_all_texts_of_a_long_call():
+def test_tokenizer_gets_a_long_call_in_parts():
     class Counting:
         """A tokenizer that tells how many texts it has in hand."""
 
@@ -101,7 +101,7 @@ def test_the_tokenizer_never_holds_all_texts_of_a_long_call():
 
 
 @given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=10), call=st.integers(0, 40))
-def test_no_other_way_to_put_texts_together_costs_less(lengths, call):
+def test_chunks_cost_the_least_possible(lengths, call):
     chunks = cheapest_chunks(lengths, at_once=64, padding_a_call=call)
     assert sorted(chain(*chunks)) == list(range(len(lengths)))
     ordered = sorted(lengths)
@@ -115,13 +115,13 @@ def test_no_other_way_to_put_texts_together_costs_less(lengths, call):
     assert cost == min(ways(ordered))
 
 
-def test_what_takes_as_many_calls_either_way_is_not_padded():
+def test_chunks_pad_nothing_without_saving_a_call():
     chunks = cheapest_chunks([2, 2, 2, 2, 1, 1], at_once=4, padding_a_call=8)
     assert chunks == [[4, 5], [0, 1, 2, 3]]
 
 
 @given(lengths=lengths, at_once=st.integers(1, 64))
-def test_no_chunk_is_larger_than_the_tower_may_have(lengths, at_once):
+def test_no_chunk_exceeds_the_towers_batch(lengths, at_once):
     chunks = cheapest_chunks(lengths, at_once=at_once, padding_a_call=8)
     assert sorted(chain(*chunks)) == list(range(len(lengths)))
     assert all(len(chunk) <= at_once for chunk in chunks)
@@ -141,7 +141,7 @@ def means(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("resizes", [True, False], ids=["one shape", "many shapes"])
 @settings(max_examples=tries(50), deadline=None)
 @given(kinds=st.lists(st.sampled_from(["small", "large", "broken"]), min_size=1, max_size=20))
-def test_every_picture_gets_its_own_answer(resizes, kinds):
+def test_every_image_gets_its_own_answer(resizes, kinds):
     transform = AlignTransform.from_dict({"do_resize": resizes, "size": 32})
     items = []
     for i, kind in enumerate(kinds):
@@ -167,9 +167,7 @@ def test_every_picture_gets_its_own_answer(resizes, kinds):
 
 @settings(max_examples=tries(30), deadline=None)
 @given(count=st.integers(1, 20), at_once=st.integers(1, 5))
-def test_what_is_left_over_goes_first_and_every_portion_is_there_when_it_is_computed(
-    count, at_once
-):
+def test_remainder_goes_first_and_portions_are_full(count, at_once):
     batcher = ImageBatcher(AlignTransform.from_dict({"size": 32}), at_once=at_once)
     items = [Image.new("RGB", (32, 32), (i, 0, 0)) for i in range(count)]
     computed = 0

@@ -38,20 +38,20 @@ def live(checkpoint, tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize("runtime", ["auto", "onnx", "torch"])
-def test_it_is_not_served_under_the_fingerprint_of_what_it_was(live, runtime):
+def test_changed_checkpoint_is_not_served_under_old_fingerprint(live, runtime):
     with pytest.raises(align_zoo.CheckpointError, match="live was changed while it was read"):
         align_zoo.load_encoder(live, runtime=runtime, device="cpu")
     again = align_zoo.load_encoder(live, runtime=runtime, device="cpu")
     assert again.fingerprint == open_checkpoint(live).fingerprint
 
 
-def test_it_is_not_evaluated_under_the_fingerprint_of_what_it_was(live):
+def test_changed_checkpoint_is_not_evaluated_under_old_fingerprint(live):
     with pytest.raises(align_zoo.CheckpointError, match="live was changed while it was read"):
         evaluated.load(str(live))
     assert evaluated.load(str(live)).fingerprint == open_checkpoint(live).fingerprint
 
 
-def test_no_export_of_it_is_kept_for_what_it_was(checkpoint, live):
+def test_changed_checkpoint_leaves_no_export(checkpoint, live):
     with pytest.raises(align_zoo.CheckpointError, match="was changed"):
         align_zoo.load_encoder(live, runtime="onnx")
     assert not export_folder(open_checkpoint(checkpoint).fingerprint).exists()

@@ -41,7 +41,7 @@ def siblings(cpu: int, written: str) -> dict[str, str]:
     return {f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list": written}
 
 
-def test_two_hardware_threads_of_a_core_are_one_core(machine):
+def test_two_hardware_threads_are_one_core(machine):
     pairs = siblings(0, "0,4") | siblings(1, "1,5") | siblings(4, "0,4") | siblings(5, "1,5")
     machine(pairs, cpus=6)  # 2 and 3 are not described: each counts
     assert cores() == 4
@@ -84,14 +84,14 @@ OLD = "12:memory:/docker/12\n5:cpu,cpuacct:/docker/12\n3:cpuset:/docker/12\n0::/
 
 @pytest.mark.parametrize("folder", ["", "docker/12/"])
 @pytest.mark.parametrize(("quota", "expected"), [(-1, 64), (400000, 4), (150000, 2), (50000, 1)])
-def test_those_that_a_quota_of_the_first_version_pays_for(machine, folder, quota, expected):
+def test_quota_of_cgroups_version_1_limits_the_cores(machine, folder, quota, expected):
     files = {"cpu.cfs_quota_us": quota, "cpu.cfs_period_us": 100000}
     where = f"sys/fs/cgroup/cpu/{folder}"
     machine({"proc/self/cgroup": OLD} | {where + name: str(is_) for name, is_ in files.items()})
     assert cores() == expected
 
 
-def test_pictures_side_by_side_leave_no_more_than_a_core_or_two_idle():
+def test_images_at_once_leave_at_most_two_idle():
     shared = {threads: pictures_at_once(threads) for threads in range(1, 65)}
     assert [shared[threads] for threads in (1, 2, 3, 4, 5, 6, 7, 8)] == [1, 2, 3, 4, 4, 3, 3, 4]
     for threads, count in shared.items():

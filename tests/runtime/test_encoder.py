@@ -43,7 +43,7 @@ def png(image: Image.Image) -> bytes:
 
 
 @pytest.mark.parametrize("count", [1, 4, 9])
-def test_pictures_get_the_models_unit_embeddings(encoder, model, count, tmp_path):
+def test_images_get_the_models_unit_embeddings(encoder, model, count, tmp_path):
     align, transform, _ = model
     images = [picture(seed) for seed in range(count)]
     items: list = list(images)
@@ -87,7 +87,7 @@ def test_the_runtimes_say_what_they_are(encoder, model, checkpoint):
     assert encoder.transform == model[1]
 
 
-def test_threads_that_come_first_together_load_a_tower_once(encoder):
+def test_concurrent_first_calls_load_a_tower_once(encoder):
     loaded, second = [], threading.Event()
 
     def load_text():
@@ -105,7 +105,7 @@ def test_threads_that_come_first_together_load_a_tower_once(encoder):
         np.testing.assert_allclose(each, rows[0], atol=1e-6)
 
 
-def test_a_bad_picture_is_named(encoder):
+def test_a_bad_image_is_named(encoder):
     with pytest.raises(align_zoo.InvalidImage, match="picture 1: not a picture"):
         encoder.embed_images([picture(0), b"<svg/>"])
     with pytest.raises(align_zoo.InvalidImage, match="picture 0: '/nowhere' does not exist"):
@@ -123,7 +123,7 @@ def test_a_bad_picture_is_named(encoder):
     ],
     ids=["NUL", "half a character", "an array", "a bytearray", "None"],
 )
-def test_what_is_no_picture_is_named(encoder, item, reason):
+def test_what_is_no_image_is_named(encoder, item, reason):
     with pytest.raises(align_zoo.InvalidImage, match=f"picture 1: .*{reason}"):
         encoder.embed_images([picture(0), item])
 
@@ -243,7 +243,7 @@ def test_what_cannot_be_asked_is_named(encoder, labels, options, told):
         encoder.classify(picture(0), labels, **options)
 
 
-def test_a_picture_that_is_too_small_for_the_tower_is_named(encoder):
+def test_image_too_small_for_the_tower_is_named(encoder):
     """Where nothing is resized."""
     as_it_is = encoder.transform.with_options(do_resize=False, do_center_crop=False)
     encoder = replace(encoder, transform=as_it_is)
@@ -317,7 +317,7 @@ def test_a_gpu_that_is_not_there_is_named(checkpoint, monkeypatch):
         align_zoo.load_encoder(checkpoint, runtime="torch", device="cuda:7")
 
 
-def test_a_gpu_beyond_those_that_are_there_is_named(checkpoint, monkeypatch):
+def test_gpu_that_does_not_exist_is_named(checkpoint, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(align_zoo.InvalidInput, match=r"'cuda:2': it finds cuda:0, cuda:1$"):
@@ -331,7 +331,7 @@ def test_another_device_is_refused(checkpoint, device):
         align_zoo.load_encoder(checkpoint, device=device)
 
 
-def test_a_gpu_that_torch_cannot_compute_on_is_none(checkpoint, monkeypatch):
+def test_gpu_that_torch_cannot_use_is_none(checkpoint, monkeypatch):
     monkeypatch.setattr(load, "_driver_sees_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert align_zoo.load_encoder(checkpoint).explanation == ON_A_CPU
@@ -352,9 +352,7 @@ def test_a_gpu_is_taken_where_there_is_one(checkpoint, monkeypatch, runtime):
 @pytest.mark.parametrize(
     ("state", "count", "sees"), [(0, 1, True), (0, 0, False), (100, 1, False), (None, 1, False)]
 )
-def test_a_driver_sees_a_gpu_if_it_is_there_and_starts_and_counts_one(
-    monkeypatch, state, count, sees
-):
+def test_driver_that_starts_and_counts_sees_a_gpu(monkeypatch, state, count, sees):
     class Driver:
         def __init__(self, name: str) -> None:
             if state is None:

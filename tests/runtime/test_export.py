@@ -78,9 +78,7 @@ def test_a_damaged_export_is_made_again(checkpoint, without_layout, exports, dam
     assert encoder.runtime == "onnx"
 
 
-def test_an_export_that_answers_otherwise_is_refused_and_torch_serves(
-    checkpoint, own_cache, wrong_graph
-):
+def test_export_with_other_answers_falls_back_to_torch(checkpoint, own_cache, wrong_graph):
     with pytest.raises(align_zoo.CheckpointError, match=r"image.onnx: .* differ from PyTorch's"):
         align_zoo.load_encoder(checkpoint, runtime="onnx")
     exports = own_cache / "align-zoo" / "exports"
@@ -90,7 +88,7 @@ def test_an_export_that_answers_otherwise_is_refused_and_torch_serves(
     assert "differ from PyTorch's" in encoder.reason
 
 
-def test_an_exporter_that_breaks_is_named_and_torch_serves(checkpoint, tmp_path, monkeypatch):
+def test_failed_export_is_named_and_torch_serves(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def unknown(*args, **kwargs):
@@ -118,7 +116,7 @@ for package in sys.argv[2:]:
 """
 
 
-def test_a_package_that_is_missing_is_named_and_torch_serves(checkpoint, tmp_path, monkeypatch):
+def test_missing_package_is_named_and_torch_serves(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     packages = ["onnxruntime", "onnx", "onnx_ir", "onnxscript"]  # as they are imported
     done = subprocess.run(
@@ -134,7 +132,7 @@ def test_a_package_that_is_missing_is_named_and_torch_serves(checkpoint, tmp_pat
         assert explained.startswith("torch (float32 on cpu, threads: ") and reason in explained
 
 
-def test_a_tower_is_compared_at_sides_that_it_takes(tmp_path, monkeypatch):
+def test_tower_is_compared_at_sides_it_accepts(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     smallest = {**PREPROCESSOR, "size": 32, "crop_size": 32}
     model = lively_model(small_config({"depth_coefficient": 0.3}), seed=3)
@@ -152,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path, monkeypat
         align_zoo.load_encoder(checkpoint, runtime="onnx")
 
 
-def test_who_has_no_home_is_told_where_to_keep_a_cache_and_torch_serves(checkpoint, monkeypatch):
+def test_missing_home_is_named_and_torch_serves(checkpoint, monkeypatch):
     def nowhere() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -165,7 +163,7 @@ def test_who_has_no_home_is_told_where_to_keep_a_cache_and_torch_serves(checkpoi
     assert "XDG_CACHE_HOME" in encoder.reason
 
 
-def test_a_link_to_a_damaged_export_gives_way_to_a_new_one(checkpoint, folder):
+def test_link_to_a_damaged_export_is_replaced(checkpoint, folder):
     elsewhere = folder.rename(folder.parent / "elsewhere")
     folder.symlink_to(elsewhere)
     (folder / "text.onnx").write_bytes(b"rubbish")
@@ -209,7 +207,7 @@ def test_an_exported_checkpoint_runs_without_torch(checkpoint, folder):
 LOADING = "import sys, align_zoo; align_zoo.load_encoder(sys.argv[1], runtime='onnx')"
 
 
-def test_a_process_killed_over_an_export_leaves_nothing_for_good(checkpoint, tmp_path, monkeypatch):
+def test_killed_exports_draft_is_cleared_by_the_next(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = export_folder(open_checkpoint(checkpoint).fingerprint)
     killed = subprocess.Popen(

@@ -50,7 +50,7 @@ def in_huge_pages(env: dict[str, str]) -> int:
     return int(done.stdout) // 1024
 
 
-def test_what_is_large_lies_in_them_where_the_system_has_them():
+def test_large_allocations_use_huge_pages_where_allowed():
     policy = POLICY.read_text() if POLICY.exists() else "[never]"
     assert (in_huge_pages(with_huge_pages({})) > 32) is ("[never]" not in policy)
     assert (in_huge_pages({}) > 32) is ("[always]" in policy)

@@ -34,7 +34,7 @@ def batcher() -> ImageBatcher:
     return ImageBatcher(AlignTransform.from_dict({}), at_once=4)
 
 
-def test_one_opened_file_may_stand_in_a_list_several_times():
+def test_opened_file_may_be_listed_several_times():
     (expected,) = batcher().embed([jpeg()], some_pixels)
     for _ in range(20):
         opened = Image.open(io.BytesIO(jpeg()))
@@ -42,7 +42,7 @@ def test_one_opened_file_may_stand_in_a_list_several_times():
             assert np.array_equal(row, expected)
 
 
-def test_a_damaged_opened_file_leaves_the_others_their_answers():
+def test_damaged_opened_file_fails_alone():
     opened = [Image.open(io.BytesIO(data)) for data in (jpeg(1), jpeg(2)[:-20_000], jpeg(3))]
     first, damaged, last = batcher().embed(opened, some_pixels)
     assert isinstance(damaged, InvalidImage) and "truncated" in str(damaged)
@@ -61,7 +61,7 @@ class Taken(list):
             yield each
 
 
-def test_no_more_pictures_are_decoded_ahead_of_the_tower_than_it_soon_wants():
+def test_decoding_ahead_of_the_tower_is_bounded():
     pictures, computed = Taken([jpeg()] * 60), 0
 
     def tower(arrays: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ def test_no_more_pictures_are_decoded_ahead_of_the_tower_than_it_soon_wants():
     assert pictures.count == computed == 60
 
 
-def test_what_nobody_waits_for_any_more_is_not_decoded():
+def test_abandoned_images_are_not_decoded():
     gate, read = threading.Event(), []
 
     class Waiting(os.PathLike):
@@ -93,7 +93,7 @@ def test_what_nobody_waits_for_any_more_is_not_decoded():
     assert len(read) <= cores()
 
 
-def test_an_error_is_raised_before_the_tower_has_seen_all_the_others():
+def test_error_is_raised_before_all_images_are_computed():
     encoder = align_zoo.load_encoder("align_tiny", runtime="onnx")
     computed = 0
 

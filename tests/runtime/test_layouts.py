@@ -75,9 +75,7 @@ def test_of_every_shape(shape):
     threads=st.sampled_from([None, 1, 2, 3, 8]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_batch_of_any_size_on_any_number_of_threads(
-    exported, count, height, width, threads, seed
-):
+def test_layout_answers_as_the_portable_export(exported, count, height, width, threads, seed):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((count, 3, height, width), dtype=np.float32)
     (layout,) = layouts(exported)
@@ -85,7 +83,7 @@ def test_any_batch_of_any_size_on_any_number_of_threads(
     np.testing.assert_allclose(got, portable(exported, x), atol=1e-5)
 
 
-def test_no_gate_leaves_the_layout_and_no_residual_is_a_sum_of_its_own(layout):
+def test_gates_and_residuals_stay_in_the_layout(layout):
     operators = [node.op_type for node in onnx.load(layout / "image.onnx").graph.node]
     assert "Mul" not in operators
     assert "ReorderInput" not in operators
@@ -160,7 +158,7 @@ def test_of_another_processor_is_left_alone(checkpoint, folder, layout):
     assert layouts(folder) == [layout, other]
 
 
-def test_where_there_is_none_for_the_processor_it_runs_as_exported(
+def test_unknown_processor_runs_the_portable_export(
     checkpoint, without_layout, monkeypatch, caplog
 ):
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
@@ -177,9 +175,7 @@ def test_where_it_answers_otherwise_it_runs_as_exported(
     assert "the embeddings differ from PyTorch's by" in caplog.text
 
 
-def test_where_onnxruntime_breaks_over_it_it_runs_as_exported(
-    checkpoint, without_layout, monkeypatch, caplog
-):
+def test_failed_layout_runs_the_portable_export(checkpoint, without_layout, monkeypatch, caplog):
     def unknown(*args, **kwargs):
         raise RuntimeError("ReorderInput is not a registered operator")
 
@@ -188,7 +184,7 @@ def test_where_onnxruntime_breaks_over_it_it_runs_as_exported(
     assert "ReorderInput is not a registered operator" in caplog.text
 
 
-def test_where_the_exporters_packages_are_missing_it_runs_as_exported(
+def test_missing_export_packages_run_the_portable_export(
     checkpoint, without_layout, monkeypatch, caplog
 ):
     monkeypatch.delitem(sys.modules, "align_zoo.runtime.onnx.nchwc_rewrite", raising=False)
@@ -223,7 +219,7 @@ def test_what_a_killed_process_left_is_removed(checkpoint, without_layout):
     assert len(layouts(without_layout)) == 1
 
 
-def test_where_it_cannot_be_written_it_runs_as_exported(
+def test_unwritable_layout_runs_the_portable_export(
     checkpoint, without_layout, monkeypatch, caplog
 ):
     def refuse(*args, **kwargs):

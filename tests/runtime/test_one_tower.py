@@ -17,7 +17,7 @@ TEXTS = ["cat", "a photo of a big red bus", "cat"]
 
 @pytest.mark.parametrize("runtime", ["onnx", "torch"])
 @pytest.mark.parametrize("only", ["image", "text"])
-def test_one_tower_alone_answers_as_both_do_and_the_other_not_at_all(checkpoint, runtime, only):
+def test_one_tower_alone_answers_as_with_both(checkpoint, runtime, only):
     both = align_zoo.load_encoder(checkpoint, runtime=runtime, device="cpu")
     alone = align_zoo.load_encoder(checkpoint, runtime=runtime, device="cpu", only=only)
     pixels = np.random.default_rng(2).standard_normal((2, 3, 75, 75), dtype=np.float32)
@@ -34,9 +34,7 @@ def test_one_tower_alone_answers_as_both_do_and_the_other_not_at_all(checkpoint,
 
 
 @pytest.mark.parametrize("only", ["image", "text"])
-def test_in_pytorch_of_one_tower_alone_the_others_weights_are_not_read(
-    checkpoint, only, monkeypatch
-):
+def test_pytorch_reads_only_the_chosen_towers_weights(checkpoint, only, monkeypatch):
     read = []
 
     def noted(path, *prefixes):
@@ -49,7 +47,7 @@ def test_in_pytorch_of_one_tower_alone_the_others_weights_are_not_read(
     assert set(read) == {*towers[only], "temperature"}
 
 
-def test_in_pytorch_there_is_one_copy_of_the_weights(checkpoint):
+def test_pytorch_holds_one_copy_of_the_weights(checkpoint):
     def parameters() -> int:
         gc.collect()
         found = (each for each in gc.get_objects() if type(each) is torch.nn.Parameter)

@@ -86,7 +86,7 @@ def test_a_failure_of_the_moment_is_not_remembered(checkpoint, own_cache, monkey
     assert not note_of(checkpoint).exists()
 
 
-def test_the_command_exits_1_and_says_how_to_try_again(checkpoint, own_cache, wrong_graph):
+def test_refused_export_says_how_to_try_again(checkpoint, own_cache, wrong_graph):
     for _ in range(2):
         done = CliRunner().invoke(app, ["export", str(checkpoint)])
         assert done.exit_code == 1
@@ -116,7 +116,7 @@ def test_a_refused_layout_is_remembered_and_said(checkpoint, without_layout, wro
     assert len(wrong_layout) == 1
 
 
-def test_a_refused_layout_exits_1_until_it_is_tried_again(
+def test_refused_layout_exits_1_until_retried(
     checkpoint, without_layout, wrong_layout, monkeypatch
 ):
     for _ in range(2):
@@ -128,7 +128,7 @@ def test_a_refused_layout_exits_1_until_it_is_tried_again(
     assert CliRunner().invoke(app, ["export", "--again", str(checkpoint)]).exit_code == 0
 
 
-def test_noise_beyond_all_pictures_refuses_no_sound_export(tmp_path, own_cache):
+def test_noise_beyond_all_images_refuses_no_sound_export(tmp_path, own_cache):
     """On it this network's activations explode, and PyTorch's kernels differ by 0.1."""
     deep = {"width_coefficient": 0.5, "depth_coefficient": 2.0}
     model = MAKERS["Kaiming"](small_config(deep, projection_dim=160), 75)

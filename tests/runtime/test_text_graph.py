@@ -59,7 +59,7 @@ SHAPES = {
 @pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES.keys())
 @settings(max_examples=tries(8), deadline=None)
 @given(data=st.data())
-def test_it_answers_as_pytorch_does_whatever_lengths_come_together(changes, data):
+def test_text_graph_answers_as_pytorch_at_any_lengths(changes, data):
     tower, session = _made(changes)
     longest = st.integers(1, tower.config.max_position_embeddings)
     lengths = data.draw(st.lists(longest, min_size=1, max_size=9))
@@ -87,7 +87,7 @@ def test_what_stands_in_the_padding_does_not_matter():
     np.testing.assert_array_equal(session.run(None, inputs)[0], expected)
 
 
-def test_padding_is_not_computed_and_of_the_last_layer_only_the_first_tokens():
+def test_padding_and_unused_last_tokens_are_not_computed():
     tower = lively(num_hidden_layers=3)
     model = text_graph(tower)
     for node in model.graph:

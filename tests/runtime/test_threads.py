@@ -86,9 +86,7 @@ def fine_tuning(checkpoint, out):
 
 @pytest.mark.parametrize("begin", [evaluation, fine_tuning])
 @pytest.mark.parametrize(("available", "wanted"), [(1, 1), (1000, None)])
-def test_torch_takes_no_more_than_its_own_choice_and_the_cores(
-    checkpoint, tmp_path, monkeypatch, begin, available, wanted
-):
+def test_torch_uses_at_most_the_cores(checkpoint, tmp_path, monkeypatch, begin, available, wanted):
     asked: list[int] = []
     monkeypatch.setattr(machine, "cores", lambda: available)
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
@@ -107,6 +105,6 @@ def test_an_encoder_in_torch_changes_nobody_elses_threads(checkpoint, monkeypatc
 
 
 @pytest.mark.parametrize("count", [1, 3, 6])
-def test_as_many_pictures_make_a_portion_as_share_the_threads(checkpoint, exported, count):
+def test_portion_has_the_images_that_share_threads(checkpoint, exported, count):
     encoder = align_zoo.load_encoder(checkpoint, runtime="onnx", threads=count)
     assert encoder.images_at_once == pictures_at_once(count)

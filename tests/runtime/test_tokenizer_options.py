@@ -32,7 +32,7 @@ def own(checkpoint, tmp_path) -> Path:
     ("option", "value"),
     [("truncation_side", "left"), ("padding_side", "left"), ("split_special_tokens", True)],
 )
-def test_an_option_that_changes_answers_is_refused_by_name(own, option, value, runtime):
+def test_option_that_changes_answers_is_refused_by_name(own, option, value, runtime):
     edited(own / "tokenizer_config.json", **{option: value})
     with pytest.raises(align_zoo.CheckpointError, match=f"{option} is {value!r}.* create_align"):
         align_zoo.load_encoder(own, runtime=runtime, device="cpu")
@@ -43,7 +43,7 @@ def test_an_option_that_changes_answers_is_refused_by_name(own, option, value, r
 CUT = {"direction": "Left", "max_length": 64, "strategy": "LongestFirst", "stride": 0}
 
 
-def test_the_side_is_also_found_where_the_tokenizer_itself_says_it(own):
+def test_truncation_side_in_tokenizer_json_is_found(own):
     edited(own / "tokenizer.json", truncation=CUT)
     with pytest.raises(align_zoo.CheckpointError, match="truncation_side is 'left'"):
         align_zoo.load_encoder(own, device="cpu")
@@ -51,7 +51,7 @@ def test_the_side_is_also_found_where_the_tokenizer_itself_says_it(own):
     align_zoo.load_encoder(own, device="cpu", runtime="torch")
 
 
-def test_an_old_tokenizer_that_says_no_side_cuts_at_the_end(own):
+def test_old_tokenizer_without_side_cuts_at_the_end(own):
     edited(own / "tokenizer.json", truncation={k: v for k, v in CUT.items() if k != "direction"})
     encoder = align_zoo.load_encoder(own, device="cpu", runtime="torch")
     model, _, tokenizer = align_zoo.create_align(own)

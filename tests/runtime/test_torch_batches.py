@@ -57,14 +57,14 @@ def test_the_pieces_of_some_batches(count, pieces):
     assert split(count, SIZES) == pieces
 
 
-def test_the_smallest_size_that_holds_the_rest_is_taken():
+def test_remainder_takes_the_smallest_size_that_fits():
     assert split(8, (8, 10, 12)) == [(8, 8)]
     assert split(9, (8, 10, 12)) == [(9, 10)]
     assert split(3, (8, 10, 12)) == [(3, 8)]
 
 
 @given(rows=st.integers(1, 5), length=st.integers(1, 80))
-def test_texts_are_padded_with_masked_tokens_to_the_next_length(rows, length):
+def test_texts_are_padded_to_the_next_length(rows, length):
     ids, mask = np.full((rows, length), 7), np.ones((rows, length), dtype=np.int64)
     wide, wide_mask = pad_texts(ids, mask, LENGTHS)
     assert wide.shape == wide_mask.shape
@@ -150,7 +150,7 @@ def test_threads_get_their_own_answers():
             np.testing.assert_array_equal(answer, 2 * x)
 
 
-def test_as_they_come_the_answers_are_the_towers_to_the_bit(model):
+def test_uncaptured_answers_equal_the_towers_bit_for_bit(model):
     pixels, ids = torch.from_numpy(numbers(5, 3, 75, 75)), torch.arange(24).reshape(3, 8)
     folded = deepcopy(model.image).to(memory_format=torch.channels_last)
     fold_batch_norm(folded)
@@ -164,7 +164,7 @@ def test_as_they_come_the_answers_are_the_towers_to_the_bit(model):
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
 @pytest.mark.parametrize("size", [(75, 75), (64, 90)], ids=["captured", "another size"])
-def test_captured_pictures_get_the_towers_embeddings(model, count, size):
+def test_captured_images_get_the_towers_embeddings(model, count, size):
     tower = TorchImage(deepcopy(model.image), sizes=(1, 4), picture=(75, 75))
     pixels = numbers(count, 3, *size)
     np.testing.assert_allclose(tower(pixels), TorchImage(deepcopy(model.image))(pixels), atol=1e-5)
@@ -187,7 +187,7 @@ def test_captured_texts_get_the_towers_embeddings(texts, count, length, seed):
     np.testing.assert_allclose(captured(ids, mask), plain(ids, mask), atol=1e-5)
 
 
-def test_an_unknown_token_is_named_by_a_captured_tower(texts):
+def test_captured_tower_names_an_unknown_token(texts):
     ids = np.full((1, 3), 200)
     for tower in texts:
         with pytest.raises(align_zoo.InvalidText, match="token id 200 is not in the vocabulary"):

@@ -36,7 +36,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("captured", [False, True], ids=["as they come", "captured"])
 # Random weights amplify what bfloat16's 8 bits round away; trained ones are tested below.
 @pytest.mark.parametrize(("dtype", "least"), [(torch.bfloat16, 0.999), (torch.float16, 0.9999)])
-def test_pictures_in_half_precision_are_near(model, dtype, least, captured):
+def test_images_in_half_precision_are_near(model, dtype, least, captured):
     pixels = np.random.default_rng(1).standard_normal((6, 3, 128, 128), dtype=np.float32)
     shapes = {"sizes": (1, 4), "picture": (128, 128)} if captured else {}
     got = TorchImage(deepcopy(model.image), "cpu", dtype, **shapes)(pixels)
@@ -89,7 +89,7 @@ def test_texts_in_half_precision_are_near(model, dtype, captured, padded):
     assert near.min() < 1 - 1e-7
 
 
-def test_what_is_masked_does_not_matter_in_half_precision(model):
+def test_masked_tokens_change_nothing_in_half_precision(model):
     ids = np.random.default_rng(3).integers(0, 200, (3, 12))
     mask = np.ones_like(ids)
     mask[:, 4:] = 0
@@ -140,7 +140,7 @@ def test_the_fastest_dtype_is_the_devices(device, capability, dtype, monkeypatch
     assert _fastest_dtype(device) == dtype
 
 
-def test_a_served_model_takes_its_dtype_from_the_environment():
+def test_served_model_reads_its_dtype_from_the_environment():
     assert ServingSettings.from_env({"ALIGN_ZOO_DTYPE": "float16"}).dtype == "float16"
     assert ServingSettings.from_env({"ALIGN_ZOO_DTYPE": ""}).dtype == "auto"
 

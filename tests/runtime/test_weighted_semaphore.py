@@ -27,7 +27,7 @@ class Used:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_more_is_held_than_there_is_and_everybody_gets_his_turn(seed):
+def test_capacity_is_never_exceeded_and_everyone_proceeds(seed):
     semaphore, used = WeightedSemaphore(100), Used()
     wanted = np.random.default_rng(seed).integers(0, 101, 400).tolist()
 
@@ -58,7 +58,7 @@ def test_who_wants_more_than_there_is_gets_all():
     other.join()
 
 
-def test_who_wants_much_gets_his_turn_among_many_who_want_little():
+def test_large_request_is_not_starved_by_small_ones():
     semaphore, running, entered = WeightedSemaphore(100), threading.Event(), threading.Event()
 
     def little() -> None:
@@ -92,7 +92,7 @@ def test_an_error_leaves_its_units_to_others():
         pass
 
 
-def test_four_pictures_of_the_largest_size_are_decoded_at_once(monkeypatch):
+def test_four_images_of_the_largest_size_decode_together(monkeypatch):
     monkeypatch.setattr(images, "cores", lambda: 8)
     used, four = Used(), threading.Barrier(4)
 

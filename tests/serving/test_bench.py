@@ -81,7 +81,7 @@ def test_drawn_photo_has_size_and_weight_of_photo():
     assert 0.15 < len(data) / (640 * 480) < 1
 
 
-def test_a_folders_pictures_are_found_below_it(tmp_path):
+def test_a_folders_images_are_found_below_it(tmp_path):
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "one.JPG").write_bytes(drawn_photo(64, 48))
     (tmp_path / "notes.txt").write_text("not a picture")
@@ -100,7 +100,7 @@ def test_only_200_images_of_folder_are_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("folder", "why"), [("", "holds no pictures"), ("x", "there is no folder")]
 )
-def test_no_pictures_are_named(tmp_path, folder, why):
+def test_no_images_are_named(tmp_path, folder, why):
     with pytest.raises(AlignZooError, match=why) as error:
         pictures(tmp_path / folder)
     assert str(tmp_path / folder) in str(error.value)

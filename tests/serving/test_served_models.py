@@ -20,7 +20,7 @@ def reference(served_name):
 
 
 @torch.inference_mode()
-def test_pictures_equal_the_model_in_process(triton, reference, pictures):
+def test_images_equal_the_model_in_process(triton, reference, pictures):
     model, transform, _ = reference
     pixels = torch.stack([transform(decode_image(data)) for data in pictures])
     expected = model.encode_image(pixels, normalize=True).numpy()

@@ -40,7 +40,7 @@ def reference(small_checkpoint):
 
 
 @torch.inference_mode()
-def test_pictures_get_the_models_embeddings(image_service, reference, pictures):
+def test_images_get_the_models_embeddings(image_service, reference, pictures):
     model, transform, _ = reference
     pixels = torch.stack([transform(decode_image(data)) for data in pictures])
     expected = model.encode_image(pixels, normalize=True).numpy()
@@ -55,7 +55,7 @@ def test_texts_get_the_models_embeddings(text_service, reference):
     np.testing.assert_allclose(np.stack(answers), expected, atol=1e-5)
 
 
-def test_a_bad_picture_leaves_the_others_their_answers(image_service, pictures):
+def test_a_bad_image_leaves_the_others_their_answers(image_service, pictures):
     alone = embedded(image_service, pictures[:2])
     first, bad, second = embedded(image_service, [pictures[0], b"<svg/>", pictures[1]])
     assert isinstance(bad, InvalidImage)

@@ -19,7 +19,7 @@ def test_each_image_gets_its_own_label():
     assert (np.diag(table) > 0.995).all()  # shown as 100%
 
 
-def test_the_picture_is_drawn_as_shown(tmp_path):
+def test_the_image_is_drawn_as_shown(tmp_path):
     draw(tmp_path / "zero-shot.png")
     with Image.open(tmp_path / "zero-shot.png") as drawn, Image.open(SHOWN) as shown:
         assert drawn.size == shown.size

@@ -121,7 +121,7 @@ def test_unrelated_captions_name_nothing_that_is_drawn():
     assert not any(known & set(caption.split()) for caption in written)
 
 
-def test_pictures_of_one_meaning_differ():
+def test_images_of_one_meaning_differ():
     shown = Meaning("green", "star")
     drawn = [draw_picture(shown, np.random.default_rng(seed)) for seed in range(20)]
     assert len({picture.size for picture in drawn}) > 10

@@ -41,9 +41,7 @@ def held_out_digits():
 
 
 @pytest.mark.parametrize("template", SHAPE_TEMPLATES)
-def test_combinations_never_trained_on_are_found_among_all_combinations(
-    checkpoint, held_out_shapes, template
-):
+def test_unseen_combinations_are_classified_among_all(checkpoint, held_out_shapes, template):
     assert len(held_out_shapes) >= 600
     labels = shape_labels(ALL_PAIRS, template)
     assert len(labels) == 36
@@ -62,7 +60,7 @@ def test_combinations_that_were_trained_on_are_found_too(checkpoint):
     assert accuracy(checkpoint, examples, shape_labels(ALL_PAIRS)) >= 0.95
 
 
-def test_shapes_and_digits_are_told_apart_in_one_list(checkpoint, held_out_shapes, held_out_digits):
+def test_shapes_and_digits_are_classified_in_one_list(checkpoint, held_out_shapes, held_out_digits):
     both = shape_labels(ALL_PAIRS) | digit_labels()
     assert accuracy(checkpoint, held_out_shapes, both) >= 0.95
     assert accuracy(checkpoint, held_out_digits, both) >= 0.90
@@ -73,7 +71,7 @@ def test_the_folder_is_at_most_three_megabytes():
     assert sum(path.stat().st_size for path in files) <= 3_000_000
 
 
-def test_the_input_size_is_odd_and_smaller_than_the_resize(checkpoint):
+def test_input_size_is_odd_and_below_the_resize(checkpoint):
     crop, size = checkpoint.processor.crop_size, checkpoint.processor.size
     assert crop["height"] == crop["width"] == checkpoint.model.config.vision_config.image_size
     assert crop["height"] % 2 == 1

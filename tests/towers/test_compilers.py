@@ -92,7 +92,7 @@ def test_export_takes_any_batch(tiny_image):
         torch.testing.assert_close(program.module()(pictures(count)), tiny_image(pictures(count)))
 
 
-def test_the_text_tower_exports_with_any_batch_and_length(tiny_text):
+def test_text_tower_exports_with_any_batch_and_length(tiny_text):
     dynamic = {0: Dim("batch", min=1, max=64), 1: Dim("length", min=2, max=64)}
     ids = torch.tensor(TEXTS)
     mask = (ids != 0).long()
@@ -143,7 +143,7 @@ def test_timms_own_onnx_export_gives_equal_answers(tiny_image, tmp_path):
         np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_the_text_tower_as_onnx_takes_any_batch_and_length(tiny_text, tmp_path):
+def test_onnx_text_tower_takes_any_batch_and_length(tiny_text, tmp_path):
     ids = torch.tensor(TEXTS)
     mask = (ids != 0).long()
     dynamic = {0: Dim("batch", min=1, max=64), 1: Dim("length", min=2, max=64)}

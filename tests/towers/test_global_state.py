@@ -241,7 +241,7 @@ def test_towers_follow_torchs_defaults_as_timms_own_do():
     assert dtypes == {torch.float64}
 
 
-def test_an_encoder_loaded_under_a_state_answers_after_it():
+def test_encoder_loaded_under_a_state_answers_after_it():
     with default_dtype(torch.float64), torch.inference_mode():
         encoder = align_zoo.load_encoder("align_tiny", runtime="torch", device="cpu")
         encoder.embed_images(FILES[:1])
@@ -249,7 +249,7 @@ def test_an_encoder_loaded_under_a_state_answers_after_it():
     np.testing.assert_allclose(encoder.embed_texts(TEXTS), expected()[1], atol=2e-6)
 
 
-def test_a_model_loaded_in_inference_mode_can_be_trained():
+def test_model_loaded_in_inference_mode_can_be_trained():
     with torch.inference_mode():
         model, transform, tokenizer = align_zoo.create_align("align_tiny")
     pixels = torch.stack([transform(Image.open(path)) for path in FILES])
@@ -257,7 +257,7 @@ def test_a_model_loaded_in_inference_mode_can_be_trained():
     assert all(each.grad is not None for each in model.parameters())
 
 
-def test_a_folder_is_found_though_the_process_goes_elsewhere(tmp_path, monkeypatch):
+def test_relative_folder_is_found_after_chdir(tmp_path, monkeypatch):
     model, transform, tokenizer = align_zoo.create_align("align_tiny")
     align_zoo.save_hf(model, tmp_path / "here", transform=transform, tokenizer=tokenizer)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -280,7 +280,7 @@ for runtime in ("onnx", "torch"):
 """
 
 
-def test_files_are_read_alike_where_ascii_is_the_default(tmp_path):
+def test_files_are_read_alike_under_an_ascii_locale(tmp_path):
     env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     arguments = [sys.executable, "-c", ASCII, __file__, str(tmp_path / "folder")]
     done = subprocess.run(arguments, env=env, capture_output=True, text=True, check=False)

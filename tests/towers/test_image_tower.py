@@ -122,7 +122,7 @@ def test_pruned_layers_give_the_same_intermediates(name):
         assert torch.equal(one, other)
 
 
-def test_timm_saves_a_pruned_tower_and_builds_it_again(tmp_path):
+def test_timm_saves_and_rebuilds_a_pruned_tower(tmp_path):
     tower = create("align_tiny_image", pretrained=True).eval()
     tower.prune_intermediate_layers([1])
     save_for_hf(tower, str(tmp_path), safe_serialization=True)
@@ -232,7 +232,7 @@ def test_another_shape_comes_from_config_by_transformers_names():
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 49, 49), (2, 4, 49, 49), (3, 49, 49), (2, 49, 49, 3)])
-def test_a_tensor_that_is_no_picture_is_refused(shape):
+def test_a_tensor_that_is_no_image_is_refused(shape):
     tower = create("align_tiny_image").eval()
     with pytest.raises(align_zoo.InvalidImage) as caught:
         tower(torch.zeros(shape))
@@ -245,7 +245,7 @@ def test_a_tensor_that_is_no_picture_is_refused(shape):
 
 
 @pytest.mark.parametrize(("name", "least"), [("align_base_image", 32), ("align_tiny_image", 16)])
-def test_a_picture_too_small_for_a_map_is_refused(name, least):
+def test_image_too_small_for_a_map_is_refused(name, least):
     tower = create(name).eval()
     with torch.inference_mode():
         assert tower(pictures(size=least)).shape == (2, tower.num_features)

@@ -49,7 +49,7 @@ def test_a_name_is_the_neighbours_own(name):
 
 
 @pytest.mark.parametrize("name", neighbours.__all__)
-def test_a_name_that_moved_is_told_with_version_and_way_out(name, monkeypatch):
+def test_moved_name_error_gives_version_and_way_out(name, monkeypatch):
     package, module, seen = neighbours._PLACES[name]
     monkeypatch.delattr(neighbours, name, raising=False)
     monkeypatch.delattr(import_module(module), name)

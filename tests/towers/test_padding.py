@@ -57,7 +57,7 @@ def test_timms_same_padding_agrees_at_even_sizes_only(size, kernel):
 
 
 @pytest.mark.parametrize("size", [289, 75])
-def test_a_tower_with_timms_same_padding_would_be_found_out(size):
+def test_parity_check_detects_timms_same_padding(size):
     """The check that the parity tests can fail: 'same' in place of ours gives other answers."""
     theirs = lively_model(small_config())
     tower = build_image_tower(VisionConfig(width_coefficient=0.3, depth_coefficient=0.6)).eval()

@@ -95,7 +95,7 @@ def test_a_local_file_loads_through_timm(base):
         torch.testing.assert_close(text.eval()(ids), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_features_only_gives_the_pyramid_whose_top_is_the_embedding(base):
+def test_top_of_the_feature_pyramid_is_the_embedding(base):
     folder, _ = base
     overlay = {"file": str(folder / "model.safetensors")}
     args = {"pretrained": True, "pretrained_cfg_overlay": overlay}
@@ -181,7 +181,7 @@ def test_one_tower_loads_without_the_other_being_built(tmp_path):
         ("align_tiny_image", {"batch_norm_eps": 0}, "vision_config.batch_norm_eps is 0.0"),
     ],
 )
-def test_a_config_that_is_not_supported_is_refused_by_its_field(name, config, words):
+def test_unsupported_config_is_refused_by_its_field(name, config, words):
     with pytest.raises(align_zoo.CheckpointError) as caught:
         timm.create_model(name, config=config)
     assert words in str(caught.value)

@@ -14,7 +14,7 @@ IDS = torch.tensor([[0, 8, 8, 0]])
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
-def test_all_positions_ids_and_types_that_there_are_may_be_used(dtype):
+def test_all_positions_ids_and_types_are_accepted(dtype):
     check_tokens(SHAPE, IDS.to(dtype), torch.ones_like(IDS), torch.tensor([[0, 2, 2, 0]]))
 
 

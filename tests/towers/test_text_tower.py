@@ -40,7 +40,7 @@ def test_forward_is_forward_head_of_forward_features(tower):
         assert tower(IDS, MASK).shape == (2, tower.num_classes)
 
 
-def test_ids_alone_derive_the_mask_from_the_padding_id(tower):
+def test_mask_is_derived_from_the_padding_id(tower):
     with torch.inference_mode():
         assert torch.equal(tower(IDS), tower(IDS, MASK))
         assert not torch.allclose(tower(IDS), tower(IDS, torch.ones_like(MASK)))
@@ -141,13 +141,13 @@ def test_pruned_layers_give_the_same_intermediates(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_created_where_and_in_what_timm_is_told(name):
+def test_tower_is_created_on_the_device_and_dtype(name):
     tower = create(name, device="meta", dtype=torch.bfloat16)
     kinds = {(each.device.type, each.dtype) for each in tower.parameters()}
     assert kinds == {("meta", torch.bfloat16)}
 
 
-def test_from_the_meta_device_it_comes_back_with_equal_answers():
+def test_tower_from_the_meta_device_answers_equally():
     tower = create("align_tiny_text", device="meta").eval()
     whole = create("align_tiny_text", pretrained=True).eval()
     tower.to_empty(device="cpu")
@@ -159,12 +159,12 @@ def test_from_the_meta_device_it_comes_back_with_equal_answers():
         assert torch.equal(tower(IDS), whole(IDS))
 
 
-def test_features_only_is_refused_by_what_there_is_instead():
+def test_features_only_is_refused_and_names_forward_intermediates():
     with pytest.raises(InvalidInput, match="forward_intermediates"):
         create("align_tiny_text", features_only=True)
 
 
-def test_pretrained_weights_are_loaded_in_the_precision_that_timm_is_told():
+def test_pretrained_weights_are_loaded_in_the_given_dtype():
     half = create("align_tiny_text", pretrained=True, dtype=torch.bfloat16).eval()
     whole = create("align_tiny_text", pretrained=True).eval()
     for name, parameter in half.named_parameters():
@@ -262,14 +262,14 @@ def test_ids_that_do_not_fit_are_refused(tower, ids, words):
     ],
     ids=["one row", "too short", "too long", "a list", "short types", "unknown type", "below 0"],
 )
-def test_a_mask_and_types_that_do_not_fit_the_ids_are_refused(tower, given, words):
+def test_mask_or_types_of_wrong_shape_are_refused(tower, given, words):
     for call in (tower, tower.forward_hidden_states):
         with pytest.raises(InvalidText) as caught:
             call(IDS, **given)
         assert words in str(caught.value)
 
 
-def test_a_mask_for_each_pair_of_tokens_and_one_row_of_types_are_taken(tower):
+def test_pairwise_mask_and_one_row_of_types_work(tower):
     pairs = MASK[:, None, None, :].bool()
     types = torch.zeros_like(IDS[:1])
     with torch.inference_mode():

@@ -25,7 +25,7 @@ def offline(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("features", [False, True])
 @pytest.mark.parametrize("tower", ["image", "text"])
-def test_timms_towers_offline_say_where_weights_may_come_from(offline, tower, features):
+def test_offline_tower_names_the_sources_of_weights(offline, tower, features):
     if features and tower == "text":
         told, kind = "features_only is for maps of pictures", InvalidInput
     else:
@@ -34,7 +34,7 @@ def test_timms_towers_offline_say_where_weights_may_come_from(offline, tower, fe
         timm.create_model(f"align_base_{tower}", pretrained=True, features_only=features)
 
 
-def test_a_file_of_weights_that_is_absent_is_named(tmp_path):
+def test_absent_file_of_weights_is_named(tmp_path):
     overlay = {"file": str(tmp_path / "absent.safetensors")}
     with pytest.raises(CheckpointError, match=r"absent\.safetensors does not exist"):
         timm.create_model(TOWERS[0], pretrained=True, pretrained_cfg_overlay=overlay)
@@ -58,7 +58,7 @@ def test_a_misspelt_checkpoint_suggests_the_near_one(offline, load, name, meant)
 
 
 @pytest.mark.parametrize("name", ["kakaobrain/align-base", "somebody/else"])
-def test_another_checkpoint_offline_suggests_the_cache_or_a_folder(offline, name):
+def test_other_checkpoint_offline_suggests_cache_or_folder(offline, name):
     with pytest.raises(CheckpointError, match=r"path of a folder .* HF_HUB_OFFLINE=1") as raised:
         align_zoo.create_align(name)
     assert "did you mean" not in str(raised.value)
@@ -77,7 +77,7 @@ def test_another_checkpoint_offline_suggests_the_cache_or_a_folder(offline, name
     ],
 )
 @pytest.mark.parametrize("tower", TOWERS)
-def test_an_argument_that_a_tower_does_not_take_is_named(tower, argument, value, hint):
+def test_unknown_argument_of_a_tower_is_named(tower, argument, value, hint):
     with pytest.raises(InvalidInput, match=f"{tower} does not take {argument}=: .*{hint}"):
         timm.create_model(tower, **{argument: value})
 

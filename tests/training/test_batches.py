@@ -37,7 +37,7 @@ def test_the_order_is_the_seeds(pairs_csv, tools):
     assert one != other
 
 
-def test_a_picture_is_cropped_elsewhere_in_each_epoch(pairs_csv, tmp_path, tools):
+def test_a_image_is_cropped_elsewhere_in_each_epoch(pairs_csv, tmp_path, tools):
     data = write_csv(tmp_path / "one.csv", [(str(pairs_csv.with_name("0.png")), "a shape")])
     found = batches(data, tools, batch_size=1)
     assert len({found[epoch].pixels.numpy().tobytes() for epoch in range(6)}) > 3
@@ -66,7 +66,7 @@ def test_two_processes_split_one_batch(pairs_csv, tools):
     assert parts[0].target + parts[1].target == whole.target
 
 
-def test_without_augmentation_a_picture_is_what_inference_sees(pairs_csv, tools):
+def test_without_augmentation_an_image_is_what_inference_sees(pairs_csv, tools):
     batch = batches(pairs_csv, tools, random_crop=False)[0]
     picture = Image.open(pairs_csv.parent / batch.target[3])
     assert torch.equal(batch.pixels[3], tools[0](picture))
@@ -120,7 +120,7 @@ def test_deleted_image_is_left_out_and_named(tmp_path, tools):
     assert "pairs.csv line 3 (b.png): [Errno 2]" in batch.broken[0]
 
 
-def test_a_broken_picture_is_left_out_and_named(tmp_path, tools):
+def test_a_broken_image_is_left_out_and_named(tmp_path, tools):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     for name in ("a", "b"):
         Image.new("RGB", (60, 60)).save(tmp_path / f"{name}.png")

@@ -171,7 +171,7 @@ def test_broken_images_are_logged_and_left_out(pairs_csv, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["--data", "--eval-data"])
-def test_strict_refuses_a_broken_picture(pairs_csv, tmp_path, place):
+def test_strict_refuses_a_broken_image(pairs_csv, tmp_path, place):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     rows = [(str(pairs_csv.with_name(f"{i}.png")), f"number {i}") for i in range(7)]
     data = write_csv(tmp_path / "pairs.csv", [*rows, ("broken.png", "broken")])

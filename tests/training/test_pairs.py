@@ -208,7 +208,7 @@ def test_names_with_dots_make_pairs(tmp_path):
 
 
 @pytest.mark.parametrize("extension", ["jpe", "JFIF", "bmp", "tiff", "gif"])
-def test_rarer_extensions_are_pictures_too(tmp_path, extension):
+def test_rarer_extensions_are_images_too(tmp_path, extension):
     files = {f"0.{extension}": b"a", "0.txt": b"a", "1.png": b"b", f"1.{extension}": b"c"}
     pairs = open_pairs(shard(tmp_path / "0.tar", {**files, "1.txt": b"b"}))
     assert [pairs.read(i).picture for i in range(len(pairs))] == [b"b", b"a"]

@@ -58,7 +58,7 @@ def test_wrong_templates_and_class_names_are_refused(tiny):
         zero_shot_weights(model, tokenizer, ["ring", " "])
 
 
-def test_an_ensemble_is_the_unit_mean_of_unit_embeddings(pieces):
+def test_ensemble_is_unit_mean_of_unit_embeddings(pieces):
     model, _, tokenizer = pieces
     templates = TEMPLATE_SETS["imagenet"]
     weights = zero_shot_weights(model, tokenizer, NAMES, "imagenet")
@@ -87,7 +87,7 @@ def test_a_batch_size_below_1_is_an_error(tiny):
         zero_shot_weights(tiny[0], tiny[2], ["ring"], batch_size=0)
 
 
-def test_each_different_prompt_is_embedded_once_and_hardly_padded(tiny):
+def test_different_prompts_are_embedded_once_and_barely_padded(tiny):
     model, _, tokenizer = tiny
     masks = []
 
@@ -109,7 +109,7 @@ def test_progress_goes_to_stderr(tiny, capsys):
     assert not shown.out
 
 
-def test_weights_carry_no_gradient_but_may_be_trained_with(tiny):
+def test_weights_need_no_gradient_but_pass_it_on(tiny):
     weights = zero_shot_weights(tiny[0], tiny[2], ["ring", "star"])
     assert not weights.requires_grad
     image = torch.randn(1, len(weights), requires_grad=True)
@@ -117,7 +117,7 @@ def test_weights_carry_no_gradient_but_may_be_trained_with(tiny):
     assert image.grad is not None
 
 
-def test_a_half_precision_model_gives_weights_of_its_kind():
+def test_half_precision_model_gives_half_precision_weights():
     model, _, tokenizer = align_zoo.create_align("align_tiny", dtype=torch.bfloat16)
     exact = zero_shot_weights(*align_zoo.create_align("align_tiny")[::2], NAMES, "imagenet")
     weights = zero_shot_weights(model, tokenizer, NAMES, "imagenet")
@@ -158,9 +158,7 @@ def test_the_given_tower_stays_as_it_is(pieces):
     assert model.image.pretrained_cfg.get("label_names") is None
 
 
-def test_timm_saves_and_loads_it_with_its_labels_and_without_the_text_tower(
-    pieces, baked, tmp_path
-):
+def test_timm_round_trip_keeps_labels_without_text_tower(pieces, baked, tmp_path):
     model, _, _ = pieces
     save_for_hf(baked[0], tmp_path, safe_serialization=True)
     loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()

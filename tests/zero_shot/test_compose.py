@@ -65,13 +65,13 @@ def changed(tiny, words, position):
     return np.mean(best), np.mean(before)
 
 
-def test_a_picture_in_another_colour_is_found_among_all_pictures(tiny):
+def test_image_in_another_colour_is_found(tiny):
     best, before = changed(tiny, list(COLOURS), position=0)
     assert best >= 0.9
     assert before >= 0.98
 
 
-def test_a_picture_of_another_shape_is_found_among_all_pictures(tiny):
+def test_image_of_another_shape_is_found(tiny):
     best, before = changed(tiny, list(SHAPES), position=1)
     assert best >= 0.9
     assert before >= 0.98
@@ -86,7 +86,7 @@ def test_two_texts_together_find_what_both_say(tiny):
 
 
 @given(st.integers(1, 3), st.integers(0, 3), st.integers(0, 1000))
-def test_the_answer_is_the_unit_vector_of_the_sum(added, subtracted, seed):
+def test_composition_is_the_unit_vector_of_the_sum(added, subtracted, seed):
     vectors = units(added + subtracted, 16, seed=seed)
     total = vectors[:added].sum(0) - vectors[added:].sum(0)
     query = compose(*vectors[:added], minus=list(vectors[added:]))

@@ -243,7 +243,7 @@ def test_a_json_length_that_is_none_is_refused(doors, length):
     assert JSON_LENGTH in reply.error
 
 
-def test_a_json_length_of_0_takes_the_body_as_one_item(doors):
+def test_json_length_0_takes_the_body_as_item(doors):
     path = "/v2/models/align_image/infer"
     reply = http(doors.gateway.http_port, path, IMAGE, headers={JSON_LENGTH: "0"})
     assert reply.status == 200
