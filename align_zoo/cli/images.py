@@ -146,6 +146,9 @@ def index(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Embed just what failed before.")
     ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Embed all images again, with another checkpoint.")
+    ] = False,
     model: Annotated[
         Optional[str],
         typer.Option(metavar="CHECKPOINT", help=f"{CHECKPOINT} Of a new collection."),
@@ -160,11 +163,13 @@ def index(
         from align_zoo.collection.collection import Collection
         from align_zoo.collection.place import exists
 
-        if exists(where):
-            given = _embedder(model or "", server) if model or server else None
-            kept = Collection.open(where, model=given)
+        given = _embedder(model or DEFAULT_MODEL, server) if model or server else None
+        if not exists(where):
+            kept = Collection.create(where, model=given or _embedder(DEFAULT_MODEL, None))
         else:
-            kept = Collection.create(where, model=_embedder(model or DEFAULT_MODEL, server))
+            kept = Collection.open(where, model=None if rebuild else given)
+            if rebuild:
+                kept.rebuild(model=given or kept.embedder, prune=prune, progress=_bar())
         with kept:
             report = kept.add(source, prune=prune, retry_failed=retry_failed, progress=_bar())
     _tell(report, f"search by: align-zoo search {where} WORDS")

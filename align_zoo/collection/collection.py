@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,12 +15,12 @@ import numpy as np
 
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
 from align_zoo.collection.engines import in_process
-from align_zoo.collection.place import place_of, read_about, work_folder, write_about
+from align_zoo.collection.place import place_of, read_about, write_about
 from align_zoo.collection.query import embed_query, read_query
 from align_zoo.collection.shards import rows_schema
-from align_zoo.collection.sources import Source
-from align_zoo.collection.table import Table, connect, create
-from align_zoo.collection.writer import Report, Writer
+from align_zoo.collection.sources import Source, is_gone
+from align_zoo.collection.table import Table, connect, create, drop_others
+from align_zoo.collection.writer import Report, Writer, alone
 from align_zoo.errors import AlignZooError, InvalidInput
 
 __all__ = ["Collection", "Hit"]
@@ -63,7 +64,8 @@ class Collection:
         self.where = where
         self._about = about
         self._embedder = embedder
-        self._table = Table(connect(where), about["table"], where)
+        self._base = connect(where)
+        self._table = Table(self._base, about["table"], where)
 
     @classmethod
     def create(
@@ -93,12 +95,7 @@ class Collection:
         name = f"rows_{embedder.fingerprint}"
         base = connect(place)
         create(base, name, rows_schema(dim))
-        about = {
-            "format": _FORMAT,
-            "table": name,
-            "fingerprint": embedder.fingerprint,
-            "model": embedder.model,
-        }
+        about = _about(name, embedder.fingerprint, embedder.model)
         write_about(place, about)
         return cls(place, embedder, about)
 
@@ -171,9 +168,21 @@ class Collection:
         if embedder.fingerprint != self.fingerprint:
             raise AlignZooError(
                 f"{self.where} holds embeddings of the checkpoint {self.fingerprint}, and this is "
-                f"{embedder.fingerprint}; embeddings of two checkpoints do not compare"
+                f"{embedder.fingerprint}; embeddings of two checkpoints do not compare: "
+                "`align-zoo index --rebuild` embeds all images again"
             )
         return embedder
+
+    def _renew(self) -> bool:
+        """Follow a rebuild that another process has finished, and return whether there was one."""
+        about = read_about(self.where)
+        if about is None or about["table"] == self._about["table"]:
+            return False
+        if about["fingerprint"] != self.fingerprint:
+            self._embedder = None
+        self._about = about
+        self._table = Table(self._base, about["table"], self.where)
+        return True
 
     def add(
         self,
@@ -206,8 +215,72 @@ class Collection:
 
     @contextmanager
     def _writer(self) -> Iterator[Writer]:
-        with Writer.alone(self._table, work_folder(self.where), lambda: self.embedder) as writer:
-            yield writer
+        with alone(self.where) as work:
+            self._renew()
+            place = work / self._table.name
+            with Writer.opened(self._table, place, lambda: self.embedder) as writer:
+                yield writer
+
+    def rebuild(
+        self,
+        *,
+        model: str | os.PathLike[str] | Embedder,
+        prune: bool = False,
+        progress: bool = False,
+    ) -> Report:
+        """Embed the images of all sources again, with another checkpoint; searches go on meanwhile.
+
+        The rows go to a second table, which takes the place of the first when it is complete.
+        Killed and started again, the run goes on. Columns of :meth:`label` are not carried over.
+
+        Args:
+            model: as for :meth:`create`.
+            prune: forget images that are gone, and sources that are.
+            progress: show a bar on stderr.
+
+        Raises:
+            AlignZooError: a source or an image is gone and ``prune`` is not set, the disk is full,
+                another process writes at the moment, or the servers cannot be asked.
+            CheckpointError: the checkpoint cannot be found, is damaged or not supported.
+        """
+        embedder = _embedder(model)
+        with alone(self.where) as work:
+            self._renew()
+            table = self._begin_second(embedder.fingerprint, embedder.texts(["a"]).shape[1])
+            report = Report()
+            with Writer.opened(table, work / table.name, lambda: embedder) as writer:
+                for source in self._table.sources():
+                    if not (prune and is_gone(source)):
+                        report += writer.add(source, in_process, prune=True, progress=progress)
+                lost = list(writer.lacking(self._table))
+            if lost and not prune:
+                raise AlignZooError(
+                    f"{len(lost)} images of {self.where} are gone, such as {lost[0]}; "
+                    "--prune forgets them"
+                )
+            self._finish_second(table, embedder.fingerprint, embedder.model, work)
+            self._embedder = embedder
+        return replace(report, pruned=len(lost))
+
+    def _begin_second(self, fingerprint: str, dim: int) -> Table:
+        """Return the table that will take the place of this one: unfinished, or new."""
+        names = (f"rows_{fingerprint}", f"rows_{fingerprint}_2")
+        name = next(name for name in names if name != self._table.name)
+        if self._about.get("second") != name:
+            # There is another one if a run was killed, or its rebuild was given up.
+            drop_others(self._base, self._table.name)
+            create(self._base, name, rows_schema(dim))
+            self._about["second"] = name
+            write_about(self.where, self._about)
+        return Table(self._base, name, self.where)
+
+    def _finish_second(self, table: Table, fingerprint: str, model: str, work: Path) -> None:
+        first = self._table.name
+        self._about = _about(table.name, fingerprint, model)
+        write_about(self.where, self._about)
+        self._table = table
+        drop_others(self._base, table.name)
+        shutil.rmtree(work / first, ignore_errors=True)
 
     def search(
         self,
@@ -231,6 +304,21 @@ class Collection:
         """
         if k < 1:
             raise InvalidInput(f"k is {k}, not a whole number above 0")
+        try:
+            return self._search(query, k, where, exact)
+        except AlignZooError:
+            fingerprint = self.fingerprint
+            if not self._renew():
+                raise
+            if isinstance(query, np.ndarray) and fingerprint != self.fingerprint:
+                raise AlignZooError(
+                    f"{self.where} was rebuilt with another checkpoint; embed the query again"
+                ) from None
+            return self._search(query, k, where, exact)
+
+    def _search(
+        self, query: str | Sequence[str] | np.ndarray, k: int, where: str | None, exact: bool
+    ) -> list[Hit]:
         if not isinstance(query, np.ndarray):
             query = embed_query(read_query(query), self.embedder)
         columns = [name for name in self._table.columns if name != "vector"]
@@ -262,6 +350,10 @@ class Collection:
 
 def _embedder(model: str | os.PathLike[str] | Embedder) -> Embedder:
     return EncoderEmbedder(os.fspath(model)) if isinstance(model, str | os.PathLike) else model
+
+
+def _about(table: str, fingerprint: str, model: str) -> dict[str, Any]:
+    return {"format": _FORMAT, "table": table, "fingerprint": fingerprint, "model": model}
 
 
 def _hit(row: dict[str, Any]) -> Hit:

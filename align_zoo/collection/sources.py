@@ -18,7 +18,7 @@ from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.inputs.image_files import SUFFIXES, is_of_tools
 from align_zoo.inputs.preprocess import MAX_BYTES
 
-__all__ = ["Input", "Source", "list_names", "list_source", "read_bytes"]
+__all__ = ["Input", "Source", "is_gone", "list_names", "list_source", "read_bytes"]
 
 Source = Union[str, "os.PathLike[str]"]
 """A folder, a file, a glob, a .csv or .parquet table, a .tar archive, or a URL of these."""
@@ -78,6 +78,12 @@ def list_source(source: Source) -> Iterator[Input]:
         yield from _tar(path)
     else:
         yield _file(os.path.abspath(path))
+
+
+def is_gone(source: Source) -> bool:
+    """Return whether a path leads nowhere and a pattern matches nothing; of a URL, False."""
+    name = os.fspath(source)
+    return "://" not in name and not os.path.exists(name) and not glob.glob(name, recursive=True)
 
 
 def list_names(lines: Iterable[bytes]) -> Iterator[Input]:

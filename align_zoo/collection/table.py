@@ -16,7 +16,7 @@ from align_zoo.errors import AlignZooError, InvalidInput
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
 
-__all__ = ["Table", "connect", "create", "quoted"]
+__all__ = ["Table", "connect", "create", "drop_others", "quoted"]
 
 R = TypeVar("R")
 
@@ -70,20 +70,24 @@ class Table:
         self._table = base.open_table(name)
 
     @property
+    @_in_words
     def version(self) -> int:
         """The number of the latest commit."""
         return int(self._table.version)
 
     @property
+    @_in_words
     def dim(self) -> int:
         """The numbers of an embedding."""
         return int(self._table.schema.field("vector").type.list_size)
 
     @property
+    @_in_words
     def columns(self) -> list[str]:
         """The names of all columns."""
         return list(self._table.schema.names)
 
+    @_in_words
     def count(self, where: str | None = None) -> int:
         """Count the rows, or those that fit an SQL condition."""
         return int(self._table.count_rows(where))
@@ -169,9 +173,9 @@ class Table:
         try:
             return search()
         except (OSError, RuntimeError, ValueError):
-            # A writer may have removed the version that was read: the latest one is there.
-            self._table.checkout_latest()
+            pass  # A writer may have removed the version that was read: the latest one is there.
         try:
+            self._table.checkout_latest()
             return search()
         except (OSError, RuntimeError, ValueError) as error:
             said = str(error).partition("\n")[0]
@@ -181,6 +185,12 @@ class Table:
                 f"where {where!r} cannot be used: {said}; "
                 f"there are the columns {', '.join(self.columns)}"
             ) from error
+
+    @_in_words
+    def sources(self) -> list[str]:
+        """List the sources of all rows, in the order of their names."""
+        batches = self.scan(["source"])
+        return sorted({name for each in batches for name in each.column(0).unique().to_pylist()})
 
     @_in_words
     def upkeep(self, *, always: bool = False) -> None:
@@ -215,6 +225,7 @@ class Table:
             replace=True,
         )
 
+    @_in_words
     def stats(self) -> dict[str, Any]:
         """Describe the table: bytes, files of rows and indexes."""
         stats = self._table.stats()
@@ -245,3 +256,10 @@ def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 def create(base: DBConnection, name: str, schema: pa.Schema) -> None:
     """Make an empty table."""
     base.create_table(name, schema=schema)
+
+
+def drop_others(base: DBConnection, name: str) -> None:
+    """Delete all tables but one."""
+    for other in base.list_tables().tables:
+        if other != name:
+            base.drop_table(other)

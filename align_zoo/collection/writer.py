@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from align_zoo.collection.embedder import Embedder
 from align_zoo.collection.engines import Engine
-from align_zoo.collection.place import place_of
+from align_zoo.collection.place import place_of, work_folder
 from align_zoo.collection.shards import SHARD, Shard, content_of, plan, shown_path
 from align_zoo.collection.sources import Input, Source, list_source, read_bytes
 from align_zoo.collection.state import Known, State
@@ -24,7 +24,7 @@ from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.progress import progress_bar
 from align_zoo.writing import alone_in, replacing
 
-__all__ = ["Report", "Writer"]
+__all__ = ["Report", "Writer", "alone"]
 
 _SHARDS_A_COMMIT = 32
 """Many small commits make many files."""
@@ -56,6 +56,12 @@ class Report:
     failed: dict[str, str] = field(default_factory=dict)
     """The error of each image of this run that cannot be used, by path."""
 
+    def __add__(self, other: Report) -> Report:
+        """Return the report of two runs as of one."""
+        pairs = ((each.name, getattr(self, each.name)) for each in fields(self))
+        counts = {name: own + getattr(other, name) for name, own in pairs if name != "failed"}
+        return Report(**counts, failed={**self.failed, **other.failed})
+
     def summary(self) -> str:
         """Say in one line what was done; counts of 0 are left out."""
         counts = {
@@ -68,6 +74,28 @@ class Report:
         }
         shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         return f"{self.listed} images: {shown or 'nothing to do'}"
+
+
+@contextmanager
+def alone(where: str) -> Iterator[Path]:
+    """Keep other processes from writing to a collection, and yield its folder of unfinished work.
+
+    Raises:
+        AlignZooError: another process writes to the collection, or the disk is full.
+    """
+    work = work_folder(where)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with alone_in(work):
+            yield work
+    except BlockingIOError as error:
+        raise AlignZooError(
+            f"another process writes to {where}; wait until it has finished"
+        ) from error
+    except OSError as error:
+        raise AlignZooError(
+            f"{error.filename or work}: {error.strerror or error}; what is finished is kept"
+        ) from error
 
 
 class Writer:
@@ -85,36 +113,29 @@ class Writer:
 
     @classmethod
     @contextmanager
-    def alone(cls, table: Table, work: Path, embedder: Callable[[], Embedder]) -> Iterator[Writer]:
-        """Keep other processes from writing to the collection meanwhile.
+    def opened(cls, table: Table, work: Path, embedder: Callable[[], Embedder]) -> Iterator[Writer]:
+        """Open the index of a table's paths, which is made again if it is not the table's.
 
         Args:
-            table: the collection's table.
-            work: the folder of unfinished work.
+            table: the collection's table, to which no other process writes: see :func:`alone`.
+            work: the folder of the table's unfinished work.
             embedder: returns what computes the embeddings, when it is first needed.
-
-        Raises:
-            AlignZooError: another process writes to the collection.
         """
-        work.mkdir(parents=True, exist_ok=True)
-        try:
-            with alone_in(work), State(work / "state.sqlite") as state:
-                writer = cls(table, work, state, embedder)
-                if state.version != writer._version:
-                    batches = map(_known_of, table.scan(_KNOWN))
-                    state.replace((row for rows in batches for row in rows), writer._version)
-                yield writer
-        except BlockingIOError as error:
-            raise AlignZooError(
-                f"another process writes to {table.where}; wait until it has finished"
-            ) from error
-        except OSError as error:
-            raise AlignZooError(
-                f"{error.filename or work}: {error.strerror or error}; what is finished is kept"
-            ) from error
+        with State(work / "state.sqlite") as state:
+            writer = cls(table, work, state, embedder)
+            if state.version != writer._version:
+                batches = map(_known_of, table.scan(_KNOWN))
+                state.replace((row for rows in batches for row in rows), writer._version)
+            yield writer
 
     def add(
-        self, source: Source, engine: Engine, *, prune: bool, retry_failed: bool, progress: bool
+        self,
+        source: Source,
+        engine: Engine,
+        *,
+        prune: bool = False,
+        retry_failed: bool = False,
+        progress: bool = False,
     ) -> Report:
         """See :meth:`Collection.add`."""
         name = place_of(source)
@@ -142,6 +163,13 @@ class Writer:
             gone=0 if prune else len(gone),
             failed=failed,
         )
+
+    def lacking(self, other: Table) -> Iterator[str]:
+        """Yield the paths of another table that this one has no row of."""
+        for batch in other.scan(_KNOWN):
+            for row in _known_of(batch):
+                if self._state.get(row.path) is None:
+                    yield row.path
 
     def upkeep(self, *, always: bool = False) -> None:
         """Merge small files, follow with the index and remove old versions, where it is due."""
