@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,25 +21,30 @@ ASKS_A_SERVER = {
 }
 
 
-def recipes() -> dict[str, list[str]]:
-    """Return the Python blocks of each recipe by its heading."""
+def recipes() -> dict[str, list[tuple[str, str]]]:
+    """Return the blocks of each recipe by its heading: pairs of language and text."""
     parts = re.split(r"^## (.+)$", PAGE, flags=re.MULTILINE)[1:]
     return {
-        heading: re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        heading: re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
         for heading, text in zip(parts[::2], parts[1::2], strict=True)
     }
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Run a recipe's only block in an empty folder beside the samples; return what it prints."""
+    """Run a recipe's blocks in an empty folder beside the samples; return what Python prints."""
     (tmp_path / "align_zoo").mkdir()
     (tmp_path / "align_zoo" / "assets").symlink_to(ROOT / "align_zoo" / "assets")
     monkeypatch.chdir(tmp_path)
+    beside_python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": beside_python}
 
     def run_recipe(heading: str) -> str:
-        (block,) = recipes()[heading]
-        exec(compile(block, heading, "exec"), {})
+        for language, block in recipes()[heading]:
+            if language == "python":
+                exec(compile(block, heading, "exec"), {})
+            else:
+                subprocess.run(["bash", "-euc", block], check=True, env=env)
         return capsys.readouterr().out
 
     return run_recipe
@@ -57,6 +65,13 @@ def test_vectors_become_npy(run, tmp_path):
     images = np.load(tmp_path / "images.npy")
     assert len(images) == len((tmp_path / "images.txt").read_text().splitlines())
     np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)
+
+
+def test_vector_database_finds_the_image(run):
+    best, *others = run("A folder of images in a vector database").splitlines()
+    assert best.endswith("red-star.png")
+    assert len(others) == 2
+    assert float(best.split()[0]) > float(others[0].split()[0])
 
 
 def test_baked_classifier_becomes_onnx(run):
