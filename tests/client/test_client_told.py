@@ -1,4 +1,4 @@
-"""The table of docs/operations.md under What a caller is told agrees with gateway and client."""
+"""The table of docs/operations.md under Errors that a caller gets agrees with gateway and client."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ _AGAIN = {"": Again.NEVER, ", tried again": Again.ALWAYS, ", tried again once": 
 
 
 def rows():
-    table = DOCS.read_text().split("## What a caller is told")[1].split("\n## ")[0]
+    table = DOCS.read_text().split("## Errors that a caller gets")[1].split("\n## ")[0]
     return [pytest.param(*match.groups()[1:], id=match[1]) for match in _ROW.finditer(table)]
 
 
