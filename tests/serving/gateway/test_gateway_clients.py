@@ -2,13 +2,11 @@
 
 import base64
 import json
-import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from messages import embeddings, http, json_request, message
+from messages import http, json_request
 from tritonclient import grpc as grpc_client
 from tritonclient import http as http_client
 
@@ -47,38 +45,6 @@ def test_a_client_of_kserve_is_answered(doors, binary):
     reply = http(doors.gateway.http_port, INFER, json.dumps(request).encode())
     assert reply.status == 200
     assert (JSON_LENGTH in reply.headers) == binary
-
-
-def curl_lines():
-    """The blocks of the documentation that call curl, by their model."""
-    text = (CHECKOUT / "docs" / "serving.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```bash\n(curl .*?)```", text, re.DOTALL)
-    return {re.search("align_[a-z]+", block)[0]: block for block in blocks}
-
-
-@pytest.fixture
-def run_block(doors, tmp_path):
-    """Runs a documented block against the gateway, where the samples are; its output."""
-    (tmp_path / "align_zoo").symlink_to(CHECKOUT / "align_zoo")
-
-    def run(block):
-        block = block.replace("localhost:8000", f"127.0.0.1:{doors.gateway.http_port}")
-        command = ["bash", "-euc", block]
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
-
-    return run
-
-
-def test_the_documented_line_embeds_texts(run_block):
-    (output,) = json.loads(run_block(curl_lines()["align_text"]))["outputs"]
-    assert (output["name"], output["shape"]) == ("EMBEDDING", [2, 128])
-
-
-def test_the_documented_line_embeds_an_image(run_block, stub):
-    vector = json.loads(run_block(curl_lines()["align_image"]))
-    image = (CHECKOUT / "align_zoo/assets/samples/red-star.png").read_bytes()
-    expected = embeddings(stub.ModelInfer(message("align_image", [image])))
-    np.testing.assert_allclose(vector, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes])

@@ -7,8 +7,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from doors import Loop, open_doors
+from messages import embeddings, message
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -42,9 +44,12 @@ def test_texts_go_as_json(doors, bash):
     }
 
 
-def test_image_goes_as_bytes(doors, bash):
+def test_image_goes_as_bytes(doors, bash, stub):
     (block,) = blocks("By curl: an image as bytes")
-    assert len(json.loads(bash(block, doors.gateway.http_port))) == 128
+    vector = json.loads(bash(block, doors.gateway.http_port))
+    image = (ROOT / "align_zoo/assets/samples/red-star.png").read_bytes()
+    expected = embeddings(stub.ModelInfer(message("align_image", [image])))
+    np.testing.assert_allclose(vector, expected, atol=1e-6)
 
 
 def test_trial_certificate_serves_and_verifies(sockets, bash, tmp_path, monkeypatch, capsys):
