@@ -41,6 +41,14 @@ _Server = Annotated[
         help="Compute on these servers (gRPC), not in this process.",
     ),
 ]
+_Workers = Annotated[
+    Optional[int],
+    typer.Option(metavar="N", min=1, help="Compute in N processes of Ray."),
+]
+_Ray = Annotated[
+    Optional[str],
+    typer.Option(metavar="ADDRESS", help="Compute on this Ray cluster, as HOST:PORT or auto."),
+]
 _Collection = Annotated[Path, typer.Argument(metavar="COLLECTION", help="The collection's folder.")]
 
 
@@ -122,16 +130,21 @@ def embed(
     dtype: Annotated[_Dtype, typer.Option(help="Type of the numbers.")] = _Dtype.float32,
     model: _Model = DEFAULT_MODEL,
     server: _Server = None,
+    workers: _Workers = None,
+    ray: _Ray = None,
 ) -> None:
     """Write the embeddings of images to files.
 
     The same command continues an interrupted run.
     """
     with _extra(), _interruptible("what is finished is kept: run the command again"):
+        from align_zoo.collection.engines import choose_engine
         from align_zoo.collection.vectors import write_vectors
 
+        engine = choose_engine(workers, ray)
+        embedder = _embedder(model, server)
         report = write_vectors(
-            source, out, _embedder(model, server), dtype=dtype.value, progress=_bar()
+            source, out, embedder, dtype=dtype.value, engine=engine, progress=_bar()
         )
     _tell(report, f"written to {out}")
 
@@ -154,6 +167,8 @@ def index(
         typer.Option(metavar="CHECKPOINT", help=f"{CHECKPOINT} Of a new collection."),
     ] = None,
     server: _Server = None,
+    workers: _Workers = None,
+    ray: _Ray = None,
 ) -> None:
     """Bring a collection up to date with a source: embed what is new or has changed.
 
@@ -169,9 +184,22 @@ def index(
         else:
             kept = Collection.open(where, model=None if rebuild else given)
             if rebuild:
-                kept.rebuild(model=given or kept.embedder, prune=prune, progress=_bar())
+                kept.rebuild(
+                    model=given or kept.embedder,
+                    prune=prune,
+                    workers=workers,
+                    ray=ray,
+                    progress=_bar(),
+                )
         with kept:
-            report = kept.add(source, prune=prune, retry_failed=retry_failed, progress=_bar())
+            report = kept.add(
+                source,
+                prune=prune,
+                retry_failed=retry_failed,
+                workers=workers,
+                ray=ray,
+                progress=_bar(),
+            )
     _tell(report, f"search by: align-zoo search {where} WORDS")
 
 

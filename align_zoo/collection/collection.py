@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
-from align_zoo.collection.engines import in_process
+from align_zoo.collection.engines import choose_engine
 from align_zoo.collection.place import place_of, read_about, write_about
 from align_zoo.collection.query import embed_query, read_query
 from align_zoo.collection.shards import rows_schema
@@ -190,6 +190,8 @@ class Collection:
         *,
         prune: bool = False,
         retry_failed: bool = False,
+        workers: int | None = None,
+        ray: str | None = None,
         progress: bool = False,
     ) -> Report:
         """Embed what is new or changed in a source since the last run.
@@ -202,15 +204,20 @@ class Collection:
                 webdataset .tar, or a URL of these.
             prune: delete the rows of this source whose images are gone.
             retry_failed: embed just the images that failed in an earlier run.
+            workers: compute in so many processes of Ray; by default in this process.
+            ray: the address of a Ray cluster of which this machine is a part, or "auto", instead
+                of workers on this machine alone.
             progress: show a bar on stderr.
 
         Raises:
             AlignZooError: there is no such source, the disk is full, another process adds at the
-                moment, or the servers cannot be asked.
+                moment, the servers cannot be asked, or the workers cannot be started.
+            InvalidInput: ``workers`` is below 1.
         """
+        engine = choose_engine(workers, ray)
         with self._writer() as writer:
             return writer.add(
-                source, in_process, prune=prune, retry_failed=retry_failed, progress=progress
+                source, engine, prune=prune, retry_failed=retry_failed, progress=progress
             )
 
     @contextmanager
@@ -226,6 +233,8 @@ class Collection:
         *,
         model: str | os.PathLike[str] | Embedder,
         prune: bool = False,
+        workers: int | None = None,
+        ray: str | None = None,
         progress: bool = False,
     ) -> Report:
         """Embed the images of all sources again, with another checkpoint; searches go on meanwhile.
@@ -236,13 +245,18 @@ class Collection:
         Args:
             model: as for :meth:`create`.
             prune: forget images that are gone, and sources that are.
+            workers: as for :meth:`add`.
+            ray: as for :meth:`add`.
             progress: show a bar on stderr.
 
         Raises:
             AlignZooError: a source or an image is gone and ``prune`` is not set, the disk is full,
-                another process writes at the moment, or the servers cannot be asked.
+                another process writes at the moment, the servers cannot be asked, or the workers
+                cannot be started.
             CheckpointError: the checkpoint cannot be found, is damaged or not supported.
+            InvalidInput: ``workers`` is below 1.
         """
+        engine = choose_engine(workers, ray)
         embedder = _embedder(model)
         with alone(self.where) as work:
             self._renew()
@@ -251,7 +265,7 @@ class Collection:
             with Writer.opened(table, work / table.name, lambda: embedder) as writer:
                 for source in self._table.sources():
                     if not (prune and is_gone(source)):
-                        report += writer.add(source, in_process, prune=True, progress=progress)
+                        report += writer.add(source, engine, prune=True, progress=progress)
                 lost = list(writer.lacking(self._table))
             if lost and not prune:
                 raise AlignZooError(

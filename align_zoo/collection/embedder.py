@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Protocol, Union
 
 import numpy as np
 
+from align_zoo.checkpoint.folder import EMBEDDED
 from align_zoo.errors import AlignZooError, InvalidImage, reason_of, to_install
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.load import load_encoder
@@ -42,6 +45,12 @@ class Embedder(Protocol):
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts: unit rows [N, D] float32."""
 
+    def elsewhere(self) -> Callable[[int | None], Embedder]:
+        """Return what makes this embedder again in another process, from a number of threads.
+
+        It can be pickled.
+        """
+
 
 class EncoderEmbedder:
     """Computes in this process.
@@ -52,14 +61,17 @@ class EncoderEmbedder:
     Args:
         model: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
         encoder: the loaded checkpoint, if there is one already.
+        threads: CPU threads of a tower; by default one for each core.
 
     Raises:
         CheckpointError: the checkpoint cannot be found, is damaged or not supported.
     """
 
-    def __init__(self, model: str, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, model: str, encoder: Encoder | None = None, *, threads: int | None = None
+    ) -> None:
         self.model = model
-        self._encoder = encoder = encoder or load_encoder(model)
+        self._encoder = encoder = encoder or load_encoder(model, threads=threads)
         self.fingerprint = encoder.fingerprint
         self.temperature = encoder.temperature
 
@@ -70,6 +82,10 @@ class EncoderEmbedder:
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts: unit rows [N, D] float32."""
         return self._encoder.embed_texts(texts)
+
+    def elsewhere(self) -> Callable[[int | None], Embedder]:
+        """Return what loads the checkpoint again in another process, with so many threads."""
+        return partial(_encoder_embedder, type(self), _absolute(self.model))
 
 
 class ServerEmbedder:
@@ -92,6 +108,7 @@ class ServerEmbedder:
         self._failure = AlignClientError
         self._client = AlignClient(list(urls), timeout=timeout)
         self._urls = ", ".join(urls)
+        self._again = partial(_server_embedder, tuple(urls), timeout)
         try:
             self.temperature = self._client.temperature()
             self.fingerprint = self._client.fingerprint()
@@ -127,3 +144,23 @@ class ServerEmbedder:
             return self._client.embed_text(list(texts))
         except self._failure as error:
             raise AlignZooError(f"{self._urls}: {error}") from error
+
+    def elsewhere(self) -> Callable[[int | None], Embedder]:
+        """Return what asks the same servers from another process."""
+        return self._again
+
+
+def _encoder_embedder(
+    kind: type[EncoderEmbedder], model: str, threads: int | None
+) -> EncoderEmbedder:
+    return kind(model, threads=threads)
+
+
+def _server_embedder(urls: tuple[str, ...], timeout: float, threads: int | None) -> ServerEmbedder:
+    return ServerEmbedder(urls, timeout=timeout)
+
+
+def _absolute(model: str) -> str:
+    """Return a folder's name as it is known to every process; other names stay."""
+    folder = Path(model).expanduser()
+    return str(folder.absolute()) if model not in EMBEDDED and folder.is_dir() else model
