@@ -1,4 +1,4 @@
-"""The table of docs/operations.md under Errors that a caller gets agrees with gateway and client."""
+"""The errors in docs/operations.md agree with the gateway and with the client."""
 
 import re
 from pathlib import Path
