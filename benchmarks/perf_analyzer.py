@@ -22,7 +22,7 @@ from filelock import FileLock
 from benchmarks.peers import PeerUnavailable
 from benchmarks.peers.environment import BUILD
 
-__all__ = ["Load", "measure"]
+__all__ = ["Load", "measure", "run"]
 
 # The last wheel that carries the binary and runs with Debian 12's glibc.
 _CLIENT = "tritonclient==2.50.0"
@@ -57,11 +57,34 @@ def measure(url: str, model: str, input_name: str, items: list[bytes], concurren
         RuntimeError: it gives no figures; with its own words. It stops at the first failed
             request.
     """
+    with tempfile.TemporaryDirectory(prefix="bench-perf-") as place:
+        report = Path(place) / "report.csv"
+        done = run(url, model, input_name, items, concurrency, "-f", report)
+        if done.returncode or not report.is_file():
+            raise RuntimeError(f"perf_analyzer: {(done.stderr or done.stdout).strip()[-1000:]}")
+        return parse(report.read_text())
+
+
+def run(
+    url: str,
+    model: str,
+    input_name: str,
+    items: Sequence[bytes],
+    concurrency: int,
+    *options: str | Path,
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Ask as ``measure`` does, with further options; return what perf_analyzer says.
+
+    Raises:
+        PeerUnavailable: there is no perf_analyzer here.
+        subprocess.TimeoutExpired: perf_analyzer has not ended within ``timeout`` seconds.
+    """
     binary, libraries = _installed()
     with tempfile.TemporaryDirectory(prefix="bench-perf-") as place:
-        data, report = Path(place) / "data.json", Path(place) / "report.csv"
+        data = Path(place) / "data.json"
         data.write_text(input_data(input_name, items))
-        done = subprocess.run(
+        return subprocess.run(
             [
                 binary,
                 *("-u", url, "-i", "grpc", "-m", model),
@@ -72,15 +95,13 @@ def measure(url: str, model: str, input_name: str, items: list[bytes], concurren
                 *("--measurement-request-count", str(max(8, 2 * concurrency))),
                 # Whatever the windows say: we show the spread ourselves.
                 *("--stability-percentage", "999", "--max-trials", str(_WINDOWS)),
-                *("-f", report),
+                *options,
             ],
             env=_environment(libraries),
             text=True,
             capture_output=True,
+            timeout=timeout,
         )
-        if done.returncode or not report.is_file():
-            raise RuntimeError(f"perf_analyzer: {(done.stderr or done.stdout).strip()[-1000:]}")
-        return parse(report.read_text())
 
 
 def input_data(input_name: str, items: Sequence[bytes]) -> str:
@@ -130,7 +151,7 @@ def _fetch(folder: Path) -> None:
     fetched.mkdir()
     libraries.mkdir()
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    _run(
+    _call(
         [*download, "--only-binary=:all:", "--platform", _PLATFORM, "--dest", fetched, _CLIENT],
         fetched,
     )
@@ -141,13 +162,13 @@ def _fetch(folder: Path) -> None:
         binary.write_bytes(archive.read(name))
     binary.chmod(0o755)
     if not ctypes.util.find_library("b64"):
-        _run(["apt-get", "download", "libb64-0d"], fetched)
+        _call(["apt-get", "download", "libb64-0d"], fetched)
         (package,) = fetched.glob("*.deb")
-        _run(["dpkg", "-x", package, fetched / "libb64"], fetched)
+        _call(["dpkg", "-x", package, fetched / "libb64"], fetched)
         for library in (fetched / "libb64").rglob("libb64.so*"):
             shutil.copy(library, libraries, follow_symlinks=True)
     (libraries / "libcudart.so.12").symlink_to(_cudart())
-    _run([binary, "--version"], fetched, _environment(libraries))
+    _call([binary, "--version"], fetched, _environment(libraries))
 
 
 def _cudart() -> Path:
@@ -161,7 +182,7 @@ def _cudart() -> Path:
     )
 
 
-def _run(command: list[str | Path], place: Path, env: dict[str, str] | None = None) -> None:
+def _call(command: list[str | Path], place: Path, env: dict[str, str] | None = None) -> None:
     try:
         done = subprocess.run(command, cwd=place, env=env, text=True, capture_output=True)
     except OSError as error:

@@ -28,7 +28,7 @@ from align_zoo.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EMBEDDED", "TIMM_FILE", "Checkpoint", "open_checkpoint"]
+__all__ = ["EMBEDDED", "TIMM_FILE", "Checkpoint", "local_checkpoint", "open_checkpoint"]
 
 EMBEDDED = {"align_tiny": Path(__file__).parents[1] / "assets" / "align_tiny"}
 """Checkpoints inside the package, by the name that stands for them."""
@@ -147,6 +147,21 @@ def open_checkpoint(
     Raises:
         CheckpointError: there is no such checkpoint, or the hub cannot be reached.
     """
+    if (found := local_checkpoint(name_or_folder)) is not None:
+        return found
+    name = str(name_or_folder)
+    # The revision becomes part of a path in the hub's cache, which it must not lead out of.
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise CheckpointError(f"{revision!r} is no branch, tag or commit of {name}")
+    return Checkpoint(name, _download(name, revision, cache_dir).absolute())
+
+
+def local_checkpoint(name_or_folder: str | Path) -> Checkpoint | None:
+    """Find an embedded checkpoint or a folder, without asking the hub; None for a hub id.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, neither here nor on the hub.
+    """
     name = str(name_or_folder)
     if name in EMBEDDED:
         return Checkpoint(name, EMBEDDED[name])
@@ -174,12 +189,12 @@ def open_checkpoint(
             )
     except OSError as error:
         raise CheckpointError(f"{name} cannot be opened: {error}") from error
-    if isinstance(name_or_folder, Path) or not _HUB_ID.fullmatch(name):
-        raise CheckpointError(f"{name} does not exist{_near(name)}")
-    # The revision becomes part of a path in the hub's cache, which it must not lead out of.
-    if revision is not None and not _REVISION.fullmatch(revision):
-        raise CheckpointError(f"{revision!r} is no branch, tag or commit of {name}")
-    return Checkpoint(name, _download(name, revision, cache_dir).absolute())
+    near = _near(name)
+    # The hub has a few old names without an owner, none of which is nearly one of ours.
+    misspelt = near and "/" not in name
+    if isinstance(name_or_folder, Path) or not _HUB_ID.fullmatch(name) or misspelt:
+        raise CheckpointError(f"{name} does not exist{near}")
+    return None
 
 
 def _download(hub_id: str, revision: str | None, cache_dir: str | Path | None) -> Path:

@@ -8,6 +8,7 @@ import resource
 import signal
 from contextlib import AsyncExitStack
 
+from align_zoo.checkpoint.folder import local_checkpoint
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
@@ -51,7 +52,9 @@ def serve(options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5) -> 
 
 def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int) -> int:
     gateway.check()
-    TritonProcess(options, (), "")  # raises if something is missing, before anything starts
+    # Both raise if something is missing, before anything starts.
+    local_checkpoint(options.model)
+    TritonProcess(options, (), "")
     _raise_file_limit()
     # Orphaned model processes of a killed tritonserver become children of this process.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

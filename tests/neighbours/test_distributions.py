@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -16,7 +15,6 @@ from install_lines import ROOT
 
 # Of the build tools, which run in environments of their own.
 BUILD, TWINE = "build==1.6.1", "twine==7.0.0"
-LEFTOVERS = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
 
 
 def run(*command, **options) -> str:
@@ -25,19 +23,6 @@ def run(*command, **options) -> str:
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory) -> Path:
-    """A copy without what builds leave behind, links as they are."""
-    folder = tmp_path_factory.mktemp("checkout") / "align-zoo"
-    skip = shutil.ignore_patterns("tests", "benchmarks", "docs")
-    return shutil.copytree(
-        ROOT,
-        folder,
-        symlinks=True,
-        ignore=lambda place, names: LEFTOVERS(place, names) | skip(place, names),
-    )
 
 
 @pytest.fixture(scope="module")

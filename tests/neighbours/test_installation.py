@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from install_lines import ROOT, arguments, install_lines
+from served import starts_server
+from service import running_service
 
 LINES = sorted(install_lines())
 
@@ -39,6 +44,55 @@ def test_the_client_is_installed_by_pip_and_imports(empty, tmp_path):
     subprocess.run([*pip, "install", "--quiet", "./client"], cwd=ROOT, check=True)
     code = "import align_client; align_client.AlignClient('localhost:8001').close()"
     subprocess.run([empty, "-c", code], cwd=tmp_path, check=True)
+
+
+@pytest.fixture(scope="module")
+def clean(checkout, tmp_path_factory) -> Iterator[Path]:
+    """The ``bin`` of an environment by `pip install '.[server]'` alone: two minutes, 6 GB."""
+    folder = tmp_path_factory.mktemp("clean") / "environment"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    install(folder / "bin", checkout, "pip install '.[server]'")
+    yield folder / "bin"
+    shutil.rmtree(folder)
+
+
+def install(programs: Path, checkout: Path, line: str) -> None:
+    """Run a line of the documents; only what is imported will be compiled."""
+    assert line in LINES
+    pip, *rest = shlex.split(line)
+    env = {**os.environ, "PIP_NO_COMPILE": "1", "PIP_QUIET": "1"}
+    subprocess.run([programs / pip, *rest], cwd=checkout, env=env, check=True)
+
+
+@pytest.fixture
+@starts_server
+def service(clean, tmp_path):
+    """What this environment's `align-zoo serve` serves."""
+    with running_service("align_tiny", tmp_path / "log", program=clean / "align-zoo") as running:
+        python = Path(f"/proc/{running.process.pid}/cmdline").read_bytes().split(b"\0")[0]
+        assert Path(python.decode()).parent == clean
+        yield running
+
+
+def test_the_service_is_installed_by_pip_and_answers(service):
+    tensor = {"name": "TEXT", "shape": [1, 1], "datatype": "BYTES", "data": ["a red star"]}
+    asked = json.dumps({"inputs": [tensor], "outputs": [{"name": "EMBEDDING"}]}).encode()
+    url = f"{service.http}/v2/models/align_text/infer"
+    with urllib.request.urlopen(url, data=asked, timeout=30) as answer:
+        (output,) = json.load(answer)["outputs"]
+    assert sum(x * x for x in output["data"]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.served
+def test_the_client_installed_beside_it_asks_it(clean, checkout, tmp_path):
+    install(clean, checkout, "pip install '.[server]' ./client")
+    code = "import sys, align_client; client = align_client.AlignClient(sys.argv[1]); "
+    code += "print(client.classify(sys.argv[2], ['red star', 'digit 3'])[0].label)"
+    sample = ROOT / "align_zoo" / "assets" / "samples" / "red-star.png"
+    with running_service("align_tiny", tmp_path / "log", program=clean / "align-zoo") as service:
+        command = [clean / "python", "-c", code, service.url, sample]
+        said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert said.stdout == "red star\n"
 
 
 @pytest.fixture

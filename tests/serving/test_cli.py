@@ -94,6 +94,13 @@ def test_serve_without_repository_is_1_and_one_line(tmp_path):
     assert done.stderr == f"align-zoo: there is no model repository at {tmp_path / 'nowhere'}\n"
 
 
+@pytest.mark.parametrize("command", ["serve", "reload"])
+def test_a_misspelt_checkpoint_is_refused_before_anything_starts(command):
+    done = align_zoo(command, "--model=align_tinny")
+    assert done.exit_code == 1
+    assert done.stderr == "align-zoo: align_tinny does not exist (did you mean align_tiny?)\n"
+
+
 @pytest.mark.parametrize(
     ("command", "package", "subject"),
     [

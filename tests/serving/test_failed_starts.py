@@ -25,6 +25,18 @@ def no_code(repository):
     (repository / "align_text" / "1" / "model.py").unlink()
 
 
+def slow_end(repository):
+    """A model that fails, and whose process tritonserver waits for."""
+    code = """
+        import atexit, time
+        atexit.register(time.sleep, 15)
+        class TritonPythonModel:
+            def initialize(self, args):
+                raise ValueError("a cause of its own")
+    """
+    (repository / "align_text" / "1" / "model.py").write_text(textwrap.dedent(code))
+
+
 def no_config(repository):
     with (repository / "align_text" / "config.pbtxt").open("a") as file:
         file.write("max_batch_size: 7\n")
@@ -37,10 +49,11 @@ def no_config(repository):
         (notebooks, [], "no model is in the model repository's .ipynb_checkpoints: remove or mend"),
         (no_config, [], 'Non-repeated field "max_batch_size" is specified multiple times'),
         (no_code, [], "Python model file not found in"),
+        (slow_end, [], "a cause of its own"),
         (None, ["--", "--no-such-flag"], "unrecognized option '--no-such-flag'"),
         (None, ["--", "--grpc-keepalive-time=x"], 'Bad option: "--grpc-keepalive-time"'),
     ],
-    ids=["notebooks", "config", "code", "flag", "value"],
+    ids=["notebooks", "config", "code", "slow-end", "flag", "value"],
 )
 def test_a_failed_start_names_its_cause(tmp_path, spoil, flags, words):
     repository = shutil.copytree(REPOSITORY, tmp_path / "repository")

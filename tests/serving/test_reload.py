@@ -141,11 +141,12 @@ def test_a_relative_folder_is_that_of_the_caller(service, other):
     assert done.stdout.startswith(f"{other} is served now")
 
 
-@pytest.mark.parametrize("damage", ["absent", "empty"])
+@pytest.mark.parametrize("damage", ["absent", "without-config", "without-weights"])
 def test_a_bad_checkpoint_leaves_the_old_one_serving(service, checkpoint, tmp_path, damage):
     bad = tmp_path / "bad"
-    if damage == "empty":
-        bad.mkdir()
+    if damage != "absent":
+        shutil.copytree(checkpoint, bad)
+        (bad / {"without-config": "config.json"}.get(damage, "model.safetensors")).unlink()
     with Steady(service.url, answers(checkpoint)) as callers:
         all_right(callers)
         done = reload(service, f"--model={bad}")

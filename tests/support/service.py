@@ -20,7 +20,7 @@ from align_zoo.serving.triton.command import ServeOptions
 
 __all__ = ["Service", "running_service", "until"]
 
-_SERVE = str(Path(sys.executable).with_name("align-zoo"))
+_PROGRAM = str(Path(sys.executable).with_name("align-zoo"))
 
 
 class Service:
@@ -32,6 +32,7 @@ class Service:
         flags: further flags of `align-zoo serve`.
         wrapper: a command that starts it, ["unshare", "--mount"].
         env: changes to the environment.
+        program: the `align-zoo` of another installation.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Service:
         *flags: str,
         wrapper: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        program: str | Path = _PROGRAM,
     ) -> None:
         free = ServeOptions().on_free_ports()
         self.url = f"{free.host}:{free.grpc_port}"
@@ -51,7 +53,7 @@ class Service:
         self.env = {**os.environ, **(env or {})}
         self.command = [
             *wrapper,
-            _SERVE,
+            str(program),
             "serve",
             f"--model={model}",
             f"--grpc-port={free.grpc_port}",

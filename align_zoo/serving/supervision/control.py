@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from align_zoo.checkpoint.folder import local_checkpoint
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.supervision.run_folder import RunFolder, run_folders
 from align_zoo.serving.triton.command import absolute_model
@@ -80,8 +81,9 @@ def reload(port: int, model: str | None, revision: str | None) -> str:
         AlignZooError: this user has no such service, or more than one, or the service could not
             load the checkpoint; the message says why.
     """
-    if model:  # the service has another working directory
-        model = absolute_model(model)
+    if model:
+        local_checkpoint(model)  # raises for a misspelt name
+        model = absolute_model(model)  # the service has another working directory
     with _connection(port) as caller:
         order = json.dumps({"model": model, "revision": revision})
         caller.sendall(order.encode() + b"\n")

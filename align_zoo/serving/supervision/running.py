@@ -158,18 +158,20 @@ class Running:
 
         Tritonserver waits so for a process that died before it sent anything. It also waits for
         the end of a process that it gave up after a second without a sign of life: the process
-        was only slow, and does not know that it should end.
+        was only slow, and does not know that it should end; or has failed, and ends slowly.
         """
         assert self.process.pid
         dead: set[int] = set()
         given_up: set[int] = set()
         while True:
             dead_before, dead = dead, dead_children(self.process.pid)
-            if dead & dead_before:
-                why = why_not_loaded(list(relay.lines)) or died_while_it_loaded("a model")
-                return AlignZooError(f"tritonserver does not load the models: {why}")
             given_up_before, given_up = given_up, awaited_children(self.process.pid)
-            if given_up & given_up_before:
+            died, slow = dead & dead_before, given_up & given_up_before
+            if died or slow:
+                why = why_not_loaded(list(relay.lines))
+                if why or died:
+                    why = why or died_while_it_loaded("a model")
+                    return AlignZooError(f"tritonserver does not load the models: {why}")
                 return Stumbled(
                     "tritonserver took a model's process for dead that only was slow: the "
                     "machine, or the container's CPU limit, gives it too little time"

@@ -117,12 +117,21 @@ BAD_CONFIG = Text(
 """A line in the log before NO_MODEL_FOLDER's: config.pbtxt is invalid at line:column."""
 
 NOT_BEGUN = Text(
-    re.compile(r"Failed to preinitialize Python stub: (?P<why>.+)"),
-    ("Failed to preinitialize Python stub: Python model file not found in '/models/m/1/model.py'",),
-    {"Failed to preinitialize Python stub: ": _OLD, "Python model file not found in '": _OLD},
+    re.compile(r"Failed to (?:pre)?initialize Python stub: (?:\w+: )?(?P<why>.+?)(?:\\n|\"|$)"),
+    (
+        "Failed to preinitialize Python stub: Python model file not found in '/m/1/model.py'",
+        r'"Failed to initialize Python stub: ValueError: no memory\n\nAt:\n  /m/1/model.py(18)\n"',
+    ),
+    {
+        "Failed to preinitialize Python stub: ": _OLD,
+        "Python model file not found in '": _OLD,
+        "Failed to initialize Python stub: ": _OLD,
+    },
     "stub",
 )
-"""A line in the log: a model's process ends before its Python begins."""
+"""A line in the log: a model's process ends before it serves. Under load NOT_LOADED's line comes
+only seconds later.
+"""
 
 USAGE = Text(
     re.compile(r"^Usage: tritonserver"),
