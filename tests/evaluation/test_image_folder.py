@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -89,6 +91,63 @@ def test_file_under_two_names_is_counted_once(root):
     assert [(each.path.name, each.reason) for each in data.left_out] == [
         ("link.png", f"the same file as {root / 'cat' / 'a.png'}")
     ]
+
+
+def test_folder_under_two_names_is_read_once(root):
+    (root / "cat" / "link").symlink_to(root / "dog")
+    (root / "cat" / "same").symlink_to(root / "dog")
+    (root / "dog" / "back").symlink_to(root / "cat")
+    data = read_image_folder(root)
+    assert data.files == [root / name for name in ("cat/a.png", "cat/link/a.png", "dog/a.png")] + [
+        root / "dog" / "back" / "a.png"
+    ]
+    assert not data.left_out
+
+
+@pytest.mark.parametrize("name", ["cat", "cat/deep"])
+def test_folder_that_cannot_be_listed_is_an_error(root, monkeypatch, name):
+    (root / "cat" / "deep").mkdir()
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path) == root / name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match=f"{name}'$"):
+        read_image_folder(root)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(PermissionError, None), (FileNotFoundError, "gone")],
+    ids=["locked", "removed-meanwhile"],
+)
+def test_locked_file_is_kept_and_removed_file_left_out(root, monkeypatch, error, reason):
+    (root / "cat" / "b").write_bytes(picture())
+
+    def fail(path, mode):
+        raise error(path)
+
+    monkeypatch.setattr(Path, "open", fail)
+    data = read_image_folder(root)
+    assert (root / "cat" / "b" in data.files) == (reason is None)
+    assert [each.reason for each in data.left_out] == ([reason] if reason else [])
+
+
+def test_a_link_that_leads_nowhere_is_left_out(root):
+    (root / "cat" / "b.png").symlink_to("absent.png")
+    (left,) = read_image_folder(root).left_out
+    assert (left.path, left.reason) == (root / "cat" / "b.png", "a link that leads nowhere")
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_fewer_than_two_classes_are_refused(root, classes):
+    for name in ["cat", "dog"][classes:]:
+        shutil.rmtree(root / name)
+    with pytest.raises(AlignZooError, match=f"each class, at least two; it holds {classes}$"):
+        read_image_folder(root)
 
 
 def test_pipe_is_left_out_without_waiting(root):

@@ -31,8 +31,9 @@ def rows_of(folder: Path, content: str) -> list[tuple[str, str]]:
         'image,  caption\n"a.png",   "a star"\n',
         ' "image", "caption"\n "a.png", "a star"\n',
         "image,caption,source,source\na.png,a star,web,print\n",
+        "image,caption\n\na.png,a star,,\n\n",
     ],
-    ids=["header", "all-around", "quoted-value", "both", "quoted-header", "other-column-twice"],
+    ids="header all-around quoted-value both quoted-header other-column-twice blank-lines".split(),
 )
 def test_blanks_and_other_columns_do_not_count(tmp_path, content):
     assert rows_of(tmp_path, content) == [("a.png", "a star")]
@@ -51,12 +52,33 @@ def test_comma_in_quotes_after_a_blank_separates_nothing(tmp_path):
         ("image\tcaption\na\tb\n", "no column 'image'.*; tabs stand between its names"),
         ('image,caption\na.png,\t"a star"\n', "line 2 has white space other than blanks before a"),
         ('image,caption\na.png,\xa0"a star"\n', "line 2 has white space other than blanks"),
+        ("image,caption\na.png,a star, red\n", "line 2 has more values than .* double quotes"),
+        ('image,caption\na,"b\n', "the row that begins at line 2 is no CSV"),
+        ('image,caption\na,"b\nc"\nd,"e\n', "the row that begins at line 4 is no CSV"),
+        ("image,caption\n", "holds no captions"),
+        ("", "no column 'image'"),
     ],
-    ids=["twice", "twice-with-a-blank", "semicolons", "tabs", "tab-quote", "hard-space-quote"],
+    ids="twice twice-with-a-blank semicolons tabs tab-quote hard-space-quote comma "
+    "open-quote later-open-quote no-rows empty".split(),
 )
 def test_a_doubtful_file_is_refused_by_its_fault(tmp_path, content, message):
     with pytest.raises(InvalidInput, match=message):
         rows_of(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, r"captions\.csv does not exist$"),
+        (Path.mkdir, r"captions\.csv cannot be read as a CSV in UTF-8: .*Is a directory"),
+        (lambda path: path.write_bytes(b"image,\xff"), "cannot be read as .* can't decode"),
+    ],
+    ids=["absent", "folder", "latin-1"],
+)
+def test_what_is_no_csv_is_refused_by_name(tmp_path, make, message):
+    make(tmp_path / "captions.csv")
+    with pytest.raises(InvalidInput, match=message):
+        read_caption_csv(tmp_path / "captions.csv")
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=20)
@@ -84,3 +106,11 @@ def test_file_has_one_real_path_for_all_spellings(tmp_path):
     *same, absent = real_paths(tmp_path / name for name in spellings)
     assert set(same) == {os.path.realpath(tmp_path / "a.png")}
     assert absent == os.path.realpath(tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize("name", ["", "..", "sub/..", "folder/.."])
+def test_folder_has_one_real_path_for_all_spellings(tmp_path, monkeypatch, name):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "folder").symlink_to("sub")
+    monkeypatch.chdir(tmp_path)
+    assert real_paths([Path(name)]) == [os.path.realpath(tmp_path / name)]
