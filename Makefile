@@ -1,5 +1,5 @@
 # make setup   the environment alone: .venv with all that the commands below need
-# make demo    a real tritonserver classifies the shipped pictures
+# make demo    a real tritonserver classifies the shipped images
 # make lint    ruff, mypy and the directions of imports: under a minute, so run it first
 # make test    the whole test suite, against the real tritonserver (ARGS=... for pytest)
 # make test-long   the same, with four times the tries of each test of random inputs
@@ -7,9 +7,9 @@
 # make test-client PYTHON=python3.10    of the client what needs neither tritonserver nor align-zoo
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
-# make growth  the server against labels, picture size, callers and time (ARGS=...)
+# make growth  the server against labels, image size, callers and time (ARGS=...)
 # make chaos   faults, overload and a soak against the service: a table (7 minutes; ARGS=...)
-# make fuzz    mutated pictures, odd strings and odd requests by the thousand (25 minutes; ARGS=...)
+# make fuzz    mutated images, odd strings and odd requests by the thousand (25 minutes; ARGS=...)
 # make audit   known vulnerabilities of the versions in constraints.txt (asks PyPI)
 # make constraints   renew constraints.txt with today's versions; PYTHON=python3.13: its own file
 # make clean   remove .venv and what the tools left

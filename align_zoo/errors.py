@@ -97,7 +97,7 @@ _REASONS = {
     "too_many_pixels": r"[\d,]+ pixels",
     "too_many_bytes": r"[\d,]+ bytes",
     "too_many_parts": r"has more than [\d,]+ \w+",
-    "format": r"not a picture|compressed by|not supported|no defined range",
+    "format": r"not an image|compressed by|not supported|no defined range",
 }
 
 

@@ -1,4 +1,4 @@
-"""The table as a picture: `python -m benchmarks.chart results.json chart.png`."""
+"""The table as a chart: `python -m benchmarks.chart results.json chart.png`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How a server behaves as work grows: `python -m benchmarks.growth FOLDER`.
 
-Against labels, size of the picture, callers, and time. Each curve is written when it is finished;
+Against labels, size of the image, callers, and time. Each curve is written when it is finished;
 `--resume` goes on after an interruption.
 """
 
@@ -203,7 +203,7 @@ def main(
     minutes: Annotated[float, typer.Option(help="Of the curve over time.")] = 10.0,
     resume: Annotated[bool, typer.Option(help="Keep the curves that were finished.")] = False,
 ) -> None:
-    """Start a server, measure the four curves, write JSON and a picture."""
+    """Start a server, measure the four curves, write JSON and a chart."""
     out.mkdir(parents=True, exist_ok=True)
     log = out / "growth.log"
     with run_server(ServeOptions(model=model).on_free_ports(), log=log) as server:

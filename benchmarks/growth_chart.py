@@ -1,4 +1,4 @@
-"""Four panels: what grows with labels, size of the picture, callers and time."""
+"""Four panels: what grows with labels, image size, callers and time."""
 
 from __future__ import annotations
 

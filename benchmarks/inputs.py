@@ -60,7 +60,7 @@ def photos(count: int, *, width: int = 640, height: int = 480, seed: int = 0) ->
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """The picture as a camera would save it."""
+    """The image as a camera would save it."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=90)
     return file.getvalue()

@@ -54,7 +54,7 @@ class Sgemm:
 
 
 def image_gflop(folder: Path) -> float:
-    """Operations of the image tower for one picture, counted, in billions."""
+    """Operations of the image tower for one image, counted, in billions."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

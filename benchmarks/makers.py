@@ -29,7 +29,7 @@ _HOME = Path("build/benchmarks/makers")
 _SIDE = 289
 _WITHIN = 0.95
 """Of our checkpoint's speed: what another maker's must reach."""
-_TABLE = "| maker | export | runtime | pictures off | labels off |\n|---|---:|---|---:|---:|"
+_TABLE = "| maker | export | runtime | images off | labels off |\n|---|---:|---|---:|---:|"
 
 
 def main(

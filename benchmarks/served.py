@@ -49,7 +49,7 @@ def peer_rows(
     rounds: int,
     padding: str = "",
 ) -> list[Row]:
-    """Pictures by so many callers, and new labels so many in a call, each with its target.
+    """Images by so many callers, and new labels so many in a call, each with its target.
 
     ``padding`` is what the other pads labels to, where that is more than the longest of a call.
     """
@@ -140,7 +140,7 @@ def analyzer_rows(ours: str, theirs: str, *, rounds: int) -> list[Row]:
 
 
 def bare_rows(client: AlignClient, ours: Worker, folder: Path, *, rounds: int) -> list[Row]:
-    """What serving costs: the same pictures through the tower alone, in a process of its own."""
+    """What serving costs: the same images through the tower alone, in a process of its own."""
     files = photos(16)
     transform = load_encoder(folder).transform
     pixels = np.stack([transform.to_array(decode_image(data)) for data in files])
@@ -189,7 +189,7 @@ def _added_latency(
 
 
 def classify_rows(client: AlignClient, pipeline: Worker, photo: Path, *, rounds: int) -> list[Row]:
-    """One picture among labels that are new, and that have been seen."""
+    """One image among labels that are new, and that have been seen."""
     seen, known = labels(1000, seed=77), {1000: labels(1000, seed=77), 2: labels(2, seed=77)}
     client.classify(photo, seen)
 

@@ -96,7 +96,7 @@ def memory_row(folder: Path, server: int, url: str, theirs: Worker) -> Row:
         client.embed_text(texts)
     with tempfile.TemporaryDirectory() as scratch:
         for path in write_photos(Path(scratch), files):
-            theirs.pictures([path])  # one at a time: a batch would take more
+            theirs.images([path])  # one at a time: a batch would take more
         theirs.texts(texts)
     ours, other = memory_of_tree(server) / 1e6, theirs.memory() / 1e6
     row = Row(

@@ -19,7 +19,7 @@ from benchmarks.results import Row
 __all__ = ["tower_rows"]
 
 IMAGES = {1: 1.9, 4: 2.8, 16: 4.0}
-"""Pictures in a batch, and what is wanted."""
+"""Images in a batch, and what is wanted."""
 LABELS = {1: 5.0, 8: 5.0, 64: 6.0, 1000: 8.0}
 LIMIT = 0.62
 """Of the machine's matrix product."""
@@ -69,8 +69,8 @@ def _anew(start: Start, pixels: np.ndarray) -> Contender:
 
     def contender(repeats: int) -> tuple[float, Any]:
         with start() as worker:
-            worker.images(pixels)  # first calls allocate
-            return worker.images(pixels, repeats)
+            worker.pixels(pixels)  # first calls allocate
+            return worker.pixels(pixels, repeats)
 
     return contender
 

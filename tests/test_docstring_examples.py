@@ -16,7 +16,7 @@ import align_zoo
 from align_zoo.collection.embedder import EncoderEmbedder
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.tokenizer import AlignTokenizer
-from align_zoo.serving.tools.demo import sample_pictures
+from align_zoo.serving.tools.demo import sample_images
 from align_zoo.towers.image_tower import AlignImage
 from align_zoo.towers.text_tower import AlignText
 
@@ -52,7 +52,7 @@ def test_example_runs(thing, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     for image in ("red-star.png", "blue-triangle.png"):
-        (path,) = [path for path in sample_pictures() if path.name == image]
+        (path,) = [path for path in sample_images() if path.name == image]
         shutil.copy(path, tmp_path / image)
         shutil.copy(path, tmp_path / "photos" / image)
     modules = {"align_zoo": align_zoo, "timm": timm, "torch": torch, "Image": Image}

@@ -66,7 +66,7 @@ def test_two_evaluations_into_one_folder_both_succeed(tmp_path):
     ]
     said = [each.communicate()[1] for each in both]
     assert [each.returncode for each in both] == [0, 0], said
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["pictures"] == 2
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["images"] == 2
     parts = [path.name for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
     assert not parts
 

@@ -151,7 +151,7 @@ class VisionConfig:
         # transformers pools windows of this size, and fails where they are more than one.
         if side > self.hidden_dim:
             what = (
-                f"at least {side}, the side of the last feature map of pictures of "
+                f"at least {side}, the side of the last feature map of images of "
                 f"{size[0]} x {size[1]}, which the preprocessor gives"
             )
             refuse("vision_config.hidden_dim", self.hidden_dim, what)
@@ -174,7 +174,7 @@ class VisionConfig:
 
     @property
     def smallest_side(self) -> int:
-        """Of a picture: the stem and each stride halve it, rounding down; a map needs a pixel."""
+        """Of an image: the stem and each stride halve it, rounding down; a map needs a pixel."""
         return int(2 ** (1 + list(self.strides).count(2)))
 
     @property

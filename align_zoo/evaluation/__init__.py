@@ -1,1 +1,1 @@
-"""Zero-shot accuracy and retrieval on a user's own pictures: ``align-zoo evaluate``."""
+"""Zero-shot accuracy and retrieval on a user's own images: ``align-zoo evaluate``."""

@@ -1,4 +1,4 @@
-"""Pictures with captions, from a JSON file in COCO's style or a CSV file."""
+"""Images with captions, from a JSON file in COCO's style or a CSV file."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from align_zoo.inputs.strings import is_utf8
 __all__ = ["Captions", "read_captions"]
 
 _INEXACT = 2**53
-"""From here on a float stands for several whole numbers."""
+"""The float from which on a float stands for several whole numbers."""
 
 
 @dataclass(frozen=True)
 class Captions:
-    """Pictures and their captions.
+    """Images and their captions.
 
     Attributes:
-        files: [N] pictures, each file once.
-        texts: [T] captions; a picture may have several or none.
-        owners: [T] which picture each caption belongs to.
-        same: further spellings of a picture's path, and the spelling in ``files``.
+        files: [N] images, each file once.
+        texts: [T] captions; an image may have several or none.
+        owners: [T] the index of each caption's image.
+        same: further spellings of an image's path, and the spelling in ``files``.
     """
 
     files: list[Path]
@@ -37,17 +37,18 @@ class Captions:
 
 
 def read_captions(path: Path, images: Path | None = None) -> Captions:
-    """Read ``path``: ``.csv`` with the columns image and caption, else COCO's JSON.
+    """Read captions: a ``.csv`` with the columns image and caption, or else COCO's JSON.
 
-    COCO's: ``images`` with ``id`` and ``file_name``, ``annotations`` with ``image_id`` and
-    ``caption``.
+    COCO's JSON has ``images`` with ``id`` and ``file_name``, and ``annotations`` with
+    ``image_id`` and ``caption``.
 
     Args:
         path: the file.
         images: the folder that the file names are relative to; the file's own by default.
 
     Raises:
-        AlignZooError: the file cannot be read, or a row lacks something; the message names it.
+        AlignZooError: the file cannot be read, or a row lacks something; the message names the
+            row.
     """
     folder = path.parent if images is None else images
     try:
@@ -123,13 +124,13 @@ def _records(data: Any, field: str) -> Iterable[dict[str, Any]]:
 
 
 def _key(record: dict[str, Any], field: str, where: str) -> int | str:
-    """Return an id; tools that keep tables of numbers write 1 as 1.0."""
+    """Return an id; a tool that keeps a table of numbers writes 1 as 1.0."""
     value = record.get(field)
     if isinstance(value, float) and value.is_integer():
         if abs(value) >= _INEXACT:
             raise ValueError(
                 f"{where}: {field} is {value!r}: so large an id with a decimal point is rounded, "
-                "and may be another's; write ids as whole numbers or strings"
+                "and may be another image's; write ids as whole numbers or strings"
             )
         return int(value)
     if not isinstance(value, int | str) or isinstance(value, bool):
@@ -138,7 +139,7 @@ def _key(record: dict[str, Any], field: str, where: str) -> int | str:
 
 
 def _as_other(key: int | str, names: dict[int | str, str]) -> str:
-    """Say that the id is there as a string instead of a number, or the reverse."""
+    """Name an equal id of the other type: a string for a number, or the reverse."""
     for other in names:
         if str(other) == str(key):
             return f"; {other!r} is there, of another type"

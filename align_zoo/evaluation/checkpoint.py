@@ -1,4 +1,4 @@
-"""A checkpoint with all that an evaluation asks of it."""
+"""A checkpoint, loaded for an evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Loaded", "load"]
 
 @dataclass(frozen=True)
 class Loaded:
-    """The model in eval mode on its device, its transform, its tokenizer and who it is."""
+    """The model in eval mode on its device, its transform, its tokenizer and its identity."""
 
     align: Align
     transform: AlignTransform
@@ -34,18 +34,18 @@ def load(name_or_folder: str, device: str = "cpu", *, revision: str | None = Non
     """Load a checkpoint for evaluation.
 
     Raises:
-        CheckpointError: it cannot be loaded, or somebody wrote to it meanwhile.
+        CheckpointError: the checkpoint cannot be loaded, or is written to meanwhile.
         AlignZooError: torch cannot use the device.
     """
     try:
-        torch.zeros(1, device=device).item()  # of "meta" nothing can be read
+        torch.zeros(1, device=device).item()  # fails for "meta", whose tensors hold nothing
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise AlignZooError(f"device {device!r} cannot be used: {reason}") from error
     set_torch_threads()
     checkpoint = open_checkpoint(name_or_folder, revision=revision)
-    with unchanged(checkpoint):  # for which embeddings are kept
-        # By its folder: the hub must not be asked twice.
+    with unchanged(checkpoint):  # embeddings are kept under the fingerprint
+        # The folder, not the name: the hub must not be asked twice.
         model, transform, tokenizer = create_align(checkpoint.folder, device=device)
     return Loaded(
         model, transform, tokenizer, checkpoint.name, checkpoint.fingerprint, torch.device(device)

@@ -1,4 +1,4 @@
-"""Zero-shot accuracy on a folder of pictures."""
+"""Zero-shot accuracy on a folder of images."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _ROWS = 1024
 
 @dataclass(frozen=True)
 class Classified:
-    """What became of each picture.
+    """The result of a classification.
 
     Attributes:
-        ranks: [N] place of the right class, 0 for the first.
-        confusion: [C, C] counts: row the true class, column the one found. Its diagonal sums to
-            the number of pictures of rank 0.
+        ranks: [N] the rank of each image's true class, 0 for the first.
+        confusion: [C, C] counts: row the true class, column the class found. The diagonal sums
+            to the number of images of rank 0.
     """
 
     ranks: torch.Tensor
     confusion: torch.Tensor
 
     def recall_of_classes(self) -> list[float | None]:
-        """For each class the share of its pictures that was found; None if it has none."""
+        """Compute for each class the share of its images that was found; None without images."""
         counts = self.confusion.sum(1).tolist()
         right = self.confusion.diagonal().tolist()
         return [hit / count if count else None for hit, count in zip(right, counts, strict=True)]
 
 
 def classify(vectors: torch.Tensor, weights: torch.Tensor, targets: Sequence[int]) -> Classified:
-    """Compare pictures with classes.
+    """Compare images with classes.
 
     Args:
-        vectors: [N, D] unit embeddings of pictures.
+        vectors: [N, D] unit embeddings of images.
         weights: [D, C] from ``zero_shot_weights``.
         targets: [N] the true classes.
     """
@@ -53,7 +53,7 @@ def classify(vectors: torch.Tensor, weights: torch.Tensor, targets: Sequence[int
         scores = answers.scores(rows)
         right = F.one_hot(truth, classes).bool()
         rank = rank_of_best(scores, right)
-        # The best wrong one where the right one lost: a tie, too, is found wrong.
+        # A tie counts as wrong: the class found is then the best wrong class.
         rival = scores.masked_fill(right, float("-inf")).argmax(1)
         found = torch.where(rank == 0, truth, rival)
         confusion.index_put_((truth, found), torch.ones_like(truth), accumulate=True)

@@ -1,4 +1,4 @@
-"""Embeddings of many picture files, kept on disk so that an interrupted run goes on."""
+"""Embeddings of many image files, kept on disk so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from align_zoo.writing import replacing
 __all__ = ["SHARD", "ImageEmbeddings", "embed_files"]
 
 SHARD = 256
-"""Pictures that are kept together: what an interruption costs at most."""
+"""The images of a file of embeddings: an interruption costs at most so many."""
 
 _MOST_DECODERS = 8
 
 
 @dataclass(frozen=True)
 class ImageEmbeddings:
-    """The embeddings of the pictures that could be read.
+    """The embeddings of the images that can be read.
 
     Attributes:
         vectors: [M, D] unit rows, float32, on the CPU.
-        sound: [M] which file each row belongs to.
-        broken: why a file could not be read, by its index.
+        sound: [M] the index of each row's file.
+        broken: the reason why a file cannot be read, by its index.
     """
 
     vectors: torch.Tensor
@@ -53,27 +53,27 @@ def embed_files(
     batch_size: int,
     progress: bool = False,
 ) -> ImageEmbeddings:
-    """Embed each picture, or read its embedding from ``folder``, where an earlier run left it.
+    """Embed each image, or read its embedding from ``folder``, where an earlier run left it.
 
-    An embedding is used again if the checkpoint's fingerprint and each file's path, size and
-    time of change are what they were, for all pictures of its shard. A shard is not kept if one
-    of its files is there but could not be read: a second run may be allowed to.
+    An embedding is used again if the checkpoint's fingerprint and the path, size and time of
+    change of all files of its shard are the same. A shard with a file that exists but cannot be
+    read is not kept: a second run may have the permission.
 
     Raises:
-        AlignZooError: no picture can be read; the message says why for the first.
+        AlignZooError: no image can be read; the message gives the reason for the first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows, broken = [], {}
     pool = ThreadPoolExecutor(min(_MOST_DECODERS, cores()))
     try:
-        with progress_bar("pictures", len(files), show=progress) as advance:
+        with progress_bar("images", len(files), show=progress) as advance:
             for start in range(0, len(files), SHARD):
                 part = files[start : start + SHARD]
                 path = folder / f"{_key(model.fingerprint, part)}.safetensors"
                 shard = _read(path)
                 if shard is None:
-                    pictures = pool.map(lambda file: _load(file, model.transform), part)
-                    shard = _embed(model, pictures, batch_size)
+                    images = pool.map(lambda file: _load(file, model.transform), part)
+                    shard = _embed(model, images, batch_size)
                     if shard.lasting:
                         _write(path, shard)
                 rows.append(shard.vectors)
@@ -83,19 +83,17 @@ def embed_files(
         pool.shutdown(cancel_futures=True)
     sound = [i for i in range(len(files)) if i not in broken]
     if not sound:
-        raise AlignZooError(
-            f"none of the {len(files)} pictures can be read; {files[0]}: {broken[0]}"
-        )
+        raise AlignZooError(f"none of the {len(files)} images can be read; {files[0]}: {broken[0]}")
     return ImageEmbeddings(torch.cat([part for part in rows if len(part)]), sound, broken)
 
 
 class _Shard(NamedTuple):
     vectors: torch.Tensor
-    """Unit rows of the sound pictures."""
+    """Unit rows of the sound images."""
     broken: dict[int, str]
-    """What is wrong with the others, by index."""
+    """The errors of the other images, by index."""
     lasting: bool = True
-    """Whether the same files will always give the same."""
+    """Whether the same files always give the same result."""
 
 
 def _key(fingerprint: str, files: Sequence[Path]) -> str:
@@ -119,16 +117,16 @@ def _load(file: Path, transform: AlignTransform) -> torch.Tensor | InvalidImage 
 
 @torch.inference_mode()
 def _embed(
-    model: Loaded, pictures: Iterable[torch.Tensor | InvalidImage | OSError], batch_size: int
+    model: Loaded, images: Iterable[torch.Tensor | InvalidImage | OSError], batch_size: int
 ) -> _Shard:
     broken: dict[int, InvalidImage | OSError] = {}
 
     def sound() -> Iterator[torch.Tensor]:
-        for i, picture in enumerate(pictures):
-            if isinstance(picture, torch.Tensor):
-                yield picture
+        for i, image in enumerate(images):
+            if isinstance(image, torch.Tensor):
+                yield image
             else:
-                broken[i] = picture
+                broken[i] = image
 
     rows = [
         model.align.encode_image(torch.stack(batch).to(model.device), normalize=True).float().cpu()
@@ -142,7 +140,7 @@ def _embed(
 
 
 def _lasts(error: InvalidImage | OSError) -> bool:
-    # That a file is absent is part of the key; whatever else the system says may pass.
+    # The key knows absent files; other errors of the system may pass.
     return isinstance(error, InvalidImage | FileNotFoundError)
 
 
@@ -176,4 +174,4 @@ def _read(path: Path) -> _Shard | None:
             vectors = shard.get_tensor("vectors")
             return _Shard(vectors, {int(i): reason for i, reason in broken.items()})
     except (FileNotFoundError, SafetensorError):
-        return None  # not there, or damaged: made anew
+        return None  # absent or damaged: computed again

@@ -1,4 +1,4 @@
-"""A folder of pictures with one folder a class."""
+"""A folder of images with one folder a class."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """What a folder holds, in the order of the alphabet.
+    """The images of a folder, in the order of the alphabet.
 
-    Every file below the folder is one of ``files`` or counted in ``left_out``.
+    Every file below the folder is in ``files`` or counted in ``left_out``.
 
     Attributes:
         folders: [C] names of the class folders.
-        classnames: [C] what the classes are called.
-        files: [N] pictures.
-        targets: [N] which class each belongs to.
-        left_out: everything else.
+        classnames: [C] names of the classes.
+        files: [N] images.
+        targets: [N] the index of each image's class.
+        left_out: all other files.
     """
 
     folders: list[str]
@@ -48,14 +48,15 @@ class ImageFolder:
 
 
 def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder:
-    """List the pictures in ``root``'s folders, known by their names or their first bytes.
+    """List the images in ``root``'s folders, known by their names or their first bytes.
 
     Args:
-        root: one folder a class; its name, with ``_`` as a space, is the class's name.
-        classnames: a JSON file ``{"folder": "name"}`` that names them instead.
+        root: a folder with a folder for each class; the folder's name, with ``_`` as a space, is
+            the class's name.
+        classnames: a JSON file ``{"folder": "name"}`` that names the classes instead.
 
     Raises:
-        AlignZooError: there are fewer than two class folders or no pictures, or ``classnames``
+        AlignZooError: there are fewer than two class folders or no images, or ``classnames``
             cannot be read or lacks a folder.
     """
     folders: list[str] = []
@@ -74,14 +75,14 @@ def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder
     files: list[Path] = []
     targets: list[int] = []
     for target, folder in enumerate(folders):
-        found = _pictures(root / folder, left_out)
+        found = _images(root / folder, left_out)
         files += found
         targets += [target] * len(found)
     if not files:
         count = sum(each.files for each in left_out)
         first = [f"; {count} files are left out, {e.path}: {e.reason}" for e in left_out[:1]]
         raise AlignZooError(
-            f"the folders in {root} hold no pictures ({', '.join(FORMATS)}){''.join(first)}"
+            f"the folders in {root} hold no images ({', '.join(FORMATS)}){''.join(first)}"
         )
     if classnames is None:
         names = [folder.replace("_", " ") for folder in folders]
@@ -90,22 +91,22 @@ def read_image_folder(root: Path, classnames: Path | None = None) -> ImageFolder
     return ImageFolder(folders, names, files, targets, left_out)
 
 
-def _pictures(folder: Path, left_out: list[LeftOut]) -> list[Path]:
-    """Return the pictures below a class's folder; add to ``left_out`` what else is there."""
-    pictures: dict[str, Path] = {}
+def _images(folder: Path, left_out: list[LeftOut]) -> list[Path]:
+    """Return the images below a class's folder; add all other files to ``left_out``."""
+    images: dict[str, Path] = {}
     paths = sorted(_files(folder, left_out))
     for path, real in zip(paths, real_paths(paths), strict=True):
-        if (reason := _no_picture(path)) is not None:
+        if (reason := _no_image(path)) is not None:
             left_out.append(LeftOut(path, reason))
-        elif real in pictures:
-            left_out.append(LeftOut(path, f"the same file as {pictures[real]}"))
+        elif real in images:
+            left_out.append(LeftOut(path, f"the same file as {images[real]}"))
         else:
-            pictures[real] = path
-    return list(pictures.values())
+            images[real] = path
+    return list(images.values())
 
 
 def _files(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:
-    """Yield all files below, links followed, each folder once: a link may lead back to it."""
+    """Yield all files below a folder; follow links, but visit each folder once."""
     seen = set()
     for path, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(path)) in seen:
@@ -113,7 +114,7 @@ def _files(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:
             continue
         seen.add(real)
         left_out += [_hidden(Path(path, name)) for name in folders if is_of_tools(name)]
-        # Of two ways to a folder it is always the same one.
+        # Sorted, so that of two ways to a folder the same is always taken.
         folders[:] = sorted(name for name in folders if not is_of_tools(name))
         yield from (Path(path, name) for name in names)
 
@@ -127,8 +128,8 @@ def _hidden(folder: Path) -> LeftOut:
     return LeftOut(folder, "a hidden folder, or one that tools make", count)
 
 
-def _no_picture(path: Path) -> str | None:
-    """Say why a file is not to be read as a picture; None if it is."""
+def _no_image(path: Path) -> str | None:
+    """Return the reason why a file is not read as an image; None if the file is."""
     if path.name.startswith("."):
         return "a hidden file"
     try:
@@ -141,9 +142,9 @@ def _no_picture(path: Path) -> str | None:
     except OSError as error:
         if path.is_symlink() and not path.exists():
             return "a link that leads nowhere"
-        # To be named with the pictures that cannot be read, and tried again by the next run.
+        # The file is named with the images that cannot be read; the next run tries again.
         return None if not isinstance(error, FileNotFoundError) else "gone"
-    return None if known else f"no picture in an accepted format ({', '.join(FORMATS)})"
+    return None if known else f"no image in an accepted format ({', '.join(FORMATS)})"
 
 
 def _named(folders: list[str], path: Path) -> list[str]:
@@ -157,6 +158,6 @@ def _named(folders: list[str], path: Path) -> list[str]:
     if missing:
         raise AlignZooError(
             f"{path} names {len(folders) - len(missing)} of {len(folders)} folders; "
-            f"it lacks, for one, {missing[0]!r}"
+            f"{missing[0]!r} is missing"
         )
     return [mapping[folder] for folder in folders]

@@ -1,4 +1,4 @@
-"""How far up the right answer stands, and no luck in it."""
+"""Ranks of right answers, where a tie counts as a wrong answer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ __all__ = ["Answers", "rank_of_best", "recall"]
 
 
 class Answers:
-    """Embeddings to choose from, of which equal ones always score the same.
+    """Embeddings to choose from; equal embeddings always score the same.
 
-    A matrix product may round equal columns differently, by where they stand.
+    A matrix product may round equal columns differently, by their position. So distinct
+    embeddings alone are multiplied.
 
     Args:
         vectors: [C, D] unit rows.
@@ -20,26 +21,26 @@ class Answers:
         self._different, self._which = vectors.unique(dim=0, return_inverse=True)
 
     def scores(self, rows: torch.Tensor) -> torch.Tensor:
-        """The cosines [N, C] of ``rows`` [N, D]."""
+        """Compute the cosines [N, C] of ``rows`` [N, D]."""
         return (rows @ self._different.t())[:, self._which]
 
 
 def rank_of_best(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """The number of wrong answers [N] that score at least as high as the best right one.
+    """Count the wrong answers [N] that score at least as high as the best right answer.
 
-    A tie counts against the model, and so does NaN: a model that says the same of everything
-    is never right. Rank 0 is the first place.
+    A tie counts against the model, and so does NaN: a model with equal scores is never right.
+    Rank 0 is the first place.
 
     Args:
         scores: [N, C], higher is better.
-        right: [N, C] bool; a row without any right answer has the rank C.
+        right: [N, C] bool; a row without a right answer has the rank C.
     """
     best = scores.masked_fill(~right, float("-inf")).amax(1, keepdim=True)
-    # "not below" and not "at least": a comparison with NaN is false.
+    # "Not below" instead of "at least": a comparison with NaN is false.
     beaten = scores < best
     return (~beaten & ~right).sum(1)
 
 
 def recall(ranks: torch.Tensor, k: int, candidates: int) -> float | None:
-    """The share of ranks among the first ``k``, 0 to 1; None if there are no ``k`` candidates."""
+    """Compute the share of ranks below ``k``, 0 to 1; None for fewer than ``k`` candidates."""
     return (ranks < k).double().mean().item() if k <= candidates else None

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: numbers as JSON, and a few lines for the eye."""
+"""The report of an evaluation: numbers as JSON, and a summary in a few lines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def classification_report(
     embeddings: ImageEmbeddings,
     result: Classified,
 ) -> Report:
-    """Shares are 0 to 1; ``top5`` is None where there are fewer than five classes."""
+    """Make the report of a classification.
+
+    Shares are 0 to 1; ``top5`` is None with fewer than five classes.
+    """
     classes = len(data.classnames)
     recalls = result.recall_of_classes()
     known = [share for share in recalls if share is not None]
@@ -37,12 +40,12 @@ def classification_report(
         "model": model.name,
         "fingerprint": model.fingerprint,
         "templates": list(templates),
-        "pictures": len(result.ranks),
+        "images": len(result.ranks),
         "top1": recall(result.ranks, 1, classes),
         "top5": recall(result.ranks, 5, classes),
         "mean_class_recall": sum(known) / len(known),
         "classes": [
-            {"folder": folder, "name": name, "pictures": count, "top1": share}
+            {"folder": folder, "name": name, "images": count, "top1": share}
             for folder, name, count, share in zip(
                 data.folders,
                 data.classnames,
@@ -58,19 +61,20 @@ def classification_report(
 def retrieval_report(
     model: Loaded, data: Captions, embeddings: ImageEmbeddings, result: Retrieved
 ) -> Report:
-    """Shares are 0 to 1; R@k is None where there are fewer than k answers to choose from.
+    """Make the report of a retrieval.
 
-    Captions of pictures that cannot be read are left out, and counted.
+    Shares are 0 to 1; R@k is None with fewer than k candidates. Captions of images that cannot
+    be read are left out, and counted.
     """
     left_out = [LeftOut(path, f"the same file as {other}") for path, other in data.same.items()]
-    pictures, captions = len(embeddings.sound), len(result.images)
+    images, captions = len(embeddings.sound), len(result.images)
     return {
         "task": "image-text retrieval",
         "model": model.name,
         "fingerprint": model.fingerprint,
-        "pictures": pictures,
+        "images": images,
         "captions": captions,
-        "text_to_image": {f"R@{k}": recall(result.images, k, pictures) for k in (1, 5, 10)},
+        "text_to_image": {f"R@{k}": recall(result.images, k, images) for k in (1, 5, 10)},
         "image_to_text": {f"R@{k}": recall(result.texts, k, captions) for k in (1, 5, 10)},
         "captions_left_out": len(data.texts) - captions,
         **_others(data.files, embeddings, left_out),
@@ -78,16 +82,16 @@ def retrieval_report(
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write JSON; a reader of the file finds a whole report or none."""
+    """Write a report as JSON; a reader of the file finds a whole report or none."""
     content = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    # A name that is no UTF-8, as JSON escapes it.
+    # A file's name that is no UTF-8 is written as JSON escapes.
     with replacing(path) as part:
         part.write_text(content, "utf-8", errors="backslashreplace")
 
 
 def summary(report: Report) -> str:
-    """Say in a few lines the shares in percent, and how many files could not be used."""
-    lines = [f"{report['task']}, {report['model']}, {report['pictures']:,} pictures"]
+    """Summarise a report in a few lines: shares in percent, and counts of unused files."""
+    lines = [f"{report['task']}, {report['model']}, {report['images']:,} images"]
     if "top1" in report:
         lines.append(f"top-1 {_percent(report['top1'])}   top-5 {_percent(report['top5'])}")
     for way in ("text_to_image", "image_to_text"):
@@ -95,9 +99,9 @@ def summary(report: Report) -> str:
             shares = "   ".join(f"{k} {_percent(share)}" for k, share in report[way].items())
             lines.append(f"{way.replace('_', ' ')}: {shares}")
     if report["broken"]:
-        lines.append(f"pictures that cannot be read: {len(report['broken'])}, named in the report")
+        lines.append(f"images that cannot be read: {len(report['broken'])}, named in the report")
     if report.get("captions_left_out"):
-        lines.append(f"captions of such pictures, left out: {report['captions_left_out']:,}")
+        lines.append(f"captions of such images, left out: {report['captions_left_out']:,}")
     if report["left_out"]:
         count = sum(entry["files"] for entry in report["left_out"])
         lines.append(f"files left out: {count:,}, named in the report")
@@ -111,7 +115,7 @@ def _percent(share: float | None) -> str:
 def _others(
     files: Sequence[Path], embeddings: ImageEmbeddings, left_out: Sequence[LeftOut]
 ) -> Report:
-    """Name what is not in the shares; with the pictures these are all files that there are."""
+    """List the files that are not in the shares; with the images these are all files."""
     return {
         "broken": [{"file": str(files[i]), "reason": why} for i, why in embeddings.broken.items()],
         "left_out": [

@@ -1,4 +1,4 @@
-"""Retrieval both ways between pictures and their captions."""
+"""Retrieval both ways between images and their captions."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ _ROWS = 1024
 
 
 class Retrieved(NamedTuple):
-    """Places of the right answers, 0 for the first."""
+    """Ranks of the right answers, 0 for the first."""
 
     images: torch.Tensor
-    """[T] for each caption, the place of its own picture among all pictures."""
+    """[T] for each caption, the rank of its own image among all images."""
     texts: torch.Tensor
-    """For each picture that has captions, the place of the best of them among all captions
-    but its own."""
+    """For each image that has captions, the rank of its best caption among the captions of all
+    other images."""
 
 
 def retrieve(images: torch.Tensor, texts: torch.Tensor, owners: Sequence[int]) -> Retrieved:
-    """Search pictures by caption and captions by picture.
+    """Search images by caption and captions by image.
 
     Args:
         images: [N, D] unit embeddings.
         texts: [T, D] unit embeddings.
-        owners: [T] which picture each caption belongs to.
+        owners: [T] the index of each caption's image.
     """
     owner = torch.as_tensor(owners)
-    pictures, captions = Answers(images), Answers(texts)
+    image_answers, text_answers = Answers(images), Answers(texts)
     to_image = [
-        rank_of_best(pictures.scores(rows), F.one_hot(own, len(images)).bool())
+        rank_of_best(image_answers.scores(rows), F.one_hot(own, len(images)).bool())
         for rows, own in zip(texts.split(_ROWS), owner.split(_ROWS), strict=True)
     ]
     captioned = owner.unique()
     to_text = [
-        rank_of_best(captions.scores(images[some]), some[:, None] == owner)
+        rank_of_best(text_answers.scores(images[some]), some[:, None] == owner)
         for some in captioned.split(_ROWS)
     ]
     return Retrieved(torch.cat(to_image), torch.cat(to_text))

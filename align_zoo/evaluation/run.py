@@ -1,4 +1,4 @@
-"""An evaluation from the data to the report."""
+"""Runs an evaluation, from the data to the report."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ __all__ = ["EvaluateOptions", "evaluate"]
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to evaluate, on what, and where to write.
+    """The model, the data and the output folder of an evaluation.
 
     Attributes:
-        data: a folder with one folder a class, or a file of captions (.json, .csv).
+        data: a folder with a folder for each class, or a file of captions (.json, .csv).
         model: a hub id, a folder or "align_tiny".
-        out: folder for the report, the picture and the embeddings.
+        out: folder for the report, the chart and the embeddings.
         templates: for classification, as ``zero_shot_weights`` takes them; "photo" by default.
         classnames: for classification, a JSON file {"folder": "class name"}.
-        images: for retrieval, the folder of the pictures; the captions' own by default.
-        device: as torch names it.
-        batch_size: pictures, and texts, at a time.
+        images: for retrieval, the folder of the images; by default the folder of ``data``.
+        device: torch's name of the device.
+        batch_size: images, and texts, at a time.
         progress: show bars on stderr.
         revision: branch, tag or commit of a hub id.
     """
@@ -59,11 +59,11 @@ class EvaluateOptions:
 def evaluate(options: EvaluateOptions) -> Report:
     """Evaluate, and write ``report.json`` and for classes ``confusion.png`` to ``options.out``.
 
-    An interrupted run is gone on with by a second call: the embeddings of pictures are kept.
+    A second call continues an interrupted run: the embeddings of images are kept.
 
     Raises:
         AlignZooError: the data, the model, the device or the folder cannot be used, or an
-            option is of no use for such data.
+            option does not apply to this kind of data.
     """
     if options.batch_size < 1:
         raise InvalidInput(f"batch_size is {options.batch_size}; it must be at least 1")
@@ -82,7 +82,7 @@ def evaluate(options: EvaluateOptions) -> Report:
         report = _classification(options) if options.data.is_dir() else _retrieval(options)
         report["data"] = str(options.data)
         write_report(report, options.out / "report.json")
-    except OSError as error:  # a full disk, a folder that may not be read: the file is named
+    except OSError as error:  # such as a full disk, or a folder without permission
         raise AlignZooError(f"the evaluation cannot go on: {error}") from error
     except torch.OutOfMemoryError as error:
         raise AlignZooError(
@@ -97,7 +97,7 @@ def _within(path: Path, folder: Path) -> bool:
 
 
 def _refuse_idle(options: EvaluateOptions) -> None:
-    """Refuse what would change nothing: whoever gives it expects that it does."""
+    """Reject options that do not apply to this kind of data."""
     idle: dict[str, object]
     classes, captions = "a folder of classes", "a file of captions"
     if options.data.is_dir():
@@ -111,8 +111,8 @@ def _refuse_idle(options: EvaluateOptions) -> None:
 
 
 def _classification(options: EvaluateOptions) -> Report:
-    # Now, because hours of work must not end in a missing matplotlib.
-    from align_zoo.evaluation.picture import draw_confusion
+    # Imported first: hours of work must not end with a missing matplotlib.
+    from align_zoo.evaluation.confusion_chart import draw_confusion
 
     templates = read_templates("photo" if options.templates is None else options.templates)
     data = read_image_folder(options.data, options.classnames)
@@ -139,7 +139,7 @@ def _retrieval(options: EvaluateOptions) -> Report:
     row = {file: i for i, file in enumerate(embeddings.sound)}
     kept = [i for i, owner in enumerate(data.owners) if owner in row]
     if not kept:
-        raise AlignZooError(f"none of the pictures that {options.data} has captions of can be read")
+        raise AlignZooError(f"none of the images that {options.data} has captions of can be read")
     texts = embed_texts(
         model.align,
         model.tokenizer,

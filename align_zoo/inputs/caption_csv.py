@@ -1,4 +1,4 @@
-"""Captioned pictures in a CSV: the columns ``image`` and ``caption``."""
+"""Captioned images in a CSV: the columns ``image`` and ``caption``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class CaptionRow(NamedTuple):
-    """What one row says; an absent value is empty."""
+    """The values of a row; an absent value is empty."""
 
     line: int
-    """Where the row ends in the file."""
+    """The line of the file where the row ends."""
     image: str
     caption: str
 
@@ -50,7 +50,7 @@ def read_caption_csv(path: Path) -> list[CaptionRow]:
 
 def real_paths(paths: Iterable[Path]) -> list[str]:
     """Return one spelling for all paths of a file: absolute, without links or ``..``."""
-    # A data set has few folders and many files.
+    # Cached: a data set has few folders and many files.
     real_folder = lru_cache(maxsize=1024)(os.path.realpath)
     found = []
     for path in paths:
@@ -63,7 +63,7 @@ def real_paths(paths: Iterable[Path]) -> list[str]:
 
 
 def _rows(path: Path, file: TextIO) -> Iterator[CaptionRow]:
-    # What the reader would otherwise guess from is refused: it would lose captions.
+    # Strict: a reader that guesses would lose captions.
     reader = csv.reader(file, strict=True, skipinitialspace=True)
     begins = 1
     try:
@@ -105,10 +105,10 @@ def _check_header(path: Path, header: list[str]) -> None:
         if header.count(column) > 1:
             raise InvalidInput(
                 f"{path} has {header.count(column)} columns {column!r}: its first line is "
-                f"{said!r}. Rename those that are not meant; columns of other names are ignored"
+                f"{said!r}. Rename the others; columns of other names are ignored"
             )
 
 
 def _is_late_quote(value: str) -> bool:
-    """Tell whether the reader took a quote for a character, as after a tab or a hard space."""
+    """Return whether the reader took a quote for a character, as after a tab or a hard space."""
     return value[:1].isspace() and value[0] != " " and value.lstrip().startswith('"')

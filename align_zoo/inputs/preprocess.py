@@ -1,4 +1,4 @@
-"""Bytes to an RGB picture, within limits; a picture to the image tower's input."""
+"""Bytes to an RGB image, within limits; an image to the image tower's input."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ __all__ = [
 ]
 
 MAX_BYTES = 20_000_000
-"""Largest encoded picture, in bytes."""
+"""Largest encoded image, in bytes."""
 MAX_PIXELS = 50_000_000
-"""Largest picture, width times height, judged from the header."""
+"""Largest image, width times height, judged from the header."""
 
 
 def decode_image(
     data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Decode an encoded picture to RGB, turned upright by its EXIF orientation.
+    """Decode an encoded image to RGB, turned upright by its EXIF orientation.
 
     Of an animation the first frame is taken. What decoding would cost is judged from the file's
     structure, before memory is taken for a pixel.
@@ -64,30 +64,28 @@ def open_encoded(
         InvalidImage: empty, too large, of a format that is not accepted, or with a damaged header.
     """
     if not data:
-        raise InvalidImage("the picture is empty (0 bytes)", "empty")
+        raise InvalidImage("the image is empty (0 bytes)", "empty")
     if len(data) > max_bytes:
         raise InvalidImage(
-            f"the picture has {len(data):,} bytes; at most {max_bytes:,} are accepted",
+            f"the image has {len(data):,} bytes; at most {max_bytes:,} are accepted",
             "too_many_bytes",
         )
     kind = format_of(data)
     if kind is None and _is_base64(data):
-        raise InvalidImage("not a picture but text: base64? send the bytes", "format")
+        raise InvalidImage("not an image but text: base64? send the bytes", "format")
     if kind is None:
-        raise InvalidImage(f"not a picture in an accepted format ({', '.join(FORMATS)})", "format")
+        raise InvalidImage(f"not an image in an accepted format ({', '.join(FORMATS)})", "format")
     judge_header(data, kind, max_pixels)
     try:
         image = Image.open(io.BytesIO(data), formats=[kind])
     except Image.DecompressionBombError as error:
         most = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
-        raise InvalidImage(
-            f"the picture has more than {most:,} pixels", "too_many_pixels"
-        ) from error
+        raise InvalidImage(f"the image has more than {most:,} pixels", "too_many_pixels") from error
     except MemoryError:
         raise
     except Exception as error:  # whatever a decoder meets in hostile bytes
         said = unsupported(data, kind)
-        raise InvalidImage(f"the {kind} picture {said}", said.reason) from error
+        raise InvalidImage(f"the {kind} image {said}", said.reason) from error
     Judge(kind, max_pixels).size(*image.size)
     return image
 
@@ -120,7 +118,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         # The decoder's own words stay with the cause: they may name what is inside of us.
         kind = getattr(image, "format", None) or "PIL"
         reason = "damaged" if error.reason == "closed" else error.reason
-        raise InvalidImage(f"the {kind} picture {error}", reason) from error.__cause__
+        raise InvalidImage(f"the {kind} image {error}", reason) from error.__cause__
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -152,7 +150,7 @@ class AlignTransform:
         """Read a parsed ``preprocessor_config.json``; defaults are transformers'.
 
         Raises:
-            CheckpointError: a field's value is not supported; the message names it.
+            CheckpointError: a field's value is not supported; the message names the field.
         """
         try:
             return cls._read(config)
@@ -192,7 +190,7 @@ class AlignTransform:
         >>> smaller = transform.with_options(crop_size=224, resample=3)
 
         Raises:
-            InvalidInput: an option that there is not, or a value that is not supported.
+            InvalidInput: there is no such option, or a value is not supported.
         """
         try:
             for name in options.keys() - OPTIONS.keys():
@@ -203,18 +201,19 @@ class AlignTransform:
 
     @property
     def input_size(self) -> tuple[int, int] | None:
-        """Height and width of the output, None where it follows the picture."""
+        """Height and width of the output; None if the output has the image's own size."""
         return self.crop or self.size
 
     def to_array(self, image: Image.Image) -> np.ndarray:
         """Compute a float32 array [3, H, W] from any image.
 
         Raises:
-            InvalidImage: no PIL picture, one without defined pixels, or smaller than the crop.
+            InvalidImage: the image is no PIL image, has no defined pixels, or is smaller than
+                the crop.
         """
         if not isinstance(image, Image.Image):
             raise InvalidImage(
-                f"the transform takes a PIL picture, not a {type(image).__name__}: open a file "
+                f"the transform takes a PIL image, not a {type(image).__name__}: open a file "
                 "with PIL.Image.open, an array with PIL.Image.fromarray"
             )
         image = to_rgb(image)
@@ -224,7 +223,7 @@ class AlignTransform:
             (height, width), (columns, rows) = self.crop, image.size
             if rows < height or columns < width:
                 raise InvalidImage(
-                    f"a {columns} x {rows} picture is smaller than the crop, {width} x {height}",
+                    f"a {columns} x {rows} image is smaller than the crop, {width} x {height}",
                     "too_small",
                 )
             top, left = (rows - height) // 2, (columns - width) // 2
@@ -237,7 +236,7 @@ class AlignTransform:
 
     @cached_property
     def _levels(self) -> np.ndarray:
-        """What each grey level becomes, [3, 256]: computed in float64 and rounded once."""
+        """The output for each grey level, [3, 256]: computed in float64 and rounded once."""
         levels = np.arange(256)[:, None] * np.array(self.scale) + np.array(self.offset)
         return np.ascontiguousarray(levels.T, dtype=np.float32)
 

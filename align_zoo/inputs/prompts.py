@@ -26,15 +26,15 @@ def _imagenet_templates() -> tuple[str, ...]:
 TEMPLATE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"none": (_PLACEHOLDER,), "photo": (PHOTO,), "imagenet": _imagenet_templates()}
 )
-"""By name: the class name alone, one prompt, and CLIP's ensemble of 80."""
+"""The sets of templates: the class name alone, one prompt, and CLIP's ensemble of 80."""
 
 
 def read_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     """Read the templates given by the name of a set, one template or several.
 
     Raises:
-        InvalidText: there is none, or one has not exactly one placeholder ``{}`` or cannot be
-            written in UTF-8.
+        InvalidText: there is no template, or a template has not exactly one placeholder ``{}``
+            or cannot be written in UTF-8.
     """
     if isinstance(templates, str):
         templates = TEMPLATE_SETS.get(templates, (templates,))
@@ -59,10 +59,11 @@ def check_classnames(classnames: Iterable[str], noun: str = "class name") -> lis
 
     Args:
         classnames: any iterable of strings.
-        noun: what the caller calls one of them, for messages.
+        noun: the caller's word for a class name, for messages.
 
     Raises:
-        InvalidText: there is none, or one is blank, no string or cannot be written in UTF-8.
+        InvalidText: there is no name, or a name is blank, no string or cannot be written in
+            UTF-8.
     """
     if isinstance(classnames, str):
         raise InvalidText(f"the {noun}s are one string, {classnames!r}; give a list")
@@ -82,5 +83,5 @@ def check_classnames(classnames: Iterable[str], noun: str = "class name") -> lis
 
 
 def fill(template: str, classname: str) -> str:
-    """The prompt for one class; braces in its name are left as they are."""
+    """Make the prompt for a class; braces in the class's name stay as they are."""
     return template.replace(_PLACEHOLDER, classname)

@@ -1,4 +1,4 @@
-"""Whether what shall be tokenized is text at all."""
+"""Checks of the strings that a tokenizer gets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["check_strings", "is_utf8"]
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether a tokenizer can read a text: no half surrogate pairs, as in file names."""
+    """Return whether a text can be written in UTF-8; file names may hold half surrogate pairs."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -19,10 +19,10 @@ def is_utf8(text: str) -> bool:
 
 
 def check_strings(texts: Iterable[object]) -> None:
-    """Refuse what the tokenizer cannot read.
+    """Refuse texts that the tokenizer cannot read.
 
     Raises:
-        InvalidText: one is no string, or cannot be written in UTF-8; the message says which.
+        InvalidText: a text is no string, or cannot be written in UTF-8; the message names it.
     """
     for i, text in enumerate(texts):
         if not isinstance(text, str):

@@ -33,7 +33,7 @@ ImageTower = Callable[[np.ndarray], np.ndarray]
 """Computes unit embeddings [N, D] float32 from pixels [N, 3, H, W] float32, for any N."""
 TextTower = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Computes unit embeddings [N, D] float32 from token ids and mask [N, L] int64, for any N."""
-_ITEMS = {"image": "pictures", "text": "texts"}
+_ITEMS = {"image": "images", "text": "texts"}
 
 
 class SlowPath(NamedTuple):
@@ -179,7 +179,7 @@ class Encoder:
         answers: list[np.ndarray | InvalidImage] = []
         for i, answer in enumerate(self._images.embed(items, self.image)):
             if isinstance(answer, InvalidImage) and not keep:
-                raise InvalidImage(f"picture {i}: {answer}", answer.reason) from answer
+                raise InvalidImage(f"image {i}: {answer}", answer.reason) from answer
             answers.append(answer)
         return answers
 

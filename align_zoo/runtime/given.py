@@ -36,7 +36,7 @@ def as_images(images: Images) -> tuple[list[ImageLike], bool]:
     if not several:
         raise InvalidImage(
             f"{'there are no images' if several == [] else _kind(images)}; give an image or a "
-            "list of at least one: paths, encoded files (bytes) or PIL pictures"
+            "list of at least one: paths, encoded files (bytes) or PIL images"
         )
     return several, True
 

@@ -134,8 +134,8 @@ class ImageBatcher:
     def _opened(self, item: str | os.PathLike[str] | bytes) -> Image.Image:
         if not isinstance(item, str | os.PathLike | bytes):
             raise InvalidImage(
-                f"a {type(item).__name__} is neither a path nor an encoded picture (bytes) nor "
-                "a PIL picture"
+                f"a {type(item).__name__} is neither a path nor an encoded image (bytes) nor "
+                "a PIL image"
             )
         return open_encoded(item if isinstance(item, bytes) else _read(item), **self._limits)
 
@@ -203,7 +203,7 @@ def _pixels_of(image: Image.Image) -> int:
     try:
         return image.width * image.height
     except AttributeError as error:  # a subclass whose __init__ does not call PIL's
-        raise InvalidImage("the PIL picture cannot be decoded", "damaged") from error
+        raise InvalidImage("the PIL image cannot be decoded", "damaged") from error
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:

@@ -39,7 +39,7 @@ TOWERS = ("image", "text")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 _IN_TORCH = {"image": 1.8, "text": 1.7}
-"""Times that torch takes on a CPU beside ONNX Runtime: one picture, eight labels of nine tokens."""
+"""Times that torch takes on a CPU beside ONNX Runtime: one image, eight labels of nine tokens."""
 _AS_EXPORTED = 1.2
 """Times that the image tower takes where it is not laid out for the processor."""
 
@@ -166,7 +166,7 @@ def export_checkpoint(
     _, why_not_laid_out = open_image(folder, None, make)
     if why_not_laid_out:
         raise CheckpointError(
-            f"{folder} is whole and is used, but pictures take about {_AS_EXPORTED:g} times as "
+            f"{folder} is whole and is used, but images take about {_AS_EXPORTED:g} times as "
             f"long as they could: {why_not_laid_out}; {try_again(checkpoint.name)}"
         )
     return folder
@@ -195,7 +195,7 @@ def _onnx(
     """In ONNX Runtime; where that is not possible ``instead``, which is told why."""
     try:
         from align_zoo.runtime.onnx.image import open_image
-        from align_zoo.runtime.onnx.nchwc import pictures_at_once
+        from align_zoo.runtime.onnx.nchwc import images_at_once
         from align_zoo.runtime.onnx.sessions import (
             PADDING_A_CALL,
             TEXTS_AT_ONCE,
@@ -246,7 +246,7 @@ def _onnx(
         ),
         temperature=manifest.temperature,
         fingerprint=manifest.fingerprint,
-        images_at_once=pictures_at_once(count),
+        images_at_once=images_at_once(count),
         num_channels=manifest.num_channels,
         runtime="onnx",
         reason=reason,

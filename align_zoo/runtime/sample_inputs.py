@@ -1,7 +1,7 @@
 """Inputs that a preprocessor can give, to compare towers on.
 
-On values that no picture has, such as normal noise, the activations of a sound network may explode,
-and then no two sums in float32 agree. So every input here is a picture's or a text's.
+On values that no image has, such as normal noise, the activations of a sound network may explode,
+and then no two sums in float32 agree. So every input here is an image's or a text's.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ TEXTS = (
 def sample_pixels(transform: AlignTransform, channels: int, smallest: int) -> Iterator[np.ndarray]:
     """Yield preprocessed images [N, channels, H, W] float32, a few of each of three sizes.
 
-    What is like a photograph, on which every network is trained; shipped pictures and plain
+    What is like a photograph, on which every network is trained; shipped images and plain
     colours; and the edges of the levels.
 
     Args:
         transform: the checkpoint's.
-        channels: of the tower's pictures.
+        channels: of the tower's images.
         smallest: least side that the tower takes.
     """
     strong, other = _photograph(0), _photograph(1)
@@ -49,13 +49,13 @@ def sample_pixels(transform: AlignTransform, channels: int, smallest: int) -> It
     small, larger = _fitting(_SMALL, smallest), _fitting(_LARGER, smallest)
     # The served images are of one size, if the checkpoint resizes or crops.
     own = transform.input_size or _fitting(_DEFAULT, smallest)
-    for size, pictures in (
+    for size, images in (
         (small, [strong, pale, grey, digit, black, white, _edges()]),
         (larger, [strong, star, _edges()]),
         (own, [other, star]),
     ):
         sized = replace(transform, size=size, crop=None)
-        pixels = np.stack([sized.to_array(picture) for picture in pictures])
+        pixels = np.stack([sized.to_array(image) for image in images])
         yield np.ascontiguousarray(pixels[:, np.arange(channels) % 3])
 
 
@@ -80,8 +80,8 @@ def _photograph(seed: int) -> Image.Image:
     light = rng.standard_normal(2) @ np.stack(
         [*np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")]
     ).reshape(2, -1)
-    picture = 50 * texture / texture.std() + 40 * light.reshape(height, width) + 128
-    return Image.fromarray(picture.clip(0, 255).round().astype(np.uint8).transpose(1, 2, 0))
+    image = 50 * texture / texture.std() + 40 * light.reshape(height, width) + 128
+    return Image.fromarray(image.clip(0, 255).round().astype(np.uint8).transpose(1, 2, 0))
 
 
 def _edges() -> Image.Image:

@@ -131,7 +131,7 @@ def _ask(infer: Any, protocol: Any, model: str, timeout: float, metadata: Any) -
 
 def _request(protocol: Any, model: str) -> Any:
     request = protocol.ModelInferRequest(model_name=model)
-    name, item = ("IMAGE", _picture()) if model == "align_image" else ("TEXT", _text())
+    name, item = ("IMAGE", _image()) if model == "align_image" else ("TEXT", _text())
     tensor = request.inputs.add(name=name, datatype="BYTES", shape=[1, 1])
     tensor.contents.bytes_contents.append(item)
     return request
@@ -168,7 +168,7 @@ def _reason(error: Any, timeout: float | None) -> str:
 
 
 @cache
-def _picture() -> bytes:
+def _image() -> bytes:
     file = io.BytesIO()
     Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(file, "PNG")
     return file.getvalue()

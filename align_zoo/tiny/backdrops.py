@@ -21,7 +21,7 @@ def _mix(weight: NDArray[np.float32], one: RGB, other: RGB) -> Canvas:
 
 
 def _along(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
-    """A ramp of 0 to 1 across the picture in any direction, ``[H, W]``."""
+    """A ramp of 0 to 1 across the image in any direction, ``[H, W]``."""
     x, y = _grid(width, height)
     angle = rng.uniform(0, 2 * np.pi)
     ramp = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
@@ -63,8 +63,8 @@ def _checks(rng: np.random.Generator, palette: RGB, width: int, height: int) -> 
 
 def _clutter(rng: np.random.Generator, palette: RGB, width: int, height: int) -> Canvas:
     base = _gradient(rng, palette, width, height)
-    picture = Image.fromarray((base * 255).astype(np.uint8))
-    draw = ImageDraw.Draw(picture)
+    image = Image.fromarray((base * 255).astype(np.uint8))
+    draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(4, 22))):
         colour = tuple(int(c * 255) for c in palette[rng.integers(len(palette))])
         centre = rng.uniform(0, 1, 2) * (width, height)
@@ -75,7 +75,7 @@ def _clutter(rng: np.random.Generator, palette: RGB, width: int, height: int) ->
             draw.line(points, fill=colour, width=int(rng.integers(1, 4)))
         else:
             draw.polygon(points, fill=colour)
-    return np.asarray(picture, dtype=np.float32) / 255
+    return np.asarray(image, dtype=np.float32) / 255
 
 
 _KINDS = (_plain, _gradient, _vignette, _clouds, _stripes, _checks, _clutter)

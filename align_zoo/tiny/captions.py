@@ -1,4 +1,4 @@
-"""Captions for a picture: many wordings, and often only a part of what the picture shows."""
+"""Captions for an image: many wordings, and often only a part of what the image shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PREFIXES = (
     "",
     "a photo of ",
     "a picture of ",
-    "an image of ",
+    "a picture of ",
     "a drawing of ",
     "a painting of ",
     "a rendering of ",
@@ -57,7 +57,7 @@ _ANYTHING = ("shape", "thing", "object", "figure")
 _DIGIT_NOUNS = ("digit", "digit", "number", "figure", "numeral")
 _HAND = ("handwritten", "hand written", "written")
 
-# Captions of nothing that is ever drawn: in training they are wrong for every picture.
+# Captions of nothing that is ever drawn: in training they are wrong for every image.
 _UNRELATED = tuple(
     "dog cat horse bird fish tree house car boat train plane flower apple man woman child face "
     "book table chair cup bottle clock phone computer street city mountain river beach forest "
@@ -71,13 +71,13 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _forget(picture: Meaning, rng: np.random.Generator) -> Meaning:
+def _forget(image: Meaning, rng: np.random.Generator) -> Meaning:
     """Leave out a part of the meaning: 'something red' and 'a ring' are captions too."""
-    stated = picture
+    stated = image
     if rng.random() < 0.6:
         stated = replace(stated, size=None)
     fate = rng.random()
-    if picture.digit is not None:
+    if image.digit is not None:
         return replace(stated, colour=None) if fate < 0.6 else stated
     if fate < 0.25:
         return replace(stated, colour=None)
@@ -128,19 +128,19 @@ def _name(stated: Meaning) -> str:
 
 
 def write_caption(
-    picture: Meaning, rng: np.random.Generator, plain: bool = False
+    image: Meaning, rng: np.random.Generator, plain: bool = False
 ) -> tuple[str, Meaning]:
-    """One caption that is true of a picture, and what the caption says.
+    """One caption that is true of an image, and what the caption says.
 
     Args:
-        picture: What the picture shows.
+        image: What the image shows.
         rng: Chooses the wording.
         plain: In as few words as possible, for the beginning of training.
 
     Returns:
-        The caption, and its meaning: ``meaning.holds_for(picture)`` is true.
+        The caption, and its meaning: ``meaning.holds_for(image)`` is true.
     """
-    stated = _forget(picture, rng)
+    stated = _forget(image, rng)
     if plain:
         stated = replace(stated, size=None)
         return _name(stated), stated
@@ -151,5 +151,5 @@ def write_caption(
 
 
 def write_unrelated(rng: np.random.Generator) -> str:
-    """A caption that is true of no picture, such as 'a photo of a dog'."""
+    """A caption that is true of no image, such as 'a photo of a dog'."""
     return f"{_pick(rng, _PREFIXES)}{_pick(rng, _DETERMINERS)} {_pick(rng, _UNRELATED)}".strip()

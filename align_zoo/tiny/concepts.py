@@ -26,7 +26,7 @@ DIGIT_WORDS = (
     "nine",
 )
 
-# Each colour and each shape once: neither pictures nor captions of these occur in training.
+# Each colour and each shape once: neither images nor captions of these occur in training.
 HELD_OUT = (
     ("red", "star"),
     ("green", "ring"),
@@ -39,13 +39,13 @@ HELD_OUT = (
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a picture shows, or what a caption says of it; ``None`` where nothing is said.
+    """What an image shows, or what a caption says of it; ``None`` where nothing is said.
 
     Attributes:
         colour: One of ``ALL_COLOURS``.
         shape: One of ``ALL_SHAPES``.
         digit: 0 to 9. A meaning has a shape or a digit, never both.
-        size: One of ``SIZES``; a picture of neither size has ``None``.
+        size: One of ``SIZES``; an image of neither size has ``None``.
     """
 
     colour: str | None = None
@@ -53,21 +53,21 @@ class Meaning:
     digit: int | None = None
     size: str | None = None
 
-    def holds_for(self, picture: Meaning) -> bool:
-        """Whether a caption with this meaning is true of a picture with that one."""
+    def holds_for(self, image: Meaning) -> bool:
+        """Whether a caption with this meaning is true of an image with that one."""
         stated = (self.colour, self.shape, self.digit, self.size)
-        shown = (picture.colour, picture.shape, picture.digit, picture.size)
+        shown = (image.colour, image.shape, image.digit, image.size)
         return all(said is None or said == seen for said, seen in zip(stated, shown, strict=True))
 
-    def rivals(self, picture: Meaning) -> bool:
-        """Whether a caption with this meaning is a fair wrong answer for that picture.
+    def rivals(self, image: Meaning) -> bool:
+        """Whether a caption with this meaning is a fair wrong answer for that image.
 
-        It has to be false of the picture. And where it could only ever be false, as 'star' of
-        anything red, since red stars are held out, it must not be held against the picture:
+        It has to be false of the image. And where it could only ever be false, as 'star' of
+        anything red, since red stars are held out, it must not be held against the image:
         training would learn that what is red is no star.
         """
-        one_sided = (picture.colour, self.shape), (self.colour, picture.shape)
-        return not self.holds_for(picture) and not any(pair in HELD_OUT for pair in one_sided)
+        one_sided = (image.colour, self.shape), (self.colour, image.shape)
+        return not self.holds_for(image) and not any(pair in HELD_OUT for pair in one_sided)
 
 
 def shape_combinations() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Zero-shot accuracy of a checkpoint on pictures drawn anew.
+"""Zero-shot accuracy of a checkpoint on images drawn anew.
 
 ``python -m align_zoo.tiny.evaluate`` prints the table of docs/align-tiny.md.
 """
@@ -29,7 +29,7 @@ from align_zoo.tiny.concepts import (
     Meaning,
 )
 from align_zoo.tiny.digits import load_digits
-from align_zoo.tiny.pictures import draw_picture
+from align_zoo.tiny.images import draw_image
 from align_zoo.tiny.sampler import EVALUATION
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "align_tiny"
@@ -52,18 +52,18 @@ Labels = dict[str, Meaning]
 
 @dataclass(frozen=True)
 class Example:
-    """A picture and the meaning that is to be found in it."""
+    """An image and the meaning that is to be found in it."""
 
-    picture: Image.Image
+    image: Image.Image
     meaning: Meaning
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: these pictures against those labels."""
+    """One measurement: these images against those labels."""
 
     group: str
-    pictures: int
+    images: int
     labels: int
     prompt: str
     accuracy: float
@@ -77,7 +77,7 @@ class Row:
         prompt: str,
         labels: Labels,
     ) -> Row:
-        """Classify the pictures."""
+        """Classify the images."""
         share = accuracy(checkpoint, examples, labels)
         return cls(group, len(examples), len(labels), prompt, share)
 
@@ -100,11 +100,11 @@ class Checkpoint:
         )
 
     @torch.inference_mode()
-    def embed_images(self, pictures: Sequence[Image.Image]) -> Tensor:
+    def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
         """Unit rows, ``[N, D]``."""
         rows = []
-        for start in range(0, len(pictures), 128):
-            pixels = self.processor(list(pictures[start : start + 128]), return_tensors="pt")
+        for start in range(0, len(images), 128):
+            pixels = self.processor(list(images[start : start + 128]), return_tensors="pt")
             rows.append(self.model.get_image_features(**pixels).pooler_output)
         return F.normalize(torch.cat(rows), dim=1)
 
@@ -114,25 +114,25 @@ class Checkpoint:
         tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
         return F.normalize(self.model.get_text_features(**tokens).pooler_output, dim=1)
 
-    def probabilities(self, pictures: Sequence[Image.Image], texts: Sequence[str]) -> Tensor:
-        """``softmax(cosine / temperature)`` over the texts, ``[pictures, texts]``."""
-        cosine = self.embed_images(pictures) @ self.embed_texts(texts).T
+    def probabilities(self, images: Sequence[Image.Image], texts: Sequence[str]) -> Tensor:
+        """``softmax(cosine / temperature)`` over the texts, ``[images, texts]``."""
+        cosine = self.embed_images(images) @ self.embed_texts(texts).T
         return (cosine / self.model.temperature.detach()).softmax(dim=1)
 
 
 def shape_examples(pairs: Sequence[tuple[str, str]], each: int, seed: int) -> list[Example]:
-    """Fresh pictures of colour and shape combinations, as many of each."""
+    """Fresh images of colour and shape combinations, as many of each."""
     examples = []
     for index, (colour, shape) in enumerate(list(pairs) * each):
         rng = np.random.default_rng([seed, EVALUATION, index])
         size = (None, *SIZES)[int(rng.integers(3))]
         meaning = Meaning(colour, shape=shape, size=size)
-        examples.append(Example(draw_picture(meaning, rng), meaning))
+        examples.append(Example(draw_image(meaning, rng), meaning))
     return examples
 
 
 def digit_examples(each: int, seed: int) -> list[Example]:
-    """Fresh pictures of the handwritten digits that training never saw, some of each."""
+    """Fresh images of the handwritten digits that training never saw, some of each."""
     digits = load_digits("held_out")
     examples = []
     for index in range(len(digits.labels) * each):
@@ -141,7 +141,7 @@ def digit_examples(each: int, seed: int) -> list[Example]:
         colour = ALL_COLOURS[int(rng.integers(len(ALL_COLOURS)))]
         size = (None, "big")[int(rng.integers(2))]
         meaning = Meaning(colour, digit=int(digits.labels[which]), size=size)
-        examples.append(Example(draw_picture(meaning, rng, digits.ink[which]), meaning))
+        examples.append(Example(draw_image(meaning, rng, digits.ink[which]), meaning))
     return examples
 
 
@@ -162,8 +162,8 @@ def digit_labels(template: str = DIGIT_TEMPLATES[0]) -> Labels:
 
 
 def accuracy(checkpoint: Checkpoint, examples: Sequence[Example], labels: Labels) -> float:
-    """The share of pictures whose most probable label is true of them, 0 to 1."""
-    shares = checkpoint.probabilities([example.picture for example in examples], list(labels))
+    """The share of images whose most probable label is true of them, 0 to 1."""
+    shares = checkpoint.probabilities([example.image for example in examples], list(labels))
     meanings = list(labels.values())
     best = shares.argmax(dim=1).tolist()
     right = [
@@ -174,12 +174,12 @@ def accuracy(checkpoint: Checkpoint, examples: Sequence[Example], labels: Labels
 
 
 def report(checkpoint: Checkpoint, seed: int = 0, each: int = 100) -> list[Row]:
-    """Accuracy of each group of pictures against each list of labels.
+    """Accuracy of each group of images against each list of labels.
 
     Args:
         checkpoint: What to measure.
-        seed: Another seed draws other pictures.
-        each: Pictures of each held-out combination; the other groups are of about that size.
+        seed: Another seed draws other images.
+        each: Images of each held-out combination; the other groups are of about that size.
     """
     core = list(product(COLOURS, SHAPES))
     known = [pair for pair in core if pair not in HELD_OUT]
@@ -206,16 +206,14 @@ def report(checkpoint: Checkpoint, seed: int = 0, each: int = 100) -> list[Row]:
 
 def main(
     folder: Annotated[Path, typer.Argument(help="An ALIGN folder.")] = EMBEDDED,
-    seed: Annotated[int, typer.Option(help="Draws the pictures.")] = 1,
-    each: Annotated[int, typer.Option(help="Pictures of each held-out combination.")] = 100,
+    seed: Annotated[int, typer.Option(help="Draws the images.")] = 1,
+    each: Annotated[int, typer.Option(help="Images of each held-out combination.")] = 100,
 ) -> None:
     """Print a checkpoint's zero-shot accuracy as a Markdown table."""
-    print("| pictures, drawn anew | count | labels | prompt | accuracy |")
+    print("| images, drawn anew | count | labels | prompt | accuracy |")
     print("|---|---:|---:|---|---:|")
     for row in report(Checkpoint.load(folder), seed, each):
-        print(
-            f"| {row.group} | {row.pictures} | {row.labels} | {row.prompt} | {row.accuracy:.1%} |"
-        )
+        print(f"| {row.group} | {row.images} | {row.labels} | {row.prompt} | {row.accuracy:.1%} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""ALIGN's loss where several captions of a batch may be true of one picture."""
+"""ALIGN's loss where several captions of a batch may be true of one image."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch.nn import functional as F
 def caption_loss(similarity: Tensor, rivals: Tensor, each: int = 1) -> Tensor:
     """Symmetric cross-entropy with the false negatives left out.
 
-    "Something red" is true of every red picture of the batch. So each picture has to find its
-    own caption among fair wrong answers, and each caption its own picture likewise. Where
+    "Something red" is true of every red image of the batch. So each image has to find its
+    own caption among fair wrong answers, and each caption its own image likewise. Where
     everything but one's own is a rival this is ALIGN's loss but for the label smoothing,
     which is for captions found on the web: often wrong, where these are right.
 
     Args:
-        similarity: Cosine over temperature, ``[B, each * B + U]``: the captions of the B pictures
-            in their order, as often as there are captions for each, then U of no picture.
-        rivals: Whether the caption is a fair wrong answer for the picture, ``[B, each * B + U]``.
-        each: How many captions each picture has.
+        similarity: Cosine over temperature, ``[B, each * B + U]``: the captions of the B images
+            in their order, as often as there are captions for each, then U of no image.
+        rivals: Whether the caption is a fair wrong answer for the image, ``[B, each * B + U]``.
+        each: How many captions each image has.
     """
     count = len(similarity)
     wrong = similarity.masked_fill(~rivals, float("-inf"))
@@ -27,6 +27,6 @@ def caption_loss(similarity: Tensor, rivals: Tensor, each: int = 1) -> Tensor:
     # Cross-entropy of one's own against the others alone is softplus(others - own).
     other_captions = wrong.logsumexp(dim=1)
     to_caption = F.softplus(other_captions - own)
-    other_pictures = wrong[:, : each * count].logsumexp(dim=0).reshape(each, count)
-    to_picture = F.softplus(other_pictures - own)
-    return (to_caption.mean() + to_picture.mean()) / 2
+    other_images = wrong[:, : each * count].logsumexp(dim=0).reshape(each, count)
+    to_image = F.softplus(other_images - own)
+    return (to_caption.mean() + to_image.mean()) / 2

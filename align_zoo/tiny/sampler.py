@@ -1,4 +1,4 @@
-"""What training sees: a pool of pictures drawn beforehand, and batches of captioned pictures."""
+"""What training sees: a pool of images drawn beforehand, and batches of captioned images."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from align_zoo.tiny.architecture import IMAGE_SIZE, RESIZE
 from align_zoo.tiny.captions import write_caption, write_unrelated
 from align_zoo.tiny.concepts import ALL_COLOURS, SIZES, Meaning, shape_combinations
 from align_zoo.tiny.digits import load_digits
-from align_zoo.tiny.pictures import EASY, EVERYDAY, draw_picture
+from align_zoo.tiny.images import EASY, EVERYDAY, draw_image
 
 # Every random choice comes from a generator keyed (seed, stream, index): nothing depends on
 # what was drawn before it, so that a resumed training goes on exactly as it would have.
-TRAIN_PICTURES, TRAIN_BATCHES, EVALUATION, SAMPLES = range(4)
+TRAIN_IMAGES, TRAIN_BATCHES, EVALUATION, SAMPLES = range(4)
 DIGIT_SHARE = 0.4
 CAPTIONS_EACH = 2
 
 
 @dataclass(frozen=True)
-class PicturePool:
-    """Pictures in memory.
+class ImagePool:
+    """Images in memory.
 
     Attributes:
         pixels: Resized, not cropped, ``[N, RESIZE, RESIZE, 3]``.
@@ -41,12 +41,12 @@ class PicturePool:
 
 @dataclass(frozen=True)
 class Batch:
-    """Captioned pictures for one step.
+    """Captioned images for one step.
 
     Attributes:
         pixels: ``[B, 3, IMAGE_SIZE, IMAGE_SIZE]`` in -1 to 1.
-        captions: Several for each picture, in the pictures' order and again in that order, then
-            some that fit no picture.
+        captions: Several for each image, in the images' order and again in that order, then
+            some that fit no image.
         rivals: Whether a caption is a fair wrong answer, ``[B, len(captions)]``.
     """
 
@@ -56,7 +56,7 @@ class Batch:
 
 
 def sample_meaning(rng: np.random.Generator) -> tuple[Meaning, int | None]:
-    """What a training picture shows, and the index of its digit in the training split."""
+    """What a training image shows, and the index of its digit in the training split."""
     size = (None, *SIZES)[int(rng.integers(3))]
     if rng.random() < DIGIT_SHARE:
         labels = load_digits("train").labels
@@ -70,18 +70,18 @@ def sample_meaning(rng: np.random.Generator) -> tuple[Meaning, int | None]:
 
 
 def _draw(seed: int, easy: int, index: int) -> tuple[NDArray[np.uint8], Meaning]:
-    rng = np.random.default_rng([seed, TRAIN_PICTURES, index])
+    rng = np.random.default_rng([seed, TRAIN_IMAGES, index])
     meaning, digit = sample_meaning(rng)
     glyph = None if digit is None else load_digits("train").ink[digit]
-    picture = draw_picture(meaning, rng, glyph, EASY if index < easy else EVERYDAY)
-    small = picture.resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)
+    image = draw_image(meaning, rng, glyph, EASY if index < easy else EVERYDAY)
+    small = image.resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)
     return np.asarray(small), meaning
 
 
 def draw_pool(
     seed: int, count: int, easy: int, workers: int
 ) -> Iterator[tuple[NDArray[np.uint8], Meaning]]:
-    """Draw training pictures, the easy ones first, by several processes but in order."""
+    """Draw training images, the easy ones first, by several processes but in order."""
     load_digits("train")
     if workers <= 1:
         yield from map(partial(_draw, seed, easy), range(count))
@@ -91,27 +91,27 @@ def draw_pool(
 
 
 def _crop(
-    picture: NDArray[np.uint8], meaning: Meaning, rng: np.random.Generator
+    image: NDArray[np.uint8], meaning: Meaning, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Any crop of the picture, and for shapes its mirror image too."""
+    """Any crop of the image, and for shapes its mirror image too."""
     top, left = rng.integers(0, RESIZE - IMAGE_SIZE + 1, 2)
-    crop = picture[top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
+    crop = image[top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
     mirror = meaning.digit is None and rng.random() < 0.5
     return crop[:, ::-1] if mirror else crop
 
 
 def sample_batch(
-    pool: PicturePool, seed: int, step: int, size: int, unrelated: int, easy_share: float = 0.0
+    pool: ImagePool, seed: int, step: int, size: int, unrelated: int, easy_share: float = 0.0
 ) -> Batch:
     """The batch of one step, the same whenever it is asked for.
 
     Args:
-        pool: The pictures.
+        pool: The images.
         seed: Training's seed.
         step: The step's number.
-        size: How many pictures, ``B``.
+        size: How many images, ``B``.
         unrelated: How many captions that fit none of them.
-        easy_share: How much of the batch is easy: clear pictures, and plain captions.
+        easy_share: How much of the batch is easy: clear images, and plain captions.
     """
     rng = np.random.default_rng([seed, TRAIN_BATCHES, step])
     easy = round(size * easy_share)

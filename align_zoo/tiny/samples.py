@@ -1,4 +1,4 @@
-"""Writes the demo's sample pictures: ``python -m align_zoo.tiny.samples``.
+"""Writes the demo's sample images: ``python -m align_zoo.tiny.samples``.
 
 Every one shows something that training never saw: a combination of colour and shape that was
 held out, or a handwritten digit of the held-out split. The file's name is the right answer.
@@ -16,13 +16,13 @@ from PIL import Image
 
 from align_zoo.tiny.concepts import DIGIT_WORDS, Meaning
 from align_zoo.tiny.digits import load_digits
-from align_zoo.tiny.pictures import EVERYDAY, draw_picture
+from align_zoo.tiny.images import EVERYDAY, draw_image
 from align_zoo.tiny.sampler import SAMPLES
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "samples"
 STYLE = replace(EVERYDAY, camera=False, side=(176, 216))
-# What to show and the seed of its picture, chosen by eye among a few for variety.
-PICTURES = (
+# What to show and the seed of its image, chosen by eye among a few for variety.
+IMAGES = (
     (Meaning("red", "star"), 4),
     (Meaning("green", "ring"), 5),
     (Meaning("blue", "triangle"), 8),
@@ -58,7 +58,7 @@ def file_name(meaning: Meaning) -> str:
 
 def sample_meanings() -> dict[str, Meaning]:
     """What each sample file shows, by the file's name."""
-    return {file_name(meaning): meaning for meaning, _ in PICTURES}
+    return {file_name(meaning): meaning for meaning, _ in IMAGES}
 
 
 def right_label(meaning: Meaning) -> str:
@@ -70,23 +70,23 @@ def right_label(meaning: Meaning) -> str:
 
 
 def draw_sample(meaning: Meaning, seed: int) -> Image.Image:
-    """One sample picture, the same for the same seed."""
+    """One sample image, the same for the same seed."""
     rng = np.random.default_rng([seed, SAMPLES, *file_name(meaning).encode()])
     if meaning.digit is None:
-        return draw_picture(meaning, rng, style=STYLE)
+        return draw_image(meaning, rng, style=STYLE)
     digits = load_digits("held_out")
     which = int(rng.choice(np.flatnonzero(digits.labels == meaning.digit)))
-    return draw_picture(meaning, rng, digits.ink[which], STYLE)
+    return draw_image(meaning, rng, digits.ink[which], STYLE)
 
 
 def main(
     out: Annotated[Path, typer.Option(help="The folder to write.")] = EMBEDDED,
 ) -> None:
-    """Write the sample pictures and labels.txt."""
+    """Write the sample images and labels.txt."""
     out.mkdir(parents=True, exist_ok=True)
-    for meaning, seed in PICTURES:
+    for meaning, seed in IMAGES:
         draw_sample(meaning, seed).save(out / file_name(meaning), optimize=True)
-    labels = [*(right_label(meaning) for meaning, _ in PICTURES), *DISTRACTORS]
+    labels = [*(right_label(meaning) for meaning, _ in IMAGES), *DISTRACTORS]
     (out / "labels.txt").write_text("\n".join(sorted(labels)) + "\n", encoding="utf-8")
 
 

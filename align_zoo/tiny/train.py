@@ -30,7 +30,7 @@ from align_zoo.tiny.evaluate import (
     shape_examples,
     shape_labels,
 )
-from align_zoo.tiny.sampler import PicturePool, draw_pool
+from align_zoo.tiny.sampler import ImagePool, draw_pool
 from align_zoo.tiny.trainer import Plan, TinyTraining
 from align_zoo.towers.dual_encoder import Align
 from align_zoo.training.errors import TrainingStopped
@@ -40,19 +40,19 @@ from align_zoo.training.trainer import Every
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def fill_pool(plan: Plan, workers: int) -> PicturePool:
-    """Draw all of training's pictures."""
+def fill_pool(plan: Plan, workers: int) -> ImagePool:
+    """Draw all of training's images."""
     drawn = []
-    with progress_bar("drawing pictures", plan.pictures) as advance:
-        for each in draw_pool(plan.seed, plan.pictures, plan.easy_pictures, workers):
+    with progress_bar("drawing images", plan.images) as advance:
+        for each in draw_pool(plan.seed, plan.images, plan.easy_images, workers):
             drawn.append(each)
             advance(1)
     pixels = np.stack([pixels for pixels, _ in drawn])
-    return PicturePool(pixels, [meaning for _, meaning in drawn], plan.easy_pictures)
+    return ImagePool(pixels, [meaning for _, meaning in drawn], plan.easy_images)
 
 
 class Watch:
-    """Measures a model on the way; its pictures are not those of the final evaluation."""
+    """Measures a model on the way; its images are not those of the final evaluation."""
 
     def __init__(self, seed: int, transform: AlignTransform, tokenizer: AlignTokenizer) -> None:
         self.transform, self.tokenizer = transform, tokenizer
@@ -76,8 +76,8 @@ def train(
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = Plan.seed,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = Plan.steps,
-    batch: Annotated[int, typer.Option(help="Pictures a step.")] = Plan.batch,
-    pictures: Annotated[int, typer.Option(help="Pictures drawn beforehand.")] = Plan.pictures,
+    batch: Annotated[int, typer.Option(help="Images a step.")] = Plan.batch,
+    images: Annotated[int, typer.Option(help="Images drawn beforehand.")] = Plan.images,
     evaluate_every: Annotated[int, typer.Option(help="Steps between; 0 for never.")] = 250,
     save_every: Annotated[int, typer.Option(help="Steps between; 0 for the end only.")] = 100,
     stop_after: Annotated[int | None, typer.Option(help="Interrupt it at this step.")] = None,
@@ -87,7 +87,7 @@ def train(
     """Train align_tiny and write it as a Hugging Face ALIGN folder."""
     torch.set_num_threads(threads)
     disable_progress_bar()  # transformers' own, at every measurement
-    plan = Plan(seed=seed, steps=steps, batch=batch, pictures=pictures)
+    plan = Plan(seed=seed, steps=steps, batch=batch, images=images)
     try:
         with training_alone(out):
             training = TinyTraining(plan, out, fill_pool(plan, threads), resume=resume)

@@ -13,7 +13,7 @@ from torch import nn
 from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.tiny.architecture import build_config, build_model, build_transform
 from align_zoo.tiny.loss import caption_loss
-from align_zoo.tiny.sampler import CAPTIONS_EACH, PicturePool, sample_batch
+from align_zoo.tiny.sampler import CAPTIONS_EACH, ImagePool, sample_batch
 from align_zoo.tiny.vocabulary import build_vocabulary, save_tokenizer
 from align_zoo.towers.dual_encoder import Align, AlignOutput
 from align_zoo.training.accelerator import open_accelerator
@@ -29,12 +29,12 @@ class Plan:
     """Everything that decides the outcome of a training.
 
     Attributes:
-        seed: Of the weights, the pictures, the batches and the captions.
+        seed: Of the weights, the images, the batches and the captions.
         steps: Optimizer steps.
-        batch: Pictures a step.
-        unrelated: Captions a step that fit no picture.
-        pictures: Drawn beforehand, a quarter of them easy to read.
-        easy_until: The share of the steps after which no easy pictures are left.
+        batch: Images a step.
+        unrelated: Captions a step that fit no image.
+        images: Drawn beforehand, a quarter of them easy to read.
+        easy_until: The share of the steps after which no easy images are left.
         learning_rate: The highest, after the warm-up.
         weight_decay: Of the matrices and kernels.
         coldest: The temperature is learned, but not below this.
@@ -44,16 +44,16 @@ class Plan:
     steps: int = 3300
     batch: int = 64
     unrelated: int = 16
-    pictures: int = 24_000
+    images: int = 24_000
     easy_until: float = 0.35
     learning_rate: float = 5e-3
     weight_decay: float = 0.02
     coldest: float = 0.03
 
     @property
-    def easy_pictures(self) -> int:
-        """How many of the pictures are easy to read."""
-        return self.pictures // 4
+    def easy_images(self) -> int:
+        """How many of the images are easy to read."""
+        return self.images // 4
 
     @property
     def recipe(self) -> Recipe:
@@ -71,10 +71,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class TinyBatches:
-    """Batches of the pool's pictures: a ``BatchSource`` whose target is the rivals."""
+    """Batches of the pool's images: a ``BatchSource`` whose target is the rivals."""
 
     plan: Plan
-    pool: PicturePool
+    pool: ImagePool
     tokenizer: AlignTokenizer
 
     def __getitem__(self, step: int) -> Batch:
@@ -92,14 +92,14 @@ class TinyTraining:
     Args:
         plan: What to do.
         out: The folder that will hold the checkpoint.
-        pool: Training's pictures, drawn from the same seed.
+        pool: Training's images, drawn from the same seed.
         resume: Go on with an interrupted training of the same plan.
 
     Raises:
         TrainingError: As ``Trainer`` does.
     """
 
-    def __init__(self, plan: Plan, out: Path, pool: PicturePool, *, resume: bool) -> None:
+    def __init__(self, plan: Plan, out: Path, pool: ImagePool, *, resume: bool) -> None:
         self.out, self.transform, self.tokenizer = out, build_transform(), _tokenizer()
         self.batches = TinyBatches(plan, pool, self.tokenizer)
         torch.manual_seed(plan.seed)

@@ -59,7 +59,7 @@ def _create(
 
     if kwargs.get("features_only"):
         raise InvalidInput(
-            "features_only is for maps of pictures; a text tower gives its layers' hidden states "
+            "features_only is for maps of images; a text tower gives its layers' hidden states "
             "by forward_intermediates"
         )
     shape = changed(shape, config or {}, "text_config.")

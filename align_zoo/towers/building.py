@@ -17,7 +17,7 @@ __all__ = ["build_tower", "refuse_hf_names"]
 _HINTS = {
     "act_layer": "the activation is hidden_act of config=",
     "norm_layer": "an image tower's norm is BatchNorm, with bn_eps= and bn_momentum=",
-    "img_size": "an image tower takes pictures of any size",
+    "img_size": "an image tower takes images of any size",
     "block_args": "the blocks are those of config=",
     "stem_size": "the stem's width is that of config=",
     "round_chs_fn": "channels are rounded by depth_divisor of config=",

@@ -69,7 +69,7 @@ class AlignImage(EfficientNet):
 
     # Here and not in forward, which torch.fx traces and TorchScript compiles.
     def __call__(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """``forward``, for pictures that fit.
+        """``forward``, for images that fit.
 
         Raises:
             InvalidImage: ``x`` is not [N, in_chans, H, W].

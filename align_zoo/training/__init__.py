@@ -1,1 +1,1 @@
-"""Contrastive training: from an ALIGN folder and captioned pictures to another ALIGN folder."""
+"""Contrastive training: from an ALIGN folder and captioned images to another ALIGN folder."""

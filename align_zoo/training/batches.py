@@ -151,8 +151,8 @@ def read_pairs(
     for i, index in enumerate(chosen):
         try:
             pair = pairs.read(index)
-            picture = decode_image(pair.picture)
-            array = _crop(transform, picture, crops[i]) if crops else transform.to_array(picture)
+            image = decode_image(pair.image)
+            array = _crop(transform, image, crops[i]) if crops else transform.to_array(image)
         except (InvalidInput, OSError) as error:
             broken.append(f"{pairs.where(index)}: {error}")
             if strict:
@@ -160,7 +160,7 @@ def read_pairs(
             continue
         pixels.append(array)
         captions.append(pair.caption)
-        kept.append(pairs.pictures[index])
+        kept.append(pairs.images[index])
     if not pixels:
         return Batch(torch.empty(0), {}, broken=tuple(broken))
     tokens = dict(tokenizer(captions))
@@ -169,13 +169,13 @@ def read_pairs(
     )
 
 
-def _crop(transform: AlignTransform, picture: Any, seed: tuple[int, ...]) -> np.ndarray:
+def _crop(transform: AlignTransform, image: Any, seed: tuple[int, ...]) -> np.ndarray:
     if transform.crop is None:
-        return transform.to_array(picture)
-    pixels = replace(transform, crop=None).to_array(picture)
+        return transform.to_array(image)
+    pixels = replace(transform, crop=None).to_array(image)
     (height, width), (rows, columns) = transform.crop, pixels.shape[1:]
     if rows < height or columns < width:
-        raise InvalidImage(f"a {columns} x {rows} picture is smaller than the crop")
+        raise InvalidImage(f"a {columns} x {rows} image is smaller than the crop")
     rng = np.random.default_rng([_CROPS, *seed])
     top, left = rng.integers(0, rows - height + 1), rng.integers(0, columns - width + 1)
     return pixels[:, top : top + height, left : left + width]

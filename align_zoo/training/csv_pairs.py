@@ -32,7 +32,7 @@ class CsvPairs:
         except InvalidInput as error:
             raise TrainingError(str(error)) from error
         _refuse_faults(path, self._rows)
-        self.pictures = real_paths(path.parent / row.image for row in self._rows)
+        self.images = real_paths(path.parent / row.image for row in self._rows)
         content = repr([(str(Path(row.image)), row.caption) for row in self._rows])
         self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
 

@@ -13,7 +13,7 @@ _NAMED = 3  # samples named for each reason; more would not be readable in a lin
 class Pair(NamedTuple):
     """An image and its caption."""
 
-    picture: bytes
+    image: bytes
     """The encoded image, not yet decoded."""
     caption: str
 
@@ -60,7 +60,7 @@ class LeftOut:
 class Pairs(Protocol):
     """Pairs in a fixed order; ``pairs.read(0)`` reads one of them alone."""
 
-    pictures: list[str]
+    images: list[str]
     """The name of each pair's image; pairs of equal names have the same image."""
     left_out: LeftOut
     """The count of samples and files that are no pair."""

@@ -86,13 +86,13 @@ class HeldOutPairs:
                 f"all {len(self.pairs)} held-out images are broken; the log names each"
             )
         # Embeddings of equal inputs differ by rounding between batches: keep the first.
-        pictures, owners = _first_of_equals(names)
+        distinct, owners = _first_of_equals(names)
         wordings, said = _first_of_equals(captions)
-        found = retrieve(torch.cat(images)[pictures], torch.cat(texts)[wordings][said], owners)
+        found = retrieve(torch.cat(images)[distinct], torch.cat(texts)[wordings][said], owners)
         measures: dict[str, float | None] = {}
         for k in _KS:
             measures[f"image_to_text_R@{k}"] = recall(found.texts, k, len(names))
-            measures[f"text_to_image_R@{k}"] = recall(found.images, k, len(pictures))
+            measures[f"text_to_image_R@{k}"] = recall(found.images, k, len(distinct))
         return measures
 
     def _report(self, broken: Iterable[str]) -> None:

@@ -13,8 +13,8 @@ from align_zoo.training.pair import LeftOut
 
 __all__ = ["Entry", "Sample", "read_shard"]
 
-_PICTURES = {"jpg", "jpeg", "png", "webp"}
-_RARE_PICTURES = {"apng", "bmp", "dib", "gif", "jfi", "jfif", "jif", "jpe", "tif", "tiff"}
+_IMAGES = {"jpg", "jpeg", "png", "webp"}
+_RARE_IMAGES = {"apng", "bmp", "dib", "gif", "jfi", "jfif", "jif", "jpe", "tif", "tiff"}
 """Extensions of images that are read in a sample without a common extension."""
 _CAPTION = "txt"
 _CHUNK = 1 << 20
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
     shard: Path
     key: str
-    picture: Entry
+    image: Entry
     caption: Entry
 
 
@@ -46,17 +46,17 @@ def read_shard(shard: Path, left_out: LeftOut, *, strict: bool) -> list[Sample]:
             pair.
     """
     contents = _read(shard, left_out.others)
-    pictures, captions = contents.pictures, contents.captions
+    images, captions = contents.images, contents.captions
     pairs = []
     faults: dict[str, str] = {}
-    for key in {**pictures, **captions}:
-        if (fault := _fault(pictures.get(key, []), captions.get(key, []))) is None:
-            pairs.append(Sample(shard, key, pictures[key][0], captions[key][0]))
+    for key in {**images, **captions}:
+        if (fault := _fault(images.get(key, []), captions.get(key, []))) is None:
+            pairs.append(Sample(shard, key, images[key][0], captions[key][0]))
         else:
             faults[key] = fault
     paired = {sample.key for sample in pairs}
     for key, fault in faults.items():
-        count = len(pictures.get(key, [])) + len(captions.get(key, []))
+        count = len(images.get(key, [])) + len(captions.get(key, []))
         folder, slash, name = key.rpartition("/")
         first, dot, part = name.partition(".")
         if dot and folder + slash + first in paired:  # by webdataset's rule a part of that sample
@@ -72,34 +72,34 @@ class _Contents:
     """The files of a shard, by the sample that they belong to."""
 
     def __init__(self) -> None:
-        self.pictures: dict[str, list[Entry]] = {}
-        self.rare_pictures: dict[str, list[Entry]] = {}
+        self.images: dict[str, list[Entry]] = {}
+        self.rare_images: dict[str, list[Entry]] = {}
         self.captions: dict[str, list[Entry]] = {}
 
     def kind(self, extension: str) -> dict[str, list[Entry]] | None:
         """Return the files of the same kind as an extension; None if it is no part of a pair."""
-        if extension in _PICTURES:
-            return self.pictures
-        if extension in _RARE_PICTURES:
-            return self.rare_pictures
+        if extension in _IMAGES:
+            return self.images
+        if extension in _RARE_IMAGES:
+            return self.rare_images
         return self.captions if extension == _CAPTION else None
 
     def settle(self, others: Counter[str]) -> None:
         """Count rare images beside a common one in ``others``; keep the other rare images."""
-        for key, entries in self.rare_pictures.items():
-            if key in self.pictures:
-                others["rarer pictures"] += len(entries)
+        for key, entries in self.rare_images.items():
+            if key in self.images:
+                others["rarer images"] += len(entries)
             else:
-                self.pictures[key] = entries
+                self.images[key] = entries
 
 
-def _fault(pictures: list[Entry], captions: list[Entry]) -> str | None:
+def _fault(images: list[Entry], captions: list[Entry]) -> str | None:
     if not captions:
         return f"no .{_CAPTION}"
-    if not pictures:
-        return "no picture"
-    if len(pictures) > 1:
-        return "more than one picture"
+    if not images:
+        return "no image"
+    if len(images) > 1:
+        return "more than one image"
     if len(captions) > 1:
         return f"more than one .{_CAPTION}"
     return None if captions[0].size else f"an empty .{_CAPTION}"

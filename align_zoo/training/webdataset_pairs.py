@@ -48,7 +48,7 @@ class WebdatasetPairs:
         ]
         if not self._samples:
             raise TrainingError(f"{pattern} holds no pairs; {str(self.left_out) or 'it is empty'}")
-        self.pictures = [f"{sample.shard}:{sample.key}" for sample in self._samples]
+        self.images = [f"{sample.shard}:{sample.key}" for sample in self._samples]
         content = repr([(s.shard.name, *s[1:]) for s in self._samples])
         self.fingerprint = hashlib.sha256(content.encode()).hexdigest()
 
@@ -70,14 +70,14 @@ class WebdatasetPairs:
         """
         sample = self._samples[index]
         with sample.shard.open("rb") as file:
-            picture, caption = (_bytes(file, entry) for entry in (sample.picture, sample.caption))
+            image, caption = (_bytes(file, entry) for entry in (sample.image, sample.caption))
         try:
             text = caption.decode("utf-8").strip()
         except UnicodeDecodeError as error:
             raise InvalidText(f"the caption is no UTF-8: {error}") from None
         if not text:
             raise InvalidText("the caption is blank")
-        return Pair(picture, text)
+        return Pair(image, text)
 
 
 def _shards(pattern: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Queries that mix pictures and texts."""
+"""Queries that mix images and texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOTHING = 1e-3
 def compose(*plus: torch.Tensor, minus: torch.Tensor | Sequence[torch.Tensor] = ()) -> torch.Tensor:
     """Return the unit vector of a sum of wanted embeddings, less the unwanted ones.
 
-    ``compose(picture, blue, minus=red)`` asks for what the picture shows, but blue: the image
+    ``compose(image, blue, minus=red)`` asks for what the image shows, but blue: the image
     and text queries of the ALIGN paper (arXiv:2102.05918, figure 5).
 
     Args:

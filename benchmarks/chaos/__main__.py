@@ -19,7 +19,7 @@ from benchmarks.chaos.overload import overload
 from benchmarks.chaos.rows import ChaosRow, chaos_table
 from benchmarks.chaos.soak import soak
 from benchmarks.machine import machine
-from tests.support.known import heavy_pictures, known_requests
+from tests.support.known import heavy_images, known_requests
 
 
 def main(
@@ -30,7 +30,7 @@ def main(
 ) -> None:
     """Do it all to align_tiny, print the table, write JSON; exit 1 if something is missed."""
     encoder = load_encoder("align_tiny")
-    requests, heavy = known_requests(encoder), heavy_pictures(encoder)
+    requests, heavy = known_requests(encoder), heavy_images(encoder)
     trials: dict[str, Callable[[], ChaosRow]] = {
         fault.name: partial(suffer, fault, requests) for fault in FAULTS
     }

@@ -60,7 +60,7 @@ def suffer(fault: Fault, requests: Sequence[Known], callers: int = 4) -> ChaosRo
 
     Args:
         fault: what to do.
-        requests: what the callers ask for, with at least a picture and a text.
+        requests: what the callers ask for, with at least an image and a text.
         callers: how many there are.
 
     Raises:

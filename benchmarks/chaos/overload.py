@@ -46,7 +46,7 @@ def overload(requests: Sequence[Known], seconds: float) -> ChaosRow:
     100 ms, memory flat, and at full speed 2 s after the end.
 
     Args:
-        requests: pictures that take long to compute and are small to send.
+        requests: images that take long to compute and are small to send.
         seconds: how long.
     """
     with (

@@ -38,7 +38,7 @@ class InfinityServer:
         self._mine = threading.local()
 
     def embed_images(self, items: Sequence[bytes]) -> np.ndarray:
-        """Unit rows [N, D] of encoded pictures; infinity takes 32 in a call."""
+        """Unit rows [N, D] of encoded images; infinity takes 32 in a call."""
         urls = [f"data:image/jpeg;base64,{base64.b64encode(each).decode()}" for each in items]
         return self._embed({"input": urls, "modality": "image"})
 
@@ -110,7 +110,7 @@ def running(folder: Path) -> Iterator[InfinityServer]:
 
 def _command(python: Path, folder: Path, port: int) -> list[str]:
     # Its defaults otherwise. Of batch sizes 2, 4 and 32 (the default) 32 halves the time of texts
-    # on a CPU and is within the noise of the others for pictures.
+    # on a CPU and is within the noise of the others for images.
     return [
         str(python.with_name("infinity_emb")),
         "v2",
@@ -118,7 +118,7 @@ def _command(python: Path, folder: Path, port: int) -> list[str]:
         *("--engine", "torch", "--device", "cpu", "--dtype", "float32"),
         # BetterTransformer ended with transformers 4.49, and never knew ALIGN.
         "--no-bettertransformer",
-        # Its warm-up embeds 32 pictures at a time, more than a minute's work on a small CPU, and
+        # Its warm-up embeds 32 images at a time, more than a minute's work on a small CPU, and
         # what it takes for that it keeps. The benchmark's uncounted run warms it up.
         "--no-model-warmup",
         *("--host", _HOST, "--port", str(port), "--log-level", "warning"),

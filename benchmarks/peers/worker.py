@@ -84,12 +84,12 @@ class Worker:
         """Of the contender's process."""
         return self._process.pid
 
-    def images(self, pixels: np.ndarray, repeats: int = 1) -> tuple[float, np.ndarray]:
+    def pixels(self, pixels: np.ndarray, repeats: int = 1) -> tuple[float, np.ndarray]:
         """Seconds a repeat, and unit rows [N, D] of pixels [N, 3, H, W] float32."""
         file = self._files / f"{next(self._numbers)}-pixels.npy"
         np.save(file, pixels)
         try:
-            return self._rows({"do": "images", "pixels": str(file), "repeats": repeats})
+            return self._rows({"do": "pixels", "pixels": str(file), "repeats": repeats})
         finally:
             file.unlink()
 
@@ -97,19 +97,19 @@ class Worker:
         """Seconds a repeat, and unit rows [N, D]; tokenising is part of it."""
         return self._rows({"do": "texts", "texts": list(texts), "repeats": repeats})
 
-    def pictures(self, paths: Sequence[Path], repeats: int = 1) -> tuple[float, np.ndarray]:
+    def images(self, paths: Sequence[Path], repeats: int = 1) -> tuple[float, np.ndarray]:
         """Seconds a repeat, and unit rows [N, D] of encoded files: decoding is part of it."""
         names = [str(path.absolute()) for path in paths]
-        return self._rows({"do": "pictures", "paths": names, "repeats": repeats})
+        return self._rows({"do": "images", "paths": names, "repeats": repeats})
 
     def classify(
-        self, picture: Path, labels: Sequence[str], repeats: int = 1
+        self, image: Path, labels: Sequence[str], repeats: int = 1
     ) -> tuple[float, dict[str, float]]:
         """Seconds a repeat, and the labels' probabilities."""
         answer = self._ask(
             {
                 "do": "classify",
-                "picture": str(picture.absolute()),
+                "image": str(image.absolute()),
                 "labels": list(labels),
                 "repeats": repeats,
             }

@@ -12,7 +12,7 @@ from benchmarks.chaos.drain import drain
 from benchmarks.chaos.faults import FAULTS, suffer
 from benchmarks.chaos.overload import overload
 from benchmarks.chaos.soak import soak
-from tests.support.known import Known, heavy_pictures, known_requests, mixed
+from tests.support.known import Known, heavy_images, known_requests, mixed
 
 pytestmark = pytest.mark.alone
 
@@ -48,7 +48,7 @@ def test_a_short_soak_has_no_wrong_answer(requests):
 
 @pytest.mark.served
 def test_overload_is_refused_at_once(encoder):
-    row = overload(heavy_pictures(encoder), seconds=5)
+    row = overload(heavy_images(encoder), seconds=5)
     assert (row.wrong, row.lost) == (0, 0), row.line()
     assert "accepted p99" not in row.missed, row.line()
     assert "refused p99" not in row.missed, row.line()

@@ -53,7 +53,7 @@ def encoder():
 
 def test_a_worker_embeds_pixels_as_the_encoder_does(ours, encoder):
     pixels = np.random.default_rng(0).normal(size=(3, 3, 49, 49)).astype(np.float32)
-    seconds, rows = ours.images(pixels, repeats=2)
+    seconds, rows = ours.pixels(pixels, repeats=2)
     assert seconds > 0
     np.testing.assert_allclose(rows, encoder.embed_pixels(pixels), atol=1e-5)
 
@@ -65,7 +65,7 @@ def test_a_worker_embeds_texts_as_the_encoder_does(ours, encoder):
 
 
 def test_a_worker_embeds_files_as_the_encoder_does(ours, encoder, photo):
-    _, rows = ours.pictures([photo, photo])
+    _, rows = ours.images([photo, photo])
     np.testing.assert_allclose(rows, encoder.embed_images([photo, photo]), atol=1e-5)
 
 
@@ -85,7 +85,7 @@ def test_worker_is_a_separate_process(ours):
 
 def test_worker_survives_a_failed_request(ours):
     with pytest.raises(WorkerError, match=r"Traceback[\s\S]*the pixels are \[2, 1, 49, 49\]"):
-        ours.images(np.zeros((2, 1, 49, 49), np.float32))
+        ours.pixels(np.zeros((2, 1, 49, 49), np.float32))
     assert ours.texts(["still here"])[1].shape[0] == 1
 
 

@@ -102,7 +102,7 @@ def test_pooling_window_is_checked_against_the_preprocessors_size(window, fits, 
         return
     with pytest.raises(RuntimeError, match="shape"):
         theirs(PIXELS)
-    with pytest.raises(CheckpointError, match=r"hidden_dim is 1; .* pictures of 75 x 75"):
+    with pytest.raises(CheckpointError, match=r"hidden_dim is 1; .* images of 75 x 75"):
         align_zoo.create_align(folder)
 
 

@@ -26,7 +26,7 @@ FAILED = "failed to connect to all addresses; last error: "
 @pytest.mark.parametrize(
     "code, text, kind, words",
     [
-        ("INVALID_ARGUMENT", "the picture is empty (0 bytes)", InvalidInput, "^the picture is emp"),
+        ("INVALID_ARGUMENT", "the image is empty (0 bytes)", InvalidInput, "^the image is emp"),
         (
             "INVALID_ARGUMENT",
             "unexpected inference input 'IMAGE' for model 'align_image'",

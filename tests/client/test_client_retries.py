@@ -40,7 +40,7 @@ REFUSALS = [
 ]
 
 FINAL = [
-    ("INVALID_ARGUMENT", "the picture is empty (0 bytes)", InvalidInput),
+    ("INVALID_ARGUMENT", "the image is empty (0 bytes)", InvalidInput),
     ("INVALID_ARGUMENT", "poisoned: the server died 2 times while it worked on", InvalidInput),
     ("RESOURCE_EXHAUSTED", "Received message larger than max (9 vs. 8)", InvalidInput),
     ("UNAUTHENTICATED", "the bearer token is not accepted", Unauthorized),

@@ -13,7 +13,7 @@ import pytest
 from align_zoo.evaluation.checkpoint import load
 from align_zoo.tiny.concepts import ALL_COLOURS, ALL_SHAPES, COLOURS, SHAPES, Meaning
 from align_zoo.tiny.evaluate import shape_examples
-from align_zoo.tiny.pictures import draw_picture
+from align_zoo.tiny.images import draw_image
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def shapes(tmp_path_factory) -> Path:
     for i, example in enumerate(examples):
         folder = root / f"{example.meaning.colour}_{example.meaning.shape}"
         folder.mkdir(exist_ok=True)
-        example.picture.save(folder / f"{i:03}.png")
+        example.image.save(folder / f"{i:03}.png")
     return root
 
 
@@ -46,7 +46,7 @@ def captions(tmp_path_factory) -> Path:
     for i, (colour, shape) in enumerate(product(ALL_COLOURS, ALL_SHAPES)):
         name, key = f"pictures/{i}.png", 1000 - i
         (root / "pictures").mkdir(exist_ok=True)
-        draw_picture(Meaning(colour, shape=shape), rng).save(root / name)
+        draw_image(Meaning(colour, shape=shape), rng).save(root / name)
         images.append({"id": key, "file_name": name})
         for form in ("a {} {}", "a photo of a {} {}", "the {} {}"):
             text = form.format(colour, shape)

@@ -23,7 +23,7 @@ def report(captions, tmp_path_factory):
 
 
 def test_images_and_captions_find_each_other(report):
-    assert (report["pictures"], report["captions"]) == (80, 240)
+    assert (report["images"], report["captions"]) == (80, 240)
     for way in ("text_to_image", "image_to_text"):
         first, five, ten = (report[way][f"R@{k}"] for k in (1, 5, 10))
         assert 0.9 <= first <= five <= ten <= 1
@@ -45,7 +45,7 @@ def test_captions_of_other_images_find_nothing(captions, tmp_path):
 
 def test_the_csv_says_the_same(captions, report, tmp_path):
     same = run(captions.with_suffix(".csv"), tmp_path)
-    for field in ("pictures", "captions", "text_to_image", "image_to_text"):
+    for field in ("images", "captions", "text_to_image", "image_to_text"):
         assert same[field] == report[field]
 
 
@@ -56,7 +56,7 @@ def test_captions_of_broken_images_are_left_out(captions, tmp_path):
     (tmp_path / "pictures" / "7.png").write_bytes(b"no")
     (tmp_path / "pictures" / "9.png").unlink()
     report = run(captions, tmp_path / "out", images=tmp_path)
-    assert (report["pictures"], report["captions"]) == (78, 234)
+    assert (report["images"], report["captions"]) == (78, 234)
     reasons = {entry["file"]: entry["reason"] for entry in report["broken"]}
     assert set(reasons) == {str(tmp_path / "pictures" / f"{i}.png") for i in (7, 9)}
     assert reasons[str(tmp_path / "pictures" / "9.png")] == "No such file or directory"
@@ -71,7 +71,7 @@ def test_image_without_captions_is_a_candidate_only(captions, tmp_path):
     fewer = tmp_path / "fewer.json"
     fewer.write_text(json.dumps(content))
     report = run(fewer, tmp_path / "out", images=captions.parent)
-    assert (report["pictures"], report["captions"]) == (80, 237)
+    assert (report["images"], report["captions"]) == (80, 237)
     assert report["image_to_text"]["R@10"] >= 0.98
 
 

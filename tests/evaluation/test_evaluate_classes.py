@@ -31,7 +31,7 @@ def whole(shapes, tmp_path_factory):
 
 def test_the_shapes_are_found(whole):
     report, _ = whole
-    assert report["pictures"] == 360
+    assert report["images"] == 360
     assert report["top1"] >= 0.9
     assert report["top5"] >= 0.99
     assert report["mean_class_recall"] == pytest.approx(report["top1"])  # as many of each
@@ -66,7 +66,7 @@ def test_the_report_is_the_file(whole):
     assert len(report["classes"]) == 36
     assert report["classes"][0]["folder"] == "blue_circle"
     assert report["classes"][0]["name"] == "blue circle"
-    assert report["classes"][0]["pictures"] == 10
+    assert report["classes"][0]["images"] == 10
     assert not report["broken"]
     assert not list(out.rglob("*.unfinished"))
 
@@ -99,14 +99,14 @@ def test_broken_images_are_named_and_left_out(two, tmp_path):
     (two / "red_star" / "gone.png").symlink_to(two / "nowhere.png")
     (two / "red_star" / "notes.txt").write_text("no picture and not meant to be")
     report = run(two, tmp_path / "out")
-    assert report["pictures"] == 20
+    assert report["images"] == 20
     broken = {entry["file"]: entry["reason"] for entry in report["broken"]}
     assert list(broken) == [str(two / "blue_ring" / "00.jpg"), str(two / "red_star" / "zz.PNG")]
     assert "accepted format" in broken[str(two / "blue_ring" / "00.jpg")]
     left_out = {Path(entry["file"]).name: entry["reason"] for entry in report["left_out"]}
     assert list(left_out) == ["gone.png", "notes.txt"]
     assert left_out["gone.png"] == "a link that leads nowhere"
-    assert left_out["notes.txt"].startswith("no picture in an accepted format (JPEG, ")
+    assert left_out["notes.txt"].startswith("no image in an accepted format (JPEG, ")
     assert report["top1"] == 1
     assert report["top5"] is None  # of two classes
 
@@ -115,7 +115,7 @@ def test_class_without_readable_images_is_a_candidate(two, tmp_path):
     (two / "green_cross").mkdir()
     report = run(two, tmp_path / "out")
     entry = report["classes"][1]
-    assert entry == {"folder": "green_cross", "name": "green cross", "pictures": 0, "top1": None}
+    assert entry == {"folder": "green_cross", "name": "green cross", "images": 0, "top1": None}
     assert report["mean_class_recall"] == 1
 
 
@@ -123,7 +123,7 @@ def test_images_in_folders_below_a_class_count(two, tmp_path):
     (two / "red_star" / "more").mkdir()
     next((two / "blue_ring").iterdir()).rename(two / "red_star" / "more" / "ring.png")
     report = run(two, tmp_path / "out")
-    assert [entry["pictures"] for entry in report["classes"]] == [9, 11]
+    assert [entry["images"] for entry in report["classes"]] == [9, 11]
     # The ring among the stars is the one that is not found: each class counts alike.
     assert report["top1"] == pytest.approx(19 / 20)
     assert report["mean_class_recall"] == pytest.approx((1 + 10 / 11) / 2)
@@ -137,7 +137,7 @@ def test_linked_folders_are_counted_once(two, tmp_path):
     (two / "red_star" / "same").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(two / "red_star")
     report = run(two, tmp_path / "out")
-    assert [entry["pictures"] for entry in report["classes"]] == [10, 10]
+    assert [entry["images"] for entry in report["classes"]] == [10, 10]
     assert report["top1"] == 1
 
 
@@ -240,19 +240,19 @@ def test_device_out_of_memory_names_the_way_out(two, tmp_path, monkeypatch):
 def test_images_that_are_all_broken_fail(two, tmp_path):
     for path in two.rglob("*.png"):
         path.write_bytes(b"no")
-    with pytest.raises(AlignZooError, match=r"none of the 20 pictures can be read.*blue_ring"):
+    with pytest.raises(AlignZooError, match=r"none of the 20 images can be read.*blue_ring"):
         run(two, tmp_path / "out")
 
 
 def test_folders_without_images_fail(two, tmp_path):
     for path in two.rglob("*.png"):
         path.unlink()
-    with pytest.raises(AlignZooError, match="hold no pictures"):
+    with pytest.raises(AlignZooError, match="hold no images"):
         run(two, tmp_path / "out")
 
 
 def test_without_matplotlib_nothing_is_begun(two, tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "align_zoo.evaluation.picture", raising=False)
+    monkeypatch.delitem(sys.modules, "align_zoo.evaluation.confusion_chart", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as if it were not installed
     with pytest.raises(AlignZooError, match=r"pip install '\.\[evaluate\]'"):
         run(two, tmp_path / "out")

@@ -25,7 +25,7 @@ def test_a_folder_of_classes_is_classified(shapes, tmp_path):
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report.json").read_text())
     title, shares, where = done.stdout.splitlines()
-    assert title == "zero-shot classification, align_tiny, 360 pictures"
+    assert title == "zero-shot classification, align_tiny, 360 images"
     assert shares.startswith(f"top-1 {report['top1']:.1%}   top-5 ")
     assert where == f"written to {tmp_path}"
     assert "360/360" in done.stderr
@@ -49,7 +49,7 @@ def test_broken_images_are_counted(captions, tmp_path):
     with (tmp_path / "captions.csv").open("a") as file:
         file.write(f"{sound},a red circle\n")
     done = run(tmp_path / "captions.csv", "--model=align_tiny", f"--out={tmp_path}")
-    assert "pictures that cannot be read: 2, named in the report" in done.stdout
+    assert "images that cannot be read: 2, named in the report" in done.stdout
     assert "R@5 -" in done.stdout
 
 
@@ -64,7 +64,7 @@ def test_written_report_succeeds_despite_full_stdout(captions, tmp_path, monkeyp
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         evaluate(captions, model="align_tiny", out=tmp_path)
-    assert json.loads((tmp_path / "report.json").read_text())["pictures"] == 80
+    assert json.loads((tmp_path / "report.json").read_text())["images"] == 80
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_revision_of_a_hub_id_is_evaluated(cached, captions, tmp_path):
     assert "some/align is neither a local folder nor in the hub" in run(*options).stderr
     for done in (run(*options, "--revision=pinned"), run(*options, ALIGN_ZOO_REVISION="pinned")):
         assert done.exit_code == 0, done.output
-        assert done.stdout.startswith("image-text retrieval, some/align, 80 pictures")
+        assert done.stdout.startswith("image-text retrieval, some/align, 80 images")
 
 
 def test_wrong_usage_is_2(shapes):

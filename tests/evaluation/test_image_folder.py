@@ -65,8 +65,8 @@ def test_images_are_recognised_by_name_or_content(root, name, format):
         ("__MACOSX/cat/a.png", 1, "a hidden folder, or one that tools make"),
         (".git/objects/a", 1, "a hidden folder, or one that tools make"),
         ("cat/._a.png", 1, "a hidden file"),
-        ("cat/Thumbs.db", 1, "no picture in an accepted format"),
-        ("cat/a.heic", 1, "no picture in an accepted format"),
+        ("cat/Thumbs.db", 1, "no image in an accepted format"),
+        ("cat/a.heic", 1, "no image in an accepted format"),
         ("beside.png", 1, "not in the folder of a class"),
     ],
 )
@@ -159,7 +159,7 @@ def test_pipe_is_left_out_without_waiting(root):
 def test_a_folder_without_images_says_what_it_holds(root):
     for path in root.rglob("*.png"):
         path.rename(path.with_suffix(".txt")).write_text("a cat")
-    with pytest.raises(AlignZooError, match=r"no pictures .*; 2 files are left out, .*a\.txt: no"):
+    with pytest.raises(AlignZooError, match=r"no images .*; 2 files are left out, .*a\.txt: no"):
         read_image_folder(root)
 
 
@@ -203,5 +203,5 @@ def test_read_left_out_and_failed_are_all_files(root, tmp_path):
     (root / "dog" / ".cache" / "a.png").write_bytes(picture())
     report = evaluate(EvaluateOptions(data=root, model="align_tiny", out=tmp_path / "out"))
     left_out = sum(entry["files"] for entry in report["left_out"])
-    assert (report["pictures"], len(report["broken"]), left_out) == (2, 2, 2)
+    assert (report["images"], len(report["broken"]), left_out) == (2, 2, 2)
     assert sum(len(names) for _, _, names in os.walk(root)) == 6

@@ -199,7 +199,7 @@ def test_an_rgb_image_passes_unchanged():
 )
 def test_what_is_no_pil_image_is_named(image):
     transform = AlignTransform.from_dict({})
-    told = f"takes a PIL picture, not a {type(image).__name__}: open a file with PIL.Image.open"
+    told = f"takes a PIL image, not a {type(image).__name__}: open a file with PIL.Image.open"
     for call in (transform, transform.to_array):
         with pytest.raises(InvalidImage, match=told):
             call(image)

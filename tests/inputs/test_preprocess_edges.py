@@ -15,7 +15,7 @@ CROPS_ALONE = {**CROPS, "do_resize": False, "crop_size": {"height": 20, "width":
 @pytest.mark.parametrize("size", [(29, 20), (30, 19), (29, 19)], ids=["narrow", "low", "both"])
 def test_image_smaller_than_the_crop_is_refused(size):
     transform = AlignTransform.from_dict(CROPS_ALONE)
-    told = rf"a {size[0]} x {size[1]} picture is smaller than the crop, 30 x 20"
+    told = rf"a {size[0]} x {size[1]} image is smaller than the crop, 30 x 20"
     with pytest.raises(InvalidImage, match=told) as caught:
         transform.to_array(Image.new("RGB", size))
     assert caught.value.reason == "too_small"

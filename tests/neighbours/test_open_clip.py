@@ -20,7 +20,7 @@ import align_zoo
 from align_zoo.evaluation.run import EvaluateOptions, evaluate
 from align_zoo.inputs.prompts import TEMPLATE_SETS
 from align_zoo.tiny.concepts import COLOURS, SHAPES, Meaning
-from align_zoo.tiny.pictures import draw_picture
+from align_zoo.tiny.images import draw_image
 from align_zoo.zero_shot.classifier import zero_shot_weights
 
 PAIRS = list(product(COLOURS, SHAPES))
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
         where = PAIRS[(i + 10) % 36] if copy and i % 5 == 0 else (colour, shape)
         path = root / "_".join(where) / f"{copy}-{i}.png"
         path.parent.mkdir(exist_ok=True)
-        draw_picture(Meaning(colour, shape=shape), rng).save(path)
+        draw_image(Meaning(colour, shape=shape), rng).save(path)
     return root
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from align_zoo.runtime import machine as cores_module
 from align_zoo.runtime.machine import cores
-from align_zoo.runtime.onnx.nchwc import pictures_at_once
+from align_zoo.runtime.onnx.nchwc import images_at_once
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_quota_of_cgroups_version_1_limits_the_cores(machine, folder, quota, exp
 
 
 def test_images_at_once_leave_at_most_two_idle():
-    shared = {threads: pictures_at_once(threads) for threads in range(1, 65)}
+    shared = {threads: images_at_once(threads) for threads in range(1, 65)}
     assert [shared[threads] for threads in (1, 2, 3, 4, 5, 6, 7, 8)] == [1, 2, 3, 4, 4, 3, 3, 4]
     for threads, count in shared.items():
         assert count <= 4

@@ -106,9 +106,9 @@ def test_concurrent_first_calls_load_a_tower_once(encoder):
 
 
 def test_a_bad_image_is_named(encoder):
-    with pytest.raises(align_zoo.InvalidImage, match="picture 1: not a picture"):
+    with pytest.raises(align_zoo.InvalidImage, match="image 1: not an image"):
         encoder.embed_images([picture(0), b"<svg/>"])
-    with pytest.raises(align_zoo.InvalidImage, match="picture 0: '/nowhere' does not exist"):
+    with pytest.raises(align_zoo.InvalidImage, match="image 0: '/nowhere' does not exist"):
         encoder.embed_images(["/nowhere"])
 
 
@@ -117,14 +117,14 @@ def test_a_bad_image_is_named(encoder):
     [
         ("a\0b.png", "is no path: embedded null byte"),
         ("\ud800.png", "is no path: .*surrogates"),
-        (np.zeros((9, 9, 3), np.uint8), "a ndarray is neither a path nor an encoded picture"),
+        (np.zeros((9, 9, 3), np.uint8), "a ndarray is neither a path nor an encoded image"),
         (bytearray(b"GIF89a"), "a bytearray is neither"),
         (None, "a NoneType is neither"),
     ],
     ids=["NUL", "half a character", "an array", "a bytearray", "None"],
 )
 def test_what_is_no_image_is_named(encoder, item, reason):
-    with pytest.raises(align_zoo.InvalidImage, match=f"picture 1: .*{reason}"):
+    with pytest.raises(align_zoo.InvalidImage, match=f"image 1: .*{reason}"):
         encoder.embed_images([picture(0), item])
 
 
@@ -172,8 +172,8 @@ def test_one_image_or_text_is_one_row(encoder, tmp_path):
         ("", "'' does not exist"),
         ("absent.png", "'absent.png' does not exist"),
         (".", "'.' cannot be read: Is a directory"),
-        ("text.png", r"'text.png': not a picture in an accepted format \("),
-        ("cut.png", r"'cut.png': the PNG picture is truncated or damaged"),
+        ("text.png", r"'text.png': not an image in an accepted format \("),
+        ("cut.png", r"'cut.png': the PNG image is truncated or damaged"),
     ],
     ids=str,
 )
@@ -181,10 +181,10 @@ def test_every_error_names_the_path(encoder, tmp_path, monkeypatch, name, told):
     monkeypatch.chdir(tmp_path)
     Path("text.png").write_text("hello")
     Path("cut.png").write_bytes(png(picture(0))[:-400])
-    with pytest.raises(align_zoo.InvalidImage, match=f"picture 1: .*{told}"):
+    with pytest.raises(align_zoo.InvalidImage, match=f"image 1: .*{told}"):
         encoder.embed_images([picture(0), name])
     sound, error = encoder.embed_images([picture(0), name], on_error="return")
-    assert re.search(told, str(error)) and "picture" not in str(error).partition(":")[0]
+    assert re.search(told, str(error)) and "image" not in str(error).partition(":")[0]
     np.testing.assert_allclose(sound, encoder.embed_images(picture(0))[0], atol=1e-6)
 
 
@@ -220,7 +220,7 @@ def test_an_images_error_takes_its_predictions_place(encoder):
     assert sound == [("cat", 1.0)]
     assert str(error) == "'absent.png' does not exist"
     assert str(encoder.classify("absent.png", ["cat"], on_error="return")) == str(error)
-    with pytest.raises(align_zoo.InvalidImage, match=r"picture 1: 'absent\.png' does"):
+    with pytest.raises(align_zoo.InvalidImage, match=r"image 1: 'absent\.png' does"):
         encoder.classify([picture(0), "absent.png"], ["cat"])
 
 
@@ -248,7 +248,7 @@ def test_image_too_small_for_the_tower_is_named(encoder):
     as_it_is = encoder.transform.with_options(do_resize=False, do_center_crop=False)
     encoder = replace(encoder, transform=as_it_is)
     small, large = Image.new("RGB", (40, 7)), picture(1)
-    with pytest.raises(align_zoo.InvalidImage, match=r"picture 1: .* sides of 8 and more"):
+    with pytest.raises(align_zoo.InvalidImage, match=r"image 1: .* sides of 8 and more"):
         encoder.embed_images([large, small])
     with pytest.raises(align_zoo.InvalidImage, match="sides of 8 and more"):
         encoder.embed_pixels(np.zeros((2, 3, 7, 40), np.float32))

@@ -103,6 +103,6 @@ def test_error_is_raised_before_all_images_are_computed():
         return some_pixels(arrays)
 
     encoder = replace(encoder, load_image=lambda: tower)
-    with pytest.raises(InvalidImage, match="picture 0: not a picture"):
+    with pytest.raises(InvalidImage, match="image 0: not an image"):
         encoder.embed_images([b"<svg/>"] + [jpeg()] * 40)
     assert computed <= encoder.images_at_once

@@ -97,7 +97,7 @@ def test_refused_export_says_how_to_try_again(checkpoint, own_cache, wrong_graph
 def test_torch_in_onnx_place_says_what_it_costs(checkpoint, own_cache, wrong_graph):
     encoder = align_zoo.load_encoder(checkpoint)
     assert {tower: path.factor for tower, path in encoder.slow_paths.items()} == load._IN_TORCH
-    assert re.search("; pictures take about [0-9.]+ times as long", encoder.explanation)
+    assert re.search("; images take about [0-9.]+ times as long", encoder.explanation)
     assert not align_zoo.load_encoder(checkpoint, runtime="torch").slow_paths
 
 
@@ -111,7 +111,7 @@ def test_a_refused_layout_is_remembered_and_said(checkpoint, without_layout, wro
         assert not encoder.slow_paths
         encoder.embed_pixels(PIXELS)
         assert encoder.runtime == "onnx"
-        assert "pictures take about 1.2 times as long" in encoder.explanation
+        assert "images take about 1.2 times as long" in encoder.explanation
         assert "the embeddings differ from PyTorch's" in encoder.explanation
     assert len(wrong_layout) == 1
 
@@ -122,7 +122,7 @@ def test_refused_layout_exits_1_until_retried(
     for _ in range(2):
         done = CliRunner().invoke(app, ["export", str(checkpoint)])
         assert done.exit_code == 1
-        assert "is used, but pictures take about 1.2 times" in done.output
+        assert "is used, but images take about 1.2 times" in done.output
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(without_layout.parents[2]))
     assert CliRunner().invoke(app, ["export", "--again", str(checkpoint)]).exit_code == 0

@@ -13,7 +13,7 @@ import align_zoo
 from align_zoo.evaluation.checkpoint import load
 from align_zoo.runtime import machine
 from align_zoo.runtime.machine import cores
-from align_zoo.runtime.onnx.nchwc import pictures_at_once
+from align_zoo.runtime.onnx.nchwc import images_at_once
 from align_zoo.runtime.torch import encoder as torch_encoder
 from align_zoo.training.finetune import FinetuneOptions, finetune
 from align_zoo.training.trainer import Every
@@ -107,4 +107,4 @@ def test_an_encoder_in_torch_changes_nobody_elses_threads(checkpoint, monkeypatc
 @pytest.mark.parametrize("count", [1, 3, 6])
 def test_portion_has_the_images_that_share_threads(checkpoint, exported, count):
     encoder = align_zoo.load_encoder(checkpoint, runtime="onnx", threads=count)
-    assert encoder.images_at_once == pictures_at_once(count)
+    assert encoder.images_at_once == images_at_once(count)

@@ -165,7 +165,7 @@ def test_uncaptured_answers_equal_the_towers_bit_for_bit(model):
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
 @pytest.mark.parametrize("size", [(75, 75), (64, 90)], ids=["captured", "another size"])
 def test_captured_images_get_the_towers_embeddings(model, count, size):
-    tower = TorchImage(deepcopy(model.image), sizes=(1, 4), picture=(75, 75))
+    tower = TorchImage(deepcopy(model.image), sizes=(1, 4), image_size=(75, 75))
     pixels = numbers(count, 3, *size)
     np.testing.assert_allclose(tower(pixels), TorchImage(deepcopy(model.image))(pixels), atol=1e-5)
 
@@ -197,7 +197,7 @@ def test_captured_tower_names_an_unknown_token(texts):
 # Tensors on "meta" have shapes alone: whoever asks for a value fails, as a capture does.
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_capture_never_asks_for_values(model, dtype):
-    TorchImage(deepcopy(model.image), "meta", dtype, sizes=(1, 4), picture=(75, 75))
+    TorchImage(deepcopy(model.image), "meta", dtype, sizes=(1, 4), image_size=(75, 75))
     TorchText(deepcopy(model.text), "meta", dtype, sizes=(1, 4), lengths=(8, 16))
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
         FixedBatches(lambda x: x if x.all() else -x, "meta", [(numbers(1, 2),)], (4,))
@@ -220,7 +220,7 @@ class Devices(TorchDispatchMode):
 # A copy from the host, too, would end a capture.
 def test_a_capture_makes_nothing_on_the_host(model):
     pixels, ids = torch.empty(2, 3, 75, 75), torch.ones(2, 8, dtype=torch.int64)
-    image = TorchImage(deepcopy(model.image), "meta", sizes=(2,), picture=(75, 75))
+    image = TorchImage(deepcopy(model.image), "meta", sizes=(2,), image_size=(75, 75))
     text = TorchText(deepcopy(model.text), "meta", sizes=(2,), lengths=(8,))
     for tower, inputs in ((image, [pixels]), (text, [ids, ids])):
         there = [x.to("meta") for x in inputs]

@@ -38,7 +38,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("dtype", "least"), [(torch.bfloat16, 0.999), (torch.float16, 0.9999)])
 def test_images_in_half_precision_are_near(model, dtype, least, captured):
     pixels = np.random.default_rng(1).standard_normal((6, 3, 128, 128), dtype=np.float32)
-    shapes = {"sizes": (1, 4), "picture": (128, 128)} if captured else {}
+    shapes = {"sizes": (1, 4), "image_size": (128, 128)} if captured else {}
     got = TorchImage(deepcopy(model.image), "cpu", dtype, **shapes)(pixels)
     near = cosines(got, TorchImage(deepcopy(model.image))(pixels))
     assert near.min() >= least

@@ -25,8 +25,8 @@ from align_zoo.serving.tools.bench_inputs import (
     Checked,
     WrongAnswer,
     drawn_photo,
+    encoded_images,
     new_labels,
-    pictures,
 )
 from align_zoo.serving.tools.bench_report import Report
 from align_zoo.serving.tools.load import Load
@@ -84,8 +84,8 @@ def test_drawn_photo_has_size_and_weight_of_photo():
 def test_a_folders_images_are_found_below_it(tmp_path):
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "one.JPG").write_bytes(drawn_photo(64, 48))
-    (tmp_path / "notes.txt").write_text("not a picture")
-    (found,) = pictures(tmp_path).values()
+    (tmp_path / "notes.txt").write_text("not an image")
+    (found,) = encoded_images(tmp_path).values()
     assert found == [drawn_photo(64, 48)]
 
 
@@ -93,16 +93,14 @@ def test_only_200_images_of_folder_are_loaded(tmp_path):
     (tmp_path / "000.png").mkdir()
     for number in range(1, 203):
         (tmp_path / f"{number:03}.png").write_bytes(b"%d" % number)
-    (found,) = pictures(tmp_path).values()
+    (found,) = encoded_images(tmp_path).values()
     assert found == [b"%d" % number for number in range(1, 201)]
 
 
-@pytest.mark.parametrize(
-    ("folder", "why"), [("", "holds no pictures"), ("x", "there is no folder")]
-)
+@pytest.mark.parametrize(("folder", "why"), [("", "holds no images"), ("x", "there is no folder")])
 def test_no_images_are_named(tmp_path, folder, why):
     with pytest.raises(AlignZooError, match=why) as error:
-        pictures(tmp_path / folder)
+        encoded_images(tmp_path / folder)
     assert str(tmp_path / folder) in str(error.value)
 
 
@@ -151,14 +149,14 @@ def test_bench_measures_a_running_server(server, tmp_path, pictures):
     assert found["served"]["text"].startswith("onnx")
     assert found["served"]["checkpoint"] in done.stdout
     assert [(row["what"], row["concurrency"]) for row in found["rows"]] == [
-        ("a picture of mine", 1),
-        ("a picture of mine", 3),
+        ("an image of mine", 1),
+        ("an image of mine", 3),
         ("a new label", 1),
         ("a new label", 3),
         ("a label seen before", 1),
         ("a label seen before", 3),
-        ("a picture among 1000 new labels", 1),
-        ("a picture among the same 1000", 1),
+        ("an image among 1000 new labels", 1),
+        ("an image among the same 1000", 1),
     ]
     for row in found["rows"]:
         assert row["count"] >= 1

@@ -5,14 +5,14 @@ import io
 import pytest
 from rich.console import Console
 
-from align_zoo.serving.tools.demo import classify_all, run_demo, sample_labels, sample_pictures
+from align_zoo.serving.tools.demo import classify_all, run_demo, sample_images, sample_labels
 
 
 def test_every_shipped_image_gets_a_listed_label(server):
-    pictures, labels = sample_pictures(), sample_labels()
+    pictures, labels = sample_images(), sample_labels()
     assert len(pictures) >= 6
     answers = classify_all(server.grpc_url, pictures, labels)
-    assert [answer.picture for answer in answers] == [picture.name for picture in pictures]
+    assert [answer.image for answer in answers] == [picture.name for picture in pictures]
     for answer in answers:
         assert answer.label in labels
         assert 0 < answer.probability <= 1
@@ -24,6 +24,6 @@ def test_the_demo_prints_a_table_and_a_summary():
     console = Console(file=io.StringIO(), width=100)
     run_demo(console)
     text = console.file.getvalue()
-    for word in ("picture", "best label", "probability", "ms", sample_pictures()[0].name):
+    for word in ("image", "best label", "probability", "ms", sample_images()[0].name):
         assert word in text
     assert text.rstrip().endswith("the server is stopped.")

@@ -83,7 +83,7 @@ def test_requests_that_share_a_batch_are_one_batch(triton, grown):
 
 def test_failed_items_are_counted_by_reason(triton, grown, pictures):
     (error,) = ask_at_once(triton, "align_image", [[b"", b"<svg/>", pictures[0], b"", b"text"]])
-    assert "item 0: the picture is empty" in str(error)
+    assert "item 0: the image is empty" in str(error)
     (error,) = ask_at_once(triton, "align_text", [[b"\xff", b"a cat", b" "]])
     assert "item 0: the text is not UTF-8" in str(error)
 

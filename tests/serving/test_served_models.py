@@ -81,9 +81,9 @@ def test_requests_of_different_sizes_share_a_batch(triton, model, pictures):
 
 BAD = {
     "align_image": [
-        ([b""], "the picture is empty"),
-        ([b"hello"], "not a picture in an accepted format"),
-        (["GOOD", "TRUNCATED"], "item 1: the PNG picture is truncated or damaged"),
+        ([b""], "the image is empty"),
+        ([b"hello"], "not an image in an accepted format"),
+        (["GOOD", "TRUNCATED"], "item 1: the PNG image is truncated or damaged"),
     ],
     "align_text": [
         ([b""], "the text is empty"),

@@ -11,7 +11,7 @@ from tritonclient import grpc
 from waiting import wait_until
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.model.settings import ServingSettings, picture_limits
+from align_zoo.serving.model.settings import ServingSettings, image_limits
 from align_zoo.serving.triton.command import ServeOptions
 from align_zoo.serving.triton.launcher import run_server
 
@@ -68,13 +68,13 @@ def config(**parameters):
 
 
 def test_image_limits_come_from_the_config():
-    limits = picture_limits(config(max_bytes="7", max_pixels="9", other="x"))
+    limits = image_limits(config(max_bytes="7", max_pixels="9", other="x"))
     assert limits == {"max_bytes": 7, "max_pixels": 9}
 
 
 @pytest.mark.parametrize("none", ["{}", config()])
 def test_config_without_limits_uses_the_defaults(none):
-    assert picture_limits(none) == {}
+    assert image_limits(none) == {}
 
 
 @pytest.mark.parametrize("value", ["20 MB", "2e7", "0", "-1", ""])
@@ -82,7 +82,7 @@ def test_config_without_limits_uses_the_defaults(none):
 def test_a_limit_that_is_no_number_is_named(name, value):
     told = f"the parameter {name} in config.pbtxt is {value!r}, not a whole number above 0"
     with pytest.raises(AlignZooError, match=re.escape(told)):
-        picture_limits(config(**{name: value}))
+        image_limits(config(**{name: value}))
 
 
 @pytest.mark.served

@@ -16,7 +16,7 @@ from align_zoo.runtime.onnx.manifest import export_folder
 
 REASON = "image.onnx: exported embeddings differ from PyTorch's by 1.4e-01"
 COSTS = {
-    "align_image": f"pictures take about {load._IN_TORCH['image']:g} times as long as they could",
+    "align_image": f"images take about {load._IN_TORCH['image']:g} times as long as they could",
     "align_text": f"texts take about {load._IN_TORCH['text']:g} times as long as they could",
 }
 """By model what it says."""

@@ -40,7 +40,7 @@ def draw_pairs(folder: Path, count: int, *, seed: int = 0) -> Path:
     chosen = [combinations[(7 * i) % len(combinations)] for i in range(count)]
     rows = []
     for i, example in enumerate(shape_examples(chosen, each=1, seed=seed)):
-        example.picture.save(folder / f"{i}.png")
+        example.image.save(folder / f"{i}.png")
         rows.append((f"{i}.png", f"a {example.meaning.colour} {example.meaning.shape}"))
     return write_csv(folder / "pairs.csv", rows)
 

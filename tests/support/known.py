@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from align_client import AlignClient, InvalidInput
 from align_zoo.runtime.encoder import Encoder
 
-__all__ = ["Known", "heavy_pictures", "is_right", "known_requests", "mixed"]
+__all__ = ["Known", "heavy_images", "is_right", "known_requests", "mixed"]
 
 Item = Union[bytes, str]
 
@@ -62,7 +62,7 @@ def known_requests(encoder: Encoder, *, pictures: int = 32, texts: int = 64) -> 
     return requests
 
 
-def heavy_pictures(encoder: Encoder, count: int = 8, *, width: int = 3000) -> list[Known]:
+def heavy_images(encoder: Encoder, count: int = 8, *, width: int = 3000) -> list[Known]:
     """Few bytes and much work: flat PNGs of six megapixels, which no cache knows."""
     files = [_png(_shapes(seed, width, width * 2 // 3)) for seed in range(count)]
     return [Known(*each) for each in zip(files, encoder.embed_images(files), strict=True)]

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from align_zoo.tiny.evaluate import Checkpoint
 from align_zoo.tiny.train import app
 
-SMALL = ["--steps", "4", "--batch", "8", "--pictures", "40", "--evaluate-every", "0"]
+SMALL = ["--steps", "4", "--batch", "8", "--images", "40", "--evaluate-every", "0"]
 
 
 def run(out, *more):

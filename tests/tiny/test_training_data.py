@@ -9,14 +9,14 @@ from align_zoo.tiny.architecture import IMAGE_SIZE
 from align_zoo.tiny.captions import write_caption, write_unrelated
 from align_zoo.tiny.concepts import COLOURS, DIGIT_WORDS, HELD_OUT, SHAPES, Meaning
 from align_zoo.tiny.digits import load_digits
-from align_zoo.tiny.pictures import draw_picture
+from align_zoo.tiny.images import draw_image
 from align_zoo.tiny.sampler import (
     CAPTIONS_EACH,
     EVALUATION,
     SAMPLES,
     TRAIN_BATCHES,
-    TRAIN_PICTURES,
-    PicturePool,
+    TRAIN_IMAGES,
+    ImagePool,
     draw_pool,
     sample_batch,
     sample_meaning,
@@ -25,14 +25,14 @@ from align_zoo.tiny.sampler import (
 
 def meanings(count, seed=0):
     return [
-        sample_meaning(np.random.default_rng([seed, TRAIN_PICTURES, index]))[0]
+        sample_meaning(np.random.default_rng([seed, TRAIN_IMAGES, index]))[0]
         for index in range(count)
     ]
 
 
 def pool(count=80, easy=40, workers=1):
     drawn = list(draw_pool(0, count, easy, workers))
-    return PicturePool(np.stack([p for p, _ in drawn]), [m for _, m in drawn], easy)
+    return ImagePool(np.stack([p for p, _ in drawn]), [m for _, m in drawn], easy)
 
 
 def test_held_out_combinations_cover_colours_and_shapes():
@@ -56,7 +56,7 @@ def test_training_never_writes_a_held_out_combination():
 
 
 def test_the_streams_of_random_numbers_are_disjoint():
-    assert len({TRAIN_PICTURES, TRAIN_BATCHES, EVALUATION, SAMPLES}) == 4
+    assert len({TRAIN_IMAGES, TRAIN_BATCHES, EVALUATION, SAMPLES}) == 4
 
 
 def test_the_digit_splits_share_no_digit():
@@ -91,7 +91,7 @@ def test_an_unknown_split_is_refused_by_name():
 
 def test_training_digits_come_from_the_training_split():
     for index in range(500):
-        rng = np.random.default_rng([0, TRAIN_PICTURES, index])
+        rng = np.random.default_rng([0, TRAIN_IMAGES, index])
         meaning, digit = sample_meaning(rng)
         assert digit is None or load_digits("train").labels[digit] == meaning.digit
 
@@ -123,19 +123,19 @@ def test_unrelated_captions_name_nothing_that_is_drawn():
 
 def test_images_of_one_meaning_differ():
     shown = Meaning("green", "star")
-    drawn = [draw_picture(shown, np.random.default_rng(seed)) for seed in range(20)]
+    drawn = [draw_image(shown, np.random.default_rng(seed)) for seed in range(20)]
     assert len({picture.size for picture in drawn}) > 10
     assert len({picture.tobytes() for picture in drawn}) == 20
 
 
 def test_seed_determines_the_image():
-    one, two = (draw_picture(Meaning("red", "ring"), np.random.default_rng(7)) for _ in range(2))
+    one, two = (draw_image(Meaning("red", "ring"), np.random.default_rng(7)) for _ in range(2))
     assert one.tobytes() == two.tobytes()
 
 
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(ValueError, match="not enough to draw"):
-        draw_picture(Meaning("red", digit=3), np.random.default_rng(0))
+        draw_image(Meaning("red", digit=3), np.random.default_rng(0))
 
 
 def test_pool_is_independent_of_the_process_count():

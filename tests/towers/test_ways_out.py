@@ -27,7 +27,7 @@ def offline(monkeypatch, tmp_path):
 @pytest.mark.parametrize("tower", ["image", "text"])
 def test_offline_tower_names_the_sources_of_weights(offline, tower, features):
     if features and tower == "text":
-        told, kind = "features_only is for maps of pictures", InvalidInput
+        told, kind = "features_only is for maps of images", InvalidInput
     else:
         told, kind = r"(?s)HF_HUB_OFFLINE=1.*pretrained_cfg_overlay=dict\(file=", CheckpointError
     with pytest.raises(kind, match=told):
@@ -72,7 +72,7 @@ def test_other_checkpoint_offline_suggests_cache_or_folder(offline, name):
         ("stem_size", 8, "config="),
         ("block_args", [], "config="),
         ("fix_stem", False, "config="),
-        ("img_size", 64, "pictures of any size"),
+        ("img_size", 64, "images of any size"),
         ("drop_block_rate", 0.1, "config="),
     ],
 )

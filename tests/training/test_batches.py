@@ -28,7 +28,7 @@ def batches(path, tools, **options):
 def test_each_epoch_shuffles_all_pairs(pairs_csv, tools):
     found = batches(pairs_csv, tools)
     epochs = [[name for i in range(3) for name in found[3 * e + i].target] for e in range(2)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(open_pairs(pairs_csv).pictures)
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(open_pairs(pairs_csv).images)
     assert epochs[0] != epochs[1]
 
 
@@ -104,7 +104,7 @@ def test_a_random_crop_may_touch_every_edge(pairs_csv, tools):
 def test_image_smaller_than_the_crop_is_broken(pairs_csv, tools):
     transform, tokenizer = tools
     small = replace(transform, size=(40, 40)), tokenizer
-    with pytest.raises(TrainingError, match="a 40 x 40 picture is smaller than the crop"):
+    with pytest.raises(TrainingError, match="a 40 x 40 image is smaller than the crop"):
         batches(pairs_csv, small)[0]
 
 
@@ -128,7 +128,7 @@ def test_a_broken_image_is_left_out_and_named(tmp_path, tools):
     batch = batches(write_csv(tmp_path / "pairs.csv", rows), tools, batch_size=3)[0]
     assert len(batch.pixels) == len(batch.tokens["input_ids"]) == 2
     assert len(batch.broken) == 1
-    assert "pairs.csv line 3 (broken.png): not a picture" in batch.broken[0]
+    assert "pairs.csv line 3 (broken.png): not an image" in batch.broken[0]
 
 
 def test_batch_of_broken_images_is_an_error(tmp_path, tools):

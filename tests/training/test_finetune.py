@@ -104,7 +104,7 @@ def test_shards_and_csv_train_alike(pairs_csv, tmp_path):
     with ShardWriter(str(tmp_path / "%02d.tar"), maxcount=10, verbose=0) as writer:
         for i in range(len(pairs)):
             pair = pairs.read(i)
-            writer.write({"__key__": f"{i:02d}", "png": pair.picture, "txt": pair.caption})
+            writer.write({"__key__": f"{i:02d}", "png": pair.image, "txt": pair.caption})
     assert run(pairs_csv, tmp_path / "one", "--steps", "3").exit_code == 0
     assert run(tmp_path / "{00..02}.tar", tmp_path / "other", "--steps", "3").exit_code == 0
     one, other = weights_of(tmp_path / "one"), weights_of(tmp_path / "other")
@@ -189,7 +189,7 @@ def shard_with_faults(pairs_csv, tmp_path):
     with ShardWriter(str(tmp_path / "%02d.tar"), maxcount=99, verbose=0) as writer:
         for i in range(8):
             pair = pairs.read(i)
-            content = b"no picture" if i == 3 else pair.picture
+            content = b"no picture" if i == 3 else pair.image
             writer.write({"__key__": f"{i:02d}", "png": content, "txt": pair.caption})
         writer.write({"__key__": "08", "txt": "text alone"})
     return tmp_path / "00.tar"
@@ -202,7 +202,7 @@ def test_summary_has_loss_omissions_and_next_step(shard_with_faults, held_out, t
     assert result.exit_code == 0, result.output
     losses = losses_of(out)
     said = result.stdout.splitlines()
-    assert said[0] == f"{shard_with_faults}: left out 1 sample with no picture (00.tar sample 08)"
+    assert said[0] == f"{shard_with_faults}: left out 1 sample with no image (00.tar sample 08)"
     assert said[-4:] == [
         f"trained 3 steps on 8 pairs: loss {losses[0]:.4f} at first, {losses[-1]:.4f} at last",
         f"left out: 1 samples that are no pair, 1 broken pairs; see {out}/training/log.jsonl",
@@ -211,7 +211,7 @@ def test_summary_has_loss_omissions_and_next_step(shard_with_faults, held_out, t
     ]
     first = log_of(out)[0]
     assert (first["step"], first["data"]) == (0, str(shard_with_faults))
-    assert first["left_out"] == "1 sample with no picture (00.tar sample 08)"
+    assert first["left_out"] == "1 sample with no image (00.tar sample 08)"
 
 
 def test_summary_without_held_out_pairs_names_the_server(pairs_csv, tmp_path):
@@ -224,7 +224,7 @@ def test_summary_without_held_out_pairs_names_the_server(pairs_csv, tmp_path):
 def test_strict_refuses_a_sample_that_is_no_pair(shard_with_faults, tmp_path):
     result = run(shard_with_faults, tmp_path / "out", "--strict")
     assert result.exit_code == 1
-    assert "00.tar: sample 08 has no picture" in result.output
+    assert "00.tar: sample 08 has no image" in result.output
     assert not (tmp_path / "out").exists()
 
 

@@ -46,7 +46,7 @@ def test_a_csvs_paths_are_relative_to_its_folder(folder):
     rows = [("pictures/a.png", "a cat"), ("pictures/b.png", " a dog, barking ")]
     pairs = open_pairs(write_csv(folder / "pairs.csv", rows))
     assert [pairs.read(i).caption for i in range(len(pairs))] == ["a cat", "a dog, barking"]
-    assert pairs.read(0).picture == picture()
+    assert pairs.read(0).image == picture()
 
 
 def test_byte_order_mark_and_further_columns_are_ignored(folder):
@@ -136,7 +136,7 @@ def test_the_shards_that_webdataset_writes_are_read(tmp_path, pattern):
             writer.write({**written, "json": {"more": 1}})
     pairs = open_pairs(tmp_path / pattern)
     assert [pairs.read(i).caption for i in range(len(pairs))] == ["text 0", "text 1", "text 2"]
-    assert pairs.read(2).picture == picture(format="WEBP")
+    assert pairs.read(2).image == picture(format="WEBP")
     assert "shard-000001.tar sample 0002" in pairs.where(2)
 
 
@@ -144,10 +144,10 @@ def test_the_shards_that_webdataset_writes_are_read(tmp_path, pattern):
     ("files", "named"),
     [
         ({"a/0.png": b"", "a/0.txt": b"b", "a/1.png": b""}, "sample a/1 has no .txt"),
-        ({"0.png": b"", "0.txt": b"b", "1.txt": b""}, "sample 1 has no picture"),
-        ({"a.0.png": b"", "a.0.txt": b"b", "a.1.txt": b"b"}, "sample a.1 has no picture"),
+        ({"0.png": b"", "0.txt": b"b", "1.txt": b""}, "sample 1 has no image"),
+        ({"a.0.png": b"", "a.0.txt": b"b", "a.1.txt": b"b"}, "sample a.1 has no image"),
         ({"0.png": b"", "0.txt": b""}, "sample 0 has an empty .txt"),
-        ({"0.png": b"", "0.jpg": b"", "0.txt": b"a"}, "sample 0 has more than one picture"),
+        ({"0.png": b"", "0.jpg": b"", "0.txt": b"a"}, "sample 0 has more than one image"),
         ({"0.png": b"", "0.txt": b"a", "0.TXT": b"b"}, "sample 0 has more than one .txt"),
     ],
 )
@@ -159,11 +159,11 @@ def test_incomplete_sample_is_refused_on_request(tmp_path, files, named):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"1.txt": b"b"}, "1 sample with no picture (0.tar sample 1)"),
+        ({"1.txt": b"b"}, "1 sample with no image (0.tar sample 1)"),
         ({"1.jpg": b"b", "2.jpg": b"b"}, "2 samples with no .txt (0.tar sample 1, 0.tar sample 2)"),
         ({"1.jpg": b"b", "1.txt": b""}, "1 sample with an empty .txt (0.tar sample 1)"),
-        ({"1.jpg": b"", "1.png": b"", "1.txt": b"b"}, "1 sample with more than one picture ("),
-        ({"1.heic": b"b", "1.txt": b"b"}, "no picture (0.tar sample 1); other files: 1 .heic"),
+        ({"1.jpg": b"", "1.png": b"", "1.txt": b"b"}, "1 sample with more than one image ("),
+        ({"1.heic": b"b", "1.txt": b"b"}, "no image (0.tar sample 1); other files: 1 .heic"),
         ({"0.json": b"{}", "1.json": b"{}", "readme": b""}, "other files: 2 .json, 1 without an"),
         ({"0.seg.png": b"b"}, "other files: 1 .seg.*"),
         ({"._0.png": b"b", "._0.txt": b"b"}, "other files: 2 hidden files"),
@@ -190,7 +190,7 @@ def test_a_link_in_a_shard_is_counted(tmp_path):
     "files", [{"readme": b"", "0.json": b"{}"}, {"0.txt": b"a", "1.txt": b"b"}, {}]
 )
 def test_a_shard_without_pairs_says_what_it_holds(tmp_path, files):
-    said = "holds no pairs; (other files: 1 with|2 samples with no picture|it is empty)"
+    said = "holds no pairs; (other files: 1 with|2 samples with no image|it is empty)"
     with pytest.raises(TrainingError, match=said):
         open_pairs(shard(tmp_path / "0.tar", files))
 
@@ -211,7 +211,7 @@ def test_names_with_dots_make_pairs(tmp_path):
 def test_rarer_extensions_are_images_too(tmp_path, extension):
     files = {f"0.{extension}": b"a", "0.txt": b"a", "1.png": b"b", f"1.{extension}": b"c"}
     pairs = open_pairs(shard(tmp_path / "0.tar", {**files, "1.txt": b"b"}))
-    assert [pairs.read(i).picture for i in range(len(pairs))] == [b"b", b"a"]
+    assert [pairs.read(i).image for i in range(len(pairs))] == [b"b", b"a"]
 
 
 def test_a_shard_named_twice_is_refused(tmp_path):

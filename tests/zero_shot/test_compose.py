@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import align_zoo
 from align_zoo.errors import InvalidInput
 from align_zoo.tiny.concepts import COLOURS, SHAPES, Meaning
-from align_zoo.tiny.pictures import draw_picture
+from align_zoo.tiny.images import draw_image
 from align_zoo.zero_shot.compose import compose
 
 PAIRS = list(product(COLOURS, SHAPES))
@@ -33,7 +33,7 @@ def embedded_pictures(tiny, seed):
     """Unit embeddings of a picture of each colour and shape, in the order of PAIRS."""
     model, transform, _ = tiny
     rng = np.random.default_rng(seed)
-    pictures = [transform(draw_picture(Meaning(c, shape=s), rng)) for c, s in PAIRS]
+    pictures = [transform(draw_image(Meaning(c, shape=s), rng)) for c, s in PAIRS]
     with torch.inference_mode():
         return model.encode_image(torch.stack(pictures), normalize=True)
 

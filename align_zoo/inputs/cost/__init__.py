@@ -1,8 +1,8 @@
-"""What a picture's file would cost a decoder, judged from its structure before one sees it.
+"""The cost of decoding an image's file, judged from the file's structure before decoding.
 
 Pillow's own limit is on pixels. A small file can also ask for hours of work or gigabytes of
-memory by the number of its parts, or by what is decoded on the way to its pixels. Only cost is
-judged here: what is damaged is left to the decoder, which says so.
+memory by the number of its parts, or by data that is decoded on the way to the pixels. Only cost
+is judged here: the decoder reports damage.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ def format_of(data: bytes) -> str | None:
 
 
 def judge_header(data: bytes, kind: str, max_pixels: int) -> None:
-    """Let pass what can be decoded at a bounded cost.
+    """Refuse a file whose decoding costs too much.
 
     Args:
         data: the whole file.
-        kind: its format, one of ``FORMATS``.
+        kind: the file's format, one of ``FORMATS``.
         max_pixels: width times height, at most.
 
     Raises:
-        InvalidImage: it would cost too much.
+        InvalidImage: decoding costs too much.
     """
-    # An end before its time is for the decoder to complain about.
+    # The decoder reports a file that ends too early.
     with suppress(struct.error, IndexError):
         _JUDGES[kind](data, Judge(kind, max_pixels))

@@ -13,13 +13,13 @@ _COMMENT, _APPLICATION = 0xFE, 0xFF
 
 
 def judge_gif(data: bytes, judge: Judge) -> None:
-    """The screen, what stands before the first frame, and that frame.
+    """Judge the screen, the first frame, and the blocks before the first frame.
 
-    Reads extensions as Pillow does, also where it is not as the standard says: what it would go
-    through has to be counted.
+    Extensions are read as Pillow reads them, also where Pillow deviates from the standard: the
+    blocks that Pillow goes through have to be counted.
 
     Raises:
-        InvalidImage: too large, or too much of it.
+        InvalidImage: the image is too large, or has too many parts.
     """
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     judge.size(width, height)

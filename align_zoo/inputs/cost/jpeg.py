@@ -1,4 +1,4 @@
-"""JPEG: segments before the pixels, and how often the pixels are gone through."""
+"""JPEG: the segments before the pixels, and the scans of the pixels."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from align_zoo.inputs.cost.judge import Judge
 __all__ = ["judge_jpeg"]
 
 FEW_SCANS, MAX_SCANS = 20, 50
-"""Of the largest picture and of a small one; a progressive one of CMYK has 18. One more costs a
-few bytes of the file, and 50 ms at 50 megapixels.
+"""The most scans of the largest image and of a small image; a progressive image of CMYK has 18.
+A further scan costs a few bytes of the file, and 50 ms at 50 megapixels.
 """
 
 _NEXT = re.compile(rb"([^\xff]*\xff+)([^\xff])")
@@ -25,10 +25,10 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def judge_jpeg(data: bytes, judge: Judge) -> None:
-    """Segments up to the pixels, the EXIF among them, and scans.
+    """Judge the segments up to the pixels, the EXIF among them, and the scans.
 
     Raises:
-        InvalidImage: too many of them.
+        InvalidImage: there are too many segments or scans.
     """
     at, exif, pixels = 2, 0, 1
     while match := _NEXT.match(data, at):
@@ -52,7 +52,7 @@ def judge_jpeg(data: bytes, judge: Judge) -> None:
 
 
 def _judge_scans(data: bytes, at: int, most: int, judge: Judge) -> None:
-    # Fast, and enough for nearly every picture; more may stand in what follows the picture.
+    # Fast, and enough for nearly every image; data behind the image may hold more.
     if data.count(b"\xff\xda", at) < most:
         return
     scans = 1

@@ -1,4 +1,4 @@
-"""PNG: chunks, and what they unpack to."""
+"""PNG: the chunks, and the bytes that a chunk unpacks to."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PROFILE_COST = 2_000
 
 
 def judge_png(data: bytes, judge: Judge) -> None:
-    """Chunks, those with EXIF and colour profiles by what they cost.
+    """Judge the chunks; EXIF and colour profiles count by their cost.
 
     Raises:
-        InvalidImage: too many, or too large.
+        InvalidImage: there are too many chunks, or a chunk is too large.
     """
     at, kind = 8, b""
     while kind != b"IEND":

@@ -10,10 +10,10 @@ __all__ = ["judge_webp"]
 
 
 def judge_webp(data: bytes, judge: Judge) -> None:
-    """The canvas, the chunks, and the EXIF among them.
+    """Judge the canvas, the chunks, and the EXIF among them.
 
     Raises:
-        InvalidImage: too large, or too many.
+        InvalidImage: the canvas or the EXIF is too large, or there are too many chunks.
     """
     judge.size(*_canvas(data))
     at = 12
@@ -26,7 +26,7 @@ def judge_webp(data: bytes, judge: Judge) -> None:
 
 
 def _canvas(data: bytes) -> tuple[int, int]:
-    """Width and height; nothing of what is no WebP."""
+    """Return width and height; zeros for an unknown kind."""
     kind = data[12:16]
     if kind == b"VP8X":
         low, middle = struct.unpack_from("<IH", data, 24)

@@ -47,7 +47,7 @@ _BATCH = 4096
 def export(checkpoint: Checkpoint, folder: Path) -> None:
     """Write both towers of a checkpoint to ``folder``, which appears whole or not at all.
 
-    One process at a time may do so. The graphs take any batch, any picture size and any text
+    One process at a time may do so. The graphs take any batch, any image size and any text
     length. BatchNorm is folded into the convolutions.
 
     Raises:
@@ -91,7 +91,7 @@ def _write_image(model: Align, transform: AlignTransform, folder: Path) -> None:
     some = sample_pixels(transform, model.image.in_chans, config.smallest_side)
     references = _references(model.image, model.image, [(torch.from_numpy(x),) for x in some])
     write_references(folder / REFERENCES, references)
-    (pixels,) = references[-1].inputs  # of the size that the checkpoint's pictures have
+    (pixels,) = references[-1].inputs  # of the size that the checkpoint's images have
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of axis names that the exporter unites
         program = torch.onnx.export(
@@ -156,7 +156,7 @@ def _references(
 ) -> list[Reference]:
     """Compute the tower's answers in float64, and the errors of those in float32.
 
-    One rounding error alone may be small by chance. So pictures are also computed by other
+    One rounding error alone may be small by chance. So images are also computed by other
     kernels, and with pixels that are off by their own rounding.
     """
     inputs = list(inputs)
@@ -199,7 +199,7 @@ def _check(tower: OnnxImage | OnnxText, references: list[Reference], name: str) 
 
 
 def _of_any_size(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:
-    """The graph for pictures of any height and width, though it was traced at one of them."""
+    """The graph for images of any height and width, though it was traced at one of them."""
     model = program.model_proto
     (pixels,) = model.graph.input
     for dim, name in ((2, "height"), (3, "width")):

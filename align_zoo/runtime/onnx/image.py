@@ -56,7 +56,7 @@ def open_image(
     reason = why or f"no layout in blocks is known for {machine}"
     _log.warning("the image tower runs as exported, more slowly: %s", reason)
     tower = OnnxImage(folder / IMAGE, threads)
-    # A batch gains nothing on a CPU, and each further picture takes 100 MB of activations.
+    # A batch gains nothing on a CPU, and each further image takes 100 MB of activations.
     return lambda pixels: np.concatenate([tower(one) for one in np.split(pixels, len(pixels))]), why
 
 

@@ -1,7 +1,7 @@
 """The image tower laid out for one kind of processor, as ``blocking`` writes it.
 
 Such a graph is in ONNX Runtime's own dialect, good for one version of it and for processors of
-one vector width. The folder's name has the version; pictures whose embeddings are known tell
+one vector width. The folder's name has the version; images whose embeddings are known tell
 whether it is right for the processor. The weights are mapped into memory as they are, so any
 number of sessions and processes shares one copy.
 """
@@ -26,10 +26,10 @@ __all__ = [
     "TOLERANCE",
     "WEIGHTS",
     "BlockedImage",
+    "images_at_once",
     "layout_folder",
     "layouts",
     "open_blocked",
-    "pictures_at_once",
     "write_check",
 ]
 
@@ -51,8 +51,8 @@ def layouts(export: Path) -> list[Path]:
     return sorted(export.glob(layout_folder(export, "*").name))
 
 
-def pictures_at_once(threads: int) -> int:
-    """How many pictures are computed side by side on so many threads, the same for each."""
+def images_at_once(threads: int) -> int:
+    """How many images are computed side by side on so many threads, the same for each."""
     # Six threads are three times two, seven as well.
     best = max(_MOST_AT_ONCE, _MOST_AT_ONCE - 1, key=lambda count: threads // count * count)
     return min(threads, best)
@@ -61,7 +61,7 @@ def pictures_at_once(threads: int) -> int:
 class BlockedImage:
     """Pixels [N, C, H, W] to unit embeddings [N, D].
 
-    One picture is computed by all threads together. ``pictures_at_once`` share them out, which is
+    One image is computed by all threads together. ``images_at_once`` share them out, which is
     faster: nobody waits for all the others after every operator.
 
     Args:
@@ -74,13 +74,13 @@ class BlockedImage:
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         threads, graph = threads or cores(), folder / GRAPH
-        count = pictures_at_once(threads)
+        count = images_at_once(threads)
         self._together = open_session(graph, threads, optimize=False)
         self._apart = [open_session(graph, threads // count, optimize=False) for _ in range(count)]
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="tower")
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Any batch of one picture size; fastest with multiples of ``pictures_at_once``."""
+        """Any batch of one image size; fastest with multiples of ``images_at_once``."""
         ones = np.split(pixels, len(pixels))
         rows: list[np.ndarray] = []
         while len(ones) >= len(self._apart) > 1:

@@ -80,7 +80,7 @@ def lay_out(image: Path) -> Path:
 
 
 def _block() -> int:
-    """The channels of a block here: what ONNX Runtime makes of a picture with 4."""
+    """The channels of a block here: what ONNX Runtime makes of an image with 4."""
     inputs = ir.val("x", dtype=ir.DataType.FLOAT, shape=[1, 4, 1, 1])
     reorder = ir.node("ReorderInput", [inputs], domain=_NCHWC)
     (output,) = reorder.outputs

@@ -49,7 +49,7 @@ class OnnxImage:
         self._session = open_session(path, threads)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Any batch of one picture size, which takes 100 MB of activations a picture."""
+        """Any batch of one image size, which takes 100 MB of activations an image."""
         return unit(self._session.run(None, {"pixels": pixels})[0])
 
 
@@ -81,7 +81,7 @@ class OnnxText:
 
 
 def from_side(smallest: int, tower: ImageTower) -> ImageTower:
-    """The tower, for pictures whose sides are not below ``smallest``."""
+    """The tower, for images whose sides are not below ``smallest``."""
 
     def checked(pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[2:]
@@ -112,7 +112,7 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads = threads or cores()
     # A plan lays the maps of a run over each other at any offset, so that one core writes over
-    # what another has in its cache: where they share none, a twentieth of a picture's time.
+    # what another has in its cache: where they share none, a twentieth of an image's time.
     options.enable_mem_pattern = threads == 1
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

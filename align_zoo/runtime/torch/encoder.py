@@ -97,7 +97,7 @@ def torch_encoder(
             device,
             precision,
             sizes=_SIZES[kind],
-            picture=transform.input_size,
+            image_size=transform.input_size,
             threads=count,
         ),
         load_text=not_loaded

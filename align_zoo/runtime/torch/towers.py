@@ -30,8 +30,8 @@ class TorchImage:
         tower: in eval mode; it is this one's from now on, and changed.
         device: where to compute.
         dtype: to compute in; pooling and normalisation stay in float32, as the answers are.
-        sizes: batch sizes to capture, of pictures of ``picture``'s size.
-        picture: height and width.
+        sizes: batch sizes to capture, of images of ``image_size``.
+        image_size: height and width.
         threads: of the CPU to compute on; as many as torch has by default.
     """
 
@@ -42,7 +42,7 @@ class TorchImage:
         dtype: torch.dtype = torch.float32,
         *,
         sizes: Sequence[int] = (),
-        picture: tuple[int, int] | None = None,
+        image_size: tuple[int, int] | None = None,
         threads: int | None = None,
     ) -> None:
         fold_batch_norm(tower)
@@ -56,12 +56,12 @@ class TorchImage:
         # Noise, by which the fastest kernels are chosen.
         noise = np.random.default_rng(0).standard_normal
         rows = []
-        if sizes and picture:
-            rows.append((noise((1, tower.in_chans, *picture), dtype=np.float32),))
+        if sizes and image_size:
+            rows.append((noise((1, tower.in_chans, *image_size), dtype=np.float32),))
         self.batches = FixedBatches(unit, device, rows, sizes, threads)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Any batch of one picture size."""
+        """Any batch of one image size."""
         return self.batches(pixels)
 
 

@@ -37,11 +37,11 @@ class Metrics:
             registry=registry,
         )
         self.items = Counter(
-            "align_zoo_items", "Pictures or texts answered", ["model"], registry=registry
+            "align_zoo_items", "Images or texts answered", ["model"], registry=registry
         )
         self.request_items = Histogram(
             "align_zoo_request_items",
-            "Pictures or texts of an answered request",
+            "Images or texts of an answered request",
             ["model"],
             registry=registry,
             buckets=_ITEMS,

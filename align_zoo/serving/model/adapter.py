@@ -21,7 +21,7 @@ from align_zoo.serving.model.answer import Answer, embed_requests
 from align_zoo.serving.model.garbage import spare_what_stays
 from align_zoo.serving.model.image import ImageService
 from align_zoo.serving.model.metrics import ModelMetrics
-from align_zoo.serving.model.settings import ServingSettings, picture_limits
+from align_zoo.serving.model.settings import ServingSettings, image_limits
 from align_zoo.serving.model.text import TextService
 
 __all__ = ["TritonAdapter"]
@@ -163,7 +163,7 @@ def _service(tower: str, args: Mapping[str, str]) -> Service:
     pb_utils.Logger.log_info(_printable(f"align_{tower}: {served}"))
     if tower == "text":
         return TextService(encoder)
-    return ImageService(encoder, **picture_limits(args["model_config"]))
+    return ImageService(encoder, **image_limits(args["model_config"]))
 
 
 def _device(args: Mapping[str, str], runtime: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from align_zoo.errors import AlignZooError
 
-__all__ = ["DEFAULT_MODEL", "ServingSettings", "picture_limits"]
+__all__ = ["DEFAULT_MODEL", "ServingSettings", "image_limits"]
 
 DEFAULT_MODEL = "kakaobrain/align-base"
 
@@ -61,7 +61,7 @@ class ServingSettings:
         )
 
 
-def picture_limits(model_config: str) -> dict[str, int]:
+def image_limits(model_config: str) -> dict[str, int]:
     """Read ``max_bytes`` and ``max_pixels`` from a model's config (JSON, from Triton).
 
     A parameter that the config does not have is left out.

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from align_zoo.errors import AlignZooError, to_install
 from align_zoo.progress import progress_bar
-from align_zoo.serving.tools.bench_inputs import Checked, new_labels, pictures
+from align_zoo.serving.tools.bench_inputs import Checked, encoded_images, new_labels
 from align_zoo.serving.tools.bench_report import Report, this_machine
-from align_zoo.serving.tools.demo import sample_pictures
+from align_zoo.serving.tools.demo import sample_images
 from align_zoo.serving.tools.load import closed_loop
 from align_zoo.writing import replacing
 
@@ -32,7 +32,7 @@ class BenchOptions:
     url: str
     """gRPC."""
     images: Path | None = None
-    """The user's pictures: a folder, searched through. None: the shipped ones, and drawn photos."""
+    """The user's images: a folder, searched through. None: the shipped ones, and drawn photos."""
     concurrency: Sequence[int] = (1, 4, 16)
     seconds: float = 5.0
     """Of each measurement."""
@@ -59,7 +59,7 @@ def bench(options: BenchOptions, console: Console) -> int:
         The exit code: 0; 1 if an answer was wrong or a measurement got none; 130 after Ctrl-C.
 
     Raises:
-        AlignZooError: the server does not answer, there is no picture to send, or the file cannot
+        AlignZooError: the server does not answer, there is no image to send, or the file cannot
             be written.
     """
     if options.json and options.json.is_dir():
@@ -116,15 +116,15 @@ def served(url: str) -> dict[str, Any]:
         from align_client import AlignClient, AlignClientError
     except ImportError:
         raise AlignZooError(f"a benchmark needs align-client: {to_install('./client')}") from None
-    picture = sample_pictures()[0].read_bytes()
+    image = sample_images()[0].read_bytes()
     try:
         with AlignClient(url) as client:
-            client.similarity(picture, "a photo")  # both towers, and errors that say what to do
+            client.similarity(image, "a photo")  # both towers, and errors that say what to do
     except AlignClientError as error:
         raise AlignZooError(str(error)) from error
     about: dict[str, Any] = {}
     with grpc.InferenceServerClient(url, channel_args=[("grpc.enable_http_proxy", 0)]) as triton:
-        for tower, name, item in (("image", "IMAGE", picture), ("text", "TEXT", b"a photo")):
+        for tower, name, item in (("image", "IMAGE", image), ("text", "TEXT", b"a photo")):
             tensor = grpc.InferInput(name, [1, 1], "BYTES")
             tensor.set_data_from_numpy(np.array([[item]], dtype=np.object_))
             answer = triton.infer(f"align_{tower}", [tensor], client_timeout=30)
@@ -139,7 +139,7 @@ def served(url: str) -> dict[str, Any]:
 def _plan(options: BenchOptions, client: Any) -> list[Work]:
     seen = new_labels(8)
     many = new_labels(MANY_LABELS)
-    sent = pictures(options.images)
+    sent = encoded_images(options.images)
     one = next(iter(sent.values()))[0]
     calls: dict[str, Callable[[int], Any]] = {
         what: Checked(client.embed_image, items) for what, items in sent.items()
@@ -154,9 +154,9 @@ def _plan(options: BenchOptions, client: Any) -> list[Work]:
     ]
     # One call of 0 seconds: a label is new only once.
     cold = Work(
-        f"a picture among {MANY_LABELS} new labels", lambda _: client.classify(one, many), 1, 0, 0
+        f"an image among {MANY_LABELS} new labels", lambda _: client.classify(one, many), 1, 0, 0
     )
     warm = cold._replace(
-        what=f"a picture among the same {MANY_LABELS}", seconds=options.seconds, warm_up=1
+        what=f"an image among the same {MANY_LABELS}", seconds=options.seconds, warm_up=1
     )
     return [*plan, cold, warm]

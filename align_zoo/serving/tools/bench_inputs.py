@@ -1,4 +1,4 @@
-"""What a benchmark sends: pictures, labels that are new for certain, and a check of the answers."""
+"""What a benchmark sends: images, labels that are new for certain, and a check of the answers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from align_zoo.errors import AlignZooError
-from align_zoo.serving.tools.demo import sample_pictures
+from align_zoo.serving.tools.demo import sample_images
 
-__all__ = ["Checked", "WrongAnswer", "drawn_photo", "new_labels", "pictures"]
+__all__ = ["Checked", "WrongAnswer", "drawn_photo", "encoded_images", "new_labels"]
 
 _MOST = 200
-"""Pictures of a user's folder: all are held in memory."""
+"""Images of a user's folder: all are held in memory."""
 
 
 class WrongAnswer(Exception):
@@ -66,24 +66,24 @@ def drawn_photo(width: int, height: int, seed: int = 0) -> bytes:
     return file.getvalue()
 
 
-def pictures(folder: Path | None) -> dict[str, list[bytes]]:
+def encoded_images(folder: Path | None) -> dict[str, list[bytes]]:
     """Encoded files under what to call one of them: of ``folder``, or shipped and drawn ones.
 
     Raises:
-        AlignZooError: there is no such folder, or no picture in it.
+        AlignZooError: there is no such folder, or no image in it.
     """
     if folder is None:
         return {
-            "a shipped picture, 0.05 MP": [path.read_bytes() for path in sample_pictures()],
+            "a shipped image, 0.05 MP": [path.read_bytes() for path in sample_images()],
             "a drawn photo, 1.2 MP": [drawn_photo(1280, 960, seed) for seed in range(4)],
         }
     if not folder.is_dir():
         raise AlignZooError(f"there is no folder {folder}")
-    paths = [path for path in sorted(folder.rglob("*")) if _is_picture(path)][:_MOST]
+    paths = [path for path in sorted(folder.rglob("*")) if _is_image(path)][:_MOST]
     if not paths:
-        raise AlignZooError(f"{folder} holds no pictures")
-    return {f"a picture of {folder.name}": [path.read_bytes() for path in paths]}
+        raise AlignZooError(f"{folder} holds no images")
+    return {f"an image of {folder.name}": [path.read_bytes() for path in paths]}
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     return (mimetypes.guess_type(path.name)[0] or "").startswith("image/") and path.is_file()

@@ -1,4 +1,4 @@
-"""The demonstration: a real server on align_tiny names the shipped pictures, from start to stop."""
+"""The demonstration: a real server on align_tiny names the shipped images, from start to stop."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ __all__ = [
     "Answer",
     "classify_all",
     "run_demo",
+    "sample_images",
     "sample_labels",
-    "sample_pictures",
 ]
 
 _SAMPLES = Path(str(resources.files("align_zoo"))) / "assets" / "samples"
 
 
 class Answer(NamedTuple):
-    """What the server says of one picture."""
+    """What the server says of one image."""
 
-    picture: str
+    image: str
     label: str
     probability: float
     milliseconds: float
 
 
-def sample_pictures() -> list[Path]:
-    """Return the shipped pictures; none of them was in align_tiny's training set."""
+def sample_images() -> list[Path]:
+    """Return the shipped images; none of them was in align_tiny's training set."""
     return sorted(path for path in _SAMPLES.iterdir() if path.suffix in (".png", ".jpg"))
 
 
 def sample_labels() -> list[str]:
-    """Return the candidate labels of the shipped pictures."""
+    """Return the candidate labels of the shipped images."""
     lines = (_SAMPLES / "labels.txt").read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
-def classify_all(url: str, pictures: Sequence[Path], labels: Sequence[str]) -> list[Answer]:
-    """Each picture's best label, by the server at ``url``.
+def classify_all(url: str, images: Sequence[Path], labels: Sequence[str]) -> list[Answer]:
+    """Each image's best label, by the server at ``url``.
 
     Raises:
-        AlignZooError: the client is not installed, or the server failed on a picture.
+        AlignZooError: the client is not installed, or the server failed on an image.
     """
     try:
         from align_client import AlignClient, AlignClientError
@@ -61,51 +61,51 @@ def classify_all(url: str, pictures: Sequence[Path], labels: Sequence[str]) -> l
         raise AlignZooError(f"the demo needs align-client: {to_install('./client')}") from None
     answers = []
     with AlignClient(url) as client:
-        for picture in pictures:
+        for image in images:
             begin = time.perf_counter()
             try:
-                best = client.classify(picture, labels, top_k=1)[0]
+                best = client.classify(image, labels, top_k=1)[0]
             except AlignClientError as error:
-                raise AlignZooError(f"{picture.name} got no answer: {error}") from error
+                raise AlignZooError(f"{image.name} got no answer: {error}") from error
             milliseconds = (time.perf_counter() - begin) * 1000
-            answers.append(Answer(picture.name, best.label, best.score, milliseconds))
+            answers.append(Answer(image.name, best.label, best.score, milliseconds))
     return answers
 
 
 def _table(answers: Sequence[Answer], labels: int) -> Table:
-    """Picture, best label, probability, ms: a row each."""
+    """Image, best label, probability, ms: a row each."""
     table = Table(title=f"align_tiny behind tritonserver, {labels} labels")
-    table.add_column("picture")
+    table.add_column("image")
     table.add_column("best label")
     table.add_column("probability", justify="right")
     table.add_column("ms", justify="right")
     for each in answers:
         probability, milliseconds = f"{each.probability:.1%}", f"{each.milliseconds:.0f}"
-        table.add_row(each.picture, each.label, probability, milliseconds)
+        table.add_row(each.image, each.label, probability, milliseconds)
     return table
 
 
 def run_demo(console: Console) -> None:
-    """Start a server on free loopback ports, classify the shipped pictures, stop it.
+    """Start a server on free loopback ports, classify the shipped images, stop it.
 
     Raises:
         AlignZooError: the server did not start, answer everything or stop cleanly.
     """
-    pictures, labels = sample_pictures(), sample_labels()
+    images, labels = sample_images(), sample_labels()
     with tempfile.TemporaryDirectory(prefix="align-zoo-") as folder:
         options = ServeOptions(model="align_tiny").on_free_ports()
         console.print("starting tritonserver on align_tiny ...")
         begin = time.perf_counter()
         with run_server(options, log=Path(folder) / "tritonserver.log") as server:
             console.print(f"both models answer after {time.perf_counter() - begin:.1f} s")
-            answers = classify_all(server.grpc_url, pictures, labels)
+            answers = classify_all(server.grpc_url, images, labels)
             console.print(_table(answers, len(labels)))
         code = server.wait()
     if code:
         raise AlignZooError(how_it_ended(code))
-    # The median: the first picture's time includes the labels, which the client then keeps.
+    # The median: the first image's time includes the labels, which the client then keeps.
     middle = statistics.median(each.milliseconds for each in answers)
     console.print(
-        f"{len(answers)} pictures classified among {len(labels)} labels, "
-        f"{middle:.0f} ms a picture; the server is stopped."
+        f"{len(answers)} images classified among {len(labels)} labels, "
+        f"{middle:.0f} ms an image; the server is stopped."
     )

@@ -23,21 +23,21 @@ class AlignZoo:
         """Version and runtime."""
         return {"align_zoo": align_zoo.__version__, "runtime": self.encoder.explanation}
 
-    def images(self, pixels: np.ndarray) -> np.ndarray:
-        """Unit rows of preprocessed pictures."""
+    def pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Unit rows of preprocessed images."""
         return self.encoder.embed_pixels(pixels)
 
     def texts(self, texts: list[str]) -> np.ndarray:
         """Unit rows of texts."""
         return self.encoder.embed_texts(texts)
 
-    def pictures(self, paths: list[Path]) -> np.ndarray:
+    def images(self, paths: list[Path]) -> np.ndarray:
         """Unit rows of files."""
         return self.encoder.embed_images(paths)
 
-    def classify(self, picture: Path, labels: list[str]) -> dict[str, float]:
+    def classify(self, image: Path, labels: list[str]) -> dict[str, float]:
         """Softmax of cosines divided by the temperature."""
-        cosines = self.encoder.embed_texts(labels) @ self.encoder.embed_images([picture])[0]
+        cosines = self.encoder.embed_texts(labels) @ self.encoder.embed_images([image])[0]
         logits = cosines.astype(np.float64) / self.encoder.temperature
         weights = np.exp(logits - logits.max())
         return dict(zip(labels, (weights / weights.sum()).tolist(), strict=True))

@@ -24,16 +24,16 @@ class Contender(Protocol):
     def about(self) -> dict[str, Any]:
         """Versions and settings."""
 
-    def images(self, pixels: np.ndarray) -> np.ndarray:
-        """Unit rows [N, D] of preprocessed pictures [N, 3, H, W]."""
+    def pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Unit rows [N, D] of preprocessed images [N, 3, H, W]."""
 
     def texts(self, texts: list[str]) -> np.ndarray:
         """Unit rows [N, D]."""
 
-    def pictures(self, paths: list[Path]) -> np.ndarray:
+    def images(self, paths: list[Path]) -> np.ndarray:
         """Unit rows [N, D] of encoded files."""
 
-    def classify(self, picture: Path, labels: list[str]) -> dict[str, float]:
+    def classify(self, image: Path, labels: list[str]) -> dict[str, float]:
         """A probability a label."""
 
 
@@ -62,14 +62,14 @@ def serve(load: Callable[[Path], Contender]) -> None:
 def _answer(contender: Contender, request: dict[str, Any], rows: Path) -> dict[str, Any]:
     do: Callable[..., Any] = getattr(contender, request["do"])
     arguments: list[Any]
-    if request["do"] == "images":
+    if request["do"] == "pixels":
         arguments = [np.load(request["pixels"])]
     elif request["do"] == "texts":
         arguments = [request["texts"]]
-    elif request["do"] == "pictures":
+    elif request["do"] == "images":
         arguments = [[Path(path) for path in request["paths"]]]
     else:
-        arguments = [Path(request["picture"]), request["labels"]]
+        arguments = [Path(request["image"]), request["labels"]]
     begin = time.perf_counter()
     for _ in range(request["repeats"]):
         result = do(*arguments)

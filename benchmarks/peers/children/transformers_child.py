@@ -42,8 +42,8 @@ class Transformers:
         }
 
     @torch.inference_mode()
-    def images(self, pixels: np.ndarray) -> np.ndarray:
-        """Unit rows of preprocessed pictures, all at once."""
+    def pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Unit rows of preprocessed images, all at once."""
         return _unit(self.model.get_image_features(torch.from_numpy(pixels)).pooler_output)
 
     @torch.inference_mode()
@@ -55,15 +55,15 @@ class Transformers:
         return _unit(self.model.get_text_features(**tokens).pooler_output)
 
     @torch.inference_mode()
-    def pictures(self, paths: list[Path]) -> np.ndarray:
+    def images(self, paths: list[Path]) -> np.ndarray:
         """Unit rows of files, all at once."""
-        pictures = [Image.open(path).convert("RGB") for path in paths]
-        pixels = self.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
+        images = [Image.open(path).convert("RGB") for path in paths]
+        pixels = self.image_processor(images=images, return_tensors="pt")["pixel_values"]
         return _unit(self.model.get_image_features(pixels).pooler_output)
 
-    def classify(self, picture: Path, labels: list[str]) -> dict[str, float]:
+    def classify(self, image: Path, labels: list[str]) -> dict[str, float]:
         """The pipeline's scores, the best first."""
-        answer = self.pipeline(str(picture), candidate_labels=labels, hypothesis_template="{}")
+        answer = self.pipeline(str(image), candidate_labels=labels, hypothesis_template="{}")
         return {each["label"]: each["score"] for each in answer}
 
 

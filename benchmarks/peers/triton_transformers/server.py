@@ -43,7 +43,7 @@ class TritonPeer:
         self._client = client
 
     def embed_image(self, item: bytes) -> np.ndarray:
-        """The unit embedding [D] of an encoded picture."""
+        """The unit embedding [D] of an encoded image."""
         return self._ask("hf_image", "IMAGE", [item])[0]
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:

@@ -10,7 +10,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the tower."""
         # OpenMP reads it when torch is loaded. Threads that spin while they wait make a small
-        # picture take 600 ms instead of 7 as soon as anything else wants the cores.
+        # image take 600 ms instead of 7 as soon as anything else wants the cores.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         # Here, not above: Triton may open this file only to read the model's config.
         from align_zoo.serving.model.adapter import TritonAdapter

@@ -53,4 +53,4 @@ def test_base64_image_is_refused_with_the_way_out(doors, encode, prefix):
     image = (CHECKOUT / "align_zoo/assets/samples/red-star.png").read_bytes()
     body = json_request(prefix + encode(image).decode(), name="IMAGE")
     reply = http(doors.gateway.http_port, "/v2/models/align_image/infer", body)
-    assert (reply.status, reply.error) == (400, "not a picture but text: base64? send the bytes")
+    assert (reply.status, reply.error) == (400, "not an image but text: base64? send the bytes")

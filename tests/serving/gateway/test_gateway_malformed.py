@@ -101,7 +101,7 @@ def test_garbage_in_other_calls_reaches_tritonserver(doors, name):
 def test_a_message_that_is_too_large_is_refused(own_doors):
     doors = own_doors(max_message_bytes=100_000)
     with stub_at(doors.grpc_url) as stub:
-        with refused("INVALID_ARGUMENT", "not a picture"):
+        with refused("INVALID_ARGUMENT", "not an image"):
             stub.ModelInfer(message("align_image", [b"a" * 90_000]), timeout=30)
         large = message("align_image", [b"a" * 110_000])
         with refused("RESOURCE_EXHAUSTED", "") as caught:

@@ -11,7 +11,7 @@ from transformers import AlignModel, AlignProcessor
 
 
 class TritonPythonModel:
-    """Encoded pictures in, unit embeddings out; a whole batch through the model at once."""
+    """Encoded images in, unit embeddings out; a whole batch through the model at once."""
 
     def initialize(self, args):
         """Load the checkpoint."""
@@ -24,8 +24,8 @@ class TritonPythonModel:
         """Answer a batch of requests."""
         inputs = [pb_utils.get_input_tensor_by_name(r, "IMAGE").as_numpy() for r in requests]
         items = np.concatenate(inputs).ravel()
-        pictures = [Image.open(io.BytesIO(item)).convert("RGB") for item in items]
-        pixels = self.processor(images=pictures, return_tensors="pt").to(self.device)
+        images = [Image.open(io.BytesIO(item)).convert("RGB") for item in items]
+        pixels = self.processor(images=images, return_tensors="pt").to(self.device)
         with torch.inference_mode():
             rows = self.model.get_image_features(**pixels).pooler_output
         rows = torch.nn.functional.normalize(rows, dim=-1).cpu().numpy()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from align_zoo.evaluation.picture import draw_confusion
+from align_zoo.evaluation.confusion_chart import draw_confusion
 
 
 def drawn(path, confusion, names=None):

@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture."""
+"""The confusion matrix as a chart."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _LONGEST_LABEL = 28
 
 
 def draw_confusion(confusion: torch.Tensor, classnames: Sequence[str], path: Path) -> None:
-    """Draw counts [C, C], row the true class and column the one found, to a PNG file.
+    """Draw counts [C, C], row the true class and column the class found, to a PNG file.
 
-    Colours are shares of the row. Names and percentages are written where they fit: of more
-    than 60 classes the axes give the position.
+    Colours are shares of the row. Names and percentages are written for up to 60 classes; with
+    more classes the axes give the position.
     """
     count = len(classnames)
     shares = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
     side = min(max(4.0, 0.26 * count), 14.0)
-    # Without pyplot, which would look for a screen and keep every figure.
+    # Not by pyplot, which looks for a screen and keeps every figure.
     figure = Figure(figsize=(side + 2.5, side + 1.5), dpi=150)
     axes = figure.add_subplot()
     # The root makes a confusion of one in a hundred visible.
@@ -49,10 +49,10 @@ def draw_confusion(confusion: torch.Tensor, classnames: Sequence[str], path: Pat
             xlabel="found (position in report.json)", ylabel="true class (position in report.json)"
         )
     total = int(confusion.sum())
-    axes.set_title(f"{total:,} pictures, top-1 {int(confusion.trace()) / total:.1%}")
+    axes.set_title(f"{total:,} images, top-1 {int(confusion.trace()) / total:.1%}")
     bar = figure.colorbar(drawn, ax=axes, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1], fraction=0.04)
     bar.ax.set_yticklabels(["0", "1 %", "10 %", "25 %", "50 %", "100 %"], fontsize=9)
-    bar.set_label("share of the true class's pictures", fontsize=9)
+    bar.set_label("share of the true class's images", fontsize=9)
     with replacing(path) as part:
         figure.savefig(part, format="png", bbox_inches="tight")
 
@@ -64,7 +64,7 @@ def _name_ticks(axes: Axes, classnames: Sequence[str]) -> None:
     ]
     size = 9 if len(labels) <= _FEW else 7
     places = range(len(labels))
-    # A dollar sign starts a formula otherwise.
+    # parse_math would read a dollar sign as the start of a formula.
     axes.set_xticks(places, labels, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(places, labels, fontsize=size, parse_math=False)
 

@@ -1,4 +1,4 @@
-"""Draws a picture of a meaning: the thing, its background, and what a camera does to both."""
+"""Draws an image of a meaning: the thing, its background, and what a camera does to both."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Diameters = dict[str | None, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Style:
-    """How hard a picture is to read.
+    """How hard an image is to read.
 
     Attributes:
-        diameters: By size word, the range of the thing's diameter over the picture's shorter side.
+        diameters: By size word, the range of the thing's diameter over the image's shorter side.
         calm: Plain backgrounds and gradients only.
         camera: Noise, blur and compression.
-        side: The range of the picture's shorter side, in pixels.
+        side: The range of the image's shorter side, in pixels.
     """
 
     diameters: Diameters
@@ -109,23 +109,23 @@ def _photograph(canvas: Canvas, rng: np.random.Generator) -> Image.Image:
     if rng.random() < 0.4:
         canvas = canvas + rng.normal(0, rng.uniform(0.01, 0.06), canvas.shape)
     canvas = canvas * rng.uniform(0.9, 1.08) + rng.uniform(-0.03, 0.03)
-    picture = Image.fromarray((np.clip(canvas, 0, 1) * 255).astype(np.uint8))
+    image = Image.fromarray((np.clip(canvas, 0, 1) * 255).astype(np.uint8))
     if rng.random() < 0.25:
-        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0)))
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0)))
     if rng.random() < 0.25:
         file = BytesIO()
-        picture.save(file, "JPEG", quality=int(rng.integers(30, 90)))
-        picture = Image.open(file).convert("RGB")
-    return picture
+        image.save(file, "JPEG", quality=int(rng.integers(30, 90)))
+        image = Image.open(file).convert("RGB")
+    return image
 
 
-def draw_picture(
+def draw_image(
     meaning: Meaning,
     rng: np.random.Generator,
     glyph: NDArray[np.float32] | None = None,
     style: Style = EVERYDAY,
 ) -> Image.Image:
-    """A picture of what is meant.
+    """An image of what is meant.
 
     Args:
         meaning: What to show; colour, and shape or digit, must be given.
@@ -134,7 +134,7 @@ def draw_picture(
         style: How large, how cluttered, how noisy.
 
     Returns:
-        An RGB picture.
+        An RGB image.
 
     Raises:
         ValueError: The meaning names no colour, or neither a shape nor a digit with its glyph.
