@@ -238,7 +238,7 @@ class Encoder:
     ) -> Any:
         """Rank the labels by how well they fit an image, best first, as ``align_client`` does.
 
-        >>> encoder.classify("star.png", ["star", "circle"], template="a red {}", top_k=1)
+        >>> encoder.classify("red-star.png", ["star", "circle"], template="a red {}", top_k=1)
 
         Args:
             images: an image; or several images, for a list of answers in their order.

@@ -1,4 +1,4 @@
-"""Images and texts as a caller gives them, one or several, and errors that name them."""
+"""Lists of the images and texts that a caller gives, and errors that name them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from align_zoo.runtime.images import ImageLike
 __all__ = ["Images", "Texts", "as_images", "as_texts", "keeps_errors"]
 
 Images = Union[ImageLike, Iterable[ImageLike]]
-"""One or several."""
+"""An image or several."""
 Texts = Union[str, Iterable[str]]
-"""One or several."""
+"""A text or several."""
 
 
 def as_images(images: Images) -> tuple[list[ImageLike], bool]:
-    """List the images, not yet looked at, and say whether several were given.
+    """List the images, unchecked, and return whether several were given.
 
     Raises:
-        InvalidImage: neither an image nor images, or none at all.
+        InvalidImage: there is no image, or the argument is neither an image nor images.
     """
     if isinstance(images, str | os.PathLike | bytes | Image.Image):
         return [images], False
@@ -45,7 +45,7 @@ def as_texts(texts: Texts) -> list[str]:
     """List the texts.
 
     Raises:
-        InvalidText: neither a string nor strings, or none at all; the message says which.
+        InvalidText: there is no text, or a text is no string; the message names it.
     """
     several: list[Any] | None = [texts] if isinstance(texts, str) else _several(texts)
     if not several:
@@ -61,7 +61,7 @@ def keeps_errors(on_error: str) -> bool:
     """Return whether an image's error takes the place of its answer.
 
     Raises:
-        InvalidInput: neither "raise" nor "return".
+        InvalidInput: ``on_error`` is neither "raise" nor "return".
     """
     if on_error not in ("raise", "return"):
         raise InvalidInput(f"on_error is {on_error!r}; supported: 'raise', 'return'")
@@ -69,8 +69,8 @@ def keeps_errors(on_error: str) -> bool:
 
 
 def _several(things: object) -> list[Any] | None:
-    """None where they cannot be listed in an order that means something."""
-    # Arrays without a dimension say that they are iterable, too.
+    """List the things; None if they have no meaningful order."""
+    # Arrays without a dimension are Iterable, but cannot be iterated.
     iterable = isinstance(things, Iterable) and getattr(things, "ndim", 1) > 0
     if isinstance(things, bytes | Mapping | set) or not iterable:
         return None

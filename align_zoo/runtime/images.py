@@ -208,7 +208,7 @@ def _pixels_of(image: Image.Image) -> int:
 
 def _read(path: str | os.PathLike[str]) -> bytes:
     try:
-        if not os.fspath(path):  # of which Path makes the working directory
+        if not os.fspath(path):  # Path("") is the working directory
             raise FileNotFoundError
         return Path(path).read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Choosing a runtime and loading a checkpoint into it."""
+"""Chooses a runtime and loads a checkpoint into it."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ TOWERS = ("image", "text")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 _IN_TORCH = {"image": 1.8, "text": 1.7}
-"""Times that torch takes on a CPU beside ONNX Runtime: one image, eight labels of nine tokens."""
+"""torch's time on a CPU divided by ONNX Runtime's: one image, eight labels of nine tokens."""
 _AS_EXPORTED = 1.2
-"""Times that the image tower takes where it is not laid out for the processor."""
+"""The time of the exported image tower divided by its time when laid out for the processor."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,21 +59,24 @@ def load_encoder(
 ) -> Encoder:
     """Load both towers of a checkpoint in the fastest runtime for the machine.
 
-    An encoder's threads do not outlive a fork, and in the child it would wait for them: start
-    processes by "spawn", or load it in each of them.
+    >>> encoder = align_zoo.load_encoder("align_tiny")
+    >>> encoder.classify("red-star.png", ["a star", "a circle"])
+
+    An encoder's threads do not outlive a fork, so a forked child would wait for them forever.
+    Start processes by "spawn", or load the encoder in each process.
 
     Args:
         name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
-        runtime: "onnx" (ONNX Runtime, on the CPU; the first time a checkpoint is exported to
-            the user's cache, later torch is not even imported), "torch", or "auto": torch on a
-            GPU, else onnx, and torch where the export fails.
-        device: "cpu", "cuda", "cuda:1" ..., torch's object for one, or "auto": the GPU if there
-            is one that torch can compute on.
-        dtype: "float32", "bfloat16" or "float16" to compute in (the last two in torch alone; the
-            answers are float32), or "auto": float32 on a CPU, bfloat16 on a GPU that has it,
-            else float16.
-        threads: CPU threads a tower; by default a core's each, of those that the process may use.
-        only: "image" or "text" for one tower, without the other's time to load and its memory.
+        runtime: "onnx" (ONNX Runtime, on the CPU; the first load exports the checkpoint to the
+            user's cache, later loads do not even import torch), "torch", or "auto": torch on a
+            GPU, else onnx, and torch if the export fails.
+        device: "cpu", "cuda", "cuda:1" ..., a ``torch.device``, or "auto": a GPU if torch can
+            compute on one.
+        dtype: the dtype to compute in, "float32", "bfloat16" or "float16" (the last two in torch
+            alone; the answers are float32), or "auto": float32 on a CPU, bfloat16 on a GPU that
+            has it, else float16.
+        threads: CPU threads of a tower; by default one for each core that the process may use.
+        only: "image" or "text" to load one tower alone.
         revision: branch, tag or commit of a hub id.
         cache_dir: the hub cache, instead of Hugging Face's default.
 
@@ -137,20 +140,20 @@ def load_encoder(
 def export_checkpoint(
     name_or_folder: str | Path, *, revision: str | None = None, again: bool = False
 ) -> Path:
-    """Export a checkpoint ahead of time, if the user's cache has not a whole export of it.
+    """Export a checkpoint ahead of time, unless the user's cache has a whole export.
 
     Args:
         name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
         revision: branch, tag or commit of a hub id.
-        again: whether to try what was refused or failed before.
+        again: whether to repeat an export or a layout that was refused or failed before.
 
     Returns:
-        The folder in the cache; for an image or a container, copy it there.
+        The folder in the cache; copy the folder into the cache of a container.
 
     Raises:
         InvalidInput: ONNX Runtime is not installed.
-        CheckpointError: the checkpoint or the export is no good, or cannot be written, or the
-            image tower cannot be laid out for this processor.
+        CheckpointError: the checkpoint is damaged or not supported, the export differs from
+            PyTorch or cannot be written, or the image tower cannot be laid out for this processor.
     """
     try:
         from align_zoo.runtime.onnx.image import layout_note, open_image
@@ -175,9 +178,9 @@ def export_checkpoint(
 def _open(
     name_or_folder: str | Path, revision: str | None, cache_dir: str | Path | None = None
 ) -> Checkpoint:
-    """Open a checkpoint, and refuse what its small files say is not supported.
+    """Open a checkpoint, and refuse unsupported options in its small files.
 
-    That takes no second; loading and exporting it may take a minute.
+    This check takes less than a second; loading and exporting may take a minute.
     """
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     check_tokenizer(checkpoint.folder)
@@ -192,7 +195,7 @@ def _onnx(
     reason: str,
     instead: Callable[[str], Encoder] | None,
 ) -> Encoder:
-    """In ONNX Runtime; where that is not possible ``instead``, which is told why."""
+    """Load in ONNX Runtime; if that is not possible, call ``instead`` with the reason."""
     try:
         from align_zoo.runtime.onnx.image import open_image
         from align_zoo.runtime.onnx.nchwc import images_at_once
@@ -212,7 +215,7 @@ def _onnx(
         make = partial(export_once, checkpoint, folder)
         manifest = find_or_export(folder, (TOKENIZER,), make)
     except AlignZooError as error:
-        # A checkpoint that is no good is none in torch either, and says so.
+        # A damaged checkpoint fails in torch, too, with an error of its own.
         if instead is None:
             raise
         return instead(f"the export failed: {error}")

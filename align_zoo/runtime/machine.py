@@ -1,7 +1,8 @@
-"""What a process may take of the machine: cores, PyTorch's threads on them, and glibc's memory.
+"""A process's share of the machine: cores, PyTorch's threads, and glibc's memory.
 
-ONNX Runtime counts the machine's cores, and PyTorch those of the affinity. Neither counts a
-container's quota: 64 threads on the time of four cores all wait for those that the kernel stops.
+ONNX Runtime counts the machine's cores, and PyTorch the cores of the affinity. Neither counts a
+container's quota: of 64 threads on the time of four cores, all wait for the threads that the kernel
+stops.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _HUGE_PAGES = "glibc.malloc.hugetlb"
 
 
 def cores() -> int:
-    """Count the cores that this process may use: by its affinity, and by its cgroup's quota.
+    """Count the cores that this process may use, by its affinity and by its cgroup's quota.
 
     Two hardware threads of one core count once, as they do for ONNX Runtime and PyTorch, because
     both share the units that multiply matrices. A quota of one and a half cores counts as two.

@@ -1,7 +1,7 @@
-"""Inputs that a preprocessor can give, to compare towers on.
+"""Images and texts on which towers are compared.
 
 On values that no image has, such as normal noise, the activations of a sound network may explode,
-and then no two sums in float32 agree. So every input here is an image's or a text's.
+and then no two sums in float32 agree. So every input here comes from an image or a text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["TEXTS", "sample_pixels"]
 _SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 _SHIPPED = ("red-star.png", "digit-3.png")
 _SMALL, _LARGER, _DEFAULT = (65, 75), (96, 101), (289, 289)
-"""Odd and even sides, so that strides leave a rest or none."""
+"""Odd and even sides, so that strides leave a remainder or none."""
 
 TEXTS = (
     "a",
@@ -28,26 +28,26 @@ TEXTS = (
     "two dogs, a red bus and 15 people in front of the old town hall of Zürich",
     "The quick brown fox jumps over the lazy dog. " * 12,
 )
-"""Of one word, of a few, of many, and of more than any text tower takes."""
+"""Texts of one word, of a few words, of many, and of more than any text tower takes."""
 
 
 def sample_pixels(transform: AlignTransform, channels: int, smallest: int) -> Iterator[np.ndarray]:
     """Yield preprocessed images [N, channels, H, W] float32, a few of each of three sizes.
 
-    What is like a photograph, on which every network is trained; shipped images and plain
-    colours; and the edges of the levels.
+    The images are like photographs, on which every network is trained; shipped images; plain
+    colours; and edges between the least and the greatest level.
 
     Args:
-        transform: the checkpoint's.
-        channels: of the tower's images.
-        smallest: least side that the tower takes.
+        transform: the checkpoint's transform.
+        channels: the channels of the tower's images.
+        smallest: the least side that the tower takes.
     """
     strong, other = _photograph(0), _photograph(1)
     pale = Image.blend(Image.new("RGB", other.size, "grey"), other, 0.4)
     star, digit = (Image.open(_SAMPLES / name).convert("RGB") for name in _SHIPPED)
     grey, black, white = (Image.new("RGB", (64, 64), name) for name in ("grey", "black", "white"))
     small, larger = _fitting(_SMALL, smallest), _fitting(_LARGER, smallest)
-    # The served images are of one size, if the checkpoint resizes or crops.
+    # The served images have one size if the checkpoint resizes or crops.
     own = transform.input_size or _fitting(_DEFAULT, smallest)
     for size, images in (
         (small, [strong, pale, grey, digit, black, white, _edges()]),

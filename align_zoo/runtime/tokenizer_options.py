@@ -1,4 +1,4 @@
-"""The options of a checkpoint's tokenizer that the runtimes do not support."""
+"""Checks the options of a checkpoint's tokenizer that the runtimes do not support."""
 
 from __future__ import annotations
 

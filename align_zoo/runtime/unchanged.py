@@ -1,4 +1,4 @@
-"""Reading a checkpoint whose folder keeps its fingerprint meanwhile."""
+"""Reads a checkpoint, and checks that its folder keeps its fingerprint meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["unchanged"]
 
 @contextmanager
 def unchanged(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
-    """Open the checkpoint's folder afresh, to read from it, and compare the fingerprint afterwards.
+    """Open the checkpoint's folder again for the block, and compare the fingerprint afterwards.
 
     Answers and exports are filed under the fingerprint. So the folder must not change between
     the reading of the fingerprint and the end of the block.

@@ -1,8 +1,8 @@
-"""What an exported tower is compared with, and how: exact answers, and how exact PyTorch's are.
+"""Compares an exported tower with exact answers, within a multiple of PyTorch's own errors.
 
-An export in float32 cannot be nearer to the truth than float32 allows, and how near that is
-depends on the weights and on the input. So the bound for each item is PyTorch's own error on it,
-some times over, where that is more than the tolerance; and where PyTorch is far off, there is none.
+An export in float32 cannot be nearer to the truth than float32 allows, and this limit depends on
+the weights and on the input. So the bound of each item is a multiple of PyTorch's own error on the
+item, if that is more than the tolerance. Items on which PyTorch is far off have no bound.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from align_zoo.runtime.onnx.refusals import ExportRefused
 __all__ = ["Reference", "check", "clearest", "read_references", "write_references"]
 
 _TIMES = 20.0
-"""How many times PyTorch's error an export's may be: one rounding error differs from another."""
+"""The most that an export's error may be, divided by PyTorch's: rounding errors differ."""
 _EXACT = 5e-6
-"""The greatest error of PyTorch's by which an item is exact.
+"""The greatest error of PyTorch's with which an item counts as exact.
 
-Beyond it activations explode, and of two ways to add the same numbers one is off by 1e-4 and the
-other by 0.1. So the exact items tell whether an export is right; of the others any number will do.
+Beyond this error activations explode, and of two ways to add the same numbers one is off by 1e-4
+and the other by 0.1. So the exact items show whether an export is right; the other items need only
+give numbers.
 """
 _ANY = 2.0
-"""No two unit vectors differ more."""
+"""The greatest difference of two unit vectors."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An input of a tower, and what the tower makes of it."""
+    """An input of a tower, and the tower's exact answer."""
 
     inputs: tuple[np.ndarray, ...]
     """The arrays that the tower takes: pixels [N, C, H, W], or token ids and mask [N, L]."""
@@ -50,12 +51,12 @@ def check(
     tolerance: float,
     what: str,
 ) -> None:
-    """Return if a tower answers every reference within its bound.
+    """Check that a tower answers every reference within its bound.
 
     Args:
-        tower: the reference's inputs to unit embeddings [N, D].
+        tower: computes unit embeddings [N, D] from a reference's inputs.
         references: at least one.
-        tolerance: an error that is always accepted.
+        tolerance: the error that is always accepted.
         what: the subject of the error's sentence, "image.onnx: exported embeddings".
 
     Raises:
@@ -70,7 +71,7 @@ def check(
         )
     bounds = np.where(exact, np.maximum(tolerance, _TIMES * noise), _ANY)
     off = np.concatenate([_errors(tower(*each.inputs), each.exact) for each in references])
-    # Where PyTorch gives no number, an export need not give one either.
+    # An export need not give a number where PyTorch gives none.
     wrong = ~(off <= bounds) & ~np.isnan(noise)  # so that NaN is wrong, too
     if wrong.any():
         worst = int(np.argmax(np.where(wrong, np.nan_to_num(off / bounds, nan=np.inf), 0)))
@@ -86,7 +87,7 @@ def _errors(embeddings: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 
 def clearest(references: Sequence[Reference]) -> Reference:
-    """Choose one item to compare quickly: the smallest of the exact ones."""
+    """Choose one item for a quick comparison: the smallest of the exact items."""
 
     def rank(row: Reference) -> tuple[bool, int]:
         return not row.noise[0] <= _EXACT, row.inputs[0].size
@@ -104,7 +105,7 @@ def clearest(references: Sequence[Reference]) -> Reference:
 
 
 def write_references(path: Path, references: Iterable[Reference]) -> None:
-    """Keep references of one input array each, as numpy's .npz."""
+    """Write references of one input array each to an .npz file."""
     arrays: dict[str, np.ndarray] = {}
     for i, each in enumerate(references):
         (arrays[f"input_{i}"],) = each.inputs

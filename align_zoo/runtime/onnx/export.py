@@ -1,4 +1,4 @@
-"""PyTorch towers to ONNX files, compared with the originals before anybody uses them."""
+"""Exports PyTorch towers to ONNX files, and compares the files with the originals."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from align_zoo.towers.factory import create_align
 __all__ = ["TOLERANCE", "export"]
 
 TOLERANCE = 1e-4
-"""An error of an exported tower's unit embeddings that is always accepted.
+"""The error of an exported tower's unit embeddings that is always accepted.
 
-A greater one is accepted where PyTorch itself, in float32, is hardly nearer to float64.
+A greater error is accepted if PyTorch itself, in float32, is hardly nearer to float64.
 """
 
-# A bound that torch.export wants; no batch comes near it.
+# torch.export requires a bound; no batch comes near this one.
 _BATCH = 4096
 
 
@@ -47,8 +47,8 @@ _BATCH = 4096
 def export(checkpoint: Checkpoint, folder: Path) -> None:
     """Write both towers of a checkpoint to ``folder``, which appears whole or not at all.
 
-    One process at a time may do so. The graphs take any batch, any image size and any text
-    length. BatchNorm is folded into the convolutions.
+    One process at a time may call this function. The graphs take any batch, any image size and
+    any text length. BatchNorm is folded into the convolutions.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded, an exported tower's answers differ
@@ -58,7 +58,7 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
         model, transform, tokenizer = create_align(checkpoint.folder)
     draft = folder.with_name(f".draft-{folder.name}")
     try:
-        if draft.exists():  # left by a process that was killed over it
+        if draft.exists():  # left by a process that was killed
             shutil.rmtree(draft)
         draft.mkdir(parents=True)
     except OSError as error:
@@ -75,7 +75,7 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
             pad_token_id=tokenizer.hf.pad_token_id,
             preprocessor=dict(transform.config),
         ).write(draft)
-        if folder.is_symlink():  # to a damaged one, or to none
+        if folder.is_symlink():  # to a damaged folder, or to nothing
             folder.unlink()
         elif folder.exists():  # damaged
             shutil.rmtree(folder)
@@ -93,7 +93,7 @@ def _write_image(model: Align, transform: AlignTransform, folder: Path) -> None:
     write_references(folder / REFERENCES, references)
     (pixels,) = references[-1].inputs  # of the size that the checkpoint's images have
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of axis names that the exporter unites
+        warnings.simplefilter("ignore")  # about axis names that the exporter unites
         program = torch.onnx.export(
             model.image,
             (torch.from_numpy(pixels[:2]),),
@@ -103,8 +103,8 @@ def _write_image(model: Align, transform: AlignTransform, folder: Path) -> None:
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # so it is with dynamo=True
-    # Convolutions and means know no size; with sizes as symbols the same graph takes twice as long.
+    assert program is not None  # as dynamo=True has it
+    # Convolutions and means depend on no size; with symbolic sizes the graph takes twice as long.
     onnx.save(_of_any_size(program), folder / IMAGE)
     _check(OnnxImage(folder / IMAGE), references, IMAGE)
 
@@ -132,7 +132,7 @@ def _write_text(model: Align, tokenizer: AlignTokenizer, path: Path) -> None:
 
 
 def _check_tables(path: Path, tower: nn.Module) -> None:
-    """Compare the tables of words and positions with the tower's: sample texts have few words.
+    """Compare the tables of words and positions with the tower's; sample texts have few words.
 
     Raises:
         ExportRefused: a row differs.
@@ -144,7 +144,7 @@ def _check_tables(path: Path, tower: nn.Module) -> None:
     initializers = ir.load(path).graph.initializers
     for name, table in tables.items():
         written = initializers[name].const_value
-        assert written is not None  # an initializer has a value
+        assert written is not None  # as every initializer has it
         if not np.array_equal(written.numpy(), table.numpy(force=True), equal_nan=True):
             raise ExportRefused(f"{TEXT}: the table of {name} differs from PyTorch's")
 
@@ -154,9 +154,9 @@ def _references(
     embed: Callable[..., torch.Tensor],
     inputs: Iterable[tuple[torch.Tensor, ...]],
 ) -> list[Reference]:
-    """Compute the tower's answers in float64, and the errors of those in float32.
+    """Compute the tower's answers in float64, and the errors of its answers in float32.
 
-    One rounding error alone may be small by chance. So images are also computed by other
+    A single rounding error may be small by chance. So images are also computed by other
     kernels, and with pixels that are off by their own rounding.
     """
     inputs = list(inputs)
@@ -165,7 +165,7 @@ def _references(
         rounded = [[_unit(embed(*each)) for each in _alike(*given)] for given in inputs]
         tower.double()  # in place: a copy of a base tower would take half a gigabyte
         exact = [_unit(embed(*map(_double, given))) for given in inputs]
-        tower.float()  # each weight is again what it was
+        tower.float()  # restores each weight exactly
         for answers, truth in zip(rounded, exact, strict=True):
             worst = [(each - truth).abs().amax(dim=1) for each in answers]
             errors.append(torch.stack(worst).amax(dim=0))
@@ -176,7 +176,7 @@ def _references(
 
 
 def _alike(*given: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-    """Return inputs that differ from each other by what float32 cannot hold."""
+    """Return inputs that differ from each other by less than float32 resolves."""
     if len(given) == 2:  # token ids and mask
         return [given]
     (pixels,) = given
@@ -199,12 +199,12 @@ def _check(tower: OnnxImage | OnnxText, references: list[Reference], name: str) 
 
 
 def _of_any_size(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:
-    """The graph for images of any height and width, though it was traced at one of them."""
+    """Return the graph for images of any height and width; the program was traced at one size."""
     model = program.model_proto
     (pixels,) = model.graph.input
     for dim, name in ((2, "height"), (3, "width")):
         pixels.type.tensor_type.shape.dim[dim].dim_param = name
     del model.graph.value_info[:]
-    # Where ONNX Runtime knows shapes to be equal, it merges residual sums into convolutions.
+    # If ONNX Runtime knows shapes to be equal, it merges residual sums into convolutions.
     shaped: onnx.ModelProto = SymbolicShapeInference.infer_shapes(model, auto_merge=True)
     return shaped

@@ -1,4 +1,4 @@
-"""Exporting a checkpoint once, also where that fails: a refusal is remembered."""
+"""Exports a checkpoint once; a refusal is remembered, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def export_once(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a checkpoint's export, unless the same versions have refused it before.
 
     Raises:
-        CheckpointError: the checkpoint or the export is no good, or cannot be written.
+        CheckpointError: the checkpoint is damaged or not supported, or the export differs from
+            PyTorch or cannot be written.
     """
     note = _note(folder)
     if refused := refusals.recall(note):
@@ -34,18 +35,18 @@ def export_once(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def forget_refusals(folder: Path, *notes: Path) -> None:
-    """Let the next export to ``folder`` try what was refused before."""
+    """Delete the notes of refusals, so that the next export to ``folder`` tries again."""
     for note in (_note(folder), *notes):
         refusals.forget(note)
 
 
 def try_again(name: str) -> str:
-    """Tell how to try a refused export of a checkpoint again."""
+    """Name the command that tries a refused export of a checkpoint again."""
     return f"`align-zoo export --again {shlex.quote(name)}` tries again"
 
 
 def not_installed(error: ImportError) -> str:
-    """Tell what to install."""
+    """Name the packages to install."""
     return (
         f"what ONNX Runtime or the export needs is not installed ({error}): "
         f"{to_install('.[onnx]')}, or use runtime='torch'"
@@ -65,7 +66,7 @@ def _export(checkpoint: Checkpoint, folder: Path) -> None:
     except ImportError as error:
         raise CheckpointError(not_installed(error)) from error
     except Exception as error:  # torch's exporter and onnx raise whatever they meet in a graph
-        # Another time there may be memory or room on the disk.
+        # A lack of memory or of room on the disk may pass.
         kind = CheckpointError if _of_the_moment(error) else ExportRefused
         raise kind(
             f"{checkpoint.name} cannot be exported ({type(error).__name__}: {error}); use "
@@ -78,9 +79,9 @@ def _note(folder: Path) -> Path:
 
 
 def _of_the_moment(error: BaseException | None) -> bool:
-    """Whether the machine, and not the checkpoint, is to blame for a failure."""
+    """Return whether the machine, and not the checkpoint, causes a failure."""
     while error:
-        # torch has no class of its own for it.
+        # torch has no class of its own for a lack of memory.
         if isinstance(error, OSError | MemoryError) or "memory" in str(error).lower():
             return True
         error = error.__cause__

@@ -1,4 +1,4 @@
-"""The image tower of an export: laid out for this processor, and where that fails as exported."""
+"""Opens the image tower of an export: laid out for this processor, or else as exported."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["layout_note", "open_image"]
 _log = logging.getLogger(__name__)
 
 _LAID_OUT = ("x86_64", "amd64")
-"""Machines of which a layout in blocks is known."""
+"""Machines for which a layout in blocks is known."""
 _OF_THE_MOMENT = (OSError, MemoryError, ImportError)
-"""Failures that the next start may not meet."""
+"""Failures after which the next start tries again."""
 
 
 def open_image(
@@ -33,13 +33,13 @@ def open_image(
     """Open the fastest graph of an exported image tower that this machine can run.
 
     Args:
-        folder: the export's.
+        folder: the export's folder.
         threads: CPU threads; as many as ``cores`` by default.
-        export: makes the export again, should it be damaged.
+        export: makes the export again if it is damaged.
 
     Returns:
-        The tower, and why it is not laid out for this processor: None if it is, or if no layout is
-        known for processors of this kind.
+        The tower, and the reason why the tower is not laid out for this processor. The reason is
+        None if the tower is laid out, or if no layout is known for such processors.
 
     Raises:
         CheckpointError: the exported tower is damaged and cannot be exported again.
@@ -51,7 +51,7 @@ def open_image(
     if machine.lower() in _LAID_OUT:
         try:
             return _lay_out_once(folder, threads), None
-        except Exception as error:  # whatever hinders an optimization must not hinder the service
+        except Exception as error:  # a failed optimization must not stop the service
             why = str(error)
     reason = why or f"no layout in blocks is known for {machine}"
     _log.warning("the image tower runs as exported, more slowly: %s", reason)
@@ -76,7 +76,7 @@ def _laid_out(folder: Path, threads: int | None) -> BlockedImage | None:
 
 def _lay_out_once(folder: Path, threads: int | None) -> BlockedImage:
     with FileLock(folder.with_suffix(".lock")):
-        # Another process may have made it while this one waited, or failed.
+        # Another process may have made the layout, or failed, while this process waited.
         if laid_out := _laid_out(folder, threads):
             return laid_out
         if refused := refusals.recall(layout_note(folder)):

@@ -42,7 +42,7 @@ REFERENCES = "references.npz"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the exported towers need beside their graphs."""
+    """The values that the exported towers need beside their graphs."""
 
     fingerprint: str
     """The checkpoint's fingerprint."""

@@ -1,9 +1,9 @@
-"""The image tower laid out for one kind of processor, as ``blocking`` writes it.
+"""The image tower laid out for one kind of processor, as ``nchwc_rewrite`` writes it.
 
-Such a graph is in ONNX Runtime's own dialect, good for one version of it and for processors of
-one vector width. The folder's name has the version; images whose embeddings are known tell
-whether it is right for the processor. The weights are mapped into memory as they are, so any
-number of sessions and processes shares one copy.
+Such a graph uses ONNX Runtime's own operators, and fits one version of ONNX Runtime and processors
+of one vector width. The folder's name has the version. Images with known embeddings show whether
+the graph is right for the processor. The weights are mapped into memory, so any number of sessions
+and processes shares one copy.
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ __all__ = [
 GRAPH, WEIGHTS, _CHECK = "image.onnx", "image.weights", "check.json"
 
 TOLERANCE = 1e-5
-"""An error of the laid out graph's unit embeddings that is always accepted."""
+"""The error of the laid out graph's unit embeddings that is always accepted."""
 
-_MOST_AT_ONCE = 4  # each takes 100 MB of activations
+_MOST_AT_ONCE = 4  # an image takes 100 MB of activations
 
 
 def layout_folder(export: Path, block: int | str) -> Path:
-    """Where an export's layout in blocks of so many channels is, for this ONNX Runtime."""
+    """Return the folder of an export's layout in blocks of ``block`` channels."""
     return export / f"blocked-{onnxruntime.__version__}-{block}"
 
 
 def layouts(export: Path) -> list[Path]:
-    """List an export's layouts for this ONNX Runtime, of all processors."""
+    """List an export's layouts for this version of ONNX Runtime and any processor."""
     return sorted(export.glob(layout_folder(export, "*").name))
 
 
 def images_at_once(threads: int) -> int:
-    """How many images are computed side by side on so many threads, the same for each."""
-    # Six threads are three times two, seven as well.
+    """Choose how many images are computed side by side, each on as many threads as the others."""
+    # Of six threads and of seven, three images get two each.
     best = max(_MOST_AT_ONCE, _MOST_AT_ONCE - 1, key=lambda count: threads // count * count)
     return min(threads, best)
 
 
 class BlockedImage:
-    """Pixels [N, C, H, W] to unit embeddings [N, D].
+    """Computes unit embeddings [N, D] from pixels [N, C, H, W].
 
-    One image is computed by all threads together. ``images_at_once`` share them out, which is
-    faster: nobody waits for all the others after every operator.
+    All threads together compute a single image. ``images_at_once`` images share the threads out,
+    which is faster: fewer threads wait for each other after every operator.
 
     Args:
-        folder: the layout's.
+        folder: the layout's folder.
         threads: CPU threads; as many as ``cores`` by default.
 
     Raises:
@@ -80,7 +80,7 @@ class BlockedImage:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="tower")
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Any batch of one image size; fastest with multiples of ``images_at_once``."""
+        """Embed a batch of one image size; multiples of ``images_at_once`` are the fastest."""
         ones = np.split(pixels, len(pixels))
         rows: list[np.ndarray] = []
         while len(ones) >= len(self._apart) > 1:
@@ -91,10 +91,10 @@ class BlockedImage:
 
 
 def open_blocked(folder: Path, threads: int | None = None) -> BlockedImage:
-    """Open a layout that is whole, and right for this processor.
+    """Open a layout, and check that it is whole and right for this processor.
 
     Args:
-        folder: the layout's, in its export's folder.
+        folder: the layout's folder, in its export's folder.
         threads: CPU threads; as many as ``cores`` by default.
 
     Raises:
@@ -111,7 +111,7 @@ def open_blocked(folder: Path, threads: int | None = None) -> BlockedImage:
 
 
 def write_check(folder: Path, references: Path) -> None:
-    """Finish a folder: note what its files are, and what it is compared with."""
+    """Write the digests of a layout's files and of the references that it is compared with."""
     sha256 = {name: digest(folder / name) for name in (GRAPH, WEIGHTS)}
     content = {"sha256": {**sha256, REFERENCES: digest(references)}}
     (folder / _CHECK).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Laying the image tower's graph out for this processor, squeeze-and-excitation included.
+"""Lays the image tower's graph out for this processor, squeeze-and-excitation included.
 
 On x86 ONNX Runtime convolves maps in blocks of 8 or 16 channels (NCHWc). Its optimizer knows no
-product of a map and a gate in that layout, so each squeeze-and-excitation leaves it and comes back
-to it with the widest maps there are: in B7 a sixth of the time. But such a product is a depthwise
-convolution by 1 x 1 whose weights are the gate, and convolutions it knows.
+product of a map and a gate in that layout. So each squeeze-and-excitation leaves the layout and
+comes back with the widest maps, which takes a sixth of B7's time. But such a product is a depthwise
+convolution by 1 x 1 whose weights are the gate, and the optimizer knows convolutions.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from align_zoo.runtime.onnx.sessions import CPU
 __all__ = ["lay_out"]
 
 _NCHWC = "com.microsoft.nchwc"
-"""The domain of ONNX Runtime's operators in that layout."""
+"""The domain of ONNX Runtime's operators in the layout of blocks."""
 _DRAFT = ".draft-"
 
 
 def lay_out(image: Path) -> Path:
-    """Write the portable graph ``image``, laid out for this processor, beside it.
+    """Lay the portable graph ``image`` out for this processor, in a folder beside the graph.
 
-    One process at a time may do so.
+    One process at a time may call this function.
 
     Args:
         image: the exported graph, in its export's folder.
@@ -54,7 +54,7 @@ def lay_out(image: Path) -> Path:
     """
     export, block = image.parent, _block()
     try:
-        for left in export.glob(f"{_DRAFT}*"):  # by a process that was killed over it
+        for left in export.glob(f"{_DRAFT}*"):  # left by processes that were killed
             shutil.rmtree(left)
         draft = Path(tempfile.mkdtemp(dir=export, prefix=_DRAFT))
         try:
@@ -68,7 +68,7 @@ def lay_out(image: Path) -> Path:
                 tolerance=TOLERANCE,
                 what="laid out in blocks, the embeddings",
             )
-            draft.chmod(0o755)  # mkdtemp's folders are the owner's alone
+            draft.chmod(0o755)  # mkdtemp lets nobody but the owner read
             folder = layout_folder(export, block)
             if folder.exists():  # damaged
                 shutil.rmtree(folder)
@@ -80,7 +80,7 @@ def lay_out(image: Path) -> Path:
 
 
 def _block() -> int:
-    """The channels of a block here: what ONNX Runtime makes of an image with 4."""
+    """Return the channels of a block on this processor: ONNX Runtime pads 4 channels to a block."""
     inputs = ir.val("x", dtype=ir.DataType.FLOAT, shape=[1, 4, 1, 1])
     reorder = ir.node("ReorderInput", [inputs], domain=_NCHWC)
     (output,) = reorder.outputs
@@ -98,7 +98,7 @@ def _optimized(image: Path, scratch: Path) -> ir.Model:
     (pixels,) = model.graph.inputs
     pixels.shape = ir.Shape([1, *(pixels.shape or ())[1:]])
     for node in list(model.graph):
-        if node.op_type == "ReduceMean":  # which has no such layout, but under another name
+        if node.op_type == "ReduceMean":  # has such a layout under another name only
             mean = ir.node("GlobalAveragePool", node.inputs[:1])
             ir.convenience.replace_nodes_and_values(
                 model.graph, node, [node], [mean], node.outputs, mean.outputs
@@ -107,7 +107,7 @@ def _optimized(image: Path, scratch: Path) -> ir.Model:
     ir.save(model, one)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(optimized)
-    options.log_severity_level = 3  # or it warns that the file will be for this processor alone
+    options.log_severity_level = 3  # no warning that the file fits this processor alone
     onnxruntime.InferenceSession(str(one), options, providers=CPU)
     model = ir.load(optimized)
     one.unlink()
@@ -116,7 +116,7 @@ def _optimized(image: Path, scratch: Path) -> ir.Model:
 
 
 def _gate_by_convolutions(model: ir.Model, block: int) -> None:
-    """Let no squeeze-and-excitation leave the layout."""
+    """Replace the products of maps and gates by convolutions, which keep the layout."""
     graph = model.graph
     if not any(node.domain == _NCHWC for node in graph):
         raise CheckpointError("ONNX Runtime lays nothing out in blocks here")

@@ -1,4 +1,4 @@
-"""What the next start need not try again: exports that were refused or failed, and why."""
+"""Notes of refused exports and layouts, so that the next start does not try them again."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from align_zoo.errors import CheckpointError
 __all__ = ["ExportRefused", "forget", "recall", "remember"]
 
 _PACKAGES = ("align-zoo", "torch", "timm", "onnx", "onnx-ir", "onnxscript", "onnxruntime")
-"""What another version of may do better."""
+"""Packages of which another version may succeed."""
 
 
 class ExportRefused(CheckpointError):
-    """An export is no good, and would not be at the next start.
+    """An export is wrong, and will be wrong at the next start.
 
-    Catch ``CheckpointError``: the way out is runtime="torch", or other versions.
+    Use runtime="torch", or other versions of the packages. Callers catch ``CheckpointError``.
     """
 
 
 def remember(note: Path, reason: str) -> None:
-    """Note why something was refused, for these versions and this processor.
+    """Write the reason of a refusal, for these versions and this processor.
 
-    Where the note cannot be written, the next start tries again.
+    If the note cannot be written, the next start tries again.
     """
     content = {"reason": reason, "when": _now(), **_circumstances()}
     with suppress(OSError):
@@ -35,7 +35,7 @@ def remember(note: Path, reason: str) -> None:
 
 
 def recall(note: Path) -> str | None:
-    """When something was refused and why; None if it was not, or in other circumstances."""
+    """Read the reason and time of a refusal; None without a refusal in the same circumstances."""
     try:
         content = json.loads(note.read_text(encoding="utf-8"))
         reason, when = str(content.pop("reason")), str(content.pop("when"))
@@ -45,7 +45,7 @@ def recall(note: Path) -> str | None:
 
 
 def forget(note: Path) -> None:
-    """Let the next start try again."""
+    """Delete a note, so that the next start tries again."""
     note.unlink(missing_ok=True)
 
 
@@ -62,7 +62,7 @@ def _circumstances() -> dict[str, object]:
 
 
 def _processor() -> str:
-    """Compute a digest of what the processor can do; the same for any two of a kind."""
+    """Compute a digest of the processor's abilities; the same for all processors of a kind."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):

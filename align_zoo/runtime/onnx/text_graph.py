@@ -1,9 +1,9 @@
-"""The text tower as an ONNX graph that computes neither padding nor states that nobody reads.
+"""Writes the text tower as an ONNX graph that computes neither padding nor unread states.
 
-But for attention, BERT's layers work on every token by itself. So the tokens of all texts stand
-in one list [T, hidden] without the padding, and attention alone sees them text by text, [N, L,
-hidden]. And ALIGN reads the first token of the last layer: there the others give it their keys and
-values, and go no further.
+All of BERT's layers but attention work on every token by itself. So the tokens of all texts are one
+list [T, hidden] without padding, and attention alone gets them text by text, [N, L, hidden]. ALIGN
+reads the first token of the last layer alone: there the other tokens give their keys and values,
+and are computed no further.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
 _OPSETS = {"": 20, _MICROSOFT: 1}
 _IR_VERSION = 10
-"""Of ONNX 1.16, as operator set 20 is."""
+"""The version of ONNX 1.16, as operator set 20 is."""
 
 
 def text_graph(tower: AlignText) -> ir.Model:
-    """From ``input_ids`` and ``attention_mask`` [N, L] int64 to ``embeds`` [N, D] float32.
+    """Write the graph from ``input_ids`` and ``attention_mask`` [N, L] int64 to ``embeds`` [N, D].
 
-    Each row of the mask is ones, then zeros. The embeddings are not yet normalised.
+    Each row of the mask is ones, then zeros. The embeddings are float32, not yet normalised.
     """
     writer = _Writer(tower)
     ids, mask = (
@@ -50,7 +50,7 @@ def text_graph(tower: AlignText) -> ir.Model:
 
 
 class _Writer:
-    """Writes operators to a tape, with the weights of a tower by the names that it gives them."""
+    """Writes operators to a tape, with a tower's weights by the tower's names."""
 
     def __init__(self, tower: AlignText) -> None:
         self.tape = Tape()
@@ -58,8 +58,8 @@ class _Writer:
         self._state = {name: each.numpy(force=True) for name, each in tower.state_dict().items()}
 
     def embeds(self, ids: ir.Value, mask: ir.Value) -> ir.Value:
-        # Where the T tokens that count stand among all, and where among them those of each text
-        # [N, L]. In the place of padding stands some other token, which the mask keeps out.
+        # The places of the T real tokens among all tokens, and the places of each text's tokens
+        # among the T, [N, L]. Padding gets the place of some other token, which the mask excludes.
         flat = self.op("Reshape", mask, self.ints(-1))
         self._places = self.op("Squeeze", self.op("NonZero", flat), self.ints(0))
         counts = self.op("CumSum", flat, self.ints(0))
@@ -79,9 +79,9 @@ class _Writer:
         return self._linear(first, "head")
 
     def _embedded(self, ids: ir.Value, mask: ir.Value) -> ir.Value:
-        """BERT's embeddings [T, hidden]."""
+        """Write BERT's embeddings [T, hidden]."""
         name = "bert.embeddings."
-        # Nobody gives token types: all are the first.
+        # There are no token types: all tokens are of the first.
         words = self._state[name + "word_embeddings.weight"]
         words = words + self._state[name + "token_type_embeddings.weight"][0]
         positions = self._state[name + "position_embeddings.weight"]
@@ -93,7 +93,7 @@ class _Writer:
         return self._norm(x, name + "LayerNorm")
 
     def _layer(self, name: str, x: ir.Value, first: ir.Value | None = None) -> ir.Value:
-        """BERT's layer: of all tokens [T, hidden], or of each text's ``first`` one [N, hidden]."""
+        """Write a layer of all tokens [T, hidden], or of each text's ``first`` [N, hidden]."""
         query, key, value = (f"{name}attention.self.{each}" for each in ("query", "key", "value"))
         if first is None:
             states = self._by_text(self._linear(x, query, key, value))
@@ -119,7 +119,7 @@ class _Writer:
         return self._norm(x, name + "output.LayerNorm")
 
     def _by_text(self, x: ir.Value) -> ir.Value:
-        """[T, C] to [N, L, C]."""
+        """Write the gathering of [T, C] to [N, L, C]."""
         return self.op("Gather", x, self._slots)
 
     def _split(self, x: ir.Value, count: int) -> list[ir.Value]:
@@ -127,7 +127,7 @@ class _Writer:
         return [*self.tape.op_multi_out("Split", [x], parts, num_outputs=count)]
 
     def _linear(self, x: ir.Value, *names: str) -> ir.Value:
-        """Linear layers of one input, as one."""
+        """Write several linear layers of one input as a single layer."""
         weight = np.concatenate([self._state[f"{name}.weight"] for name in names]).T
         bias = np.concatenate([self._state[f"{name}.bias"] for name in names])
         product = self.op("MatMul", x, self.weight(f"{names[0]}.weight", weight))
@@ -170,7 +170,7 @@ def _relu6(to: _Writer, x: ir.Value) -> ir.Value:
     return to.op("Clip", x, low, high)
 
 
-# By the names in transformers.activations.ACT2FN: all that checkpoint.config admits.
+# By the names in transformers.activations.ACT2FN: all activations that checkpoint.config admits.
 _ACTIVATIONS: dict[str, Callable[[_Writer, ir.Value], ir.Value]] = {
     "swish": _silu,
     "silu": _silu,

@@ -1,1 +1,1 @@
-"""The towers in PyTorch: folded, and on a GPU captured."""
+"""The towers in PyTorch, with folded BatchNorm, and captured on a GPU."""

@@ -1,4 +1,4 @@
-"""A checkpoint in PyTorch as an ``Encoder``."""
+"""Loads a checkpoint in PyTorch as an ``Encoder``."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ from align_zoo.towers.factory import (
 
 __all__ = ["TorchEncoder", "torch_encoder"]
 
-# On a GPU a batch is what fills it; on a CPU batching gains nothing.
+# Enough images to fill a GPU; on a CPU batching gains nothing.
 _IMAGES_AT_ONCE = {"cpu": 4, "cuda": 64}
 _TEXTS_AT_ONCE = 64
-# Of align-base: 65 ms a call and 1.4 ms a token on two cores. On a GPU launching is most of it.
+# For align-base on two cores, 65 ms a call and 1.4 ms a token. A GPU's calls are mostly launches.
 _PADDING_A_CALL = {"cpu": 45, "cuda": 1024}
-# What is captured: on a CPU launching costs nothing, so nothing.
+# The batches to capture. On a CPU launching costs nothing, so nothing is captured.
 _SIZES: dict[str, tuple[int, ...]] = {"cpu": (), "cuda": (1, 4, 16, 64)}
 _LENGTHS = (8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
 class TorchEncoder(Encoder):
-    """An ``Encoder`` that says in which dtype and where it computes."""
+    """An ``Encoder`` with its dtype and its device."""
 
     dtype: str
     """"float32", "bfloat16" or "float16"."""
     device: str
+    """"cpu", "cuda", "cuda:1" ..."""
 
     @property
     def explanation(self) -> str:
@@ -60,9 +61,9 @@ def torch_encoder(
     reason: str,
     slow_paths: Mapping[str, SlowPath],
 ) -> TorchEncoder:
-    """The towers in ``dtype``; on a GPU they are captured when they are first asked for.
+    """Load the towers in ``dtype``; on a GPU a tower is captured on its first use.
 
-    On a CPU the process keeps the memory that it frees, from now on: see ``keep_warm``.
+    On a CPU the process keeps freed memory from now on: see ``keep_warm``.
 
     Raises:
         InvalidInput: torch cannot compute on ``device``.
@@ -76,7 +77,7 @@ def torch_encoder(
         if int(number or 0) >= count:
             found = ", ".join(f"cuda:{each}" for each in range(count)) or "no GPU"
             raise InvalidInput(f"torch cannot compute on {device!r}: it finds {found}")
-    # Of a container's quota PyTorch does not know.
+    # PyTorch does not know a container's quota.
     count = threads or min(cores(), torch.get_num_threads())
     if dtype == "auto":
         dtype = _fastest_dtype(device)
@@ -135,5 +136,5 @@ def torch_encoder(
 def _fastest_dtype(device: str) -> str:
     if device == "cpu":
         return "float32"
-    # Before Ampere bfloat16 is emulated.
+    # GPUs older than Ampere emulate bfloat16.
     return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"

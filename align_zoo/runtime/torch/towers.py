@@ -1,4 +1,4 @@
-"""The towers in PyTorch: for GPUs, and where ONNX Runtime cannot be used."""
+"""The towers in PyTorch: for GPUs, and for machines without ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _PLAIN = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
 
 
 class TorchImage:
-    """Pixels [N, 3, H, W] to unit embeddings [N, D].
+    """Computes unit embeddings [N, D] from pixels [N, 3, H, W].
 
     Args:
-        tower: in eval mode; it is this one's from now on, and changed.
+        tower: the tower in eval mode; it is changed in place.
         device: where to compute.
-        dtype: to compute in; pooling and normalisation stay in float32, as the answers are.
+        dtype: the dtype of the tower; pooling, normalisation and answers are in float32.
         sizes: batch sizes to capture, of images of ``image_size``.
         image_size: height and width.
-        threads: of the CPU to compute on; as many as torch has by default.
+        threads: CPU threads; by default torch's number.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TorchImage:
             x = pixels.to(dtype=dtype, memory_format=torch.channels_last)
             return _unit(tower(x))
 
-        # Noise, by which the fastest kernels are chosen.
+        # The fastest kernels are chosen by noise.
         noise = np.random.default_rng(0).standard_normal
         rows = []
         if sizes and image_size:
@@ -61,20 +61,21 @@ class TorchImage:
         self.batches = FixedBatches(unit, device, rows, sizes, threads)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Any batch of one image size."""
+        """Embed a batch of one image size."""
         return self.batches(pixels)
 
 
 class TorchText:
-    """Token ids and mask [N, L] to unit embeddings [N, D].
+    """Computes unit embeddings [N, D] from token ids and mask [N, L].
 
     Args:
-        tower: in eval mode; it is this one's from now on, and changed.
+        tower: the tower in eval mode; it is changed in place.
         device: where to compute.
-        dtype: to compute in; projection and normalisation stay in float32, as the answers are.
+        dtype: the dtype of BERT; projection, normalisation and answers are in float32.
         sizes: batch sizes to capture.
-        lengths: tokens to capture each of them with; shorter texts are padded to the next.
-        threads: of the CPU to compute on; as many as torch has by default.
+        lengths: the lengths in tokens to capture each size with; shorter texts are padded to the
+            next length.
+        threads: CPU threads; by default torch's number.
     """
 
     def __init__(
@@ -94,10 +95,10 @@ class TorchText:
 
         def unit(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
             if captures:
-                # As the attention takes it. Of a mask [N, L] transformers looks whether it can
-                # be left out, which a capture cannot follow.
+                # The shape that attention takes. transformers would check the values of a mask
+                # [N, L], to leave the mask out, which a capture cannot follow.
                 mask = mask[:, None, None, :].bool()
-            # Not the tower itself, which would wait for the GPU to look at the ids.
+            # Not the tower's __call__, which would wait for the GPU to check the ids.
             return _unit(tower.forward(ids, mask))
 
         self._lengths = tuple(lengths) if captures else ()
@@ -106,13 +107,13 @@ class TorchText:
         self.batches = FixedBatches(unit, device, rows, sizes, threads)
 
     def __call__(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """Any batch, padded to one length."""
+        """Embed a batch of texts that are padded to one length."""
         check_tokens(self._tower.config, torch.from_numpy(input_ids))
         return self.batches(*pad_texts(input_ids, attention_mask, self._lengths))
 
 
 def fold_batch_norm(tower: AlignImage) -> None:
-    """Have the convolutions of a tower in eval mode do the work of the BatchNorm behind them.
+    """Fold each BatchNorm of a tower in eval mode into the convolution in front.
 
     The answers are equal up to rounding.
     """
@@ -124,16 +125,16 @@ def fold_batch_norm(tower: AlignImage) -> None:
 
 
 def _fold(block: Any, conv: str, norm: str) -> None:
-    """timm's BatchNormAct2d is a norm and an activation; the activation stays."""
+    """Fold a norm; the activation of timm's BatchNormAct2d stays."""
     batch_norm = getattr(block, norm)
     if not isinstance(batch_norm, nn.BatchNorm2d):
-        return  # it is done
+        return  # folded before
     setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), batch_norm))
     setattr(block, norm, batch_norm.act)
 
 
 def _in_float32(module: nn.Module) -> None:
-    """Where a map becomes a vector: cheap, and an error made here stays."""
+    """Compute a module in float32: cheap at the end of a tower, where errors remain."""
     module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
 
 
