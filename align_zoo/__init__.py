@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from wrapt import register_post_import_hook
 
 if TYPE_CHECKING:
-    from align_zoo.collection.collection import Collection, Hit
+    from align_zoo.collection.collection import Collection
+    from align_zoo.collection.hits import Hit
     from align_zoo.collection.writer import Report
     from align_zoo.errors import (
         AlignZooError,
@@ -72,7 +73,7 @@ _HOMES = {
     "CheckpointError": "errors",
     "Collection": "collection.collection",
     "Encoder": "runtime.encoder",
-    "Hit": "collection.collection",
+    "Hit": "collection.hits",
     "InvalidImage": "errors",
     "InvalidInput": "errors",
     "InvalidText": "errors",

@@ -39,7 +39,14 @@ def _before_any_command(
 _PANELS = {
     "Serve": (serve.serve, serve.reload, serve.probe, serve.bench, serve.demo),
     "Models": (models.export, models.convert),
-    "Images": (images.classify, images.embed, images.index, images.search),
+    "Images": (
+        images.classify,
+        images.embed,
+        images.index,
+        images.search,
+        images.dedupe,
+        images.label,
+    ),
     "Data": (data.evaluate, data.finetune),
 }
 

@@ -1,9 +1,9 @@
-"""The commands about your own images: classify, embed, index, search and collection."""
+"""The commands about your own images: classify, embed, index, search, dedupe, label, collection."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from align_zoo.collection.sources import Input
     from align_zoo.collection.writer import Report
 
-__all__ = ["classify", "collection", "embed", "index", "search"]
+__all__ = ["classify", "collection", "dedupe", "embed", "index", "label", "search"]
 
 _PATHS = (Format.PATHS, Format.PATHS_NUL)
 _SOME_FAILED = 2
@@ -52,6 +52,26 @@ _Ray = Annotated[
 _Collection = Annotated[Path, typer.Argument(metavar="COLLECTION", help="The collection's folder.")]
 
 
+_Condition = Annotated[
+    Optional[str],
+    typer.Option("--where", metavar="SQL", help="As \"width > 1000 and path like '%2024%'\"."),
+]
+_Labels = Annotated[Optional[str], typer.Option(metavar="TEXT", help='Labels, as "cat, dog".')]
+_LabelsFile = Annotated[Optional[Path], typer.Option(metavar="FILE", help="Labels, one per line.")]
+_Template = Annotated[
+    Optional[str],
+    typer.Option(metavar="TEMPLATE", help="Prompt template; {} is replaced by the label."),
+]
+_Prompts = Annotated[
+    Optional[str],
+    typer.Option(metavar="NAME", help="Set of templates: none (default), photo, imagenet."),
+]
+_None = Annotated[
+    Optional[str],
+    typer.Option(metavar="LABEL", help="A further label for images of something else."),
+]
+
+
 class _Dtype(str, Enum):
     float32 = "float32"
     float16 = "float16"
@@ -62,25 +82,12 @@ def classify(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE...", help=f"{_SOURCE} `-` reads names on stdin.")
     ],
-    labels: Annotated[
-        Optional[str], typer.Option(metavar="TEXT", help='Labels, as "cat, dog".')
-    ] = None,
-    labels_file: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Labels, one per line.")
-    ] = None,
-    template: Annotated[
-        Optional[str],
-        typer.Option(metavar="TEMPLATE", help="Prompt template; {} is replaced by the label."),
-    ] = None,
-    prompts: Annotated[
-        Optional[str],
-        typer.Option(metavar="NAME", help="Set of templates: none (default), photo, imagenet."),
-    ] = None,
+    labels: _Labels = None,
+    labels_file: _LabelsFile = None,
+    template: _Template = None,
+    prompts: _Prompts = None,
     top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Labels per image.")] = 1,
-    none: Annotated[
-        Optional[str],
-        typer.Option(metavar="LABEL", help="A further label for images of something else."),
-    ] = None,
+    none: _None = None,
     model: _Model = DEFAULT_MODEL,
     server: _Server = None,
     as_json: Json = False,
@@ -89,20 +96,16 @@ def classify(
     nul: Nul = False,
 ) -> None:
     """Label images zero-shot."""
-    from align_zoo.collection.classify import Labels, read_labels
+    from align_zoo.collection.classify import Labels
     from align_zoo.collection.classify import classify as run
     from align_zoo.errors import InvalidImage
 
     form = chosen(as_json, as_csv, paths, nul)
-    if (labels is None) == (labels_file is None):
-        raise InvalidInput("give --labels or --labels-file")
-    if template is not None and prompts is not None:
-        raise InvalidInput("--template and --prompts exclude each other")
+    templates = _templates(template, prompts)
     with _extra(), _interruptible():
-        names = (labels or "").split(",") if labels_file is None else read_labels(labels_file)
-        names = [name.strip() for name in names if name.strip()]
+        names = _names(labels, labels_file)
         embedder = _embedder(model, server)
-        read = Labels.read(names, embedder, templates=template or prompts or "none", none=none)
+        read = Labels.read(names, embedder, templates=templates, none=none)
         failures: list[str] = []
 
         def rows() -> Iterator[dict[str, object]]:
@@ -214,10 +217,10 @@ def search(
         ),
     ],
     number: Annotated[int, typer.Option("-n", min=1, metavar="N", help="The most hits.")] = 10,
-    condition: Annotated[
-        Optional[str],
-        typer.Option("--where", metavar="SQL", help="As \"width > 1000 and path like '%2024%'\"."),
-    ] = None,
+    condition: _Condition = None,
+    fold: Annotated[
+        bool, typer.Option("--fold-duplicates", help="Show of near-duplicates the nearest alone.")
+    ] = False,
     sheet: Annotated[
         Optional[Path], typer.Option(metavar="FILE", help="Draw the hits in one picture.")
     ] = None,
@@ -234,19 +237,96 @@ def search(
 
         given = _embedder("", server) if server else None
         with Collection.open(where, model=given) as kept:
-            hits = kept.search(query, k=number, where=condition)
+            hits = kept.search(query, k=number, where=condition, fold_duplicates=fold)
         rows = [{"path": hit.path, "score": hit.score, **hit.columns} for hit in hits]
         write_rows(rows, form, {"score": "{:.3f}".format, "path": str})
         if sheet is not None and hits:
             from align_zoo.collection.sheet import draw_sheet
 
-            shown = [(hit.path, f"{hit.score:.3f}") for hit in hits]
+            shown = [(hit.input, f"{hit.score:.3f}") for hit in hits]
             try:
                 draw_sheet(sheet, " ".join(query), shown)
             except OSError as error:
                 raise AlignZooError(f"{sheet} cannot be written: {error.strerror}") from error
             typer.echo(f"drawn to {sheet}", err=True)
     _exit(len(hits), 0)
+
+
+@one_line_errors()
+def dedupe(
+    where: _Collection,
+    condition: _Condition = None,
+    others: Annotated[
+        bool, typer.Option("--others", help="Leave out the best copy of each group.")
+    ] = False,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    paths: NamesOnly = False,
+    nul: Nul = False,
+) -> None:
+    """List near-duplicates in groups, the best copy first.
+
+    Nothing is deleted. Every image that has a near one is read, and thumbnails are compared.
+    """
+    form = chosen(as_json, as_csv, paths, nul)
+    with _extra(), _interruptible():
+        from align_zoo.collection.collection import Collection
+
+        with Collection.open(where) as kept:
+            found = kept.duplicates(where=condition, progress=_bar())
+    rows: Iterator[dict[str, object]] = (
+        {"group": number, "path": hit.path, "score": hit.score, "best": not place, **hit.columns}
+        for number, group in enumerate(found.groups, 1)
+        for place, hit in enumerate(group)
+        if place or not others
+    )
+    shows: dict[str, Callable[[object], str]] = {
+        "group": str,
+        "score": "{:.3f}".format,
+        "width": str,
+        "height": str,
+        "path": str,
+    }
+    write_rows(rows, form, shows)
+    for path, error in found.unreadable.items():
+        _complain(path, error)
+    copies = sum(len(group) - 1 for group in found.groups)
+    typer.echo(f"{len(found.groups)} groups with {copies} copies", err=True)
+    _exit(len(found.groups), len(found.unreadable))
+
+
+@one_line_errors()
+def label(
+    where: _Collection,
+    labels: _Labels = None,
+    labels_file: _LabelsFile = None,
+    template: _Template = None,
+    prompts: _Prompts = None,
+    none: _None = None,
+    column: Annotated[
+        str, typer.Option(metavar="NAME", help="The label's column; NAME_score has the score.")
+    ] = "zero_shot",
+    server: _Server = None,
+) -> None:
+    """Give every image of a collection a zero-shot label and its score, as columns.
+
+    No image is embedded again. Search by the labels: --where "zero_shot = 'cat'".
+    """
+    with _extra(), _interruptible():
+        from align_zoo.collection.collection import Collection
+
+        given = _embedder("", server) if server else None
+        with Collection.open(where, model=given) as kept:
+            counts = kept.label(
+                _names(labels, labels_file),
+                templates=_templates(template, prompts),
+                none=none,
+                column=column,
+                progress=_bar(),
+            )
+    rows = [{"label": name, "images": count} for name, count in counts.items()]
+    write_rows(rows, chosen(False, False, False, False), {"label": str, "images": str})
+    _exit(sum(counts.values()), 0)
 
 
 collection = typer.Typer(help="Look after a collection.", no_args_is_help=True)
@@ -286,6 +366,22 @@ def _inputs(sources: Iterable[str]) -> Iterator[Input]:
 
     for source in sources:
         yield from list_names(sys.stdin.buffer) if source == "-" else list_source(source)
+
+
+def _names(labels: str | None, file: Path | None) -> list[str]:
+    if (labels is None) == (file is None):
+        raise InvalidInput("give --labels or --labels-file")
+    if file is None:
+        return [name.strip() for name in (labels or "").split(",") if name.strip()]
+    from align_zoo.collection.classify import read_labels
+
+    return read_labels(file)
+
+
+def _templates(template: str | None, prompts: str | None) -> str:
+    if template is not None and prompts is not None:
+        raise InvalidInput("--template and --prompts exclude each other")
+    return template or prompts or "none"
 
 
 def _embedder(model: str, server: str | None) -> Embedder:

@@ -62,6 +62,22 @@ class Labels(NamedTuple):
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
         return cls(listed, (means / lengths).astype(np.float32))
 
+    def best(self, images: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+        """Choose the best label for each image.
+
+        Args:
+            images: unit rows [N, D].
+            temperature: the learned scalar of ``logits = cosine / temperature``.
+
+        Returns:
+            The labels' numbers [N] int, and their probabilities [N] float64.
+        """
+        logits = images.astype(np.float64) @ self.rows.T.astype(np.float64) / temperature
+        best = logits.argmax(axis=1)
+        with np.errstate(under="ignore"):
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return best, 1 / powers.sum(axis=1)
+
 
 def read_labels(file: Path) -> list[str]:
     """Read labels, one a line; blank lines are left out.

@@ -4,48 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from align_zoo.collection.classify import Labels
+from align_zoo.collection.duplicates import Duplicates, find_duplicates, fold
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
 from align_zoo.collection.engines import choose_engine
+from align_zoo.collection.hits import Hit, hit_of, shown_columns
 from align_zoo.collection.place import place_of, read_about, write_about
 from align_zoo.collection.query import embed_query, read_query
-from align_zoo.collection.shards import rows_schema
+from align_zoo.collection.shards import rows_schema, shown_path
 from align_zoo.collection.sources import Source, is_gone
-from align_zoo.collection.table import Table, connect, create, drop_others
+from align_zoo.collection.table import Table, connect, create, drop_others, quoted
 from align_zoo.collection.writer import Report, Writer, alone
 from align_zoo.errors import AlignZooError, InvalidInput
 
-__all__ = ["Collection", "Hit"]
+__all__ = ["Collection"]
 
 _FORMAT = 1
-_HIDDEN = ("source", "content", "error", "reason", "mtime_ns")
-"""Columns that a hit does not show."""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """An image that a search found.
-
-    >>> with Collection.create("photos.collection", model="align_tiny") as photos:
-    ...     report = photos.add("photos")
-    ...     (hit,) = photos.search("a red star", k=1)
-    >>> hit.path
-    '/.../photos/red-star.png'
-    """
-
-    path: str
-    score: float
-    """The cosine between the search and the image."""
-    columns: dict[str, Any] = field(default_factory=dict)
-    """The row's further columns: width, height, a caption and others."""
 
 
 class Collection:
@@ -303,6 +286,7 @@ class Collection:
         k: int = 10,
         where: str | None = None,
         exact: bool = False,
+        fold_duplicates: bool = False,
     ) -> list[Hit]:
         """Find the images nearest to a query, best first.
 
@@ -312,6 +296,8 @@ class Collection:
             k: the most hits.
             where: an SQL condition on the columns, as "width > 1000 and path like '%2024%'".
             exact: compute every distance, without the index.
+            fold_duplicates: return of near-duplicates the nearest alone, with the number of the
+                others in its column ``duplicates``.
 
         Raises:
             InvalidInput: the query or the condition cannot be used, or ``k`` is below 1.
@@ -319,7 +305,7 @@ class Collection:
         if k < 1:
             raise InvalidInput(f"k is {k}, not a whole number above 0")
         try:
-            return self._search(query, k, where, exact)
+            return self._search(query, k, where, exact, fold_duplicates)
         except AlignZooError:
             fingerprint = self.fingerprint
             if not self._renew():
@@ -328,16 +314,107 @@ class Collection:
                 raise AlignZooError(
                     f"{self.where} was rebuilt with another checkpoint; embed the query again"
                 ) from None
-            return self._search(query, k, where, exact)
+            return self._search(query, k, where, exact, fold_duplicates)
 
     def _search(
-        self, query: str | Sequence[str] | np.ndarray, k: int, where: str | None, exact: bool
+        self,
+        query: str | Sequence[str] | np.ndarray,
+        k: int,
+        where: str | None,
+        exact: bool,
+        fold_duplicates: bool,
     ) -> list[Hit]:
         if not isinstance(query, np.ndarray):
             query = embed_query(read_query(query), self.embedder)
-        columns = [name for name in self._table.columns if name != "vector"]
+        count = 2 * k if fold_duplicates else k
+        while True:
+            hits, vectors = self._nearest(query, count, where, exact)
+            if not fold_duplicates:
+                return hits
+            kept = fold(hits, vectors)
+            if len(kept) >= k or len(hits) < count:
+                return kept[:k]
+            count *= 2
+
+    def _nearest(
+        self, query: np.ndarray, k: int, where: str | None, exact: bool
+    ) -> tuple[list[Hit], np.ndarray]:
+        columns = [*shown_columns(self._table.columns), "vector"]
         rows = self._table.nearest(query, k, where=where, columns=columns, exact=exact)
-        return [_hit(row) for row in rows.to_pylist()]
+        vectors = rows.column("vector").combine_chunks().flatten().to_numpy()
+        hits = [
+            hit_of(row, 1.0 - row["_distance"]) for row in rows.drop_columns(["vector"]).to_pylist()
+        ]
+        return hits, vectors.reshape(-1, self._table.dim)
+
+    def similar(self, path: str, *, k: int = 10, where: str | None = None) -> list[Hit]:
+        """Find the images nearest to one of the collection, without it, best first.
+
+        Args:
+            path: the image's path in the collection.
+            k: the most hits.
+            where: an SQL condition on the columns.
+
+        Raises:
+            InvalidInput: the collection has no embedding of that path, or the condition cannot be
+                used.
+        """
+        shown, _ = shown_path(path)
+        condition = f"path = {quoted(shown)} AND error IS NULL"
+        for batch in self._table.scan(["vector"], condition):
+            for row in batch.column("vector").flatten().to_numpy().reshape(len(batch), -1):
+                hits = self.search(row, k=k + 1, where=where)
+                return [hit for hit in hits if hit.path != path][:k]
+        raise InvalidInput(f"{self.where} has no embedding of {path}")
+
+    def duplicates(self, *, where: str | None = None, progress: bool = False) -> Duplicates:
+        """Find the images that are copies of one: re-encoded, resized or a little trimmed.
+
+        Every pair of embeddings is compared. The images that have a near one are read, and their
+        thumbnails decide. An image is in one group at most.
+
+        Args:
+            where: an SQL condition on the columns.
+            progress: show a bar on stderr.
+        """
+        return find_duplicates(self._table, where, progress=progress)
+
+    def label(
+        self,
+        labels: Iterable[str],
+        *,
+        templates: str | Sequence[str] = "none",
+        none: str | None = None,
+        column: str = "zero_shot",
+        progress: bool = False,
+    ) -> dict[str, int]:
+        """Give every image a zero-shot label and its score, as columns; nothing is embedded again.
+
+        Images that are added or change later have no label until the next call.
+
+        Args:
+            labels: what to choose from.
+            templates: prompt templates: "none", "photo", "imagenet", or texts with ``{}``.
+            none: a further label, asked about without a template, for images of something else.
+            column: the label's column, for ``where`` of a search; the score is in ``COLUMN_score``.
+            progress: show a bar on stderr.
+
+        Returns:
+            The number of images by label.
+
+        Raises:
+            InvalidText: there is no label, a label is blank, or a template has not one ``{}``.
+            InvalidInput: the column has another meaning, or its name is no word.
+            AlignZooError: the model cannot be loaded, or another process writes at the moment.
+        """
+        if not column.isidentifier():
+            raise InvalidInput(f"the column {column!r} is no word of letters, digits and _")
+        with self._writer() as writer:
+            there = self._table.columns
+            if column in there and f"{column}_score" not in there:
+                raise InvalidInput(f"{self.where} has a column {column} already; choose another")
+            read = Labels.read(labels, self.embedder, templates=templates, none=none)
+            return writer.label(read, self.embedder.temperature, column, progress=progress)
 
     def optimize(self) -> None:
         """Merge small files, follow with the index and remove old versions, now."""
@@ -368,11 +445,3 @@ def _embedder(model: str | os.PathLike[str] | Embedder) -> Embedder:
 
 def _about(table: str, fingerprint: str, model: str) -> dict[str, Any]:
     return {"format": _FORMAT, "table": table, "fingerprint": fingerprint, "model": model}
-
-
-def _hit(row: dict[str, Any]) -> Hit:
-    raw = row.pop("raw_path", None)
-    path = os.fsdecode(raw) if raw is not None else row.pop("path")
-    row.pop("path", None)
-    score = 1.0 - row.pop("_distance")
-    return Hit(path, score, {name: value for name, value in row.items() if name not in _HIDDEN})

@@ -83,6 +83,9 @@ def rows_schema(dim: int) -> pa.Schema:
             pa.field("source", pa.string(), nullable=False),
             pa.field("size", pa.int64(), nullable=False),
             pa.field("mtime_ns", pa.int64(), nullable=False),
+            # Where a member of an archive is.
+            pa.field("archive", pa.string()),
+            pa.field("offset", pa.int64()),
             pa.field("content", pa.binary(16)),
             pa.field("width", pa.int32()),
             pa.field("height", pa.int32()),
@@ -136,6 +139,8 @@ def embed_shard(
         "source": [shard.source] * len(rows),
         "size": [item.size for item, _, _ in rows],
         "mtime_ns": [item.mtime_ns for item, _, _ in rows],
+        "archive": [item.file or None for item, _, _ in rows],
+        "offset": [item.offset for item, _, _ in rows],
         "content": [file.content for _, file, _ in rows],
         "width": [file.width for _, file, _ in rows],
         "height": [file.height for _, file, _ in rows],

@@ -19,13 +19,13 @@ _SIDE, _GAP, _LINE = 220, 12, 18
 _PAPER, _INK, _FAINT = "#ffffff", "#1b1f24", "#6a737d"
 
 
-def draw_sheet(path: Path, title: str, images: Sequence[tuple[str, str]]) -> None:
+def draw_sheet(path: Path, title: str, images: Sequence[tuple[Input, str]]) -> None:
     """Draw images in rows below a title, each above its caption and its name, and save them.
 
     Args:
         path: the file to write; its ending names the format.
         title: the first line.
-        images: paths of image files, each with a caption such as a score. A file that cannot be
+        images: each with a caption such as a score. An image that cannot be
             read is drawn as an empty frame that says so.
 
     Raises:
@@ -40,11 +40,11 @@ def draw_sheet(path: Path, title: str, images: Sequence[tuple[str, str]]) -> Non
     draw = ImageDraw.Draw(sheet)
     large, small = ImageFont.load_default(16), ImageFont.load_default(12)
     draw.text((_GAP, _GAP), _fitting(draw, title, large, size[0] - 2 * _GAP), _INK, large)
-    for i, (name, caption) in enumerate(images):
+    for i, (item, caption) in enumerate(images):
         left = _GAP + i % columns * cell
         top = 2 * _GAP + _LINE + i // columns * (cell + 2 * _LINE)
         try:
-            image = decode_image(read_bytes(Input(name, 0, 0)))
+            image = decode_image(read_bytes(item))
             image.thumbnail((_SIDE, _SIDE))
             corner = (left + (_SIDE - image.width) // 2, top + (_SIDE - image.height) // 2)
             sheet.paste(image, corner)
@@ -55,7 +55,7 @@ def draw_sheet(path: Path, title: str, images: Sequence[tuple[str, str]]) -> Non
         draw.text((left, below), caption, _INK, small)
         draw.text(
             (left, below + _LINE - 2),
-            _fitting(draw, Path(name).name, small, _SIDE),
+            _fitting(draw, Path(item.path).name, small, _SIDE),
             _FAINT,
             small,
         )

@@ -110,16 +110,24 @@ class Table:
         listed = ", ".join(quoted(path) for path in paths)
         self._table.delete(f"path IN ({listed})")
 
-    def _fitting(self, rows: pa.Table) -> pa.Table:
-        """Return the rows with the table's columns; columns that are new are added to the table."""
-        schema = self._table.schema
-        new = [field for field in rows.schema if field.name not in schema.names]
+    @_in_words
+    def set_columns(self, rows: pa.Table) -> None:
+        """Write some columns of rows that are there, known by their paths, in one commit."""
+        self._add_columns(rows.schema)
+        self._table.merge_insert("path").when_matched_update_all().execute(rows)
+
+    def _add_columns(self, schema: pa.Schema) -> None:
+        names = self._table.schema.names
         # A column of nothing but nulls has no type yet.
-        new = [field for field in new if not pa.types.is_null(field.type)]
+        new = [f for f in schema if f.name not in names and not pa.types.is_null(f.type)]
         if new:
             self._table.add_columns(new)
             self._table.checkout_latest()
-            schema = self._table.schema
+
+    def _fitting(self, rows: pa.Table) -> pa.Table:
+        """Return the rows with the table's columns; columns that are new are added to the table."""
+        self._add_columns(rows.schema)
+        schema = self._table.schema
         arrays = []
         for field in schema:
             if field.name in rows.column_names:
@@ -131,11 +139,19 @@ class Table:
     def scan(
         self, columns: Sequence[str], where: str | None = None, size: int = 4096
     ) -> Iterator[pa.RecordBatch]:
-        """Yield some columns of all rows, or of those that fit an SQL condition, in parts."""
-        query = self._table.search().select(list(columns))
-        if where:
-            query = query.where(where)
-        yield from query.to_batches(size)
+        """Yield some columns of all rows, or of those that fit an SQL condition, in parts.
+
+        Raises:
+            InvalidInput: the condition is no SQL, or names no column.
+            AlignZooError: the table cannot be read.
+        """
+        try:
+            query = self._table.search().select(list(columns))
+            if where:
+                query = query.where(where)
+            yield from query.to_batches(size)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self._failure(error, where) from error
 
     def nearest(
         self,
@@ -178,13 +194,19 @@ class Table:
             self._table.checkout_latest()
             return search()
         except (OSError, RuntimeError, ValueError) as error:
-            said = str(error).partition("\n")[0]
-            if where is None:
-                raise AlignZooError(f"{self.where}: {said}") from error
-            raise InvalidInput(
-                f"where {where!r} cannot be used: {said}; "
-                f"there are the columns {', '.join(self.columns)}"
-            ) from error
+            raise self._failure(error, where) from error
+
+    def _failure(self, error: Exception, where: str | None) -> AlignZooError:
+        said = str(error).partition("\n")[0]
+        if where is not None:
+            try:
+                self._table.search().where(where).explain_plan()
+            except (RuntimeError, ValueError):
+                return InvalidInput(
+                    f"where {where!r} cannot be used: {said}; "
+                    f"there are the columns {', '.join(self.columns)}"
+                )
+        return AlignZooError(f"{self.where}: {said}")
 
     @_in_words
     def sources(self) -> list[str]:

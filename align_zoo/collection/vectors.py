@@ -26,7 +26,7 @@ from align_zoo.writing import alone_in, replacing
 __all__ = ["DTYPES", "write_vectors"]
 
 DTYPES = ("float32", "float16")
-_LEFT_OUT = ("raw_path", "source", "content", "mtime_ns")
+_LEFT_OUT = ("raw_path", "source", "archive", "offset", "content", "mtime_ns")
 
 
 def write_vectors(

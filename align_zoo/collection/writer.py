@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields
 from itertools import islice
@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from align_zoo.collection.classify import Labels
 from align_zoo.collection.embedder import Embedder
 from align_zoo.collection.engines import Engine
 from align_zoo.collection.place import place_of, work_folder
@@ -28,6 +29,8 @@ __all__ = ["Report", "Writer", "alone"]
 
 _SHARDS_A_COMMIT = 32
 """Many small commits make many files."""
+_BATCHES_A_COMMIT = 64
+"""Batches of 4,096 rows whose labels are written at once."""
 _KNOWN = ("path", "raw_path", "source", "size", "mtime_ns", "content", "reason")
 
 
@@ -164,6 +167,27 @@ class Writer:
             failed=failed,
         )
 
+    def label(
+        self, labels: Labels, temperature: float, column: str, *, progress: bool
+    ) -> dict[str, int]:
+        """See :meth:`Collection.label`."""
+        counts = dict.fromkeys(labels.names, 0)
+        sound = "error IS NULL"
+        with progress_bar("images", self._table.count(sound), show=progress) as advance:
+            batches = self._table.scan(["path", "vector"], sound)
+            for part in _chunks(batches, _BATCHES_A_COMMIT):
+                rows = pa.Table.from_batches(part)
+                vectors = rows.column("vector").combine_chunks().flatten().to_numpy()
+                best, scores = labels.best(vectors.reshape(len(rows), -1), temperature)
+                names = [labels.names[i] for i in best]
+                for name in names:
+                    counts[name] += 1
+                kept = {column: pa.array(names), f"{column}_score": pa.array(scores, pa.float32())}
+                self._table.set_columns(pa.table({"path": rows.column("path"), **kept}))
+                advance(len(rows))
+        self._state.update([], [], self._version)
+        return counts
+
     def lacking(self, other: Table) -> Iterator[str]:
         """Yield the paths of another table that this one has no row of."""
         for batch in other.scan(_KNOWN):
@@ -251,6 +275,8 @@ class Writer:
                 ("path", [path for path, _ in shown]),
                 ("raw_path", [raw for _, raw in shown]),
                 ("mtime_ns", [item.mtime_ns for item in items]),
+                ("archive", [item.file or None for item in items]),
+                ("offset", [item.offset for item in items]),
             ):
                 place = rows.schema.get_field_index(column)
                 kind = rows.schema.field(column)
@@ -281,7 +307,7 @@ def _content(item: Input) -> bytes | None:
         return None
 
 
-def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     iterator = iter(items)
     while part := list(islice(iterator, size)):
         yield part

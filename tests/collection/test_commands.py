@@ -155,7 +155,7 @@ def test_an_interrupted_index_keeps_what_is_done(images, tmp_path):
         [*COMMAND, "index", images, where, MODEL], stderr=subprocess.PIPE, text=True
     )
     work = where / "work"
-    wait_until(lambda: list(work.glob("*.parquet")) or process.poll() is not None)
+    wait_until(lambda: list(work.glob("*/*.parquet")) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, "interrupted; what is finished is kept" in err) == (130, True)
@@ -169,3 +169,27 @@ def test_embeddings_are_written_by_the_command(images, tmp_path):
     _, err = run("embed", images, "-o", tmp_path / "v.npy", "--dtype=float16", MODEL)
     assert "12 images: 12 embedded; written to" in err
     assert np.load(tmp_path / "v.npy").shape == (12, 128)
+
+
+def test_copies_are_listed_the_best_first(samples, tmp_path):
+    star = samples / "images" / "red-star.png"
+    for name in ("a", "b"):
+        Image.open(star).convert("RGB").save(tmp_path / f"{name}.jpg", quality=80)
+    collection = tmp_path / "collection"
+    run("index", tmp_path, collection, MODEL)
+    out, told = run("dedupe", collection)
+    rows = lines(out)
+    assert [(row["group"], row["best"]) for row in rows] == [(1, True), (1, False)]
+    assert "1 groups with 1 copies" in told
+    out, _ = run("dedupe", collection, "--others", "--paths", "-0")
+    assert out == os.fsencode(tmp_path / "b.jpg") + b"\0"
+    run("dedupe", samples / "collection", code=1)
+
+
+def test_labels_become_columns(samples, tmp_path):
+    shutil.copytree(samples / "collection", tmp_path / "collection")
+    out, _ = run("label", tmp_path / "collection", "--labels=red star, three", "--column=thing")
+    assert {row["label"] for row in lines(out)} == {"red star", "three"}
+    where = "--where=thing = 'red star' and thing_score > 0.5"
+    out, _ = run("search", tmp_path / "collection", "a", "star", where, "-n1", "--fold-duplicates")
+    assert lines(out)[0]["path"].endswith("red-star.png")
