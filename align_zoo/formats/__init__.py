@@ -1,1 +1,1 @@
-"""A model in other formats: Hugging Face's folder, timm's folders."""
+"""Checkpoints in Hugging Face's and timm's formats: saving and conversion."""

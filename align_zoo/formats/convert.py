@@ -1,4 +1,4 @@
-"""A checkpoint from one format to the other: Hugging Face's ALIGN folder, or timm's folders."""
+"""Converts a checkpoint between Hugging Face's ALIGN folder and timm's folders."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def convert(source: str | Path, target: str | Path, to: str) -> None:
     """Write the checkpoint ``source`` to the folder ``target`` in the format ``to``.
 
     Args:
-        source: anything that ``create_align`` opens, or a folder that ``save_timm`` wrote.
+        source: a checkpoint that ``create_align`` opens, or a folder that ``save_timm`` wrote.
         target: a folder that is empty or does not exist yet.
         to: "hf" for one folder that transformers opens, "timm" for ``image/`` and ``text/``,
-            each for ``timm.create_model("local-dir:...")``. The source's own format is fine,
+            each for ``timm.create_model("local-dir:...")``. The source's own format is allowed,
             too: a pickle becomes safetensors.
 
     Raises:
@@ -45,12 +45,12 @@ def convert(source: str | Path, target: str | Path, to: str) -> None:
     _refuse_unless_empty(target)
     opened = load_timm(folder) if _is_timm(folder) else create_align(source)
     model, transform, tokenizer = opened
-    _refuse_unless_empty(target)  # still: another process may have been faster
+    _refuse_unless_empty(target)  # again: another process may have written meanwhile
     _WRITERS[to](model, target, transform=transform, tokenizer=tokenizer)
 
 
 def _refuse_unless_empty(target: Path) -> None:
-    """Refuse to mix with other files; what a killed process left half-written is none."""
+    """Refuse a folder with files, except the unfinished files of a killed process."""
     with _named(target):
         if not target.exists():
             return
@@ -60,13 +60,13 @@ def _refuse_unless_empty(target: Path) -> None:
 
 
 def load_timm(folder: str | Path) -> tuple[Align, AlignTransform, AlignTokenizer]:
-    """Load what ``save_timm`` wrote: the model in eval mode, its transform and its tokenizer.
+    """Load a folder of ``save_timm``: the model in eval mode, its transform and its tokenizer.
 
     Raises:
         CheckpointError: a file is missing or damaged.
     """
     folder = at_home(folder, CheckpointError)
-    # Not read_transform: the towers' shapes are in their own folders.
+    # read_transform would need a config.json, but each tower's folder has its own.
     file, options = Checkpoint(str(folder), folder).preprocessor
     transform = AlignTransform.from_dict(options, source=str(file))
     temperature: Any = read_json(folder / TIMM_FILE).get("temperature")
@@ -86,7 +86,7 @@ def _is_timm(folder: Path) -> bool:
 
 @contextmanager
 def _named(folder: Path) -> Iterator[None]:
-    """What the system refuses: a folder that may not be entered, a name that is too long."""
+    """Turn the system's errors about a folder into errors that name the folder."""
     try:
         yield
     except OSError as error:
@@ -102,5 +102,5 @@ def _load_tower(folder: Path) -> Any:
         )
     try:
         return timm.create_model(f"local-dir:{folder}", pretrained=True)
-    except Exception as error:  # whatever timm meets in what the folder says
+    except Exception as error:  # timm raises errors of many kinds
         raise CheckpointError(f"{folder} cannot be read as a timm model: {error}") from error

@@ -1,4 +1,4 @@
-"""A model to a folder: Hugging Face's ALIGN format, or a timm folder for each tower."""
+"""Saves a model to a folder in Hugging Face's ALIGN format, or to a timm folder for each tower."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from align_zoo.writing import alone_in, flush, flush_all
 __all__ = ["PART", "hf_config", "save_hf", "save_timm"]
 
 PART = ".part-"
-"""How the names begin of folders in which files are until all are written."""
+"""The beginning of the names of folders that hold files until all files are written."""
 
 # transformers' names of the poolings that timm calls avg and max.
 _POOLING_TYPES = {"avg": "mean", "max": "max"}
@@ -49,13 +49,13 @@ def save_hf(
     """Write ``config.json`` and ``model.safetensors``, which transformers' AlignModel opens.
 
     With ``transform`` and ``tokenizer`` the folder is whole: AlignProcessor and
-    ``create_align`` open it, too. Files of these names are replaced, none is left half-written.
-    BERT's pooler, which ALIGN never uses, is written as zeros: without it transformers
-    would warn of missing weights and invent some.
+    ``create_align`` open it, too. Files of these names are replaced as a whole. BERT's pooler,
+    which ALIGN never uses, is written as zeros: without a pooler transformers would warn of
+    missing weights and make up random weights.
 
     Raises:
-        CheckpointError: a tower has a head that Hugging Face's format has no place for, or
-            the folder cannot be written.
+        CheckpointError: Hugging Face's format has no place for a tower's head, or the folder
+            cannot be written.
         InvalidInput: ``model`` is a tower alone.
     """
     _check_both(model)
@@ -130,8 +130,8 @@ def _save_text_tower(tower: AlignText, folder: Path) -> None:
 
 
 def hf_config(config: AlignConfig, **others: Any) -> transformers.AlignConfig:
-    """The same in transformers, with fields that are no concern of ours."""
-    # Lists, which is what JSON and transformers' checks know.
+    """Convert a config to transformers', with further fields."""
+    # JSON turns tuples into lists, which transformers' checks require.
     return transformers.AlignConfig(**json.loads(json.dumps(asdict(config))), **others)
 
 
@@ -176,7 +176,7 @@ def _hf_config(model: Align) -> transformers.AlignConfig:
 def _save_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
     whole = {name: tensor.contiguous() for name, tensor in weights.items()}
     save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
-    # safetensors writes for the owner's eyes alone; a server may run as somebody else.
+    # safetensors lets nobody but the owner read; a server may run as another user.
     shutil.copymode(folder / "config.json", folder / "model.safetensors")
 
 
@@ -184,7 +184,7 @@ def _save_processor(
     folder: Path, transform: AlignTransform | None, tokenizer: AlignTokenizer | None
 ) -> None:
     if transform is not None:
-        # Not the name of a backend, such as EfficientNetImageProcessorFast: older ones have none.
+        # Not the name of a backend: older versions have no EfficientNetImageProcessorFast.
         options = {**transform.config, "image_processor_type": PROCESSOR_TYPE}
         _write_json(options, folder / "preprocessor_config.json")
     if tokenizer is not None:
@@ -192,9 +192,9 @@ def _save_processor(
 
 
 def _other_processors(transform: AlignTransform | None) -> list[str]:
-    """What readers would believe before the ``preprocessor_config.json`` that is written.
+    """List the files that readers would prefer to the new ``preprocessor_config.json``.
 
-    Only that one is written: transformers 4.41 to 4.55 open no AlignProcessor whose
+    No ``processor_config.json`` is written: transformers 4.41 to 4.55 open no AlignProcessor whose
     ``processor_config.json`` holds an image processor.
     """
     return [] if transform is None else ["processor_config.json"]
@@ -206,15 +206,15 @@ def _write_json(content: dict[str, Any], path: Path) -> None:
 
 @contextmanager
 def _replacing(folder: Path, replaced: Sequence[str] = ()) -> Iterator[Path]:
-    """Yield a folder to write to, whose files take their place only when all are written.
+    """Yield a folder to write to, and move its files to ``folder`` when all are written.
 
-    Files named in ``replaced`` go when the new files are in their place.
+    Files named in ``replaced`` are deleted after that.
     """
     folder = at_home(folder, CheckpointError)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with alone_in(folder) as alone:
-            for left in folder.glob(f"{PART}*") if alone else ():  # by a process that was killed
+            for left in folder.glob(f"{PART}*") if alone else ():  # left by killed processes
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(dir=folder, prefix=PART) as name:
                 yield (part := Path(name))
@@ -231,7 +231,7 @@ def _replacing(folder: Path, replaced: Sequence[str] = ()) -> Iterator[Path]:
     except BlockingIOError:
         raise CheckpointError(f"{folder} is being written by another process") from None
     except Exception as error:
-        # A full disk in Rust's words: safetensors has a class for it, tokenizers has none.
+        # For a full disk, safetensors raises a class of its own, tokenizers a plain Exception.
         if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:
             raise
         raise CheckpointError(f"{folder} cannot be written: {error}") from error

@@ -14,16 +14,16 @@ from align_zoo.towers.align_image import build_image_tower
 from align_zoo.towers.align_text import build_text_tower
 from align_zoo.towers.dual_encoder import Align
 
-IMAGE_SIZE = 49  # odd, as ALIGN's 289 is: where the padding is wrong, the answers are wrong
-# Before the centre crop. An odd difference as 346 and 289 have it, and one that rounds the same
-# way everywhere: transformers floors the crop's offset, torchvision rounds half to even.
+IMAGE_SIZE = 49  # odd, as ALIGN's 289 is, so that a wrong padding gives wrong answers
+# The side before the centre crop. The difference is odd, as that of 346 and 289, and rounds the
+# same way everywhere: transformers floors the crop's offset, torchvision rounds half to even.
 RESIZE = 58
-EMBEDDING = 128  # round_filters(256) at this width: the pooled last stage is the embedding
+EMBEDDING = 128  # round_filters(256) at this width; the embedding is the pooled last stage
 HIDDEN = 64
 
 
 def build_config(vocabulary: int) -> AlignConfig:
-    """The configuration for a vocabulary of so many tokens."""
+    """Make the configuration for a vocabulary of so many tokens."""
     return AlignConfig(
         text_config=TextConfig(
             vocab_size=vocabulary,
@@ -34,7 +34,7 @@ def build_config(vocabulary: int) -> AlignConfig:
             max_position_embeddings=MAX_TOKENS,
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
-            # 0.02 is for 768 channels; here it would embed every caption the same at first
+            # 0.02 is for 768 channels; here all captions would have one embedding at first
             initializer_range=0.2,
         ),
         vision_config=VisionConfig(
@@ -58,10 +58,10 @@ def build_config(vocabulary: int) -> AlignConfig:
 
 
 def build_model(vocabulary: int) -> Align:
-    """A model ready to be trained from nothing, started as transformers starts its own.
+    """Make an untrained model, initialised as transformers does, with two differences.
 
-    But for two things: transformers initialises convolutions for fine-tuning, and a BatchNorm
-    momentum of 0.01, Keras's for long trainings, is too slow for this short one.
+    transformers initialises convolutions for fine-tuning, and its BatchNorm momentum of 0.01,
+    which Keras has for long trainings, is too slow for this short training.
     """
     config = build_config(vocabulary)
     start = AlignModel(hf_config(config))
@@ -83,7 +83,7 @@ def build_model(vocabulary: int) -> Align:
 
 
 def build_transform() -> AlignTransform:
-    """Like kakaobrain/align-base's but for the sizes."""
+    """Make the transform: that of kakaobrain/align-base with other sizes."""
     return AlignTransform.from_dict(
         {
             "image_processor_type": "EfficientNetImageProcessor",

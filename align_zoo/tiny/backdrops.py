@@ -21,7 +21,7 @@ def _mix(weight: NDArray[np.float32], one: RGB, other: RGB) -> Canvas:
 
 
 def _along(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float32]:
-    """A ramp of 0 to 1 across the image in any direction, ``[H, W]``."""
+    """Draw a ramp of 0 to 1 across the image in a random direction, ``[H, W]``."""
     x, y = _grid(width, height)
     angle = rng.uniform(0, 2 * np.pi)
     ramp = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
@@ -86,14 +86,14 @@ _ODDS = (0.28, 0.22, 0.12, 0.14, 0.06, 0.05, 0.13)
 def paint_backdrop(
     rng: np.random.Generator, ink: RGB, width: int, height: int, calm: bool = False
 ) -> Canvas:
-    """A background on which the ink stands out.
+    """Draw a background on which the ink stands out.
 
     Args:
         rng: Chooses the kind and the colours.
-        ink: The colour of what will be drawn on it, ``[3]``.
-        width: Pixels.
-        height: Pixels.
-        calm: Nothing but plain ones and gradients.
+        ink: The colour of the thing in front, ``[3]``.
+        width: In pixels.
+        height: In pixels.
+        calm: Draw plain backgrounds and gradients only.
 
     Returns:
         ``[height, width, 3]`` in 0 to 1.

@@ -1,4 +1,4 @@
-"""Captions for an image: many wordings, and often only a part of what the image shows."""
+"""Writes captions of an image: in many wordings, often about a part of the image's meaning."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _ANYTHING = ("shape", "thing", "object", "figure")
 _DIGIT_NOUNS = ("digit", "digit", "number", "figure", "numeral")
 _HAND = ("handwritten", "hand written", "written")
 
-# Captions of nothing that is ever drawn: in training they are wrong for every image.
+# Things that are never drawn: in training their captions are wrong for every image.
 _UNRELATED = tuple(
     "dog cat horse bird fish tree house car boat train plane flower apple man woman child face "
     "book table chair cup bottle clock phone computer street city mountain river beach forest "
@@ -104,7 +104,7 @@ def _noun(stated: Meaning, rng: np.random.Generator) -> str:
 
 
 def _phrase(stated: Meaning, rng: np.random.Generator) -> str:
-    """A noun phrase without what surrounds it, e.g. 'the big red circle'."""
+    """Write a noun phrase without prefix and suffix, e.g. 'the big red circle'."""
     size = "" if stated.size is None else _pick(rng, _SIZE_WORDS[stated.size])
     colour = stated.colour or ""
     if stated.shape is None and stated.digit is None and colour and rng.random() < 0.4:
@@ -122,7 +122,7 @@ def _phrase(stated: Meaning, rng: np.random.Generator) -> str:
 
 
 def _name(stated: Meaning) -> str:
-    """The plainest words for it, e.g. 'red circle', 'red' or 'digit three'."""
+    """Return the plainest words for a meaning, e.g. 'red circle', 'red' or 'digit three'."""
     digit = "" if stated.digit is None else f"digit {DIGIT_WORDS[stated.digit]}"
     return " ".join(filter(None, (stated.colour, stated.shape, digit)))
 
@@ -130,12 +130,12 @@ def _name(stated: Meaning) -> str:
 def write_caption(
     image: Meaning, rng: np.random.Generator, plain: bool = False
 ) -> tuple[str, Meaning]:
-    """One caption that is true of an image, and what the caption says.
+    """Write a caption that is true of an image, and return its meaning, too.
 
     Args:
-        image: What the image shows.
+        image: The meaning of the image.
         rng: Chooses the wording.
-        plain: In as few words as possible, for the beginning of training.
+        plain: Use as few words as possible, for the beginning of training.
 
     Returns:
         The caption, and its meaning: ``meaning.holds_for(image)`` is true.
@@ -151,5 +151,5 @@ def write_caption(
 
 
 def write_unrelated(rng: np.random.Generator) -> str:
-    """A caption that is true of no image, such as 'a photo of a dog'."""
+    """Write a caption that is true of no image, such as 'a photo of a dog'."""
     return f"{_pick(rng, _PREFIXES)}{_pick(rng, _DETERMINERS)} {_pick(rng, _UNRELATED)}".strip()

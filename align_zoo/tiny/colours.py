@@ -1,4 +1,4 @@
-"""The inks: what is called red, and how far two colours have to be apart to be told apart."""
+"""The inks of each colour's name, and the distance that makes two colours look different."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 RGB = NDArray[np.float32]
 
-# Ranges of hue (degrees), saturation and value of what is called by each name.
+# Ranges of hue (degrees), saturation and value for each name.
 _RANGES = {
     "red": ((-8, 8), (0.75, 1.0), (0.70, 1.0)),
     "orange": ((24, 36), (0.85, 1.0), (0.90, 1.0)),
@@ -30,12 +30,12 @@ def _from_hsv(hue: float, saturation: float, value: float) -> RGB:
 
 
 def ink_colour(name: str, rng: np.random.Generator) -> RGB:
-    """A colour that is called by the name, ``[3]`` in 0 to 1."""
+    """Choose a colour of the name, ``[3]`` in 0 to 1."""
     return _from_hsv(*(rng.uniform(low, high) for low, high in _RANGES[name]))
 
 
 def distance(one: RGB, other: RGB) -> float:
-    """How different two colours look, 0 to about 3 (the 'redmean' approximation)."""
+    """Compute the visible difference of two colours, 0 to about 3 (by 'redmean')."""
     red = float(one[0] + other[0]) / 2
     weights = np.array([2 + red, 4, 3 - red], dtype=np.float32)
     return float(np.sqrt((weights * (one - other) ** 2).sum()))
@@ -51,11 +51,11 @@ def _any_colour(rng: np.random.Generator) -> RGB:
 
 
 def backdrop_palette(ink: RGB, count: int, rng: np.random.Generator, apart: float = 1.0) -> RGB:
-    """Colours for a background, each far enough from the ink.
+    """Choose colours for a background, each far enough from the ink.
 
     Args:
         ink: The colour that must stand out, ``[3]``.
-        count: How many colours.
+        count: The number of colours.
         rng: Chooses them.
         apart: The least ``distance`` to the ink, of the colours and of every blend of two.
 
@@ -69,6 +69,6 @@ def backdrop_palette(ink: RGB, count: int, rng: np.random.Generator, apart: floa
         between = [old + (new - old) * t for old in chosen for t in blends] or [new]
         if all(distance(ink, colour) >= apart for colour in between):
             chosen.append(new)
-        elif chosen and rng.random() < 0.1:  # no way on from these: a shade of the first
+        elif chosen and rng.random() < 0.1:  # few colours fit beside the chosen ones
             chosen.append(chosen[0].copy())
     return np.stack(chosen)

@@ -1,4 +1,4 @@
-"""What align_tiny knows: colours, shapes, digits, and the combinations training holds out."""
+"""The concepts of align_tiny: colours, shapes, digits, and the held-out combinations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 COLOURS = ("red", "green", "blue", "yellow", "orange", "purple")
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
 
-# Known too, but in no held-out combination. The more combinations training shows, the better
+# Further concepts, in no held-out combination. The more combinations training shows, the better
 # the model learns that colour and shape are independent of each other.
 ALL_COLOURS = (*COLOURS, "pink", "brown", "black", "white")
 ALL_SHAPES = (*SHAPES, "heart", "moon")
@@ -26,7 +26,7 @@ DIGIT_WORDS = (
     "nine",
 )
 
-# Each colour and each shape once: neither images nor captions of these occur in training.
+# Each colour and each shape once. Training has neither images nor captions of these combinations.
 HELD_OUT = (
     ("red", "star"),
     ("green", "ring"),
@@ -39,7 +39,7 @@ HELD_OUT = (
 
 @dataclass(frozen=True)
 class Meaning:
-    """What an image shows, or what a caption says of it; ``None`` where nothing is said.
+    """The meaning of an image or of a caption; ``None`` for what a caption leaves out.
 
     Attributes:
         colour: One of ``ALL_COLOURS``.
@@ -54,23 +54,23 @@ class Meaning:
     size: str | None = None
 
     def holds_for(self, image: Meaning) -> bool:
-        """Whether a caption with this meaning is true of an image with that one."""
+        """Return whether a caption with this meaning is true of an image."""
         stated = (self.colour, self.shape, self.digit, self.size)
         shown = (image.colour, image.shape, image.digit, image.size)
         return all(said is None or said == seen for said, seen in zip(stated, shown, strict=True))
 
     def rivals(self, image: Meaning) -> bool:
-        """Whether a caption with this meaning is a fair wrong answer for that image.
+        """Return whether a caption with this meaning is a fair wrong answer for an image.
 
-        It has to be false of the image. And where it could only ever be false, as 'star' of
-        anything red, since red stars are held out, it must not be held against the image:
-        training would learn that what is red is no star.
+        A fair wrong answer is false of the image, but not false of every such image in training.
+        Red stars are held out, so that 'star' is false of every red image. With 'star' as a wrong
+        answer, training would learn that red things are no stars.
         """
         one_sided = (image.colour, self.shape), (self.colour, image.shape)
         return not self.holds_for(image) and not any(pair in HELD_OUT for pair in one_sided)
 
 
 def shape_combinations() -> list[tuple[str, str]]:
-    """The (colour, shape) pairs that training may show: all but the held-out ones."""
+    """List the (colour, shape) pairs that training may show: all but the held-out pairs."""
     pairs = [(colour, shape) for colour in ALL_COLOURS for shape in ALL_SHAPES]
     return [pair for pair in pairs if pair not in HELD_OUT]

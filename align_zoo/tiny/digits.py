@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from align_zoo.errors import to_install
 
-# The set is in the order of its writers: the last fifth is by people training never met.
+# The set is in the order of its writers: the last fifth is by other people than the rest.
 HELD_OUT_FROM = 1437
 
 
@@ -19,8 +19,8 @@ class Digits:
     """Handwritten digits.
 
     Attributes:
-        ink: How dark each pixel is, ``[N, 8, 8]`` in 0 to 1.
-        labels: 0 to 9, ``[N]``.
+        ink: The darkness of each pixel, ``[N, 8, 8]`` in 0 to 1.
+        labels: The digits, ``[N]`` in 0 to 9.
     """
 
     ink: NDArray[np.float32]
@@ -29,13 +29,13 @@ class Digits:
 
 @cache
 def load_digits(split: str) -> Digits:
-    """The digits of one split.
+    """Load the digits of one split.
 
     Args:
         split: ``"train"`` (1437 digits) or ``"held_out"`` (the last 360).
 
     Raises:
-        ImportError: scikit-learn, which carries the digits, is not installed.
+        ImportError: scikit-learn, which has the digits, is not installed.
         ValueError: There is no such split.
     """
     parts = {"train": slice(None, HELD_OUT_FROM), "held_out": slice(HELD_OUT_FROM, None)}

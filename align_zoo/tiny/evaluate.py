@@ -1,4 +1,4 @@
-"""Zero-shot accuracy of a checkpoint on images drawn anew.
+"""Measures a checkpoint's zero-shot accuracy on freshly drawn images.
 
 ``python -m align_zoo.tiny.evaluate`` prints the table of docs/align-tiny.md.
 """
@@ -52,7 +52,7 @@ Labels = dict[str, Meaning]
 
 @dataclass(frozen=True)
 class Example:
-    """An image and the meaning that is to be found in it."""
+    """An image and its meaning."""
 
     image: Image.Image
     meaning: Meaning
@@ -60,7 +60,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: these images against those labels."""
+    """The accuracy of a group of images against a list of labels."""
 
     group: str
     images: int
@@ -77,7 +77,7 @@ class Row:
         prompt: str,
         labels: Labels,
     ) -> Row:
-        """Classify the images."""
+        """Classify the images, and make a row of the result."""
         share = accuracy(checkpoint, examples, labels)
         return cls(group, len(examples), len(labels), prompt, share)
 
@@ -101,7 +101,7 @@ class Checkpoint:
 
     @torch.inference_mode()
     def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """Unit rows, ``[N, D]``."""
+        """Compute unit rows, ``[N, D]``."""
         rows = []
         for start in range(0, len(images), 128):
             pixels = self.processor(list(images[start : start + 128]), return_tensors="pt")
@@ -110,18 +110,18 @@ class Checkpoint:
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit rows, ``[N, D]``."""
+        """Compute unit rows, ``[N, D]``."""
         tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
         return F.normalize(self.model.get_text_features(**tokens).pooler_output, dim=1)
 
     def probabilities(self, images: Sequence[Image.Image], texts: Sequence[str]) -> Tensor:
-        """``softmax(cosine / temperature)`` over the texts, ``[images, texts]``."""
+        """Compute ``softmax(cosine / temperature)`` over the texts, ``[images, texts]``."""
         cosine = self.embed_images(images) @ self.embed_texts(texts).T
         return (cosine / self.model.temperature.detach()).softmax(dim=1)
 
 
 def shape_examples(pairs: Sequence[tuple[str, str]], each: int, seed: int) -> list[Example]:
-    """Fresh images of colour and shape combinations, as many of each."""
+    """Draw fresh images of colour and shape combinations, ``each`` of every pair."""
     examples = []
     for index, (colour, shape) in enumerate(list(pairs) * each):
         rng = np.random.default_rng([seed, EVALUATION, index])
@@ -132,7 +132,7 @@ def shape_examples(pairs: Sequence[tuple[str, str]], each: int, seed: int) -> li
 
 
 def digit_examples(each: int, seed: int) -> list[Example]:
-    """Fresh images of the handwritten digits that training never saw, some of each."""
+    """Draw fresh images of the held-out handwritten digits, ``each`` of every digit."""
     digits = load_digits("held_out")
     examples = []
     for index in range(len(digits.labels) * each):
@@ -146,7 +146,7 @@ def digit_examples(each: int, seed: int) -> list[Example]:
 
 
 def shape_labels(pairs: Sequence[tuple[str, str]], template: str = SHAPE_TEMPLATES[0]) -> Labels:
-    """A caption for each combination."""
+    """Write a caption for each combination."""
     return {
         template.format(colour=colour, shape=shape): Meaning(colour, shape=shape)
         for colour, shape in pairs
@@ -154,7 +154,7 @@ def shape_labels(pairs: Sequence[tuple[str, str]], template: str = SHAPE_TEMPLAT
 
 
 def digit_labels(template: str = DIGIT_TEMPLATES[0]) -> Labels:
-    """A caption for each digit."""
+    """Write a caption for each digit."""
     return {
         template.format(word=word, digit=digit): Meaning(digit=digit)
         for digit, word in enumerate(DIGIT_WORDS)
@@ -162,7 +162,7 @@ def digit_labels(template: str = DIGIT_TEMPLATES[0]) -> Labels:
 
 
 def accuracy(checkpoint: Checkpoint, examples: Sequence[Example], labels: Labels) -> float:
-    """The share of images whose most probable label is true of them, 0 to 1."""
+    """Compute the share of images whose most probable label is true, 0 to 1."""
     shares = checkpoint.probabilities([example.image for example in examples], list(labels))
     meanings = list(labels.values())
     best = shares.argmax(dim=1).tolist()
@@ -174,10 +174,10 @@ def accuracy(checkpoint: Checkpoint, examples: Sequence[Example], labels: Labels
 
 
 def report(checkpoint: Checkpoint, seed: int = 0, each: int = 100) -> list[Row]:
-    """Accuracy of each group of images against each list of labels.
+    """Measure the accuracy of each group of images against each list of labels.
 
     Args:
-        checkpoint: What to measure.
+        checkpoint: The checkpoint to measure.
         seed: Another seed draws other images.
         each: Images of each held-out combination; the other groups are of about that size.
     """
@@ -210,7 +210,7 @@ def main(
     each: Annotated[int, typer.Option(help="Images of each held-out combination.")] = 100,
 ) -> None:
     """Print a checkpoint's zero-shot accuracy as a Markdown table."""
-    print("| images, drawn anew | count | labels | prompt | accuracy |")
+    print("| fresh images | count | labels | prompt | accuracy |")
     print("|---|---:|---:|---|---:|")
     for row in report(Checkpoint.load(folder), seed, each):
         print(f"| {row.group} | {row.images} | {row.labels} | {row.prompt} | {row.accuracy:.1%} |")

@@ -1,7 +1,7 @@
 """Draw the README's picture: ``python -m align_zoo.tiny.front_picture OUT.png``.
 
-A column for each of some shipped samples, a row for each label, and in each field the probability
-that align_tiny gives the label for the image, without having been trained on that combination.
+The columns are shipped samples, the rows are labels. Each field has the probability that align_tiny
+gives the label for the image. Training had no such combination.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draws an image of a meaning: the thing, its background, and what a camera does to both."""
+"""Draws an image of a meaning: the thing, the background, and a camera's noise and blur."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from align_zoo.tiny.colours import RGB, ink_colour
 from align_zoo.tiny.concepts import Meaning
 from align_zoo.tiny.outlines import shape_mask
 
-_REACH = 0.44  # of a side: the centre crop cuts off what is further from the middle
+_REACH = 0.44  # the part of a side, from the middle, that the centre crop keeps
 
 Diameters = dict[str | None, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Style:
-    """How hard an image is to read.
+    """The difficulty of an image.
 
     Attributes:
         diameters: By size word, the range of the thing's diameter over the image's shorter side.
-        calm: Plain backgrounds and gradients only.
-        camera: Noise, blur and compression.
+        calm: Draw plain backgrounds and gradients only.
+        camera: Add noise, blur and compression.
         side: The range of the image's shorter side, in pixels.
     """
 
@@ -41,7 +41,7 @@ EASY = Style({"small": (0.45, 0.5), None: (0.5, 0.6), "big": (0.65, 0.8)}, calm=
 
 
 def _digit_mask(glyph: NDArray[np.float32], height: float, rng: np.random.Generator) -> Image.Image:
-    """An 8x8 digit enlarged to a mask of about ``1.4 * height`` a side."""
+    """Enlarge a digit of 8x8 pixels to a mask of about ``1.4 * height`` a side."""
     methods = (
         Image.Resampling.BICUBIC,
         Image.Resampling.BILINEAR,
@@ -74,7 +74,7 @@ def _digit_mask(glyph: NDArray[np.float32], height: float, rng: np.random.Genera
 
 
 def _place(mask: Image.Image, radius: float, rng: np.random.Generator, canvas: Canvas) -> Canvas:
-    """The mask somewhere on the canvas, within the centre crop; ``[H, W, 1]`` in 0 to 1."""
+    """Place the mask on the canvas, within the centre crop; ``[H, W, 1]`` in 0 to 1."""
     height, width = canvas.shape[:2]
     spread = [max(0.0, _REACH * side - radius) for side in (width, height)]
     x, y = (rng.uniform(-room, room) for room in spread)
@@ -96,7 +96,7 @@ def _blurred(cover: Canvas, radius: float) -> Canvas:
 
 
 def _shade(ink: RGB, canvas: Canvas, rng: np.random.Generator) -> Canvas:
-    """The ink under an uneven light, ``[H, W, 3]``."""
+    """Draw the ink under an uneven light, ``[H, W, 3]``."""
     height, width = canvas.shape[:2]
     strength = rng.uniform(0, 0.12)
     ramp = np.linspace(1 - strength, 1 + strength, width, dtype=np.float32)
@@ -105,7 +105,7 @@ def _shade(ink: RGB, canvas: Canvas, rng: np.random.Generator) -> Canvas:
 
 
 def _photograph(canvas: Canvas, rng: np.random.Generator) -> Image.Image:
-    """Noise, blur and compression."""
+    """Add noise, blur and compression."""
     if rng.random() < 0.4:
         canvas = canvas + rng.normal(0, rng.uniform(0.01, 0.06), canvas.shape)
     canvas = canvas * rng.uniform(0.9, 1.08) + rng.uniform(-0.03, 0.03)
@@ -125,13 +125,13 @@ def draw_image(
     glyph: NDArray[np.float32] | None = None,
     style: Style = EVERYDAY,
 ) -> Image.Image:
-    """An image of what is meant.
+    """Draw an image of a meaning.
 
     Args:
-        meaning: What to show; colour, and shape or digit, must be given.
-        rng: Chooses everything else: place, rotation, background, noise.
-        glyph: The handwritten digit, ``[8, 8]`` in 0 to 1, where a digit is meant.
-        style: How large, how cluttered, how noisy.
+        meaning: The meaning, which has a colour, and a shape or a digit.
+        rng: Chooses place, rotation, background and noise.
+        glyph: The handwritten digit, ``[8, 8]`` in 0 to 1, of a meaning with a digit.
+        style: The difficulty.
 
     Returns:
         An RGB image.

@@ -7,24 +7,24 @@ from torch.nn import functional as F
 
 
 def caption_loss(similarity: Tensor, rivals: Tensor, each: int = 1) -> Tensor:
-    """Symmetric cross-entropy with the false negatives left out.
+    """Compute the symmetric cross-entropy without the false negatives.
 
-    "Something red" is true of every red image of the batch. So each image has to find its
-    own caption among fair wrong answers, and each caption its own image likewise. Where
-    everything but one's own is a rival this is ALIGN's loss but for the label smoothing,
-    which is for captions found on the web: often wrong, where these are right.
+    "Something red" is true of every red image of the batch. So each image has to find its own
+    caption among fair wrong answers, and each caption its own image. If all other captions are
+    rivals, the result is ALIGN's loss without label smoothing. Smoothing is for captions from the
+    web, which are often wrong; the captions here are right.
 
     Args:
-        similarity: Cosine over temperature, ``[B, each * B + U]``: the captions of the B images
-            in their order, as often as there are captions for each, then U of no image.
+        similarity: Cosine over temperature, ``[B, each * B + U]``: a caption of each of the B
+            images, in their order, ``each`` times; then U captions of no image.
         rivals: Whether the caption is a fair wrong answer for the image, ``[B, each * B + U]``.
-        each: How many captions each image has.
+        each: The number of captions of an image.
     """
     count = len(similarity)
     wrong = similarity.masked_fill(~rivals, float("-inf"))
     paired = similarity[:, : each * count].reshape(count, each, count)
     own = paired.diagonal(dim1=0, dim2=2)  # [each, B]
-    # Cross-entropy of one's own against the others alone is softplus(others - own).
+    # The cross-entropy of the own caption against the others alone is softplus(others - own).
     other_captions = wrong.logsumexp(dim=1)
     to_caption = F.softplus(other_captions - own)
     other_images = wrong[:, : each * count].logsumexp(dim=0).reshape(each, count)

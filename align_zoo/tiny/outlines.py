@@ -38,7 +38,7 @@ def _heart() -> Points:
 
 
 def _paths(shape: str, rng: np.random.Generator) -> tuple[Points, Points | None]:
-    """The outline, and the outline of what is cut out of it."""
+    """Return the outline of a shape, and the outline of its hole."""
     if shape == "circle":
         return _arc(72), None
     if shape == "square":
@@ -59,11 +59,11 @@ def _paths(shape: str, rng: np.random.Generator) -> tuple[Points, Points | None]
 
 
 def shape_mask(shape: str, radius: float, rng: np.random.Generator) -> Image.Image:
-    """A shape, turned and a little stretched, as coverage.
+    """Draw a shape, turned and a little stretched, as a mask.
 
     Args:
         shape: One of ``ALL_SHAPES``.
-        radius: Of the circle around it, in pixels.
+        radius: The radius of the circle around the shape, in pixels.
         rng: Chooses the proportions and the rotation.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What training sees: a pool of images drawn beforehand, and batches of captioned images."""
+"""Training's data: a pool of images that are drawn beforehand, and batches with captions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from align_zoo.tiny.concepts import ALL_COLOURS, SIZES, Meaning, shape_combinati
 from align_zoo.tiny.digits import load_digits
 from align_zoo.tiny.images import EASY, EVERYDAY, draw_image
 
-# Every random choice comes from a generator keyed (seed, stream, index): nothing depends on
-# what was drawn before it, so that a resumed training goes on exactly as it would have.
+# Every random choice comes from a generator of (seed, stream, index). So no choice depends on
+# earlier choices, and a resumed training equals an uninterrupted training.
 TRAIN_IMAGES, TRAIN_BATCHES, EVALUATION, SAMPLES = range(4)
 DIGIT_SHARE = 0.4
 CAPTIONS_EACH = 2
@@ -29,9 +29,9 @@ class ImagePool:
     """Images in memory.
 
     Attributes:
-        pixels: Resized, not cropped, ``[N, RESIZE, RESIZE, 3]``.
-        meanings: What each shows.
-        easy: How many of them, the first ones, are easy to read.
+        pixels: Resized images, not cropped, ``[N, RESIZE, RESIZE, 3]``.
+        meanings: The meaning of each image.
+        easy: The number of easy images, which come first.
     """
 
     pixels: NDArray[np.uint8]
@@ -45,8 +45,8 @@ class Batch:
 
     Attributes:
         pixels: ``[B, 3, IMAGE_SIZE, IMAGE_SIZE]`` in -1 to 1.
-        captions: Several for each image, in the images' order and again in that order, then
-            some that fit no image.
+        captions: A caption of each image, in the images' order, ``CAPTIONS_EACH`` times; then
+            captions of no image.
         rivals: Whether a caption is a fair wrong answer, ``[B, len(captions)]``.
     """
 
@@ -56,7 +56,7 @@ class Batch:
 
 
 def sample_meaning(rng: np.random.Generator) -> tuple[Meaning, int | None]:
-    """What a training image shows, and the index of its digit in the training split."""
+    """Choose a training image's meaning, and the index of its digit in the training split."""
     size = (None, *SIZES)[int(rng.integers(3))]
     if rng.random() < DIGIT_SHARE:
         labels = load_digits("train").labels
@@ -81,7 +81,7 @@ def _draw(seed: int, easy: int, index: int) -> tuple[NDArray[np.uint8], Meaning]
 def draw_pool(
     seed: int, count: int, easy: int, workers: int
 ) -> Iterator[tuple[NDArray[np.uint8], Meaning]]:
-    """Draw training images, the easy ones first, by several processes but in order."""
+    """Draw training images in several processes, the easy images first, in a fixed order."""
     load_digits("train")
     if workers <= 1:
         yield from map(partial(_draw, seed, easy), range(count))
@@ -93,7 +93,7 @@ def draw_pool(
 def _crop(
     image: NDArray[np.uint8], meaning: Meaning, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Any crop of the image, and for shapes its mirror image too."""
+    """Crop the image at random, and mirror images of shapes at random."""
     top, left = rng.integers(0, RESIZE - IMAGE_SIZE + 1, 2)
     crop = image[top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
     mirror = meaning.digit is None and rng.random() < 0.5
@@ -103,15 +103,15 @@ def _crop(
 def sample_batch(
     pool: ImagePool, seed: int, step: int, size: int, unrelated: int, easy_share: float = 0.0
 ) -> Batch:
-    """The batch of one step, the same whenever it is asked for.
+    """Make the batch of a step, the same at every call.
 
     Args:
         pool: The images.
         seed: Training's seed.
         step: The step's number.
-        size: How many images, ``B``.
-        unrelated: How many captions that fit none of them.
-        easy_share: How much of the batch is easy: clear images, and plain captions.
+        size: The number of images, ``B``.
+        unrelated: The number of captions of no image.
+        easy_share: The share of the batch with easy images and plain captions.
     """
     rng = np.random.default_rng([seed, TRAIN_BATCHES, step])
     easy = round(size * easy_share)

@@ -1,7 +1,7 @@
 """Writes the demo's sample images: ``python -m align_zoo.tiny.samples``.
 
-Every one shows something that training never saw: a combination of colour and shape that was
-held out, or a handwritten digit of the held-out split. The file's name is the right answer.
+Training never saw the content of a sample: a held-out combination of colour and shape, or a
+handwritten digit of the held-out split. The file's name is the right answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from align_zoo.tiny.sampler import SAMPLES
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "samples"
 STYLE = replace(EVERYDAY, camera=False, side=(176, 216))
-# What to show and the seed of its image, chosen by eye among a few for variety.
+# The meaning of each sample, and the seed of its image, chosen by eye among a few for variety.
 IMAGES = (
     (Meaning("red", "star"), 4),
     (Meaning("green", "ring"), 5),
@@ -50,19 +50,19 @@ DISTRACTORS = (
 
 
 def file_name(meaning: Meaning) -> str:
-    """The right answer, e.g. ``red-star.png`` or ``digit-3.png``."""
+    """Return the name of a sample's file, e.g. ``red-star.png`` or ``digit-3.png``."""
     if meaning.digit is not None:
         return f"digit-{meaning.digit}.png"
     return f"{meaning.colour}-{meaning.shape}.png"
 
 
 def sample_meanings() -> dict[str, Meaning]:
-    """What each sample file shows, by the file's name."""
+    """Return the meaning of each sample, by the file's name."""
     return {file_name(meaning): meaning for meaning, _ in IMAGES}
 
 
 def right_label(meaning: Meaning) -> str:
-    """The label of labels.txt that is true of a sample."""
+    """Return the label of labels.txt that is true of a sample."""
     if meaning.digit is not None:
         return f"the digit {DIGIT_WORDS[meaning.digit]}"
     article = "an" if meaning.colour == "orange" else "a"
@@ -70,7 +70,7 @@ def right_label(meaning: Meaning) -> str:
 
 
 def draw_sample(meaning: Meaning, seed: int) -> Image.Image:
-    """One sample image, the same for the same seed."""
+    """Draw a sample image, the same for the same seed."""
     rng = np.random.default_rng([seed, SAMPLES, *file_name(meaning).encode()])
     if meaning.digit is None:
         return draw_image(meaning, rng, style=STYLE)

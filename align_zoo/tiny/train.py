@@ -1,7 +1,7 @@
-"""Train align_tiny again from a seed: ``python -m align_zoo.tiny.train --out FOLDER``.
+"""Trains align_tiny again from a seed: ``python -m align_zoo.tiny.train --out FOLDER``.
 
-An interrupted training goes on with ``--resume`` and the same options, and ends with the same
-weights, on the same machine and number of threads, as one that was never interrupted.
+``--resume`` with the same options continues an interrupted training. On the same machine and
+number of threads, the weights equal those of an uninterrupted training.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def fill_pool(plan: Plan, workers: int) -> ImagePool:
-    """Draw all of training's images."""
+    """Draw all images of the training."""
     drawn = []
     with progress_bar("drawing images", plan.images) as advance:
         for each in draw_pool(plan.seed, plan.images, plan.easy_images, workers):
@@ -52,7 +52,7 @@ def fill_pool(plan: Plan, workers: int) -> ImagePool:
 
 
 class Watch:
-    """Measures a model on the way; its images are not those of the final evaluation."""
+    """Measures a model in training, on other images than those of the final evaluation."""
 
     def __init__(self, seed: int, transform: AlignTransform, tokenizer: AlignTokenizer) -> None:
         self.transform, self.tokenizer = transform, tokenizer
@@ -61,7 +61,7 @@ class Watch:
         self.combinations = shape_labels(list(product(COLOURS, SHAPES)))
 
     def measure(self, model: Align) -> dict[str, float | None]:
-        """Accuracies, 0 to 1, of the folder that the model makes."""
+        """Save the model to a folder, and measure the folder's accuracies, 0 to 1."""
         with TemporaryDirectory() as folder:
             save_hf(model, folder, transform=self.transform, tokenizer=self.tokenizer)
             checkpoint = Checkpoint.load(Path(folder))
@@ -80,13 +80,13 @@ def train(
     images: Annotated[int, typer.Option(help="Images drawn beforehand.")] = Plan.images,
     evaluate_every: Annotated[int, typer.Option(help="Steps between; 0 for never.")] = 250,
     save_every: Annotated[int, typer.Option(help="Steps between; 0 for the end only.")] = 100,
-    stop_after: Annotated[int | None, typer.Option(help="Interrupt it at this step.")] = None,
+    stop_after: Annotated[int | None, typer.Option(help="Interrupt after this step.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads, and drawing processes.")] = 2,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted training.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted training.")] = False,
 ) -> None:
     """Train align_tiny and write it as a Hugging Face ALIGN folder."""
     torch.set_num_threads(threads)
-    disable_progress_bar()  # transformers' own, at every measurement
+    disable_progress_bar()  # of transformers, at every measurement
     plan = Plan(seed=seed, steps=steps, batch=batch, images=images)
     try:
         with training_alone(out):

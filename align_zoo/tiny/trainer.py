@@ -1,4 +1,4 @@
-"""What is align_tiny's own in its training: the plan, the batches, the loss and the last touch."""
+"""align_tiny's own parts of its training: plan, batches, loss and final statistics."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Plan:
     """Everything that decides the outcome of a training.
 
     Attributes:
-        seed: Of the weights, the images, the batches and the captions.
-        steps: Optimizer steps.
-        batch: Images a step.
-        unrelated: Captions a step that fit no image.
-        images: Drawn beforehand, a quarter of them easy to read.
-        easy_until: The share of the steps after which no easy images are left.
-        learning_rate: The highest, after the warm-up.
-        weight_decay: Of the matrices and kernels.
-        coldest: The temperature is learned, but not below this.
+        seed: The seed of the weights, the images, the batches and the captions.
+        steps: The optimizer steps.
+        batch: The images of a step.
+        unrelated: The captions of a step that fit no image.
+        images: The images that are drawn beforehand, a quarter of them easy.
+        easy_until: The share of the steps after which batches have no easy images.
+        learning_rate: The highest learning rate, after the warm-up.
+        weight_decay: The weight decay of matrices and kernels.
+        coldest: The least temperature that is learned.
     """
 
     seed: int = 0
@@ -52,12 +52,12 @@ class Plan:
 
     @property
     def easy_images(self) -> int:
-        """How many of the images are easy to read."""
+        """The number of easy images."""
         return self.images // 4
 
     @property
     def recipe(self) -> Recipe:
-        """The part of it that every training has."""
+        """The part of the plan that every training has."""
         return Recipe(
             steps=self.steps,
             learning_rate=self.learning_rate,
@@ -78,7 +78,7 @@ class TinyBatches:
     tokenizer: AlignTokenizer
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step, easy to read in the beginning."""
+        """Make the batch of a step; the first batches are the easiest."""
         plan = self.plan
         easy = max(0.0, 1 - step / (plan.easy_until * plan.steps))
         drawn = sample_batch(self.pool, plan.seed, step, plan.batch, plan.unrelated, easy)
@@ -87,16 +87,16 @@ class TinyBatches:
 
 
 class TinyTraining:
-    """align_tiny on its way, from a random start.
+    """A training of align_tiny from a random start.
 
     Args:
-        plan: What to do.
-        out: The folder that will hold the checkpoint.
-        pool: Training's images, drawn from the same seed.
-        resume: Go on with an interrupted training of the same plan.
+        plan: The plan.
+        out: The folder of the checkpoint.
+        pool: The images, drawn from the same seed.
+        resume: Continue an interrupted training of the same plan.
 
     Raises:
-        TrainingError: As ``Trainer`` does.
+        TrainingError: for the reasons of ``Trainer``.
     """
 
     def __init__(self, plan: Plan, out: Path, pool: ImagePool, *, resume: bool) -> None:
@@ -118,12 +118,12 @@ class TinyTraining:
         """Settle the statistics and write the checkpoint in the Hugging Face format."""
         settle_statistics(self.trainer.align, self.batches)
         self.trainer.finish(self.transform, self.tokenizer)
-        save_tokenizer(self.out)  # the same again, and its words as vocab.txt
+        save_tokenizer(self.out)  # the same files, and the words as vocab.txt
 
 
 @torch.no_grad()
 def settle_statistics(model: Align, batches: TinyBatches, count: int = 50) -> None:
-    """Estimate BatchNorm's statistics anew for the final weights, over many batches."""
+    """Estimate BatchNorm's statistics for the final weights, over many batches."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -144,7 +144,7 @@ def _tokenizer() -> AlignTokenizer:
 
 
 def _loss(output: AlignOutput, temperature: torch.Tensor, rivals: Any) -> torch.Tensor:
-    """ALIGN's loss with the false negatives left out; the logits hold the temperature."""
+    """Compute ALIGN's loss without the false negatives, from logits over the temperature."""
     if output.logits_per_image is None:
         raise ValueError("a contrastive loss needs both embeddings")
     return caption_loss(output.logits_per_image, rivals, CAPTIONS_EACH)

@@ -1,4 +1,4 @@
-"""A WordPiece vocabulary of align_tiny's own, and the BERT tokenizer made of it."""
+"""Makes align_tiny's WordPiece vocabulary and its BERT tokenizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from align_zoo.tiny.concepts import ALL_COLOURS, ALL_SHAPES, DIGIT_WORDS, SIZES,
 MAX_TOKENS = 64
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-# Common English, so that a label of one's own is not spelled out letter by letter.
+# Common English, so that a user's label is not divided into letters.
 COMMON = (
     "the of and to in is it that was for on are with as be at have from or by but not what all "
     "were when we there can an your which their said if do will each about how up out them then "
@@ -41,7 +41,7 @@ COMMON = (
 
 
 def _caption_words(samples: int = 4000) -> set[str]:
-    """Every word that the caption writer uses, found by letting it write."""
+    """Collect the words of the caption writer from captions that it writes."""
     words: set[str] = set()
     for index in range(samples):
         rng = np.random.default_rng([index])
@@ -56,7 +56,7 @@ def _caption_words(samples: int = 4000) -> set[str]:
 
 
 def build_vocabulary() -> list[str]:
-    """The tokens in the order of their ids: special, characters, pieces, words."""
+    """List the tokens in the order of their ids: special, characters, pieces, words."""
     characters = [*string.ascii_lowercase, *string.digits]
     endings = ["##s", "##es", "##ed", "##er", "##ing", "##ly", "##ish"]
     pieces = [f"##{character}" for character in characters]

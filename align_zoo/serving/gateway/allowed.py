@@ -1,7 +1,7 @@
-"""The table of what a caller may ask for, one for both protocols: all else is refused by name.
+"""The requests that both protocols allow; any other request is refused, and the error names why.
 
-A request is judged here before tritonserver sees any part of it, for not all that KServe's protocol
-can say is safe there: the classification extension on an output of strings ends tritonserver 2.51.
+A request is judged here before tritonserver sees any part of it, because KServe's protocol can
+harm tritonserver: the classification extension on an output of strings ends tritonserver 2.51.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Model(NamedTuple):
-    """The tensors of a served model. Each takes strings: BYTES [N, 1]."""
+    """The tensors of a served model; the input takes strings, BYTES [N, 1]."""
 
     input: str
     outputs: frozenset[str]
@@ -49,58 +49,58 @@ _PARAMETERS: dict[str, dict[str, type]] = {
     "input": {"binary_data_size": int},
     "output": {"binary_data": bool},
 }
-"""What KServe's clients send, by the place where they send it; a whole number is never negative."""
+"""The parameters that KServe's clients send, by their place; a whole number is never negative."""
 
 EXTENSIONS = frozenset(
     ["binary_tensor_data", "model_configuration", "schedule_policy", "statistics"]
 )
-"""The extensions of KServe's protocol that are open, of those that tritonserver names."""
+"""The allowed ones of the extensions of KServe's protocol that tritonserver has."""
 
 _MOST_ITEMS = 10_000
-"""Far beyond any batch: each string's length is looked at."""
+"""The most items of a request, far beyond any batch: each string's length is read."""
 _MOST = 2**63
 _KINDS = {bool: "true or false", int: "a whole number that is not negative"}
 
 Parameters = Mapping[str, object]
-"""Values by name: of a kind that the protocol has, or None for a value that is missing."""
+"""Values by name; None for a missing value."""
 
 
 class Tensor(NamedTuple):
-    """An input."""
+    """An input of a request."""
 
     name: str
     datatype: str
     shape: Sequence[int]
     parameters: Parameters
     contents: bytes | Sequence[object]
-    """A BYTES tensor: each string behind its length in 4 bytes; or the strings one by one."""
+    """A BYTES tensor, in which each string follows its length in 4 bytes; or a list of strings."""
 
 
 class Output(NamedTuple):
-    """An output that the caller wants."""
+    """An output that a request asks for."""
 
     name: str
     parameters: Parameters
 
 
 class Asked(NamedTuple):
-    """An inference request, whichever protocol it came by."""
+    """An inference request of either protocol."""
 
     model: str
     version: str
-    """Empty for the newest."""
+    """The model's version; empty for the newest."""
     id: str
     inputs: Sequence[Tensor]
     outputs: Sequence[Output]
-    """Empty for all."""
+    """The outputs to return; empty for all."""
     parameters: Parameters
 
 
 def judge(asked: Asked) -> int:
-    """Return the number of items of a request that may go on to tritonserver.
+    """Check a request for tritonserver, and return the number of its items.
 
     Raises:
-        Refusal: UNKNOWN_MODEL or MALFORMED; the message names what is not accepted and what is.
+        Refusal: UNKNOWN_MODEL or MALFORMED; the message names the fault and the accepted values.
     """
     model = model_of(asked.model)
     if asked.version and not (asked.version.isascii() and asked.version.isdecimal()):
@@ -123,7 +123,7 @@ def model_of(name: str) -> Model:
     """
     if name in MODELS:
         return MODELS[name]
-    # tritonserver's words, which clients know.
+    # The words of tritonserver, which clients know.
     raise Refusal(
         Reason.UNKNOWN_MODEL, f"Request for unknown model: '{shown_id(name)}' is not found"
     )
@@ -150,8 +150,8 @@ def _judge_input(tensor: Tensor, name: str, model: Model) -> int:
 
 
 def _judge_contents(tensor: Tensor, items: int) -> None:
-    # tritonserver's Python backend lets a request with less or more in it fail together with all
-    # that are in its batch.
+    # In tritonserver's Python backend a request with fewer or more strings than items fails
+    # together with all other requests of its batch.
     name, contents = tensor.name, tensor.contents
     if items > _MOST_ITEMS:
         raise _malformed(f"{name} has {items} items: at most {_MOST_ITEMS:,} are accepted")

@@ -1,6 +1,6 @@
 """gRPC's own health protocol, which load balancers and Kubernetes speak.
 
-Its messages are written by hand: the package that has them wants another protobuf than
+The messages are written by hand: the package grpcio-health-checking requires another protobuf than
 tritonclient. A HealthCheckRequest is one string, a HealthCheckResponse one small number.
 """
 
@@ -20,13 +20,13 @@ _WATCH_SECONDS = 1.0
 
 
 def health_handlers(ready: Callable[[], bool], models: Iterable[str]) -> dict[str, Any]:
-    """By path, the handlers of Check and Watch.
+    """Make the handlers of Check and Watch, by path.
 
     Args:
-        ready: whether the service can answer now.
-        models: may be asked for by name, too: all are ready, or none is.
+        ready: returns whether the service can answer now.
+        models: names of models that a caller may ask for, too; all are ready or none is.
     """
-    # Field 1, of bytes, and their number.
+    # The number of field 1, the length of its bytes, and the bytes.
     named = {b"\x0a" + bytes([len(name)]) + name.encode() for name in ("", _SERVICE, *models)}
     known = {b"", *named}
 

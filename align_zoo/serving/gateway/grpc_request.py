@@ -1,4 +1,4 @@
-"""A ModelInferRequest as the table of what is allowed reads it."""
+"""Reads a ModelInferRequest, for :mod:`allowed` to judge."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["read"]
 
 
 def read(request: bytes) -> Asked:
-    """Return what a serialized request asks for; :func:`allowed.judge` judges the rest.
+    """Read a serialized request; :func:`allowed.judge` judges its values.
 
     Raises:
-        Refusal: MALFORMED: the bytes are no ModelInferRequest, have fields that are not known
-            here, or contents that are not strings.
+        Refusal: MALFORMED; the bytes are no ModelInferRequest, or have unknown fields or contents
+            other than strings.
     """
     try:
         message = service_pb2.ModelInferRequest.FromString(request)
@@ -49,9 +49,8 @@ def read(request: bytes) -> Asked:
 
 
 def _judge_fields(message: service_pb2.ModelInferRequest) -> None:
-    # tritonserver may be newer than the messages that are known here, and do what a field says
-    # that they have not.
-    del message.raw_input_contents[:]  # has been read, and would be copied to be counted
+    # A newer tritonserver may act on fields that this version of the messages does not have.
+    del message.raw_input_contents[:]  # already read; counting would copy the contents
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() != size:

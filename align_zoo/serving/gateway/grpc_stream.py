@@ -1,4 +1,4 @@
-"""ModelStreamInfer: requests that come in one stream, each answered as ModelInfer answers it."""
+"""ModelStreamInfer: the requests of a stream, each answered as ModelInfer answers it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tritonclient.grpc import service_pb2
 __all__ = ["stream"]
 
 _AT_ONCE = 64
-"""Requests of a stream that are read before the first of them is answered."""
+"""The most requests of a stream that are read before the first of them is answered."""
 _FINAL = "triton_final_response"
-"""Said of each response, for each is its request's only one."""
+"""The parameter of each response: a request has no further response."""
 
 
 class _Call:
-    """What a handler of a single call asks of its context, for one request of a stream."""
+    """The context of a single call, for one request of a stream."""
 
     def __init__(self, context: Any) -> None:
         self.time_remaining = context.time_remaining
@@ -29,7 +29,7 @@ class _Call:
         self.id = ""
 
     def invocation_metadata(self) -> tuple[()]:
-        """None: a header's id would be that of all requests of the stream."""
+        """Return no metadata: an id in a header would be the id of all requests of the stream."""
         return ()
 
     def set_code(self, code: grpc.StatusCode) -> None:
@@ -49,12 +49,12 @@ async def stream(
 
     Args:
         infer: answers a serialized ModelInferRequest.
-        requests: serialized; at most 64 of them are under way.
-        context: of the stream.
+        requests: serialized requests; at most 64 of them are under way.
+        context: the stream's context.
 
     Yields:
-        Serialized ModelStreamInferResponses. A request that fails has its error in one of them;
-        the stream goes on.
+        Serialized ModelStreamInferResponses. The response of a failed request has an error; the
+        stream continues.
     """
     under_way: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
     room = asyncio.Semaphore(_AT_ONCE)

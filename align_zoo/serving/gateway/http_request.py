@@ -1,8 +1,8 @@
-"""The body of an inference over HTTP: read strictly, judged, and written again for tritonserver.
+"""Reads the body of an inference over HTTP strictly, judges it, and writes it for tritonserver.
 
-tritonserver's own reader of JSON gets only what is written here: some hundred bytes, with the
-strings behind them as a binary tensor. It cannot read another request than the one that was
-judged, and no JSON of a caller can end it.
+tritonserver's own reader of JSON gets the body that is written here: some hundred bytes of JSON,
+followed by the strings as a binary tensor. So tritonserver cannot read another request than the
+judged one, and no JSON of a caller can end tritonserver.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from align_zoo.serving.gateway.refusal import Reason, Refusal
 __all__ = ["JSON_LENGTH", "HttpRequest", "read_request"]
 
 JSON_LENGTH = "Inference-Header-Content-Length"
-"""The header with the number of bytes of JSON, behind which a binary tensor begins."""
+"""The header with the number of bytes of JSON; a binary tensor follows the JSON."""
 
 _MOST_BRACKETS = 10_000
 _MOST_BYTES = 8_000_000
-"""Of JSON: while it is read nobody else is answered. 64 texts that count to their end have less."""
+"""The most bytes of JSON: no other request is answered while JSON is read. 64 texts of full length
+have less."""
 _MOST_MARKS = 1_000_000
-"""Of commas and backslashes: numbers and escapes take longer to read than letters."""
+"""The most commas and backslashes: numbers and escapes take longer to read than letters."""
 _BINARY = f"send the strings as a binary tensor, with the header {JSON_LENGTH}"
 _REQUEST = {"id": str, "model_name": str, "parameters": dict, "inputs": list, "outputs": list}
 _INPUT = {"name": str, "shape": list, "datatype": str, "parameters": dict, "data": list}
@@ -33,14 +34,14 @@ _KINDS: dict[type, str] = {str: "a string", dict: "an object", list: "a list"}
 
 
 class HttpRequest(NamedTuple):
-    """A request as tritonserver gets it."""
+    """A request for tritonserver."""
 
     items: int
     json_length: int
     body: bytes
 
     def without_id(self) -> Iterator[bytes | memoryview]:
-        """Yield what makes the request the same as another."""
+        """Yield the parts of the request but its id; equal requests have equal parts."""
         head = json.loads(self.body[: self.json_length])
         head.pop("id", None)
         yield json.dumps(head, sort_keys=True).encode()
@@ -51,18 +52,17 @@ def read_request(body: bytes, length: str | None, model: str) -> HttpRequest:
     """Judge a body, and write it for tritonserver.
 
     Args:
-        body: JSON, behind which a binary tensor may follow; if ``length`` is "0", the bytes of
-            one item.
+        body: JSON, which a binary tensor may follow; if ``length`` is "0", the bytes of one item.
         length: the caller's header :data:`JSON_LENGTH`.
-        model: of the path.
+        model: the name of the model in the path.
 
     Raises:
-        Refusal: UNKNOWN_MODEL or MALFORMED; the message says what is wrong.
+        Refusal: UNKNOWN_MODEL or MALFORMED; the message names the fault.
     """
     end = len(body) if length is None else _json_bytes(length, len(body))
     if length is not None and end == 0:
         tensor = Tensor(model_of(model).input, "BYTES", [1, 1], {}, [body])
-        # As tritonserver answers such a request: in binary.
+        # tritonserver answers such a request in binary.
         asked = Asked(model, "", "", [tensor], [], {"binary_data_output": True})
     else:
         asked = _read(_parsed(body, end), body[end:], model)
@@ -134,7 +134,7 @@ def _read(found: Any, behind: bytes, model: str) -> Asked:
 
 
 def _tensor(found: dict[str, Any], behind: bytes) -> Tensor:
-    """An input, whose data are in the JSON or ``behind`` it."""
+    """Read an input; its data are in the JSON or ``behind`` the JSON."""
     name, shape = found.get("name", ""), found.get("shape", [])
     parameters, data = found.get("parameters", {}), found.get("data")
     if any(type(size) is not int for size in shape):
@@ -145,7 +145,7 @@ def _tensor(found: dict[str, Any], behind: bytes) -> Tensor:
     if (size or 0) != len(behind):
         raise _malformed(f"{len(behind)} bytes follow the JSON; binary_data_size is {size or 0}")
     if data is not None:
-        # In the tensor's shape, or flat.
+        # The data may have the tensor's shape, [N, 1], or be flat.
         data = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
     return Tensor(
         name, found.get("datatype", ""), shape, parameters, behind if data is None else data
@@ -153,7 +153,7 @@ def _tensor(found: dict[str, Any], behind: bytes) -> Tensor:
 
 
 def _fields(found: Any, what: str, known: Mapping[str, type]) -> dict[str, Any]:
-    """What an object has of its known fields; null is as good as none."""
+    """Return the known fields of an object; a field that is null is left out."""
     if not isinstance(found, dict):
         raise _malformed(f"{what} must be an object of JSON")
     for name, value in found.items():
@@ -168,7 +168,7 @@ def _fields(found: Any, what: str, known: Mapping[str, type]) -> dict[str, Any]:
 
 
 def _binary(strings: Sequence[Any]) -> list[bytes]:
-    """The parts of a BYTES tensor: each string behind its length in 4 bytes."""
+    """Return the parts of a BYTES tensor: for each string its length in 4 bytes, and its bytes."""
     parts = []
     for i, string in enumerate(strings):
         if not isinstance(string, (str, bytes)):
@@ -186,7 +186,7 @@ def _written(items: int, asked: Asked) -> HttpRequest:
     tensor = [given.contents] if isinstance(given.contents, bytes) else _binary(given.contents)
     request = {
         "parameters": {
-            # The others are for streams, which HTTP has not.
+            # Parameters of triton_ are for streams, which HTTP does not have.
             name: value
             for name, value in asked.parameters.items()
             if not name.startswith("triton_")

@@ -1,4 +1,4 @@
-"""The certificate that the service shows, and the ones that it asks for."""
+"""The service's certificate, and the authorities of callers' certificates."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from align_zoo.errors import AlignZooError
 __all__ = ["Tls"]
 
 _BUFFER = 2**16
-"""Bytes that asyncio sets aside for each connection before one has come; by itself 256 KB."""
+"""The buffer of a connection in bytes; asyncio's own default is 256 KB."""
 
 
 @dataclass(frozen=True)
 class Tls:
-    """Files in PEM.
+    """The files of TLS, in PEM.
 
-    Both methods raise AlignZooError if one cannot be read or is not what it should be.
+    >>> context = Tls(Path("server.pem"), Path("server.key"), client_ca=None).for_http()
+
+    Both methods raise AlignZooError if a file cannot be read or has another content.
     """
 
     cert: Path
-    """The chain, the server's own certificate first."""
+    """The chain of certificates, the server's own certificate first."""
     key: Path
+    """The private key of ``cert``, not encrypted."""
     client_ca: Path | None
-    """The authorities of which a caller must show a certificate; None: it needs none."""
+    """The authorities of callers' certificates; None if callers need no certificate."""
 
     def for_http(self) -> ssl.SSLContext:
-        """What asyncio's servers need; its connections take less memory from then on."""
-        sslproto.SSLProtocol.max_size = _BUFFER  # there is no option for it
+        """Make the context of asyncio's servers, and reduce the memory of TLS connections."""
+        sslproto.SSLProtocol.max_size = _BUFFER  # asyncio has no option for the size
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         _read(self.cert, "--tls-cert")
         _read(self.key, "--tls-key")
         try:
-            # With no password given, OpenSSL would ask the terminal for an encrypted key's.
+            # Without a password, OpenSSL would ask for the password of an encrypted key.
             context.load_cert_chain(self.cert, self.key, password=lambda: "")
         except (ssl.SSLError, ValueError) as error:
             raise AlignZooError(
@@ -57,7 +60,7 @@ class Tls:
         return context
 
     def for_grpc(self) -> grpc.ServerCertificateConfiguration:
-        """What gRPC's servers need, for the connections from now on."""
+        """Make the configuration of gRPC's servers, for new connections."""
         return grpc.ssl_server_certificate_configuration(
             [(_read(self.key, "--tls-key"), _read(self.cert, "--tls-cert"))],
             root_certificates=_read(self.client_ca, "--tls-client-ca") if self.client_ca else None,

@@ -1,4 +1,4 @@
-"""``align-zoo bench``: what a running server gives to callers, measured with align-client."""
+"""``align-zoo bench``: measures a running server's times and rates with align-client."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ _SEEN = "a label seen before"
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Which server to measure, and how."""
+    """The server to measure, and the options of the measurements."""
 
     url: str
-    """gRPC."""
+    """The address of the gRPC endpoint, host:port."""
     images: Path | None = None
-    """The user's images: a folder, searched through. None: the shipped ones, and drawn photos."""
+    """A folder of the user's images, with its subfolders. None: shipped images and drawn photos."""
     concurrency: Sequence[int] = (1, 4, 16)
+    """The numbers of callers at once."""
     seconds: float = 5.0
-    """Of each measurement."""
+    """The duration of each measurement."""
     json: Path | None = None
     """The file to write."""
     timeout: float = 120.0
-    """Seconds that a call may take: 1000 new labels are one."""
+    """The seconds that a call may take; 1000 new labels are one call."""
 
 
 class Work(NamedTuple):
-    """One measurement to make."""
+    """A measurement to make."""
 
     what: str
     call: Callable[[int], Any]
@@ -53,7 +54,7 @@ class Work(NamedTuple):
 
 
 def bench(options: BenchOptions, console: Console) -> int:
-    """Measure, print the table and write the file, after Ctrl-C as well with what there is.
+    """Measure, print the table and write the file; after Ctrl-C with the measurements so far.
 
     Returns:
         The exit code: 0; 1 if an answer was wrong or a measurement got none; 130 after Ctrl-C.
@@ -105,10 +106,10 @@ def _write(file: Path, content: dict[str, Any]) -> None:
 
 
 def served(url: str) -> dict[str, Any]:
-    """What the server at ``url`` serves: checkpoint, width, and the runtime of each tower.
+    """Ask the server at ``url`` for its checkpoint, the width, and the runtime of each tower.
 
     Raises:
-        AlignZooError: it does not answer; or the client is not installed.
+        AlignZooError: the server does not answer, or the client is not installed.
     """
     try:
         from tritonclient import grpc
@@ -119,7 +120,7 @@ def served(url: str) -> dict[str, Any]:
     image = sample_images()[0].read_bytes()
     try:
         with AlignClient(url) as client:
-            client.similarity(image, "a photo")  # both towers, and errors that say what to do
+            client.similarity(image, "a photo")  # asks both towers; errors name the way out
     except AlignClientError as error:
         raise AlignZooError(str(error)) from error
     about: dict[str, Any] = {}
@@ -129,7 +130,7 @@ def served(url: str) -> dict[str, Any]:
             tensor.set_data_from_numpy(np.array([[item]], dtype=np.object_))
             answer = triton.infer(f"align_{tower}", [tensor], client_timeout=30)
             runtime = answer.as_numpy("RUNTIME")
-            # Servers from before this output was there are measured, too.
+            # Older servers have no such output.
             about[tower] = "unknown" if runtime is None else runtime.item().decode()
             about["checkpoint"] = answer.as_numpy("CHECKPOINT").item().decode()
             about["width"] = int(answer.as_numpy("EMBEDDING").shape[-1])
@@ -147,12 +148,12 @@ def _plan(options: BenchOptions, client: Any) -> list[Work]:
     calls["a new label"] = lambda _: client.embed_text(new_labels(1))
     calls[_SEEN] = Checked(client.embed_text, seen)
     plan = [
-        # The first round makes every label a seen one.
+        # The warm-up sends every label once.
         Work(what, call, concurrency, options.seconds, len(seen) if what == _SEEN else 1)
         for what, call in calls.items()
         for concurrency in options.concurrency
     ]
-    # One call of 0 seconds: a label is new only once.
+    # A single call, because a label is new only once.
     cold = Work(
         f"an image among {MANY_LABELS} new labels", lambda _: client.classify(one, many), 1, 0, 0
     )

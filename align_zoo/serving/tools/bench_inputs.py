@@ -1,4 +1,4 @@
-"""What a benchmark sends: images, labels that are new for certain, and a check of the answers."""
+"""The inputs of a benchmark: images and new labels; and a check of the answers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ from align_zoo.serving.tools.demo import sample_images
 __all__ = ["Checked", "WrongAnswer", "drawn_photo", "encoded_images", "new_labels"]
 
 _MOST = 200
-"""Images of a user's folder: all are held in memory."""
+"""The most images of a user's folder; all are held in memory."""
 
 
 class WrongAnswer(Exception):
-    """An embedding that is not the one this input had before."""
+    """An embedding that differs from an earlier embedding of the same input."""
 
 
 class Checked:
-    """Embeds one of some inputs, and compares the answer with the first that this input got."""
+    """Embeds inputs in turn, and compares each answer with the input's first answer.
+
+    >>> call = Checked(client.embed_image, [Path("red-star.png").read_bytes()])
+    >>> call(0)
+    """
 
     def __init__(self, embed: Callable[[Any], np.ndarray], inputs: Sequence[Any]) -> None:
         self._embed = embed
@@ -34,7 +38,7 @@ class Checked:
         self._first: dict[int, np.ndarray] = {}
 
     def __call__(self, number: int) -> None:
-        """Embed input ``number``, counted round.
+        """Embed the input ``number``, modulo the number of inputs.
 
         Raises:
             WrongAnswer: the cosine with the first answer is 0.9999 or less.
@@ -46,7 +50,7 @@ class Checked:
 
 
 def new_labels(count: int) -> list[str]:
-    """Labels of two words that nobody has asked for before, not even an earlier run."""
+    """Make random labels of two words, which no earlier run has sent."""
     rng = random.SystemRandom()
 
     def word() -> str:
@@ -56,7 +60,7 @@ def new_labels(count: int) -> list[str]:
 
 
 def drawn_photo(width: int, height: int, seed: int = 0) -> bytes:
-    """A JPEG of blurred colours with grain, about as heavy as a photo of its size."""
+    """Draw a JPEG of blurred colours with grain, with about the bytes of a photo of its size."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
@@ -67,10 +71,10 @@ def drawn_photo(width: int, height: int, seed: int = 0) -> bytes:
 
 
 def encoded_images(folder: Path | None) -> dict[str, list[bytes]]:
-    """Encoded files under what to call one of them: of ``folder``, or shipped and drawn ones.
+    """Read the images of ``folder``, or shipped and drawn images, by a description.
 
     Raises:
-        AlignZooError: there is no such folder, or no image in it.
+        AlignZooError: there is no such folder, or the folder has no image.
     """
     if folder is None:
         return {

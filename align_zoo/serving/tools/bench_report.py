@@ -1,4 +1,4 @@
-"""What `align-zoo bench` has measured, for people and as JSON."""
+"""The report of ``align-zoo bench``, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Report", "this_machine"]
 
 @dataclass
 class Report:
-    """What was measured."""
+    """The measurements of a benchmark."""
 
     url: str
     served: dict[str, Any]
@@ -29,17 +29,17 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether everything was measured."""
+        """Whether all planned measurements were made."""
         return len(self.measured) == self.planned
 
     @property
     def sound(self) -> bool:
-        """Whether every measurement got answers, and none was wrong."""
+        """Whether every measurement got answers, and no answer was wrong."""
         loads = [load for _, load in self.measured]
         return all(load.count and WrongAnswer.__name__ not in load.errors for load in loads)
 
     def content(self) -> dict[str, Any]:
-        """For JSON: a row each, milliseconds, null where nothing was answered."""
+        """Return the content of the JSON file: times in milliseconds, null without an answer."""
         rows = [{"what": what, **asdict(load)} for what, load in self.measured]
         for row in rows:
             row.update({key: None for key, value in row.items() if _is_nan(value)})
@@ -52,7 +52,7 @@ class Report:
         }
 
     def table(self) -> Table:
-        """For people."""
+        """Make the table for the terminal."""
         table = Table(title=f"{self.url}, checkpoint {self.served['checkpoint']}")
         table.add_column("what", overflow="fold")
         for name in ("at once", "per second", "p50 ms", "p95 ms", "p99 ms"):
@@ -66,7 +66,7 @@ class Report:
 
 
 def this_machine() -> dict[str, Any]:
-    """Where the callers ran."""
+    """Describe the machine of the callers."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""The demonstration: a real server on align_tiny names the shipped images, from start to stop."""
+"""The demonstration: a real server on align_tiny classifies the shipped images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SAMPLES = Path(str(resources.files("align_zoo"))) / "assets" / "samples"
 
 
 class Answer(NamedTuple):
-    """What the server says of one image."""
+    """The server's answer for an image."""
 
     image: str
     label: str
@@ -50,10 +50,10 @@ def sample_labels() -> list[str]:
 
 
 def classify_all(url: str, images: Sequence[Path], labels: Sequence[str]) -> list[Answer]:
-    """Each image's best label, by the server at ``url``.
+    """Ask the server at ``url`` for the best label of each image.
 
     Raises:
-        AlignZooError: the client is not installed, or the server failed on an image.
+        AlignZooError: the client is not installed, or the server fails on an image.
     """
     try:
         from align_client import AlignClient, AlignClientError
@@ -73,7 +73,7 @@ def classify_all(url: str, images: Sequence[Path], labels: Sequence[str]) -> lis
 
 
 def _table(answers: Sequence[Answer], labels: int) -> Table:
-    """Image, best label, probability, ms: a row each."""
+    """Make a table with a row for each image: image, best label, probability, ms."""
     table = Table(title=f"align_tiny behind tritonserver, {labels} labels")
     table.add_column("image")
     table.add_column("best label")
@@ -86,10 +86,10 @@ def _table(answers: Sequence[Answer], labels: int) -> Table:
 
 
 def run_demo(console: Console) -> None:
-    """Start a server on free loopback ports, classify the shipped images, stop it.
+    """Start a server on free loopback ports, classify the shipped images, and stop the server.
 
     Raises:
-        AlignZooError: the server did not start, answer everything or stop cleanly.
+        AlignZooError: the server does not start, does not answer, or does not stop cleanly.
     """
     images, labels = sample_images(), sample_labels()
     with tempfile.TemporaryDirectory(prefix="align-zoo-") as folder:
@@ -103,7 +103,7 @@ def run_demo(console: Console) -> None:
         code = server.wait()
     if code:
         raise AlignZooError(how_it_ended(code))
-    # The median: the first image's time includes the labels, which the client then keeps.
+    # The median, because the first image's time includes the labels, which the client then keeps.
     middle = statistics.median(each.milliseconds for each in answers)
     console.print(
         f"{len(answers)} images classified among {len(labels)} labels, "

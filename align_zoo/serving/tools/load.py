@@ -1,4 +1,4 @@
-"""A closed loop of callers: each waits for its answer before it asks again."""
+"""A closed loop of callers: each caller waits for its answer before the next call."""
 
 from __future__ import annotations
 
@@ -19,34 +19,35 @@ __all__ = ["Load", "closed_loop"]
 
 @dataclass(frozen=True)
 class Load:
-    """What a number of callers got. Times are of answered calls only."""
+    """The rates and times of a number of callers; times are of answered calls only."""
 
     concurrency: int
+    """The number of callers."""
     count: int
-    """Answered calls."""
+    """The answered calls."""
     per_second: float
-    """Answered calls of all callers together."""
+    """The answered calls of all callers together in a second."""
     p50: float
-    """Milliseconds, as p95 and p99; NaN if no call was answered."""
+    """The median time in milliseconds; NaN, as p95 and p99, if no call was answered."""
     p95: float
     p99: float
     errors: dict[str, int]
-    """How many calls raised what, by the exception's class."""
+    """The number of failed calls, by the exception's class."""
 
 
 def closed_loop(
     call: Callable[[int], Any], concurrency: int, seconds: float, *, warm_up: int = 1
 ) -> Load:
-    """Let ``concurrency`` threads call, each again as soon as it is answered.
+    """Let ``concurrency`` threads call, each again as soon as its call is answered.
 
-    Caller ``t`` of ``c`` makes the calls number t, t + c, t + 2c, ...: which work is done by whom
-    does not depend on timing. All begin to count together, once everyone's first calls are made.
+    Caller ``t`` of ``c`` makes the calls number t, t + c, t + 2c, ..., so the division of the work
+    does not depend on timing. All callers begin to count together, after all warm-up calls.
 
     Args:
-        call: gets its number, each number once; an exception it raises is counted.
-        concurrency: how many callers, 1 or more.
-        seconds: no call begins later; those under way are waited for. Each caller makes one at
-            least.
+        call: takes the number of the call, each number once; an exception is counted.
+        concurrency: the number of callers, 1 or more.
+        seconds: the time after which no call begins; calls under way are finished. Each caller
+            makes at least one call.
         warm_up: each caller's first calls, which do not count.
 
     Raises:
@@ -77,9 +78,9 @@ def closed_loop(
         try:
             futures = [pool.submit(caller, number) for number in range(concurrency)]
             results = [future.result() for future in futures]
-        except RuntimeError as error:  # no thread is to be had
+        except RuntimeError as error:  # no further thread can be started
             raise AlignZooError(f"{concurrency} callers at once are too many: {error}") from error
-        finally:  # Ctrl-C, too: nobody asks again, or waits for those who will not come
+        finally:  # also after Ctrl-C: no caller calls again, or waits for the others
             stop.set()
             begin.abort()
     times = np.concatenate([np.array(taken) for taken, _, _ in results])
@@ -88,7 +89,7 @@ def closed_loop(
     return Load(
         concurrency=concurrency,
         count=len(times),
-        # Each caller's own rate: the last calls end at different times.
+        # The sum of the callers' own rates, because the last calls end at different times.
         per_second=sum(len(taken) / lasted for taken, _, lasted in results),
         p50=p50,
         p95=p95,
