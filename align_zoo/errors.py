@@ -70,7 +70,7 @@ class InvalidImage(InvalidInput):
     'format'
 
     Reasons of ``decode_image``: "empty", "too_many_bytes", "too_many_pixels", "too_many_parts"
-    (chunks, segments, strips, scans), "format", "damaged".
+    (chunks, segments, strips, scans, boxes), "format", "no_decoder", "damaged".
     """
 
 
@@ -93,6 +93,7 @@ _REASONS = {
     "not_utf8": r"is not UTF-8",
     "too_long": r"first \d+ words have more than",
     "too_small": r"is smaller than the crop|takes sides of",
+    "no_decoder": r"needs the extra|needs a Pillow",
     "damaged": r"damaged|cannot be decoded",
     "too_many_pixels": r"[\d,]+ pixels",
     "too_many_bytes": r"[\d,]+ bytes",

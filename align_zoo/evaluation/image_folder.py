@@ -138,7 +138,7 @@ def _no_image(path: Path) -> str | None:
         if path.suffix.lower() in SUFFIXES:
             return None
         with path.open("rb") as file:
-            known = format_of(file.read(16))
+            known = format_of(file.read(64))
     except OSError as error:
         if path.is_symlink() and not path.exists():
             return "a link that leads nowhere"

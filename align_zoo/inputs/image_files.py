@@ -5,9 +5,15 @@ from __future__ import annotations
 __all__ = ["SUFFIXES", "is_of_tools"]
 
 SUFFIXES = frozenset(
-    ".apng .bmp .dib .gif .jfi .jfif .jif .jpe .jpeg .jpg .png .tif .tiff .webp".split()
+    (
+        ".apng .avif .avifs .bmp .dib .gif .heic .heics .heif .heifs .hif .jfi .jfif .jif .jpe "
+        ".jpeg .jpg .png .tif .tiff .webp"
+    ).split()
 )
-"""Endings of image files' names, in small letters. Other files are known by their first bytes."""
+"""Endings of image files' names, in small letters. Other files are known by their first bytes.
+
+Those of formats that need an extra are among them, so that a missing extra is named.
+"""
 
 _OF_TOOLS = {
     "#recycle",

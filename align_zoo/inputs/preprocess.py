@@ -10,10 +10,10 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from align_zoo.checkpoint.fields import refuse
-from align_zoo.errors import CheckpointError, InvalidImage, InvalidInput
+from align_zoo.errors import CheckpointError, InvalidImage, InvalidInput, to_install
 from align_zoo.inputs.cost import FORMATS, format_of, judge_header
 from align_zoo.inputs.cost.judge import Judge
 from align_zoo.inputs.cost.kinds import unsupported
@@ -50,7 +50,8 @@ def decode_image(
     structure, before memory is taken for a pixel.
 
     Raises:
-        InvalidImage: empty, too large, of a format that is not accepted, or damaged.
+        InvalidImage: empty, too large, of a format that is not accepted or has no decoder here,
+            or damaged.
     """
     return to_rgb(open_encoded(data, max_bytes=max_bytes, max_pixels=max_pixels))
 
@@ -61,7 +62,8 @@ def open_encoded(
     """The first half of :func:`decode_image`: judged, and its size is known, but no pixel.
 
     Raises:
-        InvalidImage: empty, too large, of a format that is not accepted, or with a damaged header.
+        InvalidImage: empty, too large, of a format that is not accepted or has no decoder here,
+            or with a damaged header.
     """
     if not data:
         raise InvalidImage("the image is empty (0 bytes)", "empty")
@@ -76,6 +78,7 @@ def open_encoded(
     if kind is None:
         raise InvalidImage(f"not an image in an accepted format ({', '.join(FORMATS)})", "format")
     judge_header(data, kind, max_pixels)
+    _have_decoder(kind)
     try:
         image = Image.open(io.BytesIO(data), formats=[kind])
     except Image.DecompressionBombError as error:
@@ -88,6 +91,30 @@ def open_encoded(
         raise InvalidImage(f"the {kind} image {said}", said.reason) from error
     Judge(kind, max_pixels).size(*image.size)
     return image
+
+
+def _have_decoder(kind: str) -> None:
+    """Register Pillow's plugin for a format that needs one.
+
+    Raises:
+        InvalidImage: the decoder is not installed.
+    """
+    if kind == "AVIF" and not features.check("avif"):
+        raise InvalidImage(
+            f"the AVIF image needs a Pillow that reads AVIF, and {Image.__version__} was built "
+            "without: install Pillow's own wheel, `pip install --force-reinstall pillow`",
+            "no_decoder",
+        )
+    if kind == "HEIF":
+        try:
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
+        except ImportError as error:
+            raise InvalidImage(
+                f"the HEIF image needs the extra formats: {to_install('.[formats]')}",
+                "no_decoder",
+            ) from error
 
 
 def _is_base64(data: bytes) -> bool:

@@ -7,14 +7,14 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from align_zoo.inputs.image_files import is_of_tools
+from align_zoo.inputs.image_files import SUFFIXES, is_of_tools
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.pair import LeftOut
 
 __all__ = ["Entry", "Sample", "read_shard"]
 
 _IMAGES = {"jpg", "jpeg", "png", "webp"}
-_RARE_IMAGES = {"apng", "bmp", "dib", "gif", "jfi", "jfif", "jif", "jpe", "tif", "tiff"}
+_RARE_IMAGES = {suffix[1:] for suffix in SUFFIXES} - _IMAGES
 """Extensions of images that are read in a sample without a common extension."""
 _CAPTION = "txt"
 _CHUNK = 1 << 20

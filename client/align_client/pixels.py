@@ -28,6 +28,9 @@ _TURNS = {
 _ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 """Entries of an image's ``info`` where Pillow looks for the orientation."""
 
+_UPRIGHT = ("HEIF",)
+"""Formats whose decoder turns the image itself, by a field of the format; EXIF may say it again."""
+
 _SAMPLES = {
     0: ("min-is-white grey", (1, 2, 4, 8)),
     1: ("grey", (1, 2, 4, 8, 12, 16)),
@@ -209,6 +212,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def orientation(image: Image.Image) -> Any:
     """Return the EXIF orientation, 1 to 8, or what stands in its place; None if there is none."""
+    if image.format in _UPRIGHT:
+        return None
     try:
         said = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # rubbish in the EXIF block is no reason to refuse sound pixels

@@ -23,8 +23,9 @@ __all__ = [
     "tiny_png",
 ]
 
-# The formats that the server accepts. It refuses other formats with a message of its own.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# The server's formats that Pillow reads. HEIF and JPEG XL are sent as they are. AVIF is the last:
+# a Pillow that does not know the name fails where it meets it.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 _SMALL = 65_536
 """An image of at most this many bytes is not worth shrinking."""

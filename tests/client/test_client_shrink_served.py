@@ -66,7 +66,7 @@ class TestTheRealServer:
         data = file(smooth(613, 411), "JPEG", quality=95, exif=exif)
         assert np.array_equal(shrinking.embed_image(data), client.embed_image(data))
 
-    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
     def test_shrunk_file_has_identical_answer(self, client, shrinking, tmp_path, kind):
         path = tmp_path / "picture"
         path.write_bytes(file(smooth(1001, 777), kind))

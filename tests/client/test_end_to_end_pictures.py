@@ -158,7 +158,7 @@ class TestUnusualPictures:
         data = file(frames[0], "GIF", save_all=True, append_images=frames[1:])
         assert self.same(client, data, Image.open(io.BytesIO(data)))
 
-    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
     def test_every_accepted_format(self, client, kind):
         data = file(picture(), kind)
         assert self.same(client, data, Image.open(io.BytesIO(data)))

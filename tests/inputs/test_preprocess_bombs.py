@@ -12,7 +12,21 @@ import time
 import zlib
 
 import pytest
-from fuzz.files import bmp, gif, jpeg_segment, png, png_chunk, tiff
+from fuzz.files import (
+    Item,
+    av1,
+    bmp,
+    box,
+    boxed,
+    gif,
+    grid,
+    hevc,
+    jpeg_segment,
+    png,
+    png_chunk,
+    tiff,
+)
+from fuzz.samples import samples
 from PIL import Image
 
 from align_zoo import InvalidImage
@@ -72,6 +86,36 @@ def tile(side: int, *, kind: int = 4) -> bytes:
     return tiff([*ONE_BIT, *sides, (324, 4, 1, bytes(min(side, 64) ** 2))])
 
 
+BOXED = {"AVIF": written("AVIF"), "HEIF": written("HEIF")}
+
+
+def of_items(kind: str, *items: Item, properties: bytes = b"") -> bytes:
+    """Items instead of the one image of a sound file."""
+    return boxed(BOXED[kind], items, properties=properties)
+
+
+def avif(*items: Item, size: tuple[int, int] = (64, 64), **options) -> bytes:
+    """A small image, whatever size its box tells, and further items."""
+    return of_items("AVIF", Item(b"av01", av1(64, 64), size), *items, **options)
+
+
+def heif(*items: Item, size: tuple[int, int] = (64, 64)) -> bytes:
+    return of_items("HEIF", Item(b"hvc1", hevc(), size), *items)
+
+
+def in_a_grid(kind: str, part: Item, times: int) -> bytes:
+    """The same part in many places."""
+    whole = Item(b"grid", grid(1, 1, 64, 64), (64, 64), (b"dimg", (2,) * times))
+    return of_items(kind, whole, part)
+
+
+def sequence(count: int) -> bytes:
+    """An AVIF of three frames that tells of more."""
+    data = samples()["AVIF frames"]
+    at = data.index(b"stsz") + 12
+    return data[:at] + struct.pack(">I", count) + data[at + 4 :]
+
+
 TOO_MANY_PARTS = {
     "JPEG segments": in_jpeg(SEGMENT * MANY),
     "JPEG segments behind an end": in_jpeg(b"\xff\xd9" + SEGMENT * MANY),
@@ -92,6 +136,14 @@ TOO_MANY_PARTS = {
     "TIFF rationals": tiff([*ONE_BIT, (700, 5, MANY, bytes(8 * MANY)), (273, 4, 1, 8)]),
     "TIFF values of EXIF": tiff([*ONE_BIT, (34665, 4, 1, 8 + 2 + 12 * 7 + 4), (65000, 7, 1, 0)])
     + struct.pack("<HHHII", 1, 700, 5, MANY, 8),
+    "AVIF boxes": avif() + box(b"free") * MANY,
+    "AVIF properties": avif(properties=box(b"free") * MANY),
+    "AVIF items": avif(*[Item(b"mime", b"")] * 20_000),
+    "AVIF places in a grid": in_a_grid("AVIF", Item(b"av01", av1(8, 8), (8, 8)), MANY),
+    "AVIF frames of a sequence": sequence(MANY),
+    "AVIF parts of the stream": avif(Item(b"av01", av1(8, 8) + b"\x12\0" * MANY)),
+    "HEIF items": heif(*[Item(b"mime", b"")] * 20_000),
+    "HEIF parts of the stream": heif(Item(b"hvc1", b"\0\0\0\2\x4e\1" * MANY, (8, 8))),
 }
 TOO_MANY_PIXELS = {
     "GIF screen": gif(9_000, 9_000),
@@ -108,6 +160,15 @@ TOO_MANY_PIXELS = {
     "PNG of one row": png(65_536, 1, bits=1),
     "PNG of one column": png(1, 65_536, bits=1),
     "PNG beyond Pillow's own limit": png(30_000, 30_000, bits=1),
+    "AVIF box": avif(size=(60_000, 60_000)),
+    "AVIF in spite of its box": avif(Item(b"av01", av1(8_000, 8_000), (8, 8))),
+    "AVIF grid": avif(Item(b"grid", grid(9, 9, 9_000, 9_000), (64, 64))),
+    "AVIF part in many places": in_a_grid("AVIF", Item(b"av01", av1(4_000, 4_000)), 13),
+    "AVIF frames": avif(Item(b"av01", av1(4_000, 4_000, frames=13))),
+    "HEIF box": heif(size=(60_000, 60_000)),
+    "HEIF overlay": heif(Item(b"iovl", b"\0\1" + bytes(8) + b"\0\1" * 4)),
+    "HEIF part in many places": in_a_grid("HEIF", Item(b"hvc1", hevc(), (4_000, 4_000)), 13),
+    "HEIF pictures": heif(Item(b"hvc1", hevc(pictures=13), (4_000, 4_000))),
 }
 TOO_MANY_BYTES = {
     "JPEG EXIF in many segments": in_jpeg(
@@ -122,6 +183,9 @@ TOO_MANY_BYTES = {
     },
     "WEBP EXIF": in_webp(b"EXIF", bytes(MAX_BLOCK + 1)),
     "BMP run lengths": bmp(99, 99, compression=1, bits=8, pixels=b"\0\0" * 2_000_000),
+    "AVIF EXIF": avif(Item(b"Exif", bytes(MAX_BLOCK + 1))),
+    "HEIF XMP": heif(Item(b"mime", bytes(MAX_BLOCK + 1))),
+    "HEIF EXIF of many images": heif(Item(b"Exif", bytes(1_000), refers=(b"cdsc", (1,) * 1_001))),
 }
 BOMBS = [
     pytest.param(data, reason, id=f"{reason}: {name}")
@@ -229,10 +293,12 @@ from align_zoo.inputs.preprocess import decode_image
 def peak():  # not getrusage's, which begins with that of the process it was started by
     return 1024 * int(re.search("VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])
 
-decode_image(open(sys.argv[1], "rb").read())
+first = 2 + int(sys.argv[1])  # decoders are loaded by the files before
+for path in sys.argv[2:first]:
+    decode_image(open(path, "rb").read())
 before = peak()
 taken = []
-for path in sys.argv[2:]:
+for path in sys.argv[first:]:
     decode_image(open(path, "rb").read())
     taken.append(peak() - before)
 print(json.dumps(taken))
@@ -248,16 +314,20 @@ def test_image_takes_at_most_20_bytes_a_pixel(tmp_path):
         "TIFF": {"mode": "RGBA", "compression": "tiff_lzw"},
         "GIF": {"mode": "P"},
         "WEBP": {"mode": "RGBA", "lossless": True, "method": 0, "quality": 0},
+        "AVIF": {"mode": "RGBA", "subsampling": "4:4:4", "speed": 10},
+        "HEIF": {"mode": "RGBA", "chroma": 444, "enc_params": {"preset": "ultrafast"}},
     }
     waves = Image.linear_gradient("L").resize((side, side)).convert("RGB")
     paths = []
     for kind, options in ways.items():
         paths.append(tmp_path / kind)
         mode = options.pop("mode")
-        turned = {} if kind == "GIF" else {"exif": exif}
+        turned = {} if kind == "GIF" else {"exif": exif.tobytes()}
         waves.convert(mode).save(paths[-1], kind, **options, **turned)
-    (tmp_path / "small").write_bytes(written("WEBP"))
-    command = [sys.executable, "-c", MEASURED, tmp_path / "small", *paths]
+    small = [tmp_path / f"small {kind}" for kind in ("WEBP", "AVIF", "HEIF")]
+    for path in small:
+        path.write_bytes(written(path.name.split()[1]))
+    command = [sys.executable, "-c", MEASURED, str(len(small)), *small, *paths]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     taken = dict(zip(ways, json.loads(out), strict=True))
     assert max(taken.values()) > 4 * side * side  # it is measured at all

@@ -16,7 +16,7 @@ from align_zoo import InvalidImage
 from align_zoo.inputs.preprocess import AlignTransform, to_rgb
 from align_zoo.runtime.images import ImageBatcher
 
-KINDS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"]
+KINDS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF"]
 SAMPLE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8))
 
 

@@ -163,7 +163,7 @@ def test_incomplete_sample_is_refused_on_request(tmp_path, files, named):
         ({"1.jpg": b"b", "2.jpg": b"b"}, "2 samples with no .txt (0.tar sample 1, 0.tar sample 2)"),
         ({"1.jpg": b"b", "1.txt": b""}, "1 sample with an empty .txt (0.tar sample 1)"),
         ({"1.jpg": b"", "1.png": b"", "1.txt": b"b"}, "1 sample with more than one image ("),
-        ({"1.heic": b"b", "1.txt": b"b"}, "no image (0.tar sample 1); other files: 1 .heic"),
+        ({"1.jp2": b"b", "1.txt": b"b"}, "no image (0.tar sample 1); other files: 1 .jp2"),
         ({"0.json": b"{}", "1.json": b"{}", "readme": b""}, "other files: 2 .json, 1 without an"),
         ({"0.seg.png": b"b"}, "other files: 1 .seg.*"),
         ({"._0.png": b"b", "._0.txt": b"b"}, "other files: 2 hidden files"),

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 
+from align_zoo.inputs.cost.bmff import judge_avif, judge_heif
 from align_zoo.inputs.cost.bmp import judge_bmp
 from align_zoo.inputs.cost.gif import judge_gif
 from align_zoo.inputs.cost.jpeg import judge_jpeg
@@ -28,6 +29,8 @@ _JUDGES: dict[str, Callable[[bytes, Judge], None]] = {
     "GIF": judge_gif,
     "BMP": judge_bmp,
     "TIFF": judge_tiff,
+    "AVIF": judge_avif,
+    "HEIF": judge_heif,
 }
 FORMATS = tuple(_JUDGES)
 """The formats that are accepted."""
@@ -44,11 +47,20 @@ _BEGINNINGS = {
     b"II+\0": "TIFF",
 }
 
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIF"),
+}
+
 
 def format_of(data: bytes) -> str | None:
-    """Recognize the format by the first bytes; None for one that is not accepted."""
+    """Recognize the format by the first 64 bytes; None for one that is not accepted."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if data[4:8] == b"ftyp":
+        end = min(int.from_bytes(data[:4], "big"), 64)
+        brands = [data[8:12], *(data[at : at + 4] for at in range(16, end, 4))]
+        return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
     return next((kind for begin, kind in _BEGINNINGS.items() if data.startswith(begin)), None)
 
 

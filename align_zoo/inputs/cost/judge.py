@@ -73,6 +73,27 @@ class Judge:
                 "too_many_bytes",
             )
 
+    def work(self, pixels: int, most: int) -> None:
+        """Judge the pixels of all images and frames that are decoded for one image.
+
+        Raises:
+            InvalidImage: too many.
+        """
+        if pixels > most:
+            raise InvalidImage(
+                f"the {self._kind} image is made of images with {pixels:,} pixels together; "
+                f"at most {most:,} are accepted",
+                "too_many_pixels",
+            )
+
+    def damaged(self) -> InvalidImage:
+        """Return the refusal of a file whose cost cannot be judged, because parts of it are cut."""
+        return InvalidImage(f"the {self._kind} image is truncated or damaged", "damaged")
+
+    def unsupported(self, what: str) -> InvalidImage:
+        """Return the refusal of a file of a kind that no decoder is given."""
+        return InvalidImage(f"the {self._kind} image {what}, which is not supported", "format")
+
     def too_many(self, what: str, most: int) -> InvalidImage:
         """Make the error of a file with more parts of one kind than are accepted."""
         return InvalidImage(

@@ -41,6 +41,7 @@ class ImageService:
         "too_many_pixels",
         "too_many_parts",
         "format",
+        "no_decoder",
         "damaged",
     )
     """The reasons why an image may be refused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -97,11 +98,20 @@ def _places(data: bytes) -> list[tuple[int, str]]:
     if data.startswith(b"\xff\xd8"):
         marks = [i for i in range(2, len(data) - 4) if data[i] == 0xFF and data[i + 1] > 0xBF]
         return [(i + 2, ">H") for i in marks[:40]]
+    if data[4:8] == b"ftyp":
+        lengths = [(found.start() - 4, ">I") for found in _BOXES.finditer(data, 4)]
+        sizes = [(found.end() + at, ">I") for found in _SIZES.finditer(data) for at in (4, 8)]
+        return [place for place in (*lengths, *sizes) if place[0] + 4 <= len(data)]
     if data[:2] == b"II" and len(data) > 200:
         return [(10 + 12 * i + part, code) for i in range(12) for part, code in _ENTRY]
     return []
 
 
+_BOXES = re.compile(
+    b"ftyp|meta|hdlr|pitm|iloc|iinf|infe|iref|dimg|auxl|cdsc|iprp|ipco|ipma|ispe|pixi|av1C|hvcC|"
+    b"colr|irot|imir|auxC|idat|moov|trak|tkhd|mdia|minf|stbl|stsd|stts|stsc|stsz|stco|mdat"
+)
+_SIZES = re.compile(b"ispe")
 _ENTRY = ((0, "<H"), (2, "<H"), (4, "<I"), (8, "<I"))
 """Tag, type, count and value of a directory's entry."""
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image, PngImagePlugin
 
 from fuzz import files
 
 __all__ = ["samples"]
 
+pillow_heif.register_heif_opener()  # so that Pillow writes HEIF, and opens it for a caller
+
 _WIDTH, _HEIGHT = 37, 23
+
+_TIMES = re.compile(rb"((?:mvhd|tkhd|mdhd)\x01...).{16}", re.DOTALL)
+"""Boxes of a sequence with the time when it was made, and when it was changed."""
 
 _WAYS: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = {
     "JPEG": (
@@ -28,16 +37,19 @@ _WAYS: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = {
         ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr", "LAB", "I;16", "F"),
         ({}, {"compression": "tiff_lzw"}, {"compression": "tiff_adobe_deflate"}),
     ),
+    "AVIF": (("RGB", "RGBA", "L"), ({"speed": 8}, {"subsampling": "4:4:4", "quality": 90})),
+    "HEIF": (("RGB", "RGBA", "L"), ({}, {"quality": -1, "chroma": 444})),
 }
 """Format: modes, and options of Pillow's save."""
 
 
-def samples() -> dict[str, bytes]:
+@cache
+def samples() -> Mapping[str, bytes]:
     """Name to file; the same bytes each time."""
     found = dict(_written())
     found.update(_oriented())
     found.update(_by_hand())
-    return found
+    return MappingProxyType(found)
 
 
 def _picture(mode: str) -> Image.Image:
@@ -64,10 +76,12 @@ def _written() -> Iterator[tuple[str, bytes]]:
             for i, options in enumerate(ways):
                 yield f"{kind} {mode} {i}", _file(_picture(mode), kind, **options)
     frames = [_picture("RGB").rotate(90 * i) for i in range(3)]
-    for kind in ("GIF", "WEBP", "PNG", "TIFF"):
-        yield f"{kind} frames", _file(frames[0], kind, save_all=True, append_images=frames[1:])
+    for kind in ("GIF", "WEBP", "PNG", "TIFF", "AVIF", "HEIF"):
+        data = _file(frames[0], kind, save_all=True, append_images=frames[1:])
+        yield f"{kind} frames", _TIMES.sub(rb"\1" + bytes(16), data)
     for compression in ("packbits", "jpeg"):
         yield f"TIFF {compression}", _file(_picture("RGB"), "TIFF", compression=compression)
+    yield "HEIF grid", _file(_picture("RGB"), "HEIF", tile_size=16)
     big = {"big_tiff": True, "compression": "tiff_lzw"}
     yield "TIFF big", _file(_picture("RGB"), "TIFF", **big)
 
@@ -81,8 +95,9 @@ def _oriented() -> Iterator[tuple[str, bytes]]:
     texts.add_text("Comment", "packed " * 9, zip=True)
     texts.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="8"/>', zip=True)
     profile = bytes(range(200))
-    for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
-        yield f"{kind} exif", _file(_picture("RGB"), kind, exif=exif, icc_profile=profile)
+    for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"):
+        block = {"exif": exif.tobytes(), "icc_profile": profile}
+        yield f"{kind} exif", _file(_picture("RGB"), kind, **block)
     yield "PNG texts", _file(_picture("P"), "PNG", pnginfo=texts)
 
 

@@ -1,0 +1,232 @@
+"""AVIF and HEIF have a second decoder's pixels, upright and in 8 bits, by every entry."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import av
+import imagecodecs
+import numpy as np
+import pillow_heif
+import pytest
+from entries import REFUSED, seen, seen_resized
+from fuzz.files import Item, boxed, grid
+from PIL import Image, ImageOps, features
+
+from align_client.images import encoded
+from align_client.shrink import Resize
+from align_zoo import InvalidImage
+from align_zoo.inputs.cost import format_of
+from align_zoo.inputs.preprocess import decode_image
+
+RNG = np.random.default_rng(0)
+WAVES = np.stack([np.add.outer(np.arange(96) * down, np.arange(128) * 1.2) for down in (1, 2)], -1)
+PHOTO = np.dstack([WAVES, WAVES[..., 0] / 2])
+PHOTO = np.clip(PHOTO + RNG.integers(0, 9, PHOTO.shape), 0, 255).astype(np.uint8)
+NOISE = RNG.integers(0, 256, (240, 300, 3), dtype=np.uint8)
+KINDS = ["AVIF", "HEIF"]
+FINE = {"AVIF": {"subsampling": "4:4:4", "quality": 100}, "HEIF": {"chroma": 444, "quality": -1}}
+
+
+def written(kind: str, image: Image.Image | np.ndarray, **options) -> bytes:
+    file = io.BytesIO()
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def read_by_ffmpeg(data: bytes) -> np.ndarray:
+    with av.open(io.BytesIO(data)) as file:
+        return next(file.decode(video=0)).to_ndarray(format="rgb24")
+
+
+def off_by(data: bytes, expected: np.ndarray) -> np.ndarray:
+    got = np.asarray(decode_image(data))
+    assert got.shape == expected.shape
+    return np.abs(got.astype(float) - expected)
+
+
+def of_bits(kind: str, bits: int) -> bytes:
+    levels = np.round(PHOTO * ((2**bits - 1) / 255)).astype(np.uint16)
+    if kind == "AVIF":
+        return imagecodecs.avif_encode(levels, level=100, bitspersample=bits)
+    sixteen = (levels.astype(np.uint32) << (16 - bits)).astype("<u2")
+    file = io.BytesIO()
+    image = pillow_heif.from_bytes("RGB;16", PHOTO.shape[1::-1], sixteen.tobytes())
+    image.save(file, quality=-1, chroma=444)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("options", [{}, {"quality": 30}], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_are_the_second_decoders(kind, options):
+    data = written(kind, PHOTO, **options)
+    off = off_by(data, read_by_ffmpeg(data))  # which scales the colours' halved planes otherwise
+    assert off.max() <= 8
+    assert off.mean() < 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_without_halved_colours_are_the_second_decoders(kind):
+    data = written(kind, PHOTO, **FINE[kind])
+    assert off_by(data, read_by_ffmpeg(data)).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_avif_is_libavifs_own(mode):
+    data = written("AVIF", Image.fromarray(PHOTO).convert(mode))
+    read = imagecodecs.avif_decode(data)
+    expected = read[..., :3] if read.ndim == 3 else np.repeat(read[..., None], 3, 2)
+    assert off_by(data, expected).max() <= 1
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_bits_keep_their_range(kind, bits):
+    off = off_by(of_bits(kind, bits), PHOTO)
+    assert off.max() <= 3
+    assert off.mean() < 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grey_stays_grey(kind):
+    grey = Image.fromarray(PHOTO).convert("L")
+    options = {"quality": FINE[kind]["quality"]}
+    assert off_by(written(kind, grey, **options), np.asarray(grey.convert("RGB"))).max() <= 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_alpha_is_dropped_and_its_colours_kept(kind):
+    image = Image.fromarray(PHOTO)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    data = written(kind, image, **FINE[kind])
+    assert Image.open(io.BytesIO(data)).mode == "RGBA"
+    assert off_by(data, PHOTO).max() <= 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_flat_colours_keep_their_values(kind):
+    palette = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 80, 160]], np.uint8)
+    flat = palette[RNG.integers(0, 4, (6, 8))].repeat(16, 0).repeat(16, 1)
+    assert off_by(written(kind, flat, **FINE[kind]), flat).max() <= 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", KINDS)
+def test_turned_image_is_upright_by_every_entry(kind, orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = written(kind, PHOTO, exif=exif.tobytes(), **FINE[kind])
+    plain = Image.fromarray(PHOTO)
+    plain.getexif()[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(plain))
+    for way, pixels in seen(data, tmp_path / "image").items():
+        assert np.abs(pixels.astype(float) - upright).max() <= 3, way
+
+
+def test_exif_alone_does_not_turn_heif(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain = pillow_heif.from_pillow(Image.fromarray(PHOTO))
+    file = io.BytesIO()
+    plain.save(file, exif=exif)  # an object, of which pillow-heif does not set the field
+    assert b"irot" not in file.getvalue()
+    for way, pixels in seen(file.getvalue(), tmp_path / "image").items():
+        assert pixels.shape == PHOTO.shape, way
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_several_frames_the_first_counts(kind, tmp_path):
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue", "lime")]
+    data = written(kind, frames[0], save_all=True, append_images=frames[1:])
+    for way, pixels in seen(data, tmp_path / "image").items():
+        assert np.abs(pixels[3, 3].astype(int) - (255, 0, 0)).max() <= 4, way
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grid_is_put_together(kind):
+    one = written(kind, PHOTO[:64, :64], **FINE[kind])
+    content = one[one.rindex(b"mdat") + 4 :]
+    part = Item(b"av01" if kind == "AVIF" else b"hvc1", content, (64, 64))
+    whole = Item(b"grid", grid(2, 3, 180, 120), (180, 120), (b"dimg", (2, 3, 4, 5, 6, 7)))
+    off = off_by(boxed(one, [whole, *[part] * 6]), np.tile(PHOTO[:64, :64], (2, 3, 1))[:120, :180])
+    assert off.max() <= 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shrunk_image_has_the_servers_pixels(kind, tmp_path):
+    data = written(kind, NOISE, **FINE[kind])
+    assert len(data) > 65_536  # worth shrinking
+    answers = seen_resized(data, tmp_path / "image")
+    for way, answer in answers.items():
+        assert np.array_equal(answer, answers["library"]), way
+
+
+@pytest.mark.parametrize(("kind", "begin"), [("AVIF", b"\x89PNG"), ("HEIF", b"\0\0\0")])
+def test_client_shrinks_avif_and_sends_heif_unchanged(kind, begin):
+    sent = encoded(written(kind, NOISE, **FINE[kind]), Resize(37, 41, 2), files=True)
+    assert sent.data.startswith(begin)
+    assert sent.shrunk == (kind == "AVIF")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_file_is_refused_by_every_entry(kind, tmp_path):
+    data = written(kind, PHOTO)
+    for length in range(40, len(data), max(1, len(data) // 25)):
+        answers = seen(data[:length], tmp_path / "image")
+        del answers["client, array"]  # there is none
+        assert set(map(str, answers.values())) == {REFUSED}, length
+        with pytest.raises(InvalidImage) as refused:
+            decode_image(data[:length])
+        assert refused.value.reason in ("damaged", "format")
+
+
+def test_missing_extra_is_named(monkeypatch):
+    data = written("HEIF", PHOTO)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(InvalidImage, match=r"HEIF .* extra formats: .*'\.\[formats\]'") as refused:
+        decode_image(data)
+    assert refused.value.reason == "no_decoder"
+
+
+def test_pillow_without_avif_is_named(monkeypatch):
+    data = written("AVIF", PHOTO)
+    monkeypatch.setattr(features, "check", lambda name: name != "avif")
+    with pytest.raises(InvalidImage, match="needs a Pillow that reads AVIF") as refused:
+        decode_image(data)
+    assert refused.value.reason == "no_decoder"
+
+
+@pytest.mark.parametrize(
+    ("brands", "kind"),
+    [
+        (b"avif0000mif1miaf", "AVIF"),
+        (b"avis0000avifmsf1", "AVIF"),
+        (b"mif10000miafavif", "AVIF"),
+        (b"heic0000mif1heic", "HEIF"),
+        (b"mif10000mif1heic", "HEIF"),
+        (b"msf10000hevcmsf1", "HEIF"),
+        (b"isom0000mp41avc1", None),
+        (b"mif10000mif1jpeg", None),
+    ],
+)
+def test_format_is_known_by_its_brands(brands, kind):
+    assert format_of(b"\0\0\0\x18ftyp" + brands) == kind
+
+
+def test_plugin_is_not_registered_before_an_image_needs_it(tmp_path):
+    (tmp_path / "heif").write_bytes(written("HEIF", PHOTO))
+    (tmp_path / "avif").write_bytes(written("AVIF", PHOTO))
+    code = """
+import sys
+from pathlib import Path
+from align_zoo.inputs.preprocess import decode_image
+for name in ("avif", "heif"):
+    decode_image((Path(sys.argv[1]) / name).read_bytes())
+    print("pillow_heif" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert out.split() == ["False", "True"]
