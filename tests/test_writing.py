@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -19,7 +21,7 @@ from align_zoo.evaluation.embeddings import _Shard, _write
 from align_zoo.evaluation.report import write_report
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.output import training_alone
-from align_zoo.writing import alone_in, replacing
+from align_zoo.writing import alone_in, flush, flush_all, replacing
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -113,6 +115,67 @@ def test_written_file_has_the_umasks_permissions(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("name", ["", "folder", "folder/file"])
+def test_flushing_reaches_everything_in_a_folder(tmp_path, monkeypatch, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("content")
+    flushed, sync = set(), os.fsync
+
+    def note(handle):
+        flushed.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    flush_all(tmp_path)
+    assert (tmp_path / name).stat().st_ino in flushed
+
+
+def test_a_replaced_file_is_on_the_disk_before(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "file"
+    path.write_text("before")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"), replacing(path) as part:
+        part.write_text("new")
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_system_that_cannot_flush_is_no_fault(tmp_path, monkeypatch, code):
+    def fail(handle):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    before = open_files()
+    flush(tmp_path)
+    assert open_files() == before
+
+
+def test_a_folder_without_locks_is_written_to_unlocked(tmp_path, monkeypatch):
+    def fail(handle, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with alone_in(tmp_path) as alone:
+        assert alone is False
+
+
+def test_a_released_folder_leaves_no_open_file(tmp_path):
+    before = open_files()
+    with alone_in(tmp_path) as alone:
+        assert alone
+        with pytest.raises(BlockingIOError), alone_in(tmp_path):
+            pass
+    assert open_files() == before
 
 
 def test_two_trainings_to_one_folder_are_refused(tmp_path):

@@ -81,6 +81,20 @@ def test_what_is_no_csv_is_refused_by_name(tmp_path, make, message):
         read_caption_csv(tmp_path / "captions.csv")
 
 
+@pytest.mark.parametrize(
+    ("value", "caption"),
+    [
+        ('"""a"" star"', '"a" star'),
+        ('" ""a"" star"', '"a" star'),
+        ("\ta star", "a star"),
+        ("", ""),
+    ],
+    ids=["quoted-quote", "blank-before-it", "tab", "none"],
+)
+def test_quotes_within_a_value_are_part_of_it(tmp_path, value, caption):
+    assert rows_of(tmp_path, f"image,caption\na.png,{value}\n") == [("a.png", caption)]
+
+
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=20)
 blanks = st.text(st.just(" "), max_size=2)
 
