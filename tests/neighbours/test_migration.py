@@ -81,8 +81,8 @@ def saved(tmp_path_factory) -> Path:
     rows = [["image", "caption"]]
     for path in sorted(SAMPLES.glob("*.png")):
         name = path.stem.replace("-", " ")
-        (folder / "pictures" / name).mkdir(parents=True)
-        copy = shutil.copy(path, folder / "pictures" / name)
+        (folder / "images" / name).mkdir(parents=True)
+        copy = shutil.copy(path, folder / "images" / name)
         rows += [[copy, f"{form} {name}"] for form in ("a", "the", "my", "one", "some", "this")]
     with (folder / "captions.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
@@ -92,8 +92,8 @@ def saved(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def answers(saved, in_folder) -> dict[str, tuple[Any, Any]]:
     """What each row's code answers, in transformers and here; an exception where it fails."""
-    pictures = [Image.open(SAMPLES / f"{name}.png") for name in ("red-star", "digit-3")]
-    common = {"pictures": pictures, "texts": ["a red star", "the digit three"], "torch": torch}
+    images = [Image.open(SAMPLES / f"{name}.png") for name in ("red-star", "digit-3")]
+    common = {"images": images, "texts": ["a red star", "the digit three"], "torch": torch}
     names = [
         {name: getattr(transformers, name) for name in THEIRS} | common,
         {"align_zoo": align_zoo, "timm": timm} | common,

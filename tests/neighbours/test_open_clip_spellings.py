@@ -49,7 +49,7 @@ def answers(tmp_path_factory) -> dict[str, Any]:
     names: dict[str, Any] = {
         "open_clip": open_clip,
         "torch": torch,
-        "pictures": [Image.open(SAMPLES / f"{name}.png") for name in ("red-star", "digit-3")],
+        "images": [Image.open(SAMPLES / f"{name}.png") for name in ("red-star", "digit-3")],
         "texts": ["a red star", "the digit three"],
     }
     found: dict[str, Any] = {}
@@ -82,7 +82,7 @@ def test_every_spelling_runs(answers, title):
 
 def test_rows_combine_like_the_other_columns(answers):
     """One row's names are the next row's, and what it calls logits are cosines by temperature."""
-    images, logits = answers["embed pictures"], answers["logits, image by text"]
+    images, logits = answers["embed images"], answers["logits, image by text"]
     assert images.shape == answers["embed texts"].shape == (2, 32)
     texts = torch.nn.functional.normalize(answers["embed texts"], dim=-1)
     cosines = torch.nn.functional.normalize(images, dim=-1) @ texts.T
