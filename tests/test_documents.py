@@ -1,4 +1,4 @@
-"""The documents lead where they say: each relative link, each anchor, each file they name."""
+"""The documents are true of the repository: links, anchors, files, quotes and rules."""
 
 from __future__ import annotations
 
@@ -92,6 +92,16 @@ def test_contributing_quotes_code_that_exists():
     for path, code in quoted:
         there = (ROOT / path).read_text(encoding="utf-8")
         assert all(line.strip() in there for line in code.splitlines()), path
+
+
+def test_names_of_tests_have_at_most_eight_words():
+    assert "in at most eight words" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sources = [path.read_text("utf-8") for path in ROOT.glob("tests/**/*.py")]
+    names = [
+        name for text in sources for name in re.findall(r"^ *(?:async )?def test_(\w+)", text, re.M)
+    ]
+    assert len(names) > 1000
+    assert [name for name in names if name.count("_") > 7] == []
 
 
 def test_architecture_quotes_code_that_exists():

@@ -260,7 +260,7 @@ def errors():
     return [e for e in exported if inspect.isclass(e) and issubclass(e, Exception)]
 
 
-def test_exceptions_have_a_base_an_example_and_a_way_out():
+def test_exceptions_have_base_example_and_way_out():
     assert len(errors()) == 7
     for error in errors():
         assert issubclass(error, AlignClientError)

@@ -54,7 +54,7 @@ def test_labels_are_written_in_several_commits(collection, images, monkeypatch):
     assert all(label for (label,) in columns_of(collection, "zero_shot").values())
 
 
-def test_a_new_image_has_no_label_until_the_next_call(collection, images):
+def test_new_image_waits_for_the_next_label_call(collection, images):
     collection.add(images)
     collection.label(LABELS)
     draw(images / "00.png", 900)

@@ -122,7 +122,7 @@ def test_folder_that_cannot_be_listed_is_an_error(root, monkeypatch, name):
     [(PermissionError, None), (FileNotFoundError, "gone")],
     ids=["locked", "removed-meanwhile"],
 )
-def test_locked_file_is_kept_and_removed_file_left_out(root, monkeypatch, error, reason):
+def test_locked_file_is_kept_and_removed_file_omitted(root, monkeypatch, error, reason):
     (root / "cat" / "b").write_bytes(picture())
 
     def fail(path, mode):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 import timm
@@ -24,21 +23,6 @@ from align_zoo.formats.save import save_hf, save_timm
 from align_zoo.inputs.preprocess import AlignTransform
 
 TEXTS = ["a photo of a cat", "the big red bus and a dog"]
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    """An ALIGN folder whose config differs from the defaults in many fields."""
-    config = small_config(
-        {"depthwise_padding": [1, 4], "hidden_act": "gelu", "pooling_type": "max"},
-        {"layer_norm_eps": 1e-6, "pad_token_id": 0, "type_vocab_size": 3},
-    )
-    return save_checkpoint(lively_model(config, seed=5), tmp_path_factory.mktemp("source"))
-
-
-@pytest.fixture(scope="module")
-def opened(source):
-    return align_zoo.create_align(source)
 
 
 def pictures(channels: int = 3) -> torch.Tensor:
@@ -217,43 +201,6 @@ def test_failed_write_keeps_the_old_files(opened, tmp_path, monkeypatch):
     with pytest.raises(AttributeError):
         save_hf(model, tmp_path, transform=transform, tokenizer=broken)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
-
-
-def test_save_hf_refuses_a_classifier(opened, tmp_path):
-    model = copy.deepcopy(opened[0])
-    model.image.reset_classifier(7)
-    with pytest.raises(CheckpointError, match="classifier of 7 classes"):
-        save_hf(model, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-
-
-def test_towers_that_do_not_meet_are_refused(opened, tmp_path):
-    model = copy.deepcopy(opened[0])
-    model.text.reset_classifier(5)
-    with pytest.raises(CheckpointError, match="5 outputs"):
-        save_hf(model, tmp_path)
-
-
-def test_save_hf_refuses_an_unknown_pooling(opened, tmp_path):
-    model = copy.deepcopy(opened[0])
-    model.image.reset_classifier(0, "avgmax")
-    with pytest.raises(CheckpointError, match="avgmax"):
-        save_hf(model, tmp_path)
-
-
-@pytest.mark.parametrize("save", [save_hf, save_timm])
-@pytest.mark.parametrize("tower", ["image", "text"])
-def test_saving_one_tower_alone_is_refused(opened, tmp_path, save, tower):
-    with pytest.raises(align_zoo.InvalidInput, match=r"not both towers.*save_for_hf"):
-        save(getattr(opened[0], tower), tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_file_in_the_folders_place_is_named(opened, tmp_path):
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(CheckpointError, match="file"):
-        save_hf(opened[0], tmp_path / "file")
-    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_timms_folders_give_the_same_answers(opened, tmp_path):

@@ -179,7 +179,7 @@ def test_transformers_tower_of_whole_checkpoint_is_random(kind, tower, key):
 
 def test_page_lists_all_options_and_activations():
     listed = set(
-        re.findall(r"`(\w+)`", TEXT[TEXT.index("Options that") : TEXT.index("Four things")])
+        re.findall(r"`(\w+)`", TEXT[TEXT.index("The rows above") : TEXT.index("Four things")])
     )
     assert listed == {*OPTIONS, "with_options"}
     start = TEXT.index("`hidden_act` is one of")

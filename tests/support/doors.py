@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 from calls import INPUTS
 from tritonclient.grpc import service_pb2_grpc
+from waiting import wait_until
 
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
@@ -133,6 +134,13 @@ def stub_at(url, credentials=None, options=()):
         channel = grpc.insecure_channel(url, options)
     with channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+def occupied(doors, stub, request):
+    """Return a call that has its turn, in front of a tritonserver that is held."""
+    call = stub.ModelInfer.future(request)
+    wait_until(lambda: doors.at_work == 1)
+    return call
 
 
 def stop(server):

@@ -1,14 +1,13 @@
 """More calls than can be answered: who waits, who is refused, and who is never computed."""
 
 import io
-import json
 import socket
 import statistics
 import time
 
 import grpc
 import pytest
-from doors import stub_at
+from doors import occupied, stub_at
 from messages import http, json_request, message, refused
 from PIL import Image
 from tritonclient.grpc import service_pb2
@@ -55,13 +54,6 @@ def computed_so_far(bare):
 
     wait_until(stands_still)
     return seen[-1]
-
-
-def occupied(doors, stub, asked):
-    """A call that has its turn, in front of a tritonserver that is held."""
-    call = stub.ModelInfer.future(asked)
-    wait_until(lambda: doors.at_work == 1)
-    return call
 
 
 def timed(call, request):
@@ -261,43 +253,3 @@ def pending(doors):
         if line.startswith("nv_inference_pending_request_count") and "align_image" in line
     )
     return float(line.split()[-1])
-
-
-def test_waiting_calls_are_refused_when_backend_goes(own_doors, held, asked):
-    doors = own_doors(at_once=1)
-    with stub_at(doors.grpc_url) as stub:
-        with held():
-            busy = occupied(doors, stub, asked)
-            waiting = [stub.ModelInfer.future(asked) for _ in range(5)]
-            wait_until(lambda: doors.gateway.waiting("align_image") == 5)
-            doors.unset("it is being restarted")
-            for each in waiting:
-                with refused("UNAVAILABLE", "server not ready: it is being restarted"):
-                    each.result()
-        busy.result()
-
-
-def test_drain_finishes_accepted_calls_and_refuses_new(own_doors, held, asked):
-    doors = own_doors(at_once=1)
-    with stub_at(doors.grpc_url) as stub:
-        with held():
-            taken = [occupied(doors, stub, asked)]
-            taken += [stub.ModelInfer.future(asked) for _ in range(2)]
-            wait_until(lambda: doors.gateway.waiting("align_image") == 2)
-            assert doors.drain(0) is False
-            with refused("UNAVAILABLE", "server is stopping"):
-                stub.ModelInfer(asked)
-            reply = http(doors.gateway.http_port, "/v2/models/align_text/infer", json_request("a"))
-            assert (reply.status, reply.error) == (503, "server is stopping")
-            reply = http(doors.gateway.http_port, "/healthz")
-            assert (reply.status, json.loads(reply.body)["stopping"]) == (503, True)
-            assert not stub.ServerReady(service_pb2.ServerReadyRequest()).ready
-        assert doors.drain(60) is True
-        doors.loop.run(doors.gateway.stop())
-        for each in taken:
-            assert each.result().raw_output_contents
-
-
-def test_an_idle_gateway_is_drained_at_once(own_doors):
-    doors = own_doors()
-    assert doors.drain(0) is True

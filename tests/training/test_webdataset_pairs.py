@@ -1,4 +1,4 @@
-"""Captioned pictures are read from a CSV or from webdataset shards, and faults are named."""
+"""Captioned images are read from webdataset shards, and faults are named."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from captioned import write_csv
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -40,74 +39,6 @@ def shard(path: Path, files: dict[str, bytes]) -> Path:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return path
-
-
-def test_a_csvs_paths_are_relative_to_its_folder(folder):
-    rows = [("pictures/a.png", "a cat"), ("pictures/b.png", " a dog, barking ")]
-    pairs = open_pairs(write_csv(folder / "pairs.csv", rows))
-    assert [pairs.read(i).caption for i in range(len(pairs))] == ["a cat", "a dog, barking"]
-    assert pairs.read(0).image == picture()
-
-
-def test_byte_order_mark_and_further_columns_are_ignored(folder):
-    path = folder / "pairs.csv"
-    path.write_bytes("\ufeffcaption,source,image\nä cat,web,pictures/a.png\n".encode())
-    assert open_pairs(path).read(0).caption == "ä cat"
-
-
-def test_blank_lines_and_trailing_values_are_ignored(folder):
-    path = folder / "pairs.csv"
-    path.write_text("image,caption\n\npictures/a.png,a cat,,\n\n")
-    assert open_pairs(path).read(0).caption == "a cat"
-
-
-@pytest.mark.parametrize(
-    ("content", "named"),
-    [
-        ("image,text\npictures/a.png,a cat\n", "no column 'caption'"),
-        ("picture,caption\npictures/a.png,a cat\n", "no column 'image'"),
-        ("", "no column 'image'"),
-        ("image,caption\n", "holds no captions"),
-        ("image,caption\npictures/a.png,a cat\npictures/b.png,  \n", "line 3 has no caption"),
-        ("image,caption\npictures/a.png\n", "line 2 has no caption"),
-        ("image,caption\npictures/a.png,a cat\n ,a dog\n", "line 3 has no image"),
-        ("image,caption\npictures/a.png,a cat\nz.png,a dog\n", "line 3: z.png does not exist"),
-        # A caption may hold a line break: what counts is the line in the file.
-        ('image,caption\npictures/a.png,"a\ncat"\nz.png,a dog\n', "line 4: z.png"),
-        ("image,caption\npictures,a cat\n", "line 2: pictures does not exist"),
-        (
-            "image,caption\npictures/a.png,a cat\npictures/b.png,a dog, barking\n",
-            "line 3 has more values than .* comma in double quotes",
-        ),
-        (
-            'image,caption\npictures/a.png,"a cat\npictures/b.png,a dog\n',
-            "row that begins at line 2 is no CSV: unexpected end of data",
-        ),
-        (
-            'image,caption\n\npictures/a.png,"a cat\npictures/b.png,"a dog"\n',
-            "row that begins at line 3 is no CSV: .* Double quotes enclose the whole value",
-        ),
-        ('"image,caption\npictures/a.png,a cat\n', "row that begins at line 1 is no CSV"),
-    ],
-)
-def test_csv_error_names_its_line(folder, content, named):
-    path = folder / "pairs.csv"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(TrainingError, match=named) as refused:
-        open_pairs(path)
-    assert str(path) in str(refused.value)
-
-
-def test_many_faults_are_counted_and_the_first_named(folder):
-    rows = [(f"{i}.png", "a cat") for i in range(20)]
-    with pytest.raises(TrainingError, match=r"line 2: 0\.png.*and 15 more"):
-        open_pairs(write_csv(folder / "pairs.csv", rows))
-
-
-def test_a_csv_in_another_encoding_is_refused(folder):
-    (folder / "pairs.csv").write_bytes("image,caption\npictures/a.png,é\n".encode("latin-1"))
-    with pytest.raises(TrainingError, match="UTF-8"):
-        open_pairs(folder / "pairs.csv")
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "absent.tar", "absent-{00..01}.tar", "no*.tar"])
@@ -322,13 +253,3 @@ def test_shards_have_their_fingerprint_wherever_they_lie(tmp_path):
     assert found[0].fingerprint == found[1].fingerprint
     renamed = shard(tmp_path / "1.tar", {"0.png": b"a", "0.txt": b"b"})
     assert open_pairs(renamed).fingerprint != found[0].fingerprint
-
-
-def test_fingerprint_covers_captions_and_order(folder):
-    rows = [("pictures/a.png", "a cat"), ("pictures/b.png", "a dog")]
-    other = [("pictures/a.png", "a cat"), ("pictures/b.png", "a log")]
-    found = {
-        open_pairs(write_csv(folder / f"{i}.csv", some)).fingerprint
-        for i, some in enumerate((rows, rows, other, rows[::-1]))
-    }
-    assert len(found) == 3
