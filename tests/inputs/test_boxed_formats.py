@@ -216,7 +216,7 @@ def test_format_is_known_by_its_brands(brands, kind):
     assert format_of(b"\0\0\0\x18ftyp" + brands) == kind
 
 
-def test_plugin_is_not_registered_before_an_image_needs_it(tmp_path):
+def test_plugin_is_registered_by_its_first_image(tmp_path):
     (tmp_path / "heif").write_bytes(written("HEIF", PHOTO))
     (tmp_path / "avif").write_bytes(written("AVIF", PHOTO))
     code = """
