@@ -352,6 +352,37 @@ def info(where: _Collection, as_json: Json = False) -> None:
 
 @collection.command()
 @one_line_errors()
+def check(
+    where: _Collection,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Keep the sound rows alone, in a new table.")
+    ] = False,
+) -> None:
+    """Read every row, and name those that are damaged; measure the index.
+
+    After a repair, `align-zoo index` embeds the images of damaged rows again.
+    """
+    with _extra(), _interruptible():
+        from align_zoo.collection.collection import Collection
+
+        with Collection.open(where) as kept:
+            health = kept.check(repair=repair, progress=_bar())
+    for path, what in health.damaged.items():
+        _complain(path, what)
+    for line in health.summary():
+        typer.echo(line, err=True)
+    if not health.sound:
+        typer.echo(
+            "the sound rows are kept in a new table; `align-zoo index` embeds the others again"
+            if repair
+            else "--repair keeps the sound rows",
+            err=True,
+        )
+    _exit(1, 0 if repair else not health.sound)
+
+
+@collection.command()
+@one_line_errors()
 def optimize(where: _Collection) -> None:
     """Merge small files, follow with the index, and remove old versions."""
     with _extra(), _interruptible():

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from align_zoo.collection.check import Health, examine, sound_rows
 from align_zoo.collection.classify import Labels
 from align_zoo.collection.duplicates import Duplicates, find_duplicates, fold
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
@@ -22,9 +23,11 @@ from align_zoo.collection.place import place_of, read_about, write_about
 from align_zoo.collection.query import embed_query, read_query
 from align_zoo.collection.shards import rows_schema, shown_path
 from align_zoo.collection.sources import Source, is_gone
+from align_zoo.collection.state import State
 from align_zoo.collection.table import Table, connect, create, drop_others, quoted
 from align_zoo.collection.writer import Report, Writer, alone
 from align_zoo.errors import AlignZooError, InvalidInput
+from align_zoo.progress import progress_bar
 
 __all__ = ["Collection"]
 
@@ -259,11 +262,36 @@ class Collection:
             self._embedder = embedder
         return replace(report, pruned=len(lost))
 
-    def _begin_second(self, fingerprint: str, dim: int) -> Table:
+    def check(self, *, repair: bool = False, progress: bool = False) -> Health:
+        """Read all rows and compare them with what was written; measure the index.
+
+        Args:
+            repair: copy the sound rows to a new table, which takes the place of the damaged one.
+                The next :meth:`add` of the sources embeds the images of the others again.
+            progress: show a bar on stderr.
+
+        Raises:
+            AlignZooError: another process writes at the moment, or the disk is full.
+        """
+        with alone(self.where) as work:
+            self._renew()
+            table = self._table
+            with State(work / table.name / "state.sqlite") as state:
+                known = state if state.version == table.version else None
+                with progress_bar("rows", table.count(), show=progress) as advance:
+                    health = examine(table, known, advance)
+                if repair and not health.sound:
+                    second = self._begin_second(self.fingerprint, table.dim, new=True)
+                    second.fill(sound_rows(table, known, Health()))
+                    model = str(self._about["model"])
+                    self._finish_second(second, self.fingerprint, model, work)
+        return health
+
+    def _begin_second(self, fingerprint: str, dim: int, *, new: bool = False) -> Table:
         """Return the table that will take the place of this one: unfinished, or new."""
         names = (f"rows_{fingerprint}", f"rows_{fingerprint}_2")
         name = next(name for name in names if name != self._table.name)
-        if self._about.get("second") != name:
+        if new or self._about.get("second") != name:
             # There is another one if a run was killed, or its rebuild was given up.
             drop_others(self._base, self._table.name)
             create(self._base, name, rows_schema(dim))

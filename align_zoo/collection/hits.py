@@ -19,9 +19,11 @@ _HIDDEN = ("source", "content", "error", "reason", "mtime_ns", "archive", "offse
 class Hit:
     """An image that a search found, or a member of a group of near-duplicates.
 
-    >>> hits = photos.search("a dog on a beach")
-    >>> hits[0].path, hits[0].score, hits[0].columns["width"]
-    ('/photos/2024/beach.jpg', 0.31, 4032)
+    >>> photos = Collection.create("photos.collection", model="align_tiny")
+    >>> report = photos.add("photos")
+    >>> hit, *others = photos.search("a red star")
+    >>> hit.path, hit.columns["width"]
+    ('.../photos/red-star.png', 212)
     """
 
     path: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS known (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS known_content ON known (content);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TEMP TABLE seen (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE listed (
     path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, place INTEGER, file TEXT, columns TEXT
 ) WITHOUT ROWID;
@@ -177,6 +178,32 @@ class State:
             (content, source),
         )
         return [os.fsdecode(path) for (path,) in rows.fetchall()]
+
+    def forget_seen(self) -> None:
+        """Begin a comparison of the table's rows with this index."""
+        self._base.execute("DELETE FROM seen")
+
+    def differing(self, rows: Sequence[Known]) -> dict[int, str]:
+        """Return by its place what is wrong with a row of the table, and remember all as seen."""
+        wrong = {}
+        self._base.execute("BEGIN")
+        for place, row in enumerate(rows):
+            path = os.fsencode(row.path)
+            if self._base.execute("INSERT OR IGNORE INTO seen VALUES (?)", (path,)).rowcount == 0:
+                wrong[place] = "the row is there twice"
+            elif (known := self.get(row.path)) is None:
+                wrong[place] = "no row has been written for this path"
+            elif known != row:
+                wrong[place] = "the row is not as it was written"
+        self._base.execute("COMMIT")
+        return wrong
+
+    def unseen(self) -> Iterator[str]:
+        """Yield the paths that no row of the comparison had."""
+        rows = self._base.execute(
+            "SELECT k.path FROM known k LEFT JOIN seen s ON s.path = k.path WHERE s.path IS NULL"
+        )
+        return (os.fsdecode(path) for (path,) in rows)
 
     def get(self, path: str) -> Known | None:
         """Return the row of a path, if there is one."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import wraps
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -30,6 +31,7 @@ _REFINE = 10
 """Times ``k`` rows whose distances a search computes from the vectors themselves."""
 _FRAGMENTS = 8
 """Small files of rows, beyond which they are merged."""
+_PARTS_A_COMMIT = 32
 _UNINDEXED = 0.1
 """Share of rows beside the index, beyond which they are added to it."""
 _SOUND = "error IS NULL"
@@ -49,7 +51,9 @@ def _in_words(function: Callable[..., R]) -> Callable[..., R]:
     def call(self: Table, *args: Any, **options: Any) -> R:
         try:
             return function(self, *args, **options)
-        except (OSError, RuntimeError, pa.ArrowException) as error:
+        except AlignZooError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
             first = str(error).partition("\n")[0]
             raise AlignZooError(f"{self.where}: {first}") from error
 
@@ -71,9 +75,9 @@ class Table:
 
     @property
     @_in_words
-    def version(self) -> int:
-        """The number of the latest commit."""
-        return int(self._table.version)
+    def version(self) -> str:
+        """The table's name and the number of its latest commit."""
+        return f"{self.name} {self._table.version}"
 
     @property
     @_in_words
@@ -96,6 +100,13 @@ class Table:
     def append(self, rows: pa.Table) -> None:
         """Add rows of paths that the table does not have, in one commit."""
         self._table.add(self._fitting(rows))
+
+    def fill(self, parts: Iterable[pa.Table]) -> None:
+        """Add the rows of many small tables in few commits, and look after the table."""
+        iterator = iter(parts)
+        while some := list(islice(iterator, _PARTS_A_COMMIT)):
+            self.append(pa.concat_tables(some, promote_options="permissive"))
+        self.upkeep(always=True)
 
     @_in_words
     def upsert(self, rows: pa.Table) -> None:
@@ -207,6 +218,27 @@ class Table:
                     f"there are the columns {', '.join(self.columns)}"
                 )
         return AlignZooError(f"{self.where}: {said}")
+
+    @_in_words
+    def take(self, start: int, end: int) -> pa.Table:
+        """Return the rows from one place to before another, with all columns."""
+        return self._table.take_offsets(list(range(start, end))).to_arrow()
+
+    def recall(self, queries: int, k: int) -> float | None:
+        """Return the share of the exact ``k`` nearest rows of some rows that the index finds.
+
+        None if there is no index.
+        """
+        if not self.stats()["indexes"]:
+            return None
+        places = np.random.default_rng(0).integers(0, self.count(), queries).tolist()
+        rows = self._table.take_offsets(places).select(["vector", "error"]).to_arrow().to_pylist()
+        found = wanted = 0
+        for vector in (np.array(r["vector"], np.float32) for r in rows if r["error"] is None):
+            exact = self.nearest(vector, k, exact=True)["path"].to_pylist()
+            found += len({*exact} & {*self.nearest(vector, k)["path"].to_pylist()})
+            wanted += len(exact)
+        return found / wanted if wanted else None
 
     @_in_words
     def sources(self) -> list[str]:

@@ -25,7 +25,7 @@ from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.progress import progress_bar
 from align_zoo.writing import alone_in, replacing
 
-__all__ = ["Report", "Writer", "alone"]
+__all__ = ["Report", "Writer", "alone", "known_of"]
 
 _SHARDS_A_COMMIT = 32
 """Many small commits make many files."""
@@ -126,9 +126,9 @@ class Writer:
         """
         with State(work / "state.sqlite") as state:
             writer = cls(table, work, state, embedder)
-            if state.version != writer._version:
-                batches = map(_known_of, table.scan(_KNOWN))
-                state.replace((row for rows in batches for row in rows), writer._version)
+            if state.version != table.version:
+                batches = map(known_of, table.scan(_KNOWN))
+                state.replace((row for rows in batches for row in rows), table.version)
             yield writer
 
     def add(
@@ -185,24 +185,20 @@ class Writer:
                 kept = {column: pa.array(names), f"{column}_score": pa.array(scores, pa.float32())}
                 self._table.set_columns(pa.table({"path": rows.column("path"), **kept}))
                 advance(len(rows))
-        self._state.update([], [], self._version)
+        self._state.update([], [], self._table.version)
         return counts
 
     def lacking(self, other: Table) -> Iterator[str]:
         """Yield the paths of another table that this one has no row of."""
         for batch in other.scan(_KNOWN):
-            for row in _known_of(batch):
+            for row in known_of(batch):
                 if self._state.get(row.path) is None:
                     yield row.path
 
     def upkeep(self, *, always: bool = False) -> None:
         """Merge small files, follow with the index and remove old versions, where it is due."""
         self._table.upkeep(always=always)
-        self._state.update([], [], self._version)
-
-    @property
-    def _version(self) -> str:
-        return f"{self._table.name} {self._table.version}"
+        self._state.update([], [], self._table.version)
 
     def _embed(
         self,
@@ -243,7 +239,7 @@ class Writer:
 
     def _commit(self, rows: pa.Table) -> None:
         """Add the rows that the table does not have yet: a killed run may have added some."""
-        known = _known_of(rows)
+        known = known_of(rows)
         new, changed = [], []
         for i, row in enumerate(known):
             there = self._state.get(row.path)
@@ -255,7 +251,7 @@ class Writer:
             self._table.append(rows.take(new))
         if changed:
             self._table.upsert(rows.take(changed))
-        self._state.update(known, [], self._version)
+        self._state.update(known, [], self._table.version)
 
     def _follow_moves(self, source: str) -> int:
         """Give the rows of moved images their new paths, without computing them again."""
@@ -269,7 +265,7 @@ class Writer:
             listed = ", ".join(quoted(shown_path(old)[0]) for old in olds)
             batches = self._table.scan(self._table.columns, f"path IN ({listed})")
             rows = pa.Table.from_batches(list(batches))
-            items = [renamed[known.path] for known in _known_of(rows)]
+            items = [renamed[known.path] for known in known_of(rows)]
             shown = [shown_path(item.path) for item in items]
             for column, values in (
                 ("path", [path for path, _ in shown]),
@@ -282,17 +278,18 @@ class Writer:
                 kind = rows.schema.field(column)
                 rows = rows.set_column(place, kind, pa.array(values, kind.type))
             self._table.upsert(rows)
-            self._state.update(_known_of(rows), [], self._version)
+            self._state.update(known_of(rows), [], self._table.version)
             self._forget(olds)
         return len(renamed)
 
     def _forget(self, paths: Sequence[str]) -> None:
         for part in _chunks(paths, SHARD):
             self._table.delete([shown_path(path)[0] for path in part])
-            self._state.update([], part, self._version)
+            self._state.update([], part, self._table.version)
 
 
-def _known_of(rows: pa.Table | pa.RecordBatch) -> list[Known]:
+def known_of(rows: pa.Table | pa.RecordBatch) -> list[Known]:
+    """Return what rows of the table have beside their embeddings."""
     columns = (rows.column(name).to_pylist() for name in _KNOWN)
     return [
         Known(os.fsdecode(raw) if raw is not None else path, *rest)

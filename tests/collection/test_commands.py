@@ -193,3 +193,19 @@ def test_labels_become_columns(samples, tmp_path):
     where = "--where=thing = 'red star' and thing_score > 0.5"
     out, _ = run("search", tmp_path / "collection", "a", "star", where, "-n1", "--fold-duplicates")
     assert lines(out)[0]["path"].endswith("red-star.png")
+
+
+def test_damage_is_named_and_repaired(samples, tmp_path):
+    collection = tmp_path / "collection"
+    shutil.copytree(samples / "collection", collection)
+    _, told = run("collection", "check", collection)
+    assert "rows, all sound" in told
+    (data,) = collection.glob("*.lance/data/*.lance")
+    os.truncate(data, data.stat().st_size // 2)
+    _, told = run("collection", "check", collection, code=2)
+    assert "red-star.png: the row cannot be read" in told
+    run("collection", "check", collection, "--repair")
+    _, told = run("collection", "check", collection)
+    assert "0 rows, all sound" in told
+    _, told = run("index", samples / "images", collection)
+    assert "embedded" in told
