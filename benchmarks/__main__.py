@@ -1,4 +1,4 @@
-"""The whole comparison in one run: `make bench`, or `python -m benchmarks`."""
+"""Runs the whole comparison: `make bench`, or `python -m benchmarks`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _NAMES = ", ".join(PARTS)
 
 def main(
     model: Annotated[
-        Path | None, typer.Option(help="An ALIGN folder; by default one of base size is made.")
+        Path | None, typer.Option(help="An ALIGN folder; by default a new one of base size.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("benchmarks/results"),
     rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 7,
     only: Annotated[list[str] | None, typer.Option(help=f"Of {_NAMES}; again for more.")] = None,
     resume: Annotated[
-        bool, typer.Option(help="Keep the parts that were finished, but for those of --only.")
+        bool, typer.Option(help="Keep finished parts, except the parts of --only.")
     ] = False,
 ) -> None:
     """Compare with the peers, print the table, write JSON and a chart."""
@@ -49,7 +49,7 @@ def _read(file: Path) -> dict[str, list[Row]]:
 
 
 def _input_size(folder: Path) -> int:
-    """Side of the image tower's input; the towers are measured at a square."""
+    """Return the side of the image tower's input; the towers are measured on squares."""
     path, preprocessor = open_checkpoint(folder).preprocessor
     size = AlignTransform.from_dict(preprocessor, source=str(path)).input_size
     return size[0] if size else 289

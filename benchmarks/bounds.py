@@ -1,4 +1,4 @@
-"""What a device can do at best, and how much a computation asks of it."""
+"""Measures a device's best rates, and counts the work of a computation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ __all__ = ["Bounds", "Work", "count"]
 
 @dataclass(frozen=True)
 class Work:
-    """Of one run."""
+    """The work of a run."""
 
     flop: int
+    """The floating-point operations."""
     bytes: int
-    """Read and written by its operators, weights included, each as if it ran alone."""
+    """The bytes that the operators read and write, weights included, each as if it ran alone."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Bounds:
     """A device's measured rates."""
 
     flops: float
-    """Of a large matrix product."""
+    """Floating-point operations a second of a large matrix product."""
     bandwidth: float
-    """Bytes a second of a large copy, read and written."""
+    """Bytes a second that a large copy reads and writes."""
 
     @classmethod
     def measure(
@@ -42,7 +43,7 @@ class Bounds:
         side: int,
         megabytes: int,
     ) -> Bounds:
-        """By a matrix product of ``side`` and a copy of so many ``megabytes``."""
+        """Measure a matrix product of ``side`` and a copy of ``megabytes``."""
         a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
         source = torch.ones(megabytes << 20, dtype=torch.uint8, device=device)
         target = torch.empty_like(source)
@@ -52,14 +53,14 @@ class Bounds:
         )
 
     def seconds(self, work: Work) -> tuple[float, float]:
-        """The least for its arithmetic, and for its memory traffic."""
+        """Compute the least seconds for the arithmetic, and for the memory traffic."""
         return work.flop / self.flops, work.bytes / self.bandwidth
 
 
 def count(run: Callable[[], Any]) -> Work:
-    """What a run asks for, by the shapes of its operators."""
+    """Count the work of a run by the shapes of its operators."""
     flop, traffic = FlopCounterMode(display=False), _Traffic()
-    # FLOPs outside: composite operators, which the counter decomposes, are counted once.
+    # With FLOPs outside, composite operators, which the counter decomposes, are counted once.
     with torch.inference_mode(), flop, traffic:
         run()
     return Work(flop=flop.get_total_flops(), bytes=traffic.bytes)
@@ -74,7 +75,7 @@ class _Traffic(TorchDispatchMode):
         answer = func(*args, **(kwargs or {}))
         given, made = (_tensors(each) for each in ((args, kwargs), answer))
         places = {x.untyped_storage().data_ptr() for x in given}
-        # A view moves nothing; what is changed in place is read and written.
+        # A view moves no bytes; a tensor that is changed in place is read and written.
         if func._schema.is_mutable or any(
             x.untyped_storage().data_ptr() not in places for x in made
         ):

@@ -15,27 +15,27 @@ from benchmarks.results import Row, quantity, read_rows
 
 __all__ = ["described", "draw", "extent", "wanted_at", "words"]
 
-# Told apart by people who see no red and green, too; and the verdict stands beside it as a word.
+# People who do not see red and green can tell these apart; the verdict is also written as a word.
 _COLOURS = {"pass": "#1b7f79", "miss": "#d1495b", "": "#9aa5b1"}
 _INCHES_A_ROW = 0.31
 
 
 def extent(row: Row) -> float:
-    """Length of the row's bar: its ratio; without one, its share of what is wanted; else 0."""
+    """Return the length of a bar: the ratio, or else ours divided by the target, or else 0."""
     if row.ratio is not None:
         return row.ratio
     return row.ours / row.target if row.target else 0.0
 
 
 def wanted_at(row: Row) -> float | None:
-    """Where the tick of the target stands, on the scale of ``extent``."""
+    """Return the place of the target's tick on the scale of ``extent``."""
     if row.target is None:
         return None
     return row.target if row.ratio is not None else 1.0
 
 
 def words(row: Row) -> str:
-    """What stands beside the bar: "5.8x   wanted ≥ 5x: pass"."""
+    """Write the text beside a bar: "5.8x   wanted ≥ 5x: pass"."""
     ours = f"{row.judged:.2f}x" if row.ratio is not None else quantity(row.judged, row.unit)
     if row.target is None:
         return ours
@@ -45,7 +45,7 @@ def words(row: Row) -> str:
 
 
 def draw(results: Path, chart: Path) -> None:
-    """Bars of all rows that ``results`` holds, a panel a group, as the PNG ``chart``."""
+    """Draw the bars of all rows in ``results``, a panel for each group, to the PNG ``chart``."""
     machine, parts = read_rows(results)
     rows = [row for part in parts.values() for row in part]
     names = list(dict.fromkeys(row.group for row in rows))
@@ -101,7 +101,7 @@ def _panel(axes: Axes, name: str, rows: list[Row]) -> None:
 
 
 def described(machine: dict[str, Any]) -> str:
-    """A machine in a line, for a title."""
+    """Describe a machine in a line, for a title."""
     cores = f"{machine['cores']} cores" if "cores" in machine else ""
     kilobytes = str(machine.get("memory") or "").removesuffix(" kB")
     memory = f"{int(kilobytes) / 1e6:.0f} GB" if kilobytes.isdigit() else kilobytes
@@ -111,7 +111,7 @@ def described(machine: dict[str, Any]) -> str:
 
 
 def main(
-    results: Annotated[Path, typer.Argument(help="What `make bench` wrote.", exists=True)],
+    results: Annotated[Path, typer.Argument(help="The JSON of `make bench`.", exists=True)],
     chart: Annotated[Path, typer.Argument(help="PNG to write.")],
 ) -> None:
     """Draw the results."""

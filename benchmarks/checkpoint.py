@@ -1,4 +1,4 @@
-"""A checkpoint of align-base's true shape, with random weights that are alive."""
+"""Makes a checkpoint of align-base's true shape, with random weights."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ BASE = Path("build/benchmarks/align-base")
 
 
 def base_checkpoint(folder: Path = BASE) -> Path:
-    """The folder, made the first time. Speed does not depend on the weights' values."""
+    """Return the folder, and make it the first time; speed does not depend on the weights."""
     if not (folder / "model.safetensors").is_file():
         from transformers import AlignConfig
 
         print(f"making a checkpoint of base size in {folder} ...", flush=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
-            if (folder / "model.safetensors").is_file():  # by another process meanwhile
+            if (folder / "model.safetensors").is_file():  # made by another process meanwhile
                 return folder
             draft = folder.with_name(f"{folder.name}.draft")
             shutil.rmtree(draft, ignore_errors=True)

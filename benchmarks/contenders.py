@@ -1,4 +1,4 @@
-"""Servers as contenders: the same work asked of each, by so many callers."""
+"""Servers as contenders: each gets the same work from a number of callers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from benchmarks.measure import Contender
 __all__ = ["fresh_labels", "latency", "share", "throughput"]
 
 Call = Callable[[int], Any]
-"""Makes the call of a number; no number comes twice in one load."""
+"""Makes the call of a number; no number comes twice in a load."""
 Check = Callable[[], np.ndarray]
-"""The answer that is compared with the other's."""
+"""Returns the answer that is compared with the other contender's."""
 
 
 def throughput(call: Call, check: Check, concurrency: int, seconds: float) -> Contender:
-    """Seconds for each answered call, with ``concurrency`` callers."""
+    """Make a contender of the seconds per answered call, with ``concurrency`` callers."""
 
     def contender(_: int) -> tuple[float, np.ndarray]:
         load = _sound(closed_loop(call, concurrency, seconds))
@@ -31,7 +31,7 @@ def throughput(call: Call, check: Check, concurrency: int, seconds: float) -> Co
 
 
 def latency(call: Call, check: Check, seconds: float) -> Contender:
-    """The median of calls that one caller makes."""
+    """Make a contender of the median time of one caller's calls."""
 
     def contender(_: int) -> tuple[float, np.ndarray]:
         load = _sound(closed_loop(call, 1, seconds, warm_up=0))
@@ -41,7 +41,7 @@ def latency(call: Call, check: Check, seconds: float) -> Contender:
 
 
 def share(contender: Contender, items: int) -> Contender:
-    """A contender of ``items`` at a time, as one of its first item."""
+    """Turn a contender of ``items`` at a time into a contender of its first item."""
 
     def first(repeats: int) -> tuple[float, Any]:
         seconds, rows = contender(repeats)
@@ -51,9 +51,9 @@ def share(contender: Contender, items: int) -> Contender:
 
 
 def fresh_labels(count: int) -> Iterator[list[str]]:
-    """Lists of ``count`` labels, none of which any cache has seen."""
+    """Yield lists of ``count`` labels that no cache has seen."""
     for block in itertools.count(1):
-        # A word of the block's own, of letters that every tokenizer has.
+        # The block's own word, of letters that every tokenizer has.
         mark = "".join("abcdefghij"[int(digit)] for digit in str(block))
         made = [f"{label} {mark}" for label in labels(max(count, 1000), seed=block)]
         for i in range(0, len(made) - count + 1, count):

@@ -1,7 +1,7 @@
-"""Both towers on a GPU beside transformers at its best: `python -m benchmarks.gpu FOLDER`.
+"""Compares both towers on a GPU with transformers at its best: `python -m benchmarks.gpu FOLDER`.
 
-Tensors on the device in and out, in turns, timed by the device's own clock. `--device cpu` goes
-the same way, to see that it works.
+Inputs and answers are tensors on the device. Contenders take turns, timed by the device's own
+clock. `--device cpu` takes the same path, as a trial.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NEAR = 0.9995
 
 _OURS = "bfloat16"
 _THEIRS = ("bfloat16", "float16")
-# Kernels generated and captured; "max-autotune" would compile for many minutes a batch size.
+# Compiled and captured kernels; "max-autotune" would compile each batch size for many minutes.
 _COMPILED: dict[str, dict[str, Any]] = {
     "cuda": {"mode": "reduce-overhead"},
     "cpu": {"disable": True},
@@ -38,7 +38,7 @@ _COMPILED: dict[str, dict[str, Any]] = {
 _BOUNDS = {"cuda": {"side": 8192, "megabytes": 2048}, "cpu": {"side": 256, "megabytes": 8}}
 _TOKENS, _PADDED = 12, 16
 _COLD = 4
-"""First runs: kernels are chosen or compiled, a compiled peer warms up and captures a graph."""
+"""The first runs, in which kernels are chosen or compiled, and a compiled peer captures a graph."""
 
 Run = Callable[[], torch.Tensor]
 
@@ -46,7 +46,7 @@ Run = Callable[[], torch.Tensor]
 def compare_on(
     device: str, folder: Path, batches: list[int], *, rounds: int = 7, seconds: float = 0.5
 ) -> Iterator[Row]:
-    """The rows of all batch sizes: ratios to each peer, and shares of the device's bounds.
+    """Yield the rows of all batch sizes: ratios to each peer, and shares of the device's bounds.
 
     Raises:
         AssertionError: our embeddings are not near transformers' in float32.
@@ -84,7 +84,7 @@ def compare_on(
             limits = count(lambda t=tower, g=given: t.batches.function(*g)), bounds
             how = {"rounds": rounds, "seconds": seconds}
             yield from _rows(f"{what}, batch {batch}", batch, runs, wanted, clock, limits, how)
-            torch.compiler.reset()  # else the next shapes count as recompilations
+            torch.compiler.reset()  # so that the next shapes do not count as recompilations
 
 
 def _rows(
@@ -137,12 +137,12 @@ def _rows(
 
 
 def _on_device(device: str) -> Callable[[Callable[[], Any]], Contender]:
-    """How to time there: by events on a GPU, which runs behind the host."""
+    """Return the way to time on a device: by events on a GPU, which runs behind the host."""
     return _by_events if device.startswith("cuda") else timed
 
 
 def _nearness(rows: torch.Tensor, truth: torch.Tensor) -> float:
-    """The least cosine of a row to its true one."""
+    """Compute the least cosine of a row to its true row."""
     return float(F.cosine_similarity(rows.float(), truth.float()).min())
 
 
@@ -154,7 +154,7 @@ def _by_events(run: Callable[[], Any]) -> Contender:
             answer = run()
         end.record()
         end.synchronize()
-        # A copy: the next run of a captured peer writes there.
+        # A copy, because the next run of a captured peer writes to the same tensor.
         return start.elapsed_time(end) / 1000 / repeats, answer.clone()
 
     return contender
@@ -170,7 +170,7 @@ def _load(folder: Path, device: str, dtype: str) -> AlignModel:
 
 
 def _features(model: AlignModel, name: str, asked: dict[str, torch.Tensor]) -> Run:
-    """A peer's unit embeddings; its input is in its dtype and layout before the clock starts."""
+    """Make a run of a peer; its input gets the peer's dtype and layout before the clock starts."""
     given = {
         key: x.to(model.dtype, memory_format=torch.channels_last) if x.is_floating_point() else x
         for key, x in asked.items()
@@ -187,7 +187,7 @@ def _noise(*shape: int) -> torch.Tensor:
 
 
 def _texts(batch: int, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and mask [N, 12] of labels of 5 to 12 tokens."""
+    """Make ids and mask [N, 12] of labels of 5 to 12 tokens."""
     rng = np.random.default_rng(0)
     ids = rng.integers(0, vocabulary, (batch, _TOKENS))
     lengths = rng.integers(5, _TOKENS + 1, (batch, 1))
@@ -203,15 +203,15 @@ def main(
     ] = None,
     out: Annotated[Path, typer.Option(help="JSON to write.")] = Path("benchmarks/results/gpu.json"),
     rounds: Annotated[int, typer.Option(help="Turns of each.")] = 7,
-    seconds: Annotated[float, typer.Option(help="Of each turn.")] = 0.5,
+    seconds: Annotated[float, typer.Option(help="Duration of each turn.")] = 0.5,
 ) -> None:
     """Compare, print the table and write the figures."""
     about, rows = machine(), []
     if device.startswith("cuda"):
         about |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
     batches = batch or [1, 16, 64, 256]
-    # Events tell the current device's time. To choose kernels is the peers' best; ours does so
-    # by itself.
+    # Events measure on the current device. The peers are fastest with chosen kernels; our encoder
+    # chooses by itself.
     with current(torch.device(device), choosing=True):
         for row in compare_on(device, folder, batches, rounds=rounds, seconds=seconds):
             print(row.line(), flush=True)

@@ -1,7 +1,7 @@
-"""How a server behaves as work grows: `python -m benchmarks.growth FOLDER`.
+"""Measures a server as its work grows: `python -m benchmarks.growth FOLDER`.
 
-Against labels, size of the image, callers, and time. Each curve is written when it is finished;
-`--resume` goes on after an interruption.
+The curves are over labels, image size, callers and time. Each curve is written when it is finished;
+`--resume` continues after an interruption.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ Point = dict[str, float]
 
 @dataclass(frozen=True)
 class Growth:
-    """One running server, and where to look, for how long."""
+    """A running server, and the points and durations of its curves."""
 
     url: str
-    """gRPC."""
+    """The address of the gRPC endpoint."""
     pid: int
-    """Its first process."""
+    """The server's first process."""
     seconds: float
-    """Of load at each point."""
+    """The seconds of load at each point."""
     minutes: float
-    """Of the curve over time."""
+    """The minutes of the curve over time."""
     label_counts: Sequence[int] = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
     sizes: Sequence[float] = (0.1, 0.3, 1, 3, 6, 12, 24)
     """Megapixels."""
     caller_counts: Sequence[int] = (1, 2, 4, 8, 16, 32, 64)
     unused: Iterator[str] = field(default_factory=all_labels)
-    """Labels that this server has not been asked for yet."""
+    """Labels that this server has not seen yet."""
     _taking: Lock = field(default_factory=Lock)
 
     def labels(self) -> Iterator[Point]:
-        """A photo among n labels: new to the server, and then the same ones again."""
+        """Classify a photo among n labels: new labels, and then the same labels again."""
         for count in self.label_counts:
             new, seen = [], []
             # Few labels are quick, and their times vary: the median of several.
@@ -82,7 +82,7 @@ class Growth:
             }
 
     def megapixels(self) -> Iterator[Point]:
-        """JPEG files as they come from a camera, sent whole, one caller and four."""
+        """Embed JPEG files of a camera's sizes, sent whole, by one caller and by four."""
         for size in self.sizes:
             height = round((size * 1e6 * 3 / 4) ** 0.5)
             file = drawn_photo(height * 4 // 3, height)
@@ -96,7 +96,7 @@ class Growth:
             }
 
     def callers(self) -> Iterator[Point]:
-        """The same photo by more and more callers at once."""
+        """Embed the same photo by more and more callers at once."""
         for count in self.caller_counts:
             load = self._load(PHOTO, count)
             yield {
@@ -108,7 +108,7 @@ class Growth:
             }
 
     def minutes_of_load(self) -> Iterator[Point]:
-        """Four callers who classify a photo among five labels, one of which is always new."""
+        """Classify a photo among five labels, one of them always new, by four callers."""
         known = self._new(4)
         each = min(SAMPLE_SECONDS, self.minutes * 60)
         with self._client() as client:
@@ -153,12 +153,12 @@ CURVES: dict[str, Callable[[Growth], Iterator[Point]]] = {
 
 
 def measure(growth: Growth, results: Path, *, resume: bool) -> dict[str, Any]:
-    """All curves, each added to the JSON file ``results`` as soon as it is finished.
+    """Measure all curves; each is added to the JSON file ``results`` as soon as it is finished.
 
     Args:
         growth: the server.
         results: the file.
-        resume: keep the curves that the file has already.
+        resume: keep the curves in the file.
 
     Raises:
         AlignZooError: the file's curves are of another checkpoint, or calls failed.
@@ -199,9 +199,9 @@ def _sound(load: Load) -> Load:
 def main(
     model: Annotated[str, typer.Argument(help='An ALIGN folder, a hub id, or "align_tiny".')],
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("benchmarks/results"),
-    seconds: Annotated[float, typer.Option(help="Of load at each point.")] = 10.0,
-    minutes: Annotated[float, typer.Option(help="Of the curve over time.")] = 10.0,
-    resume: Annotated[bool, typer.Option(help="Keep the curves that were finished.")] = False,
+    seconds: Annotated[float, typer.Option(help="Seconds of load at each point.")] = 10.0,
+    minutes: Annotated[float, typer.Option(help="Minutes of the curve over time.")] = 10.0,
+    resume: Annotated[bool, typer.Option(help="Keep finished curves.")] = False,
 ) -> None:
     """Start a server, measure the four curves, write JSON and a chart."""
     out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Four panels: what grows with labels, image size, callers and time."""
+"""Draws the four panels of `benchmarks.growth`: over labels, image size, callers and time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST, _SECOND, _MEMORY = "#1b7f79", "#d1495b", "#8d99ae"
 
 
 def draw_growth(content: dict[str, Any], path: Path) -> None:
-    """The curves that `benchmarks.growth` has measured, as a PNG."""
+    """Draw the curves of `benchmarks.growth` to a PNG."""
     figure = Figure(figsize=(9.5, 6.8), dpi=120, layout="constrained")
     panels = figure.subplots(2, 2)
     curves = content["curves"]

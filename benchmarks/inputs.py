@@ -1,4 +1,4 @@
-"""What is embedded: labels as people write them, and photographs as cameras make them."""
+"""The inputs of the benchmarks: labels as people write them, and photographs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _ADJECTIVES, _NOUNS = WORDS[3:27], WORDS[27:]
 
 
 def labels(count: int, *, seed: int = 0) -> list[str]:
-    """Different labels of 5 to 12 tokens; of two seeds they overlap little."""
+    """Make different labels of 5 to 12 tokens; the labels of two seeds overlap little."""
     return list(islice(all_labels(seed), count))
 
 
 def all_labels(seed: int = 0) -> Iterator[str]:
-    """As ``labels``, without an end that anybody reaches."""
+    """Yield different labels without an end; see ``labels``."""
     rng = np.random.default_rng(seed)
     made = set()
     while True:
@@ -46,7 +46,7 @@ def all_labels(seed: int = 0) -> Iterator[str]:
 
 
 def photos(count: int, *, width: int = 640, height: int = 480, seed: int = 0) -> list[bytes]:
-    """JPEG files: parts of scikit-learn's two photographs."""
+    """Make JPEG files of parts of scikit-learn's two photographs."""
     rng = np.random.default_rng(seed)
     files = []
     for i in range(count):
@@ -60,14 +60,14 @@ def photos(count: int, *, width: int = 640, height: int = 480, seed: int = 0) ->
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """The image as a camera would save it."""
+    """Encode an image as a camera does."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
 def write_photos(folder: Path, files: list[bytes]) -> list[Path]:
-    """The files on disk, for those who read paths."""
+    """Write the files to a folder, for contenders that read paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{i:04}.jpg" for i in range(len(files))]
     for path, data in zip(paths, files, strict=True):

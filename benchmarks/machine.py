@@ -1,4 +1,4 @@
-"""What the figures were measured on, and what its arithmetic can do at best."""
+"""Describes the machine of the figures, and measures its best arithmetic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "transformers", "timm", "onnxruntime", "tritonclient", "nv
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, system, versions, and how busy it was."""
+    """Describe processor, cores, memory, system, versions and load."""
     return {
         "date": date.today().isoformat(),
         "cpu": _of("/proc/cpuinfo", "model name") or platform.processor(),
@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
 
 
 class Sgemm:
-    """A square float32 matrix product, the most that compute-bound inference could reach."""
+    """A square float32 matrix product, the upper bound of compute-bound inference."""
 
     def __init__(self, side: int = 2048) -> None:
         import torch
@@ -46,7 +46,7 @@ class Sgemm:
         self._flop = 2 * side**3
 
     def gflops(self, repeats: int = 4) -> float:
-        """Billions of operations a second, now."""
+        """Measure the billions of operations a second now."""
         start = time.perf_counter()
         for _ in range(repeats):
             self._multiply(self._a, self._b)
@@ -54,7 +54,7 @@ class Sgemm:
 
 
 def image_gflop(folder: Path) -> float:
-    """Operations of the image tower for one image, counted, in billions."""
+    """Count the operations of the image tower for one image, in billions."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -1,4 +1,4 @@
-"""Base-size checkpoints of other makers: which runtime each gets, and how fast it is beside ours.
+"""Compares base-size checkpoints of other makers with ours: their runtime and their speed.
 
 `python -m benchmarks.makers`; `--only NAME` for one maker, `--rounds 0` for the runtimes alone.
 """
@@ -28,7 +28,7 @@ from tests.support.makers import MAKERS, photographs
 _HOME = Path("build/benchmarks/makers")
 _SIDE = 289
 _WITHIN = 0.95
-"""Of our checkpoint's speed: what another maker's must reach."""
+"""The share of our checkpoint's speed that another maker's must reach."""
 _TABLE = "| maker | export | runtime | images off | labels off |\n|---|---:|---|---:|---:|"
 
 
@@ -36,7 +36,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(MAKERS)}.")] = None,
     rounds: Annotated[int, typer.Option(min=0, help="Turns of each contender.")] = 7,
 ) -> None:
-    """Export each maker's checkpoint, print what it runs in, and time it beside ours."""
+    """Export each maker's checkpoint, print its runtime, and time it beside ours."""
     for name in set(only or ()) - MAKERS.keys():
         raise typer.BadParameter(f"there is no maker {name!r}; there are {', '.join(MAKERS)}")
     names = only or list(MAKERS)
@@ -51,7 +51,7 @@ def main(
 
 
 def _checkpoint(name: str) -> Path:
-    """The maker's folder, made the first time."""
+    """Return the maker's folder, and make it the first time."""
     folder = _HOME / name.replace(" ", "-").replace("'", "")
     if not (folder / "model.safetensors").is_file():
         from transformers import AlignConfig
@@ -64,7 +64,7 @@ def _checkpoint(name: str) -> Path:
 
 
 def _runtime(name: str) -> str:
-    """A row: seconds of the export, the runtime, and how far the answers are from PyTorch's."""
+    """Make a row: seconds of the export, the runtime, and the answers' distance to PyTorch's."""
     folder, begin = _checkpoint(name), time.monotonic()
     fast = align_zoo.load_encoder(folder, device="cpu")
     pixels, texts = photographs(1, _SIDE).numpy(), labels(4)
@@ -77,7 +77,7 @@ def _runtime(name: str) -> str:
 
 
 def _speed(name: str, rounds: int) -> None:
-    """Rows: the maker's towers beside ours, each in a process of its own."""
+    """Compare the maker's towers with ours, each in a process of its own."""
     rng = np.random.default_rng(0)
     pixels = {n: rng.uniform(-1, 1, (n, 3, _SIDE, _SIDE)).astype(np.float32) for n in (1, 4)}
     with (
@@ -86,7 +86,7 @@ def _speed(name: str, rounds: int) -> None:
     ):
         work: dict[str, tuple[int, Callable[[Worker], Callable[[int], object]]]] = {
             **{
-                f"{n} image{'s' * (n > 1)}": (n, lambda each, x=x: partial(each.images, x))
+                f"{n} image{'s' * (n > 1)}": (n, lambda each, x=x: partial(each.pixels, x))
                 for n, x in pixels.items()
             },
             "8 labels": (8, lambda each: partial(each.texts, labels(8))),
@@ -99,7 +99,7 @@ def _speed(name: str, rounds: int) -> None:
                 ours=of(theirs),
                 theirs=of(ours),
                 items=items,
-                tolerance=None,  # the weights are others
+                tolerance=None,  # the weights differ
                 target=_WITHIN,
                 rounds=rounds,
             )

@@ -1,4 +1,4 @@
-"""Timing that a busy machine spoils least: contenders take turns, and medians are compared."""
+"""Timing on a busy machine: contenders take turns, and medians are compared."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from benchmarks.results import Row
 __all__ = ["Contender", "Difference", "Timing", "compare", "difference", "interleaved", "timed"]
 
 Contender = Callable[[int], "tuple[float, Any]"]
-"""Does its work so many times; the seconds for one, and its last answer."""
+"""Repeats its work a number of times; returns the seconds of one repeat, and the last answer."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one contender's rounds."""
+    """The seconds of a contender's rounds."""
 
     rounds: list[float]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median of the rounds."""
         return statistics.median(self.rounds)
 
     @property
@@ -40,7 +40,7 @@ class Timing:
 
 
 def timed(run: Callable[[], Any]) -> Contender:
-    """A contender that works in this process."""
+    """Make a contender that works in this process."""
 
     def contender(repeats: int) -> tuple[float, Any]:
         start = time.perf_counter()
@@ -60,11 +60,11 @@ def interleaved(
 ) -> tuple[dict[str, Timing], dict[str, Any]]:
     """Time each contender in turn, ``rounds`` times, after one run that does not count.
 
-    A round repeats what is quick until about ``seconds`` have passed, and takes the mean.
-    ``check`` is given what the uncounted runs answered, before the first that counts.
+    A round repeats quick work until about ``seconds`` have passed, and takes the mean. ``check``
+    gets the answers of the uncounted runs, before the first counted run.
 
     Returns:
-        The timings, and what the uncounted runs answered.
+        The timings, and the answers of the uncounted runs.
     """
     repeats, answers = {}, {}
     for name, run in contenders.items():
@@ -80,7 +80,7 @@ def interleaved(
 
 @dataclass(frozen=True)
 class Difference:
-    """How many seconds longer one contender takes than another."""
+    """The seconds that one contender takes longer than another."""
 
     median: float
     uncertainty: float
@@ -88,10 +88,10 @@ class Difference:
 
 
 def difference(one: Contender, other: Contender, *, pairs: int) -> Difference:
-    """The median difference of single runs that follow each other.
+    """Measure the median difference of single runs that follow each other.
 
-    What a noisy machine does to a run it mostly does to its neighbour; who goes first changes.
-    The interval is that of the order statistics, which asks nothing of the distribution.
+    Noise of the machine mostly affects two neighbouring runs alike. The order of the two changes
+    from pair to pair. The interval is that of the order statistics, for any distribution.
     """
     found = []
     for pair in range(pairs):
@@ -117,22 +117,22 @@ def compare(
     at_most: bool = False,
     rounds: int = 7,
 ) -> Row:
-    """Ours beside theirs, once their answers are found equal.
+    """Check that the answers are equal, and time ours beside theirs.
 
     Args:
-        group: the row's.
-        what: the row's.
-        against: what the other is.
-        ours: one contender.
-        theirs: the other; both answer with an array.
-        items: in a run; the row then tells them per second, else milliseconds.
-        tolerance: the greatest difference of the answers; None if there are none to compare.
-        target: of the ratio.
-        at_most: whether the ratio is how many times as long ours takes.
-        rounds: of each.
+        group: the row's group.
+        what: the row's name.
+        against: the name of the other contender.
+        ours: our contender.
+        theirs: the other contender; both answer with an array.
+        items: the items of a run, for a row of items per second; else the row has milliseconds.
+        tolerance: the greatest difference of the answers; None if there are no answers to compare.
+        target: the target of the ratio.
+        at_most: whether the ratio is our time divided by theirs, and the target its limit.
+        rounds: the rounds of each contender.
 
     Raises:
-        AssertionError: the answers differ: what is faster by being wrong is not faster.
+        AssertionError: the answers differ; a wrong answer's speed says nothing.
     """
     note = ""
 

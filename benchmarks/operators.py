@@ -1,7 +1,7 @@
-"""Where a tower's time goes, by operator, from ONNX Runtime's own profile.
+"""Divides a tower's time by operator, from ONNX Runtime's own profile.
 
 `python -m benchmarks.operators FOLDER` prints a table for each tower: the share of the time, and
-for what multiplies matrices the billions of operations a second beside the machine's limit.
+for operators that multiply matrices the billions of operations a second beside the machine's limit.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _RUNS = 10
 
 
 def events(path: Path, inputs: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
-    """What each operator did in ``_RUNS`` runs, after two that do not count."""
+    """Record the operators of ``_RUNS`` runs, after two uncounted runs."""
     options = onnxruntime.SessionOptions()
-    if path.parent in layouts(path.parents[1]):  # it is optimized already
+    if path.parent in layouts(path.parents[1]):  # the graph is optimized already
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     with tempfile.TemporaryDirectory() as scratch:
         session = onnxruntime.InferenceSession(str(path), options)
@@ -46,7 +46,7 @@ def events(path: Path, inputs: dict[str, np.ndarray]) -> Iterator[dict[str, Any]
 
 
 def kind(event: dict[str, Any]) -> tuple[str, float]:
-    """What an operator is called here, and its operations in billions."""
+    """Return an operator's name in the table, and its operations in billions."""
     args = event["args"]
     name = args["op_name"]
     shapes = [tuple(next(iter(each.values()))) for each in args["input_type_shape"]]
@@ -68,7 +68,7 @@ def kind(event: dict[str, Any]) -> tuple[str, float]:
 
 
 def operator_table(path: Path, inputs: dict[str, np.ndarray], limit: float) -> str:
-    """A Markdown table, the longest first."""
+    """Make a Markdown table, the longest operator first."""
     seconds: defaultdict[str, float] = defaultdict(float)
     gflop: defaultdict[str, float] = defaultdict(float)
     calls: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""NVIDIA's own load generator against a Triton server: what it is got from, and one measurement."""
+"""Installs NVIDIA's own load generator, and runs it against a Triton server."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ from benchmarks.peers.environment import BUILD
 
 __all__ = ["Load", "measure", "run"]
 
-# The last wheel that carries the binary and runs with Debian 12's glibc.
+# The last wheel that has the binary and runs with Debian 12's glibc.
 _CLIENT = "tritonclient==2.50.0"
 _PLATFORM = "manylinux1_x86_64"
 _WINDOWS = 3
-"""It reports when three windows in a row agree."""
+"""perf_analyzer reports when three windows in a row agree."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a number of requests under way at any time led to."""
+    """The figures of a constant number of requests under way."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
     errors: int
-    """0: perf_analyzer gives no figures after an error."""
+    """The failed requests: 0, because perf_analyzer gives no figures after an error."""
 
 
 def measure(url: str, model: str, input_name: str, items: list[bytes], concurrency: int) -> Load:
     """Ask ``model`` at gRPC ``url`` for one item a request, in three windows.
 
     Args:
-        url: "localhost:8001".
-        model: takes BYTES [1].
-        input_name: of its only input.
-        items: sent in turn.
-        concurrency: requests under way at any time.
+        url: the server's address, such as "localhost:8001".
+        model: the name of a model that takes BYTES [1].
+        input_name: the name of the model's only input.
+        items: the items to send in turn.
+        concurrency: the requests under way at any time.
 
     Raises:
-        PeerUnavailable: there is no perf_analyzer here.
-        RuntimeError: it gives no figures; with its own words. It stops at the first failed
-            request.
+        PeerUnavailable: perf_analyzer cannot be installed.
+        RuntimeError: perf_analyzer gives no figures, as after a failed request; the message has
+            its own words.
     """
     with tempfile.TemporaryDirectory(prefix="bench-perf-") as place:
         report = Path(place) / "report.csv"
@@ -74,10 +74,10 @@ def run(
     *options: str | Path,
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Ask as ``measure`` does, with further options; return what perf_analyzer says.
+    """Ask as ``measure`` does, with further options; return perf_analyzer's output.
 
     Raises:
-        PeerUnavailable: there is no perf_analyzer here.
+        PeerUnavailable: perf_analyzer cannot be installed.
         subprocess.TimeoutExpired: perf_analyzer has not ended within ``timeout`` seconds.
     """
     binary, libraries = _installed()
@@ -90,10 +90,10 @@ def run(
                 *("-u", url, "-i", "grpc", "-m", model),
                 *("--input-data", data, "--shape", f"{input_name}:1"),
                 *("--concurrency-range", str(concurrency)),
-                # By count: a slow model answers no batch within seconds.
+                # Windows by count, because a slow model answers no batch within seconds.
                 *("--measurement-mode", "count_windows"),
                 *("--measurement-request-count", str(max(8, 2 * concurrency))),
-                # Whatever the windows say: we show the spread ourselves.
+                # Any spread of the windows is accepted: our table shows the spread.
                 *("--stability-percentage", "999", "--max-trials", str(_WINDOWS)),
                 *options,
             ],
@@ -105,7 +105,7 @@ def run(
 
 
 def input_data(input_name: str, items: Sequence[bytes]) -> str:
-    """Its --input-data: one request an item, as a BYTES tensor lies in memory, in base64."""
+    """Make the file of --input-data: a request for each item, a BYTES tensor in base64."""
     tensors = [len(item).to_bytes(4, "little") + item for item in items]
     encoded = [base64.b64encode(tensor).decode() for tensor in tensors]
     return json.dumps(
@@ -114,7 +114,7 @@ def input_data(input_name: str, items: Sequence[bytes]) -> str:
 
 
 def parse(report: str) -> Load:
-    """The figures of its CSV report of one concurrency."""
+    """Read the figures of a CSV report of one concurrency."""
     (row,) = csv.DictReader(report.splitlines())
     return Load(
         per_second=float(row["Inferences/Second"]),
@@ -127,12 +127,12 @@ def parse(report: str) -> Load:
 def _environment(libraries: Path) -> dict[str, str]:
     others = os.environ.get("LD_LIBRARY_PATH")
     path = os.pathsep.join([str(libraries), *([others] if others else [])])
-    # A proxy named in the environment is for other servers than one's own.
+    # A proxy in the environment is not for servers on this machine.
     return {**os.environ, "LD_LIBRARY_PATH": path, "no_grpc_proxy": "127.0.0.1,localhost"}
 
 
 def _installed() -> tuple[Path, Path]:
-    """The binary and the folder of its libraries, fetched once."""
+    """Return the binary and the folder of its libraries, and fetch both the first time."""
     folder = BUILD / "perf_analyzer"
     BUILD.mkdir(exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
@@ -172,7 +172,7 @@ def _fetch(folder: Path) -> None:
 
 
 def _cudart() -> Path:
-    """The CUDA runtime that the server's wheel carries, under a longer name."""
+    """Find the CUDA runtime, which the server's wheel has under a longer name."""
     spec = importlib.util.find_spec("pytriton")
     for package in (spec.submodule_search_locations or ()) if spec else ():
         for library in (Path(package).parent / "nvidia_pytriton.libs").glob("libcudart-*.so.12*"):

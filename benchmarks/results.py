@@ -1,4 +1,4 @@
-"""One comparison as a row, and the rows as a table and as JSON."""
+"""A comparison as a row, and rows as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ HEAD = "| | against | ours | theirs | ratio | wanted | |\n|---|---|---:|---:|---
 
 @dataclass(frozen=True)
 class Row:
-    """Ours beside another's, measured in turns in one run.
+    """Our figure beside another's, measured in turns in one run.
 
-    A ratio is how many times better ours is, except where ``at_most`` is set: there it is how
-    many times as much ours takes.
+    A ratio says how many times better ours is. With ``at_most`` it is ours divided by theirs.
     """
 
     group: str
     """"tower", "served", "start", "memory" ..."""
     what: str
+    """The name of the work."""
     against: str
-    """What the other is; "" if there is none, and ``target`` is of ``ours`` itself."""
+    """The name of the other; "" without another, where ``target`` is about ``ours``."""
     unit: str
     """"/s", "ms", "s", "MB", "GFLOP/s" or "%"."""
     ours: float
     theirs: float | None = None
     spread: float | None = None
-    """Half the distance of the quartiles of ours, as a share of the median; None of one look."""
+    """Half the distance of our quartiles, as a share of the median; None of a single figure."""
     their_spread: float | None = None
     ratio: float | None = None
     target: float | None = None
     at_most: bool = False
-    """The target is a limit, not a goal."""
+    """Whether the target is a limit instead of a goal."""
     note: str = ""
-    """What a reader must know: the greatest difference of the answers, why a figure is missed."""
+    """A note for the reader: the greatest difference of the answers, the reason of a miss."""
 
     @property
     def judged(self) -> float:
@@ -56,7 +56,7 @@ class Row:
         return "pass" if reached else "miss"
 
     def line(self) -> str:
-        """The row of a Markdown table."""
+        """Write the row of a Markdown table."""
         times = "" if self.ratio is None else f"{self.ratio:.2f}x"
         sign = "≤ " if self.at_most else "≥ "
         unit = "x" if self.ratio is not None else f" {self.unit}".replace(" /", "/")
@@ -72,12 +72,12 @@ class Row:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """A Markdown table."""
+    """Write a Markdown table."""
     return "\n".join([HEAD, *(row.line() for row in rows)])
 
 
 def write_rows(path: Path, machine: dict[str, Any], parts: Mapping[str, Sequence[Row]]) -> None:
-    """Machine and rows, by the part of the run that made them, as JSON."""
+    """Write the machine, and the rows of each part of the run, as JSON."""
     content = {
         "machine": machine,
         "parts": {
@@ -91,7 +91,7 @@ def write_rows(path: Path, machine: dict[str, Any], parts: Mapping[str, Sequence
 
 
 def read_rows(path: Path) -> tuple[dict[str, Any], dict[str, list[Row]]]:
-    """What ``write_rows`` wrote."""
+    """Read the machine and the rows of a file of ``write_rows``."""
     content = json.loads(path.read_text(encoding="utf-8"))
     return content["machine"], {
         name: [Row(**{k: v for k, v in row.items() if k != "verdict"}) for row in rows]
@@ -100,7 +100,7 @@ def read_rows(path: Path) -> tuple[dict[str, Any], dict[str, list[Row]]]:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A value as people read it: "5.83/s", "1,471 MB"."""
+    """Write a value with its unit: "5.83/s", "1,471 MB"."""
     number = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
     return f"{number}{unit}" if unit.startswith("/") else f"{number} {unit}"
 

@@ -1,4 +1,4 @@
-"""The server beside other servers of the same folder, and beside its own bare towers."""
+"""Compares the server with other servers of the same folder, and with its own bare towers."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from benchmarks.results import Row
 __all__ = ["analyzer_rows", "bare_rows", "classify_rows", "peer_rows"]
 
 SECONDS = 6.0
-"""Of load, each turn."""
+"""The seconds of load of a turn."""
 SAME_PIXELS = 1e-4
+"""The greatest difference of embeddings of the same pixels."""
 PAIRS = 60
-"""Of calls that are compared, each turn."""
+"""The pairs of calls that are compared in a turn."""
 OTHER_PIXELS = 1e-3
-"""Where the other's processor resizes by another library. Another photo is ten times as far off."""
+"""The greatest difference of embeddings if the other's processor resizes by another library.
+Another photo differs by ten times as much."""
 SAME_SCORES = 5e-2
-"""Of the scores' logarithms: a twentieth of each."""
+"""The greatest difference of the scores' logarithms: a twentieth of each score."""
 
-_LEAST = 1e-30  # what float32 still has whole
+_LEAST = 1e-30  # about the least that float32 holds in full precision
 
 EmbedImage = Callable[[bytes], np.ndarray]
 EmbedTexts = Callable[[Sequence[str]], np.ndarray]
@@ -49,9 +51,17 @@ def peer_rows(
     rounds: int,
     padding: str = "",
 ) -> list[Row]:
-    """Images by so many callers, and new labels so many in a call, each with its target.
+    """Compare images by numbers of callers, and new labels by labels in a call.
 
-    ``padding`` is what the other pads labels to, where that is more than the longest of a call.
+    Args:
+        client: the client of our server.
+        against: the name of the other server.
+        embed_image: asks the other server for an image's embedding.
+        embed_texts: asks the other server for texts' embeddings.
+        images: the target for each number of callers.
+        labels_at_once: the target for each number of labels in a call.
+        rounds: the turns of each contender.
+        padding: the other server's padding of labels, if longer than the longest label of a call.
     """
     files, check, texts = photos(32), photos(1, seed=9)[0], labels(4)
     rows = []
@@ -107,7 +117,7 @@ def peer_rows(
 
 
 def analyzer_rows(ours: str, theirs: str, *, rounds: int) -> list[Row]:
-    """NVIDIA's load generator on both servers; nothing if it cannot be had, and why."""
+    """Compare both servers by NVIDIA's load generator; print the reason if it cannot be had."""
     files = photos(16)
 
     def load(url: str, model: str, concurrency: int) -> Contender:
@@ -129,7 +139,7 @@ def analyzer_rows(ours: str, theirs: str, *, rounds: int) -> list[Row]:
                     ours=load(ours, "align_image", concurrency),
                     theirs=load(theirs, "hf_image", concurrency),
                     items=1,
-                    tolerance=None,  # it keeps no answers
+                    tolerance=None,  # perf_analyzer keeps no answers
                     rounds=rounds,
                 )
             )
@@ -140,7 +150,7 @@ def analyzer_rows(ours: str, theirs: str, *, rounds: int) -> list[Row]:
 
 
 def bare_rows(client: AlignClient, ours: Worker, folder: Path, *, rounds: int) -> list[Row]:
-    """What serving costs: the same images through the tower alone, in a process of its own."""
+    """Measure the cost of serving, beside the same images in a tower in a process of its own."""
     files = photos(16)
     transform = load_encoder(folder).transform
     pixels = np.stack([transform.to_array(decode_image(data)) for data in files])
@@ -154,7 +164,7 @@ def bare_rows(client: AlignClient, ours: Worker, folder: Path, *, rounds: int) -
             8,
             SECONDS,
         ),
-        theirs=share(partial(ours.images, pixels), len(pixels)),
+        theirs=share(partial(ours.pixels, pixels), len(pixels)),
         items=1,
         tolerance=SAME_PIXELS,
         target=0.93,
@@ -166,10 +176,10 @@ def bare_rows(client: AlignClient, ours: Worker, folder: Path, *, rounds: int) -
 def _added_latency(
     client: AlignClient, ours: Worker, to_array: Callable[..., np.ndarray], rounds: int
 ) -> Row:
-    """Call by call, theirs beside ours: a tower's time moves by more than what is looked for."""
+    """Measure the added latency call by call: a tower's time varies by more than that."""
     small = photos(1, width=96, height=64)[0]
     pixels = to_array(decode_image(small))[None]
-    served, bare = timed(lambda: client.embed_image(small)), partial(ours.images, pixels)
+    served, bare = timed(lambda: client.embed_image(small)), partial(ours.pixels, pixels)
     error = float(np.abs(served(1)[1] - bare(1)[1]).max())
     assert error <= SAME_PIXELS, f"served and bare answers differ by {error:.1e}"
     added = difference(served, bare, pairs=PAIRS * rounds)
@@ -189,12 +199,12 @@ def _added_latency(
 
 
 def classify_rows(client: AlignClient, pipeline: Worker, photo: Path, *, rounds: int) -> list[Row]:
-    """One image among labels that are new, and that have been seen."""
+    """Classify an image among new labels and among labels already seen."""
     seen, known = labels(1000, seed=77), {1000: labels(1000, seed=77), 2: labels(2, seed=77)}
     client.classify(photo, seen)
 
     def classified(count: int) -> Any:
-        # One call a turn: what moves the machine for seconds moves both.
+        # One call a turn, so that the machine's noise of some seconds affects both alike.
         return latency(lambda _: client.classify(photo, known[count]), lambda: np.zeros(1), 0.0)
 
     rows = [
@@ -204,7 +214,7 @@ def classify_rows(client: AlignClient, pipeline: Worker, photo: Path, *, rounds:
             "2 labels already seen",
             ours=classified(1000),
             theirs=classified(2),
-            tolerance=None,  # other labels
+            tolerance=None,  # the labels differ
             target=1.05,
             at_most=True,
             rounds=PAIRS * rounds,
@@ -237,5 +247,5 @@ def classify_rows(client: AlignClient, pipeline: Worker, photo: Path, *, rounds:
 
 
 def _logs(scores: dict[str, float], order: Sequence[str]) -> np.ndarray:
-    """The scores' logarithms: of 1000 scores near 0.001 any two answers would be alike."""
+    """Return the scores' logarithms, because 1000 scores near 0.001 always differ little."""
     return np.log(np.maximum([scores[label] for label in order], _LEAST))

@@ -1,4 +1,4 @@
-"""How long from `align-zoo serve` to the first answer, and how much memory the server takes."""
+"""Measures the time from `align-zoo serve` to the first answer, and the server's memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PATIENCE = 300.0
 
 @contextmanager
 def serving(folder: Path, log: Path, env: Mapping[str, str] = os.environ) -> Iterator[tuple]:
-    """`align-zoo serve` as a user types it: its process, its gRPC address and seconds to answer."""
+    """Run `align-zoo serve`; yield its process, its gRPC address and the seconds to answer."""
     options = ServeOptions().on_free_ports()
     ports = {
         "--grpc-port": options.grpc_port,
@@ -54,7 +54,7 @@ def serving(folder: Path, log: Path, env: Mapping[str, str] = os.environ) -> Ite
 
 
 def start_rows(folder: Path, *, rounds: int) -> list[Row]:
-    """From nothing to an answer of both towers, with the export cache and without."""
+    """Measure the seconds to an answer of both towers, with the export cache and without."""
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "serve.log"
         empty = {**os.environ, "XDG_CACHE_HOME": str(Path(scratch) / "cache")}
@@ -89,14 +89,14 @@ def start_rows(folder: Path, *, rounds: int) -> list[Row]:
 
 
 def memory_row(folder: Path, server: int, url: str, theirs: Worker) -> Row:
-    """All processes of the server beside transformers in one, each after the same work."""
+    """Compare the memory of the server's processes with transformers', after the same work."""
     files, texts = photos(16), labels(64, seed=5)
     with AlignClient(url, timeout=_PATIENCE) as client:
         client.embed_image(files)
         client.embed_text(texts)
     with tempfile.TemporaryDirectory() as scratch:
         for path in write_photos(Path(scratch), files):
-            theirs.images([path])  # one at a time: a batch would take more
+            theirs.images([path])  # one at a time, because a batch would take more memory
         theirs.texts(texts)
     ours, other = memory_of_tree(server) / 1e6, theirs.memory() / 1e6
     row = Row(

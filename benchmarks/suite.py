@@ -1,4 +1,4 @@
-"""The parts of the comparison: which contenders run, and what is asked of them."""
+"""The parts of the comparison: the contenders of each part, and their work."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from benchmarks.towers import tower_rows
 __all__ = ["PARTS", "Part"]
 
 Part = Callable[[Path, int, int], "list[Row]"]
-"""A checkpoint folder, the image tower's input size and the number of turns, to rows."""
+"""Makes rows from a checkpoint folder, the image tower's input size and the number of turns."""
 
 _PATIENCE = 600.0
 
 
 def towers(folder: Path, size: int, rounds: int) -> list[Row]:
-    """Both towers without a server."""
+    """Compare both towers without a server."""
     ours, theirs = partial(Worker, "align_zoo", folder), partial(Worker, "transformers", folder)
     return tower_rows(folder, ours, theirs, size=size, rounds=rounds)
 
 
 def against_triton(folder: Path, _: int, rounds: int) -> list[Row]:
-    """A Triton model that wraps transformers, asked by the same kind of client."""
+    """Compare with a Triton model that wraps transformers, by the same kind of client."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         triton_transformers.running(folder) as peer,
@@ -53,7 +53,7 @@ def against_triton(folder: Path, _: int, rounds: int) -> list[Row]:
 
 
 def by_perf_analyzer(folder: Path, _: int, rounds: int) -> list[Row]:
-    """The same two servers under NVIDIA's load generator."""
+    """Compare the same two servers under NVIDIA's load generator."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         triton_transformers.running(folder) as peer,
@@ -63,7 +63,7 @@ def by_perf_analyzer(folder: Path, _: int, rounds: int) -> list[Row]:
 
 
 def against_infinity(folder: Path, _: int, rounds: int) -> list[Row]:
-    """infinity on the same folder; where it does not load it, its words."""
+    """Compare with infinity on the same folder; print infinity's words if it does not load."""
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "serve.log"
         try:
@@ -87,14 +87,14 @@ def against_infinity(folder: Path, _: int, rounds: int) -> list[Row]:
 
 
 def serving_itself(folder: Path, _: int, rounds: int) -> list[Row]:
-    """What serving adds to our own towers, and what it takes."""
+    """Measure the time that serving adds to our own towers, and the memory."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         serving(folder, Path(scratch) / "serve.log") as (process, url, _),
     ):
         with Worker("transformers", folder) as theirs:
             memory = memory_row(folder, process.pid, url, theirs)
-        # Huge pages as the server's models have them: the towers shall be the same.
+        # With the huge pages of the server's models, so that the towers are the same.
         env = with_huge_pages(os.environ)
         with (
             Worker("align_zoo", folder, env=env) as ours,
@@ -104,7 +104,7 @@ def serving_itself(folder: Path, _: int, rounds: int) -> list[Row]:
 
 
 def classify(folder: Path, _: int, rounds: int) -> list[Row]:
-    """Zero-shot classification from end to end."""
+    """Measure zero-shot classification from end to end."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         serving(folder, Path(scratch) / "serve.log") as (_, url, _),
@@ -116,7 +116,7 @@ def classify(folder: Path, _: int, rounds: int) -> list[Row]:
 
 
 def start(folder: Path, _: int, rounds: int) -> list[Row]:
-    """Seconds from the command to the first answer."""
+    """Measure the seconds from the command to the first answer."""
     return start_rows(folder, rounds=min(rounds, 3))
 
 
@@ -129,4 +129,4 @@ PARTS: dict[str, Part] = {
     "classify": classify,
     "start": start,
 }
-"""By name, in the order of the table."""
+"""The parts by name, in the order of the table."""

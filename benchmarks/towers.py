@@ -1,4 +1,4 @@
-"""Both towers beside transformers' AlignModel on one checkpoint, each in processes of its own."""
+"""Compares both towers with transformers' AlignModel on one checkpoint, in separate processes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from benchmarks.results import Row
 __all__ = ["tower_rows"]
 
 IMAGES = {1: 1.9, 4: 2.8, 16: 4.0}
-"""Images in a batch, and what is wanted."""
+"""The target for each number of images in a batch."""
 LABELS = {1: 5.0, 8: 5.0, 64: 6.0, 1000: 8.0}
+"""The target for each number of labels in a batch."""
 LIMIT = 0.62
-"""Of the machine's matrix product."""
+"""The target as a share of the machine's matrix product."""
 PRODUCTS = 32
-"""Matrix products in a turn, some seconds: as long as a batch takes."""
+"""The matrix products of a turn, which take some seconds, as a batch does."""
 _EAGER = "transformers, eager"
 _PADDED = "transformers, padded to 64"
 
@@ -33,7 +34,7 @@ Start = Callable[[], Worker]
 
 
 def tower_rows(folder: Path, ours: Start, theirs: Start, *, size: int, rounds: int) -> list[Row]:
-    """Pixels and labels through each tower; and the image tower beside what the machine can do."""
+    """Compare each tower, and the image tower with the machine's matrix product."""
     rows = _image_rows(ours, theirs, size, rounds)
     with ours() as mine, theirs() as other:
         rows.append(_beside_the_limit(folder, mine, size, rounds))
@@ -50,8 +51,8 @@ def _image_rows(ours: Start, theirs: Start, size: int, rounds: int) -> list[Row]
                 "image tower",
                 _many(count, "image"),
                 _EAGER,
-                ours=_anew(ours, pixels),
-                theirs=_anew(theirs, pixels),
+                ours=_in_new_process(ours, pixels),
+                theirs=_in_new_process(theirs, pixels),
                 items=count,
                 target=target,
                 rounds=rounds,
@@ -60,11 +61,11 @@ def _image_rows(ours: Start, theirs: Start, size: int, rounds: int) -> list[Row]
     return rows
 
 
-def _anew(start: Start, pixels: np.ndarray) -> Contender:
-    """Of a new process each turn.
+def _in_new_process(start: Start, pixels: np.ndarray) -> Contender:
+    """Make a contender that starts a new process in each turn.
 
-    A process of PyTorch's keeps its speed over its life, and others have had up to a third more.
-    Turns of one process would all have the same luck.
+    A process of PyTorch keeps its speed over its life, but the speeds of two processes differ by up
+    to a third. Turns of one process would all have the same luck.
     """
 
     def contender(repeats: int) -> tuple[float, Any]:
@@ -95,14 +96,14 @@ def _label_rows(ours: Worker, theirs: Worker, rounds: int) -> list[Row]:
 
 
 def _beside_the_limit(folder: Path, ours: Worker, size: int, rounds: int) -> Row:
-    """Counted operations a second of the best batch, beside sgemm's in the same minutes."""
+    """Compare the best batch's operations a second with sgemm's in the same minutes."""
     gflop, sgemm = image_gflop(folder), Sgemm()
     rng = np.random.default_rng(0)
     batches = {n: rng.standard_normal((n, 3, size, size), dtype=np.float32) for n in IMAGES}
     timings, _ = interleaved(
         {
-            **{str(n): partial(ours.images, pixels) for n, pixels in batches.items()},
-            # Of its own length: what it gives is no time.
+            **{str(n): partial(ours.pixels, pixels) for n, pixels in batches.items()},
+            # A rate instead of a time, so a turn has a length of its own.
             "sgemm": lambda _: (1 / sgemm.gflops(PRODUCTS), None),
         },
         rounds=rounds,
