@@ -1,1 +1,1 @@
-"""Faults, overload and a soak against a running `align-zoo serve`, every answer compared."""
+"""Faults, overload and a soak of a running `align-zoo serve`; every answer is compared."""

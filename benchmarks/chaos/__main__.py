@@ -1,4 +1,4 @@
-"""The faults, the load and the soak: `make chaos`, or `python -m benchmarks.chaos`."""
+"""Runs the faults, the overload and the soak: `make chaos`, or `python -m benchmarks.chaos`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.support.known import heavy_images, known_requests
 
 def main(
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("benchmarks/results"),
-    overload_seconds: Annotated[float, typer.Option(help="Of ten times the capacity.")] = 60.0,
-    soak_requests: Annotated[int, typer.Option(help="Of the soak.")] = 60_000,
-    only: Annotated[list[str] | None, typer.Option(help="Rows whose name has this.")] = None,
+    overload_seconds: Annotated[float, typer.Option(help="Duration of the overload.")] = 60.0,
+    soak_requests: Annotated[int, typer.Option(help="Requests of the soak.")] = 60_000,
+    only: Annotated[list[str] | None, typer.Option(help="Rows whose name has this part.")] = None,
 ) -> None:
-    """Do it all to align_tiny, print the table, write JSON; exit 1 if something is missed."""
+    """Run all against align_tiny, print the table, write JSON; exit 1 after a miss."""
     encoder = load_encoder("align_tiny")
     requests, heavy = known_requests(encoder), heavy_images(encoder)
     trials: dict[str, Callable[[], ChaosRow]] = {

@@ -1,4 +1,4 @@
-"""SIGTERM under load: what was accepted is answered, the rest is told to go elsewhere."""
+"""SIGTERM under load: accepted requests are answered, other requests are refused as retryable."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _RETRYABLE = "ServerUnavailable"
 
 
 def drain(requests: Sequence[Known], callers: int = 16) -> ChaosRow:
-    """By clients that do not try again: each request is answered or refused as retryable.
+    """Stop a service under the load of clients that do not retry.
 
-    Demanded: exit code 0, and nothing left in /dev/shm.
+    Each request must be answered or refused as retryable. The exit code must be 0, and no file may
+    be left in /dev/shm.
     """
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -30,7 +31,7 @@ def drain(requests: Sequence[Known], callers: int = 16) -> ChaosRow:
         Traffic(client, requests, callers) as traffic,
     ):
         names = service.shared_memory()
-        time.sleep(1)  # under way
+        time.sleep(1)  # until requests are under way
         start = time.monotonic()
         code = service.stop()
         seconds = time.monotonic() - start

@@ -1,4 +1,4 @@
-"""Each fault done to a running service under load: what was wrong, what was lost, how long."""
+"""Faults of a running service under load: wrong answers, lost requests and recovery times."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ __all__ = ["FAULTS", "Fault", "suffer"]
 
 _PATIENCE = 60.0
 _CALM = 3.0
-"""Seconds of right answers after which a fault is over."""
+"""The seconds of right answers after which a fault is over."""
 
 TINY = Path(align_zoo.__file__).parent / "assets" / "align_tiny"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a fault works on."""
+    """The service that a fault affects."""
 
     service: Service
     checkpoint: Path
-    """The folder that is served, a copy."""
+    """The served folder, a copy."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that happens to a service."""
+    """A fault of a service."""
 
     name: str
     do: Callable[[Stage], None]
     limit: float | None = 15.0
-    """Seconds within which right answers have to come again."""
+    """The seconds within which right answers must return."""
     may_lose: bool = False
-    """Whether requests may end without an answer: there is nobody to answer them."""
+    """Whether requests may end without an answer, because no process is left to answer."""
     wrapper: Sequence[str] = ()
-    """What starts the service."""
+    """The command that starts the service's command."""
 
 
 def suffer(fault: Fault, requests: Sequence[Known], callers: int = 4) -> ChaosRow:
-    """One fault under load by retrying clients.
+    """Cause a fault under the load of retrying clients.
 
     Args:
-        fault: what to do.
-        requests: what the callers ask for, with at least an image and a text.
-        callers: how many there are.
+        fault: the fault.
+        requests: the callers' requests, with at least an image and a text.
+        callers: the number of callers.
 
     Raises:
-        TimeoutError: right answers do not come again within a minute.
+        TimeoutError: right answers do not return within a minute.
     """
     watched = [_first(requests, str), _first(requests, bytes)]
     with ExitStack() as stack:
@@ -108,7 +108,7 @@ def _text_model(service: Service) -> int:
 
 
 def _checkpoint_away(stage: Stage) -> None:
-    """The served folder disappears, the server dies, and cannot start until it is back."""
+    """Remove the served folder, kill the server, and restore the folder after a failed start."""
     away = stage.checkpoint.with_name("away")
     stage.checkpoint.rename(away)
     os.kill(stage.service.tritonserver(), signal.SIGKILL)
@@ -137,7 +137,7 @@ def _reload(*words: str, code: int) -> Callable[[Stage], None]:
 
 
 def _restart(stage: Stage) -> None:
-    """The service itself is killed, and started again as systemd would."""
+    """Kill the service itself, and start it again as systemd does."""
     assert stage.service.process
     stage.service.process.kill()
     stage.service.process.wait()
@@ -146,7 +146,7 @@ def _restart(stage: Stage) -> None:
 
 @contextmanager
 def _full(path: Path) -> Iterator[None]:
-    """A file that takes all the space there is."""
+    """Fill a file system with a file."""
     file = path / "align-zoo-chaos"
     try:
         with file.open("wb", buffering=0) as filling:
@@ -162,7 +162,7 @@ def _full(path: Path) -> Iterator[None]:
 
 
 def _full_shared_memory(stage: Stage) -> None:
-    """Its own /dev/shm is full while large requests come, and then the space is there again."""
+    """Fill the service's own /dev/shm while large requests come, and free the space again."""
     own = Path(f"/proc/{stage.service.pids()[0]}/root/dev/shm")
     assert os.statvfs(own).f_blocks * os.statvfs(own).f_frsize <= _SHM_BYTES, "not its own"
     large = [f"{i} of many texts that do not fit into a full house" for i in range(2000)]
@@ -176,7 +176,7 @@ def _full_shared_memory(stage: Stage) -> None:
             for thread in threads:
                 thread.join()
         os.kill(_text_model(stage.service), signal.SIGKILL)  # no room to start again
-        time.sleep(3)  # how long it lasts
+        time.sleep(3)  # the fault's duration
     until(lambda: explain(probe(stage.service.url))[0], _PATIENCE, "it answers again")
 
 
@@ -206,7 +206,7 @@ FAULTS = (
     Fault("reload of a checkpoint that is not there", _reload("--model=/nowhere", code=1), 0.0),
     Fault("align-zoo serve killed and started again", _restart),
 )
-"""In the order of the table."""
+"""The faults in the order of the table."""
 
 
 def _first(requests: Sequence[Known], kind: type) -> Known:

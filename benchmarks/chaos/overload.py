@@ -1,4 +1,4 @@
-"""Ten times more requests than the service can answer: who waits, who is refused, and when."""
+"""Ten times the requests that the service can answer: waiting times and refusals."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["overload"]
 QUEUE_SECONDS = 1.0
 TIMES = 10
 STANDS_STILL = 0.005
-"""A process that grew by less in a flood is warm."""
+"""The growth of memory in a flood, below which a process is warm."""
 FLOODS = 12
-"""To warm up, at most: what grows after them is counted, too."""
+"""The most floods to warm up; growth after these floods is counted."""
 
 
 @dataclass
 class Outcome:
-    """What became of all requests; times in seconds."""
+    """The outcome of all requests; times in seconds."""
 
     answered: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
@@ -40,14 +40,15 @@ class Outcome:
 
 
 def overload(requests: Sequence[Known], seconds: float) -> ChaosRow:
-    """Requests at ten times the capacity, each at its own time, whatever became of the others.
+    """Send requests at ten times the capacity, each at its own time.
 
-    Demanded: the accepted ones' p99 below twice the queue's bound, the others refused within
-    100 ms, memory flat, and at full speed 2 s after the end.
+    The p99 of accepted requests must be below twice the queue's bound, other requests must be
+    refused within 100 ms, memory must not grow, and the service must be at full speed 2 s after the
+    end.
 
     Args:
         requests: images that take long to compute and are small to send.
-        seconds: how long.
+        seconds: the duration.
     """
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -56,13 +57,13 @@ def overload(requests: Sequence[Known], seconds: float) -> ChaosRow:
         ) as service,
         AlignClient(service.url, timeout=30, retries=False) as client,
     ):
-        _capacity(client, requests, 10.0)  # a machine that was idle is faster for some seconds
+        _capacity(client, requests, 10.0)  # an idle machine is faster for its first seconds
         capacity = _capacity(client, requests)
         warm = _warm_up(service, requests, capacity * TIMES, seconds / 4)
         before = service.resident()
         outcome = asyncio.run(_flood(service.url, requests, capacity * TIMES, seconds))
         after = service.resident()
-        time.sleep(2)  # by then it has to be itself again
+        time.sleep(2)  # the time that the service has to recover
         again = _capacity(client, requests)
     growth = _growth(before, after)
     accepted = float(np.percentile(outcome.answered, 99))
@@ -95,7 +96,7 @@ def overload(requests: Sequence[Known], seconds: float) -> ChaosRow:
 def _warm_up(
     service: Service, requests: Sequence[Known], per_second: float, seconds: float
 ) -> float:
-    """The load until the allocators have what it takes; returns how many seconds it was."""
+    """Repeat the load until memory stands still, and return the seconds that it took."""
     grown, spent = math.inf, 0.0
     while grown > STANDS_STILL and spent < FLOODS * seconds:
         before = service.resident()
@@ -106,7 +107,7 @@ def _warm_up(
 
 
 def _growth(before: Mapping[str, int], after: Mapping[str, int]) -> float:
-    """Of the process that grew most, as a share."""
+    """Return the growth of the process that grew most, as a share."""
     return max(after[name] / size - 1 for name, size in before.items())
 
 
@@ -131,7 +132,7 @@ async def _flood(url: str, requests: Sequence[Known], per_second: float, seconds
                 outcome.answered.append(time.perf_counter() - start)
                 outcome.wrong += not is_right(vector, request.vector)
 
-        spare_what_stays()  # nor may the caller's own pauses count as the service's
+        spare_what_stays()  # the caller's own pauses must not count as the service's
         start = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
             for number in range(int(per_second * seconds)):

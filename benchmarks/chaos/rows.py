@@ -14,20 +14,20 @@ _HEAD = "| fault | requests | wrong answers | lost | seconds to recover | allowe
 
 @dataclass(frozen=True)
 class ChaosRow:
-    """What happened to the requests, and how long it took."""
+    """A fault's counts of requests, and its time to recover."""
 
     what: str
     sent: int
     wrong: int
     lost: int
-    """Requests without an answer although the client tried again."""
+    """The requests without an answer although the client retried."""
     lost_allowed: bool = False
     seconds: float | None = None
-    """Until right answers came again; None where there is nothing to recover from."""
+    """The seconds until right answers returned; None without a fault to recover from."""
     limit: float | None = None
-    """Most seconds."""
+    """The most seconds allowed."""
     missed: str = ""
-    """What else was demanded and not met."""
+    """Further demands that were not met."""
     note: str = ""
 
     @property
@@ -38,7 +38,7 @@ class ChaosRow:
         return "miss" if self.wrong or lost or late or self.missed or not self.sent else "pass"
 
     def line(self) -> str:
-        """The row of a Markdown table."""
+        """Write the row of a Markdown table."""
         seconds = "" if self.seconds is None else f"{self.seconds:.1f}"
         limit = "" if self.limit is None else f"{self.limit:g}"
         what = f"{self.what} ({self.note})" if self.note else self.what
@@ -50,5 +50,5 @@ class ChaosRow:
 
 
 def chaos_table(rows: Iterable[ChaosRow]) -> str:
-    """A Markdown table."""
+    """Write a Markdown table."""
     return "\n".join([_HEAD, *(row.line() for row in rows)])

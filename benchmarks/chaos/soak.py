@@ -1,4 +1,4 @@
-"""Many mixed requests, each answer compared, and what memory they leave behind."""
+"""Many mixed requests: every answer is compared, and the growth of memory is measured."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ GROWTH = 0.02
 
 
 def soak(requests: Sequence[Known], count: int, *, callers: int = 8) -> ChaosRow:
-    """At least ``count`` requests, bad ones among them.
+    """Send at least ``count`` requests, with bad requests among them.
 
-    The first third is warm-up: caches fill and allocators settle. After it no process may grow by
-    more than 2 %.
+    The first third is the warm-up: caches fill and allocators settle. After the warm-up no process
+    may grow by more than 2 %.
     """
     with (
         tempfile.TemporaryDirectory() as scratch,

@@ -1,4 +1,4 @@
-"""What align-zoo is compared with, each in an environment or a process of its own."""
+"""The peers that align-zoo is compared with, each in an environment or a process of its own."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["PeerUnavailable"]
 
 
 class PeerUnavailable(Exception):
-    """A peer cannot be had here, or does not load the checkpoint; with its own words."""
+    """A peer cannot be installed, or does not load the checkpoint; the message has its words."""

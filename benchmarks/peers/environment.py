@@ -1,4 +1,4 @@
-"""A Python environment for each peer, made once from its pinned requirements."""
+"""Makes a Python environment for each peer, once, from its pinned requirements."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from benchmarks.peers import PeerUnavailable
 __all__ = ["BUILD", "environment"]
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
-"""What benchmarks fetch and make for themselves; git ignores it."""
+"""The folder of the benchmarks' downloads and environments; git ignores it."""
 
 
 def environment(name: str) -> Path:
-    """The Python of the environment that ``benchmarks/peers/<name>.txt`` describes.
+    """Return the Python of the environment that ``benchmarks/peers/<name>.txt`` describes.
 
-    It is made in ``build/peers/<name>``, and again when the requirements or our Python change.
+    The environment is made in ``build/peers/<name>``, and again when the requirements or our Python
+    change.
 
     Raises:
-        PeerUnavailable: it cannot be installed; with pip's last words.
+        PeerUnavailable: the environment cannot be installed; the message has pip's last words.
     """
     requirements = Path(__file__).with_name(f"{name}.txt")
     folder = BUILD / "peers" / name
@@ -35,12 +36,12 @@ def environment(name: str) -> Path:
         if not stamp.is_file() or stamp.read_text() != made_from:
             print(f"installing {name} into {folder} (some minutes, once) ...", flush=True)
             _make(name, folder, python, requirements)
-            stamp.write_text(made_from)  # last: an interrupted installation is not taken for one
+            stamp.write_text(made_from)  # last, so that an interrupted installation does not count
     return python
 
 
 def fingerprint(requirements: bytes, python_version: str) -> str:
-    """What an environment depends on, as a hash."""
+    """Compute a hash of an environment's requirements and Python."""
     return hashlib.sha256(requirements + python_version.encode()).hexdigest()
 
 

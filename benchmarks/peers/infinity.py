@@ -1,4 +1,4 @@
-"""infinity, serving the same checkpoint folder, and a fair client of it."""
+"""Runs infinity on the same checkpoint folder, with a fair client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ANSWER_SECONDS = 600.0
 
 
 class InfinityServer:
-    """A running server; any number of threads may ask it, each over a connection it keeps."""
+    """A running server; any number of threads may ask, each over a connection that stays open."""
 
     def __init__(self, pid: int, port: int) -> None:
         self.pid = pid
@@ -38,25 +38,25 @@ class InfinityServer:
         self._mine = threading.local()
 
     def embed_images(self, items: Sequence[bytes]) -> np.ndarray:
-        """Unit rows [N, D] of encoded images; infinity takes 32 in a call."""
+        """Ask for unit rows [N, D] of encoded images; infinity takes 32 in a call."""
         urls = [f"data:image/jpeg;base64,{base64.b64encode(each).decode()}" for each in items]
         return self._embed({"input": urls, "modality": "image"})
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit rows [N, D]; infinity takes 2048 in a call.
+        """Ask for unit rows [N, D] of texts; infinity takes 2048 in a call.
 
-        It cuts a text after 20 tokens (transformers' default ``max_length`` of any config, not
-        the checkpoint's 64): compare shorter ones.
+        infinity cuts a text after 20 tokens (transformers' default ``max_length`` of any config,
+        not the checkpoint's 64), so only shorter texts compare.
         """
         return self._embed({"input": list(texts)})
 
     def _embed(self, request: dict[str, Any]) -> np.ndarray:
-        # base64: its documentation calls it the fast one.
+        # infinity's documentation calls base64 the fast encoding.
         body = json.dumps({"model": "align", "encoding_format": "base64", **request})
         try:
             status, content = self._post(body)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-            # It closes a connection that has been idle for some seconds.
+            # infinity closes connections that are idle for some seconds.
             status, content = self._post(body)
         if status != 200:
             raise RuntimeError(f"infinity answered {status}: {content[:500].decode()}")
@@ -76,16 +76,17 @@ class InfinityServer:
             answer = connection.getresponse()
             return answer.status, answer.read()
         except BaseException:
-            connection.close()  # else the next request is refused as a second at a time
+            connection.close()  # an unfinished request would block the next one
             raise
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[InfinityServer]:
-    """infinity on ``folder`` and a free loopback port, once it has embedded a text.
+    """Run infinity on ``folder`` and a free loopback port, and yield when it has embedded a text.
 
     Raises:
-        PeerUnavailable: it cannot be installed, or does not serve the folder; with its own words.
+        PeerUnavailable: infinity cannot be installed, or does not serve the folder; the message has
+            its own words.
     """
     python = environment("infinity")
     port = _free_port()
@@ -109,8 +110,8 @@ def running(folder: Path) -> Iterator[InfinityServer]:
 
 
 def _command(python: Path, folder: Path, port: int) -> list[str]:
-    # Its defaults otherwise. Of batch sizes 2, 4 and 32 (the default) 32 halves the time of texts
-    # on a CPU and is within the noise of the others for images.
+    # All other options keep their defaults. Of batch sizes 2, 4 and 32 (the default), 32 halves the
+    # time of texts on a CPU and is within the noise of the others for images.
     return [
         str(python.with_name("infinity_emb")),
         "v2",
@@ -118,8 +119,8 @@ def _command(python: Path, folder: Path, port: int) -> list[str]:
         *("--engine", "torch", "--device", "cpu", "--dtype", "float32"),
         # BetterTransformer ended with transformers 4.49, and never knew ALIGN.
         "--no-bettertransformer",
-        # Its warm-up embeds 32 images at a time, more than a minute's work on a small CPU, and
-        # what it takes for that it keeps. The benchmark's uncounted run warms it up.
+        # The warm-up embeds 32 images at a time, which takes more than a minute on a small CPU and
+        # memory that stays taken. The benchmark's uncounted run warms infinity up.
         "--no-model-warmup",
         *("--host", _HOST, "--port", str(port), "--log-level", "warning"),
     ]
@@ -138,7 +139,7 @@ def _wait_until_answering(
             server.embed_texts(["a photo of a cat"])
             return
         except ConnectionRefusedError:
-            pass  # it still loads
+            pass  # the server is loading
         except (RuntimeError, http.client.HTTPException, OSError) as error:
             raise PeerUnavailable(f"infinity loads, but does not embed: {error}") from error
         try:

@@ -1,4 +1,4 @@
-"""Memory of processes as Linux counts it, shared pages divided among those who share them."""
+"""Memory of processes as Linux counts it, with shared pages divided among their processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PROC = Path("/proc")
 
 
 def memory_of(pid: int) -> int:
-    """Proportional set size of a process in bytes; 0 when it has ended."""
+    """Read the proportional set size of a process in bytes; 0 if the process has ended."""
     try:
         text = (_PROC / str(pid) / "smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -20,14 +20,14 @@ def memory_of(pid: int) -> int:
 
 
 def memory_of_tree(pid: int) -> int:
-    """Proportional set size of a process and all its descendants in bytes."""
+    """Sum the proportional set sizes of a process and all its descendants in bytes."""
     children: dict[int, list[int]] = {}
     for stat in _PROC.glob("[0-9]*/stat"):
         try:
             text = stat.read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        # The name before the last ")" may hold anything, spaces and brackets too.
+        # The name before the last ")" may have any characters, spaces and brackets too.
         parent = int(text.rpartition(")")[2].split()[1])
         children.setdefault(parent, []).append(int(stat.parent.name))
     total, waiting = 0, [pid]

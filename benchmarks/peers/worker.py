@@ -1,4 +1,4 @@
-"""One contender in a process of its own, which times itself: contenders can take turns."""
+"""A contender in a process of its own, which times itself, so that contenders can take turns."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ _CHILDREN = Path(__file__).with_name("children")
 
 
 class WorkerError(RuntimeError):
-    """A contender failed; with its traceback, or its last words when it died."""
+    """A contender failed; the message has its traceback, or the last lines of its log."""
 
 
 def as_installed(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """``env`` for every contender alike: OpenMP as it comes, and no model hub."""
+    """Return ``env`` for any contender: with OpenMP's defaults, and without the model hub."""
     kept = {name: value for name, value in env.items() if not name.startswith("OMP_")}
     return {**kept, "HF_HUB_OFFLINE": "1"}
 
 
 class Worker:
-    """A contender that has loaded ``folder``; a context manager that ends it.
+    """A contender that has loaded ``folder``; a context manager that ends the process.
 
     Args:
         kind: transformers' AlignModel and pipeline, or our encoder without a server.
         folder: a checkpoint in Hugging Face's ALIGN format.
-        python: what runs it; transformers' own environment, or this Python for ours.
-        env: its process's; ``as_installed`` of it.
+        python: the process's Python; by default of transformers' own environment, or this Python
+            for ours.
+        env: the process's environment, through ``as_installed``.
 
     Raises:
-        WorkerError: it cannot load the folder, or later, cannot answer.
-        PeerUnavailable: its environment cannot be made.
+        WorkerError: the contender cannot load the folder, or cannot answer later.
+        PeerUnavailable: the contender's environment cannot be made.
     """
 
     def __init__(
@@ -81,11 +82,11 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the contender's process."""
+        """The process id of the contender."""
         return self._process.pid
 
     def pixels(self, pixels: np.ndarray, repeats: int = 1) -> tuple[float, np.ndarray]:
-        """Seconds a repeat, and unit rows [N, D] of pixels [N, 3, H, W] float32."""
+        """Measure the seconds of a repeat, and return unit rows [N, D] of [N, 3, H, W] float32."""
         file = self._files / f"{next(self._numbers)}-pixels.npy"
         np.save(file, pixels)
         try:
@@ -94,18 +95,18 @@ class Worker:
             file.unlink()
 
     def texts(self, texts: Sequence[str], repeats: int = 1) -> tuple[float, np.ndarray]:
-        """Seconds a repeat, and unit rows [N, D]; tokenising is part of it."""
+        """Measure the seconds of a repeat with tokenising, and return unit rows [N, D]."""
         return self._rows({"do": "texts", "texts": list(texts), "repeats": repeats})
 
     def images(self, paths: Sequence[Path], repeats: int = 1) -> tuple[float, np.ndarray]:
-        """Seconds a repeat, and unit rows [N, D] of encoded files: decoding is part of it."""
+        """Measure the seconds of a repeat with decoding, and return unit rows [N, D] of files."""
         names = [str(path.absolute()) for path in paths]
         return self._rows({"do": "images", "paths": names, "repeats": repeats})
 
     def classify(
         self, image: Path, labels: Sequence[str], repeats: int = 1
     ) -> tuple[float, dict[str, float]]:
-        """Seconds a repeat, and the labels' probabilities."""
+        """Measure the seconds of a repeat, and return the labels' probabilities."""
         answer = self._ask(
             {
                 "do": "classify",
@@ -117,14 +118,14 @@ class Worker:
         return answer["seconds"], answer["scores"]
 
     def memory(self) -> int:
-        """Bytes that its process takes now (proportional set size)."""
+        """Return the bytes that the process takes now (proportional set size)."""
         return memory_of(self.pid)
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            with suppress(BrokenPipeError):  # it died with a request unread
+            with suppress(BrokenPipeError):  # the process died with a request unread
                 pipe.close()
         self._process.terminate()
         self._process.wait()

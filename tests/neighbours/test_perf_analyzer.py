@@ -38,4 +38,4 @@ def test_streaming_is_measured_and_ends(service):
 def test_a_refused_stream_ends_with_the_reason(service):
     done = streamed(service, "align_image", "IMAGE", b"no image")
     assert done.returncode == 99
-    assert "had error: not a picture in an accepted format" in done.stderr + done.stdout
+    assert "had error: not an image in an accepted format" in done.stderr + done.stdout

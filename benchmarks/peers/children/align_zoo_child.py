@@ -1,4 +1,4 @@
-"""Ours without a server: ``load_encoder`` as it chooses for the machine."""
+"""Our encoder without a server, in the runtime that ``load_encoder`` chooses."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ class AlignZoo:
 
     def __init__(self, folder: Path) -> None:
         self.encoder = align_zoo.load_encoder(folder)
-        # Loaded when first asked for otherwise, which a first call would be charged with.
+        # Loads both towers now, so that no call's time includes the loading.
         _ = self.encoder.image, self.encoder.text
 
     def about(self) -> dict[str, Any]:
-        """Version and runtime."""
+        """Return version and runtime."""
         return {"align_zoo": align_zoo.__version__, "runtime": self.encoder.explanation}
 
     def pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Unit rows of preprocessed images."""
+        """Compute unit rows of preprocessed images."""
         return self.encoder.embed_pixels(pixels)
 
     def texts(self, texts: list[str]) -> np.ndarray:
-        """Unit rows of texts."""
+        """Compute unit rows of texts."""
         return self.encoder.embed_texts(texts)
 
     def images(self, paths: list[Path]) -> np.ndarray:
-        """Unit rows of files."""
+        """Compute unit rows of files."""
         return self.encoder.embed_images(paths)
 
     def classify(self, image: Path, labels: list[str]) -> dict[str, float]:
-        """Softmax of cosines divided by the temperature."""
+        """Compute the softmax of cosines divided by the temperature."""
         cosines = self.encoder.embed_texts(labels) @ self.encoder.embed_images([image])[0]
         logits = cosines.astype(np.float64) / self.encoder.temperature
         weights = np.exp(logits - logits.max())

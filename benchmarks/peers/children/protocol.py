@@ -1,6 +1,6 @@
-"""A contender's side of the talk: a request a line on stdin, an answer a line on stdout.
+"""A contender's side of the protocol: a request per line on stdin, an answer per line on stdout.
 
-Arrays go through files. It needs numpy only, so that any peer's environment can run it.
+Arrays go through files. This module needs numpy only, so that any peer's environment can run it.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ import numpy as np
 
 
 class Contender(Protocol):
-    """What is timed."""
+    """The interface of a contender."""
 
     def about(self) -> dict[str, Any]:
-        """Versions and settings."""
+        """Return versions and settings."""
 
     def pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Unit rows [N, D] of preprocessed images [N, 3, H, W]."""
+        """Compute unit rows [N, D] of preprocessed images [N, 3, H, W]."""
 
     def texts(self, texts: list[str]) -> np.ndarray:
-        """Unit rows [N, D]."""
+        """Compute unit rows [N, D] of texts."""
 
     def images(self, paths: list[Path]) -> np.ndarray:
-        """Unit rows [N, D] of encoded files."""
+        """Compute unit rows [N, D] of encoded files."""
 
     def classify(self, image: Path, labels: list[str]) -> dict[str, float]:
-        """A probability a label."""
+        """Compute a probability for each label."""
 
 
 def serve(load: Callable[[Path], Contender]) -> None:
     """Load the folder named on the command line, and answer until stdin ends."""
-    # Whatever a library prints belongs in the log, not between the answers.
+    # A library's prints belong in the log, not between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     folder, files = Path(sys.argv[1]), Path(sys.argv[2])

@@ -24,7 +24,7 @@ class Transformers:
 
     @cached_property
     def pipeline(self) -> Any:
-        """Over the loaded model: a second copy would count as memory."""
+        """The pipeline over the loaded model; a second copy would count as memory."""
         return pipeline(
             "zero-shot-image-classification",
             model=self.model,
@@ -33,7 +33,7 @@ class Transformers:
         )
 
     def about(self) -> dict[str, Any]:
-        """Versions, threads, and which of its image processors it chose."""
+        """Return versions, threads, and the class of the image processor."""
         return {
             "transformers": transformers.__version__,
             "torch": torch.__version__,
@@ -43,12 +43,12 @@ class Transformers:
 
     @torch.inference_mode()
     def pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Unit rows of preprocessed images, all at once."""
+        """Compute unit rows of preprocessed images, all at once."""
         return _unit(self.model.get_image_features(torch.from_numpy(pixels)).pooler_output)
 
     @torch.inference_mode()
     def texts(self, texts: list[str]) -> np.ndarray:
-        """Unit rows of texts, all at once, padded as AlignProcessor pads by default."""
+        """Compute unit rows of texts, all at once, padded as AlignProcessor pads by default."""
         tokens = self.tokenizer(
             texts, padding="max_length", max_length=64, truncation=True, return_tensors="pt"
         )
@@ -56,13 +56,13 @@ class Transformers:
 
     @torch.inference_mode()
     def images(self, paths: list[Path]) -> np.ndarray:
-        """Unit rows of files, all at once."""
+        """Compute unit rows of files, all at once."""
         images = [Image.open(path).convert("RGB") for path in paths]
         pixels = self.image_processor(images=images, return_tensors="pt")["pixel_values"]
         return _unit(self.model.get_image_features(pixels).pooler_output)
 
     def classify(self, image: Path, labels: list[str]) -> dict[str, float]:
-        """The pipeline's scores, the best first."""
+        """Return the pipeline's scores, the best first."""
         answer = self.pipeline(str(image), candidate_labels=labels, hypothesis_template="{}")
         return {each["label"]: each["score"] for each in answer}
 

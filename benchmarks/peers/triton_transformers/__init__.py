@@ -1,4 +1,4 @@
-"""A Triton model repository that just wraps transformers, and a server of it."""
+"""A Triton model repository that wraps transformers, and its server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Our tritonserver on the repository that wraps transformers.
+"""Runs our tritonserver on the repository that wraps transformers.
 
-It runs in our own environment's Python, whose transformers and torch the models import: the
-server wheel's Python backend serves the Python that starts it.
+The models import the transformers and torch of our own environment: the Python backend of the
+server's wheel runs the Python that starts tritonserver.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = ["TritonPeer", "running"]
 
 _REPOSITORY = Path(__file__).with_name("repository")
 _TEXTS_AT_ONCE = 64
-"""max_batch_size of hf_text."""
+"""The max_batch_size of hf_text."""
 _START_SECONDS = 300.0
 _ANSWER_SECONDS = 600.0
 
 
 class TritonPeer:
-    """A running server; any number of threads may ask it."""
+    """A running server; any number of threads may ask."""
 
     def __init__(self, pid: int, grpc_url: str, client: grpc.InferenceServerClient) -> None:
         self.pid = pid
@@ -43,11 +43,11 @@ class TritonPeer:
         self._client = client
 
     def embed_image(self, item: bytes) -> np.ndarray:
-        """The unit embedding [D] of an encoded image."""
+        """Ask for the unit embedding [D] of an encoded image."""
         return self._ask("hf_image", "IMAGE", [item])[0]
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit rows [N, D], as many at a time as the model takes."""
+        """Ask for unit rows [N, D], in batches of the model's size."""
         items = [text.encode() for text in texts]
         starts = range(0, len(items), _TEXTS_AT_ONCE)
         chunks = [self._ask("hf_text", "TEXT", items[i : i + _TEXTS_AT_ONCE]) for i in starts]
@@ -63,12 +63,12 @@ class TritonPeer:
 
 @contextmanager
 def running(folder: Path) -> Iterator[TritonPeer]:
-    """The wrapper on ``folder`` and free loopback ports, once it has embedded a text.
+    """Run the wrapper on ``folder`` and free loopback ports; yield when it has embedded a text.
 
-    Triton listens when both models are loaded, so a text stands for both.
+    Triton listens when both models are loaded, so one embedded text shows that both answer.
 
     Raises:
-        PeerUnavailable: there is no server, or it does not serve the folder.
+        PeerUnavailable: there is no tritonserver, or it does not serve the folder.
     """
     with tempfile.TemporaryDirectory(prefix="bench-triton-") as place:
         log = Path(place) / "log"
@@ -81,7 +81,7 @@ def running(folder: Path) -> Iterator[TritonPeer]:
             raise PeerUnavailable(str(error)) from error
         server.start()
         try:
-            # As our own client: the default limit of 4 MB is too small for large photographs.
+            # Our own client does the same: the default limit of 4 MB is small for photographs.
             unlimited = [
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_receive_message_length", -1),
@@ -111,7 +111,7 @@ def _wait_until_answering(peer: TritonPeer, server: ServerProcess, log: Path) ->
                 raise PeerUnavailable(f"no answer within {_START_SECONDS:g} s: {why}") from None
         else:
             words = log.read_text(errors="replace").strip().splitlines()
-            # What went wrong stands before the tables of its options.
+            # The error is above the tables of options.
             telling = [line for line in words if line and line[0] not in "I+|"][-10:]
             raise PeerUnavailable(
                 "\n".join([f"tritonserver ended with exit code {code}", *telling])

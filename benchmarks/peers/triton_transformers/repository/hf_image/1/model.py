@@ -11,7 +11,7 @@ from transformers import AlignModel, AlignProcessor
 
 
 class TritonPythonModel:
-    """Encoded images in, unit embeddings out; a whole batch through the model at once."""
+    """Embeds encoded images; the model computes a whole batch at once."""
 
     def initialize(self, args):
         """Load the checkpoint."""

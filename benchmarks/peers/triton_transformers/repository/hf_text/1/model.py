@@ -9,7 +9,7 @@ from transformers import AlignModel, AlignProcessor
 
 
 class TritonPythonModel:
-    """Texts in, unit embeddings out; a whole batch through the model at once."""
+    """Embeds texts; the model computes a whole batch at once."""
 
     def initialize(self, args):
         """Load the checkpoint."""
