@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from align_zoo.tiny.pictures import draw_picture
+from align_zoo.tiny.images import draw_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_folders import SAMPLES
@@ -33,7 +33,7 @@ def drawn(tmp_path) -> Path:
     folder.mkdir()
     for shape in ALL_SHAPES:
         for name in ("one", "two"):
-            image = draw_picture(Meaning(colour="red", shape=shape), rng)
+            image = draw_image(Meaning(colour="red", shape=shape), rng)
             image.save(folder / f"{shape}-{name}.png")
             if name == "one":
                 for copy, change in COPIES.items():
