@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from align_zoo.tiny.images import draw_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_folders import SAMPLES
@@ -17,6 +16,7 @@ from align_zoo.collection import duplicates
 from align_zoo.collection.duplicates import NEAR, SAME, best_copies, thumbnail
 from align_zoo.errors import InvalidInput
 from align_zoo.tiny.concepts import ALL_SHAPES, Meaning
+from align_zoo.tiny.images import draw_image
 
 COPIES = {
     "other.jpg": lambda image: image,
