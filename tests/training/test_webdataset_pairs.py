@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import tarfile
 import tempfile
@@ -108,13 +109,43 @@ def test_incomplete_samples_are_counted(tmp_path, more, said):
     assert said in str(pairs.left_out)
 
 
-def test_a_link_in_a_shard_is_counted(tmp_path):
+def special(name: str, kind: bytes, **values: object) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    for field, value in values.items():
+        setattr(member, field, value)
+    return member
+
+
+SPARSE = {"GNU.sparse.map": "0,0", "GNU.sparse.size": "1024"}
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        special("1.png", tarfile.LNKTYPE, linkname="0.png"),
+        special("1.png", tarfile.SYMTYPE, linkname="0.png"),
+        special("1.png", tarfile.REGTYPE, pax_headers=SPARSE),
+    ],
+    ids=["hard-link", "link", "sparse-file"],
+)
+def test_a_special_file_in_a_shard_is_counted(tmp_path, member):
     path = shard(tmp_path / "0.tar", {"0.png": b"a", "0.txt": b"a"})
     with tarfile.open(path, "a") as tar:
-        link = tarfile.TarInfo("1.png")
-        link.type, link.linkname = tarfile.LNKTYPE, "0.png"
-        tar.addfile(link)
+        tar.addfile(member)
     assert "other files: 1 links and other special files" in str(open_pairs(path).left_out)
+
+
+def test_folders_in_a_shard_are_not_counted(tmp_path):
+    path = shard(tmp_path / "0.tar", {})
+    with tarfile.open(path, "w") as tar:
+        for name in (".", "./more.d"):
+            tar.addfile(special(name, tarfile.DIRTYPE))
+        for name in ("./more.d/0.png", "./more.d/0.txt", "./more.d/readme"):
+            tar.addfile(special(name, tarfile.REGTYPE, size=1), io.BytesIO(b"a"))
+    pairs = open_pairs(path)
+    assert len(pairs) == 1
+    assert str(pairs.left_out) == "other files: 1 without an extension"
 
 
 @pytest.mark.parametrize(
@@ -219,6 +250,15 @@ def test_a_file_that_is_no_tar_is_refused(tmp_path):
     (tmp_path / "0.tar").write_bytes(b"no tar at all" * 100)
     with pytest.raises(TrainingError, match=r"0\.tar cannot be read as an uncompressed tar"):
         open_pairs(tmp_path / "0.tar")
+
+
+def test_a_shard_that_cannot_be_opened_is_named(three, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(tarfile, "open", refuse)
+    with pytest.raises(TrainingError, match=r"0\.tar cannot be read as .*Permission denied"):
+        open_pairs(three)
 
 
 def test_a_compressed_shard_is_refused(tmp_path):
