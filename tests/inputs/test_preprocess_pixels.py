@@ -88,7 +88,7 @@ def test_what_needs_no_change_is_not_copied(orientation):
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_image_is_left_as_it_was(mode, orientation):
+def test_an_image_is_left_as_it_was(mode, orientation):
     image = Image.open(io.BytesIO(turned(picture(mode), orientation)))
     image.load()
     before = (image.mode, image.size, image.tobytes(), dict(image.info))

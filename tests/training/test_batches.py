@@ -37,7 +37,7 @@ def test_the_order_is_the_seeds(pairs_csv, tools):
     assert one != other
 
 
-def test_a_image_is_cropped_elsewhere_in_each_epoch(pairs_csv, tmp_path, tools):
+def test_an_image_is_cropped_elsewhere_in_each_epoch(pairs_csv, tmp_path, tools):
     data = write_csv(tmp_path / "one.csv", [(str(pairs_csv.with_name("0.png")), "a shape")])
     found = batches(data, tools, batch_size=1)
     assert len({found[epoch].pixels.numpy().tobytes() for epoch in range(6)}) > 3
