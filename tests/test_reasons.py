@@ -45,7 +45,7 @@ def filled(message):
 MESSAGES = list(written())
 
 
-def test_there_are_messages_to_look_at():
+def test_messages_of_the_code_are_found():
     assert len(MESSAGES) >= 12
 
 

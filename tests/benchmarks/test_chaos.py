@@ -54,7 +54,7 @@ def test_overload_is_refused_at_once(encoder):
     assert "refused p99" not in row.missed, row.line()
 
 
-def test_what_is_compared_can_be_wrong(server, requests):
+def test_comparison_detects_wrong_answers(server, requests):
     """Else the tests above could not fail."""
     good = next(each for each in requests if each.vector is not None)
     with AlignClient(server.grpc_url, timeout=60) as client:

@@ -39,7 +39,7 @@ def test_the_verdict_is_written_beside_the_bar(row, said):
     assert words(row) == said
 
 
-def test_a_goal_that_nobody_set_has_no_tick():
+def test_row_without_a_goal_has_no_tick():
     assert wanted_at(PLAIN) is None
 
 

@@ -53,7 +53,7 @@ def test_without_resume_nothing_is_kept(measured, tmp_path):
     assert measured == {"one": 2, "two": 2}
 
 
-def test_a_part_that_is_not_there_is_named(measured, tmp_path):
+def test_unknown_part_is_named(measured, tmp_path):
     with pytest.raises(typer.BadParameter, match="there is no part 'three'"):
         command.main(model=TINY, out=tmp_path, only=["three"])
     assert not list(tmp_path.iterdir())

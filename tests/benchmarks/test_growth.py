@@ -36,7 +36,7 @@ def test_curves_have_a_point_per_step(growth, tmp_path):
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_resumed_it_measures_only_what_is_missing(growth, tmp_path):
+def test_resumed_run_measures_only_missing_points(growth, tmp_path):
     file = tmp_path / "growth.json"
     content = measure(growth, file, resume=False)
     kept = {name: curve for name, curve in content["curves"].items() if name != "callers"}

@@ -47,7 +47,7 @@ def test_median_and_spread_are_taken_over_rounds() -> None:
     assert Timing([7.0]).spread == 0
 
 
-def test_what_works_here_is_timed_for_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timed_function_returns_seconds_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, answers = [100.0], iter(range(9))
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
 
@@ -99,7 +99,7 @@ def test_row_has_the_ratio_of_both_medians(asked, told) -> None:
     assert (row.spread, row.their_spread) == (0.25, 0.5)
 
 
-def test_who_goes_first_changes_from_pair_to_pair() -> None:
+def test_order_alternates_from_pair_to_pair() -> None:
     order: list[str] = []
 
     def contender(name: str) -> Contender:
@@ -109,7 +109,7 @@ def test_who_goes_first_changes_from_pair_to_pair() -> None:
     assert order == ["other", "one", "one", "other", "other", "one"]
 
 
-def test_different_answers_end_it_before_anything_is_timed() -> None:
+def test_different_answers_end_the_comparison_before_timing() -> None:
     runs = {"ours": 0, "theirs": 0}
 
     def contender(name: str, answer: float) -> Contender:

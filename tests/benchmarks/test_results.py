@@ -48,7 +48,7 @@ def test_limit_is_printed_with_its_unit():
     assert "| ≤ 6 ms | pass |" in line
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_written_results_are_read_again(tmp_path):
     parts = {
         "towers": [row(theirs=3.0, ratio=2.0, target=1.9, spread=0.05, their_spread=0.2)],
         "start": [row(unit="s", target=12.0, at_most=True, note="slow"), row()],
@@ -58,6 +58,6 @@ def test_what_is_written_is_read_again(tmp_path):
     assert read_rows(tmp_path / "new" / "results.json") == ({"cpu": "x", "cores": 2}, parts)
 
 
-def test_the_verdict_stands_in_the_file(tmp_path):
+def test_file_has_the_verdict(tmp_path):
     write_rows(tmp_path / "results.json", {}, {"towers": [row(ratio=1.0, target=2.0)]})
     assert '"verdict": "miss"' in (tmp_path / "results.json").read_text()

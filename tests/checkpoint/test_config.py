@@ -51,7 +51,7 @@ def test_nulls_mean_the_default():
     assert AlignConfig.from_dict(empty) == AlignConfig()
 
 
-def test_a_long_value_is_told_in_part():
+def test_error_shows_a_long_value_in_part():
     config = {"model_type": "align", "text_config": {"hidden_act": "x" * 5_000}}
     with pytest.raises(CheckpointError, match=r"hidden_act is 'x{20,}\.\.\.; supported") as caught:
         AlignConfig.from_dict(config)

@@ -49,7 +49,7 @@ def test_fingerprint_covers_every_file_of_an_answer(folder, name):
     assert fingerprint(folder) != before
 
 
-def test_it_covers_the_names_of_the_files(folder):
+def test_fingerprint_covers_the_names_of_the_files(folder):
     before = fingerprint(folder)
     one, other = folder / "tokenizer.json", folder / "tokenizer_config.json"
     content = one.read_text(), other.read_text()

@@ -98,7 +98,7 @@ class ReadTimeout(Exception):
     [OSError("no space left"), HFValidationError("a bad name"), ReadTimeout("timed out")],
     ids=repr,
 )
-def test_what_goes_wrong_meanwhile_is_told(hub, error, monkeypatch):
+def test_failed_download_names_checkpoint_revision_and_reason(hub, error, monkeypatch):
     def fail(*arguments: object, **options: object) -> str:
         raise error
 

@@ -38,7 +38,7 @@ def test_only_a_leading_tilde_is_a_home(monkeypatch):
     ],
     ids=["at_home", "create_align", "source", "target", "serve", "csv", "tar"],
 )
-def test_a_home_that_there_is_not_is_named(use, kind):
+def test_missing_home_is_named(use, kind):
     with pytest.raises(kind, match=r"^~nosuchuser/.* no home that ~nosuchuser is short for"):
         use(NOWHERE)
 
@@ -62,6 +62,6 @@ def test_environment_variable_may_name_a_home_folder(name, monkeypatch):
     ],
     ids=["create_align", "source", "target", "serve"],
 )
-def test_a_name_that_the_system_refuses_is_named(use):
+def test_name_refused_by_the_system_is_named(use):
     with pytest.raises(AlignZooError, match=rf"^{LONG} cannot be (used|opened): .*too long"):
         use(LONG)

@@ -116,7 +116,7 @@ def test_index_without_shards_of_its_folder_is_refused(sharded, content):
     refused(sharded, str(index))
 
 
-def test_a_shard_outside_is_not_even_looked_at(sharded, whole):
+def test_shard_outside_the_folder_is_not_opened(sharded, whole):
     """Sound weights that an index reaches by a path are refused as any other name is."""
     outside = sharded.parent / "outside.safetensors"
     save_file(whole, outside)
@@ -150,7 +150,7 @@ def test_links_to_weight_files_are_followed(sharded, whole, tmp_path):
     assert open_checkpoint(linked).fingerprint == open_checkpoint(sharded).fingerprint
 
 
-def test_a_weight_that_no_shard_holds_is_named(sharded):
+def test_weight_missing_in_all_shards_is_named(sharded):
     for shard in a_shard(sharded):
         if shard.suffix == ".bin":
             part = torch.load(shard)

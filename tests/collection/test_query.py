@@ -33,7 +33,7 @@ def test_terms_signs_and_weights_are_read(words, terms):
 
 
 @given(st.lists(st.tuples(WORDS, WEIGHTS), min_size=1, max_size=4))
-def test_what_is_written_is_read(parts):
+def test_written_query_is_read_again(parts):
     words = " ".join(f"{'+' if weight > 0 else '-'} {abs(weight)}:{text}" for text, weight in parts)
     if any(weight > 0 for _, weight in parts):
         assert read_query(words) == [Term(text, weight) for text, weight in parts]

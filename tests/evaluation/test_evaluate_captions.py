@@ -43,7 +43,7 @@ def test_captions_of_other_images_find_nothing(captions, tmp_path):
     assert report["image_to_text"]["R@1"] <= 0.05
 
 
-def test_the_csv_says_the_same(captions, report, tmp_path):
+def test_csv_and_json_give_the_same_report(captions, report, tmp_path):
     same = run(captions.with_suffix(".csv"), tmp_path)
     for field in ("images", "captions", "text_to_image", "image_to_text"):
         assert same[field] == report[field]
@@ -225,7 +225,7 @@ IMAGE, TEXT = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "caption": "a cat
         ),
     ],
 )
-def test_what_is_wrong_with_a_file_is_named(tmp_path, name, content, message):
+def test_fault_of_a_file_is_named(tmp_path, name, content, message):
     path = tmp_path / name
     if isinstance(content, dict):
         content = json.dumps(content)

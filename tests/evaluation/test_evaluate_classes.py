@@ -196,7 +196,7 @@ def names(content):
         (lambda root: {"model": str(root)}, "is no ALIGN checkpoint"),
     ],
 )
-def test_what_cannot_be_evaluated_is_named(two, tmp_path, changes, message):
+def test_unusable_data_is_named(two, tmp_path, changes, message):
     options = {"data": two, "model": "align_tiny", "out": tmp_path / "out", **changes(two)}
     with pytest.raises(AlignZooError, match=message):
         evaluate(EvaluateOptions(**options))

@@ -53,7 +53,7 @@ def test_broken_images_are_counted(captions, tmp_path):
     assert "R@5 -" in done.stdout
 
 
-def test_what_is_wrong_is_said_in_one_line(tmp_path):
+def test_error_is_one_line(tmp_path):
     done = run(tmp_path / "nowhere", "--model=align_tiny", f"--out={tmp_path}")
     assert done.exit_code == 1
     assert done.stderr == f"align-zoo: {tmp_path / 'nowhere'} does not exist\n"

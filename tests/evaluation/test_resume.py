@@ -56,7 +56,7 @@ def embed(model, files, folder):
     return embed_files(model, files, folder, batch_size=32)
 
 
-def test_embeddings_are_the_models(tiny, files, expected, tmp_path):
+def test_embeddings_equal_the_models(tiny, files, expected, tmp_path):
     got = embed(tiny, files, tmp_path)
     torch.testing.assert_close(got.vectors, expected, atol=1e-6, rtol=0)
     assert got.sound == list(range(len(files)))
@@ -139,7 +139,7 @@ def test_changed_file_is_embedded_again(tiny, files, tmp_path, what):
     torch.testing.assert_close(after.vectors[-1], expected, atol=1e-6, rtol=0)
 
 
-def test_another_checkpoint_takes_nothing_of_this_one(tiny, files, tmp_path):
+def test_other_checkpoint_reuses_no_embeddings(tiny, files, tmp_path):
     embed(tiny, files, tmp_path)
     with counting(tiny) as seen:
         embed(replace(tiny, fingerprint="another"), files, tmp_path)
@@ -147,7 +147,7 @@ def test_another_checkpoint_takes_nothing_of_this_one(tiny, files, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"rubbish", None], ids=["empty", "rubbish", "cut"])
-def test_a_damaged_shard_is_made_anew(tiny, files, expected, tmp_path, damage):
+def test_damaged_shard_is_made_again(tiny, files, expected, tmp_path, damage):
     embed(tiny, files, tmp_path)
     shard = next(tmp_path.glob("*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:-100] if damage is None else damage)

@@ -138,7 +138,7 @@ def test_exif_alone_does_not_turn_heif(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_several_frames_the_first_counts(kind, tmp_path):
+def test_first_of_several_frames_counts(kind, tmp_path):
     frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue", "lime")]
     data = written(kind, frames[0], save_all=True, append_images=frames[1:])
     for way, pixels in seen(data, tmp_path / "image").items():

@@ -75,7 +75,7 @@ def test_a_doubtful_file_is_refused_by_its_fault(tmp_path, content, message):
     ],
     ids=["absent", "folder", "latin-1"],
 )
-def test_what_is_no_csv_is_refused_by_name(tmp_path, make, message):
+def test_text_that_is_no_csv_is_refused(tmp_path, make, message):
     make(tmp_path / "captions.csv")
     with pytest.raises(InvalidInput, match=message):
         read_caption_csv(tmp_path / "captions.csv")

@@ -111,7 +111,7 @@ def test_32_bit_grey_is_refused():
         decode_image(encoded(wide, "TIFF"))
 
 
-def test_of_an_animation_the_first_frame_counts():
+def test_first_frame_of_an_animation_counts():
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert decode_image(data).getpixel((0, 0)) == (255, 0, 0)
@@ -197,7 +197,7 @@ def test_an_rgb_image_passes_unchanged():
 @pytest.mark.parametrize(
     "image", ["a.jpg", b"GIF89a", None, np.zeros((9, 9, 3), np.uint8)], ids=type
 )
-def test_what_is_no_pil_image_is_named(image):
+def test_object_that_is_no_pil_image_is_named(image):
     transform = AlignTransform.from_dict({})
     told = f"takes a PIL image, not a {type(image).__name__}: open a file with PIL.Image.open"
     for call in (transform, transform.to_array):

@@ -334,7 +334,7 @@ def test_image_takes_at_most_20_bytes_a_pixel(tmp_path):
     assert max(taken.values()) < 20 * side * side, taken
 
 
-def test_a_refusal_tells_nothing_of_the_inside():
+def test_refusal_reveals_nothing_of_the_server():
     for data, reason in (each.values for each in BOMBS):
         with pytest.raises(InvalidImage) as refused:
             decode_image(data)

@@ -70,7 +70,7 @@ def test_xmp_orientation_turns_the_image():
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_several_frames_the_first_counts(kind):
+def test_first_of_several_frames_counts(kind):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "lime")]
     lossless = {"lossless": True} if kind == "WEBP" else {}
     data = written(frames[0], kind, save_all=True, append_images=frames[1:], **lossless)
@@ -119,7 +119,7 @@ def test_16_bit_colour_keeps_its_range():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_cmyk_is_what_convert_makes_of_it(kind):
+def test_cmyk_equals_pillows_convert(kind):
     data = written(noise("CMYK"), kind)
     expected = Image.open(io.BytesIO(data)).convert("RGB")
     assert np.array_equal(decode_image(data), expected)
@@ -134,7 +134,7 @@ def test_palette_transparency_is_dropped_and_colours_kept(kind, alpha):
 
 
 @pytest.mark.parametrize("name", ["TIFF F 0", "TIFF F 1"])
-def test_a_range_that_nobody_knows_is_refused(name):
+def test_samples_without_a_range_are_refused(name):
     with pytest.raises(InvalidImage, match="no defined range") as refused:
         decode_image(samples()[name])
     assert refused.value.reason == "format"

@@ -69,7 +69,7 @@ def test_each_channel_level_is_rounded_once(options):
     resample=st.integers(0, 5),
     orientation=st.integers(1, 8),
 )
-def test_any_image_has_the_plain_way_s_array(options, mode, width, height, resample, orientation):
+def test_fast_path_equals_the_plain_path(options, mode, width, height, resample, orientation):
     transform = AlignTransform.from_dict({**PREPROCESSOR, **options, "resample": resample})
     image = picture(mode, width, height)
     assert np.array_equal(transform.to_array(image), plainly(transform, image))
@@ -79,7 +79,7 @@ def test_any_image_has_the_plain_way_s_array(options, mode, width, height, resam
 
 
 @pytest.mark.parametrize("orientation", [0, 1, 9])
-def test_what_needs_no_change_is_not_copied(orientation):
+def test_unchanged_image_is_not_copied(orientation):
     image = picture()
     assert to_rgb(image) is image
     opened = Image.open(io.BytesIO(turned(image, orientation)))

@@ -74,6 +74,6 @@ def test_the_entries_themselves_are_counted():
     refused(b"II*\0" + struct.pack("<IH", 8, MANY) + entry * MANY + bytes(4), "too_many_parts")
 
 
-def test_bytes_are_no_parts():
+def test_bytes_of_text_do_not_count_as_parts():
     texts = [(65000 + kind, kind, MANY, b"a" * MANY) for kind in (1, 2, 7)]
     assert decode_image(tiff([*ONE_BIT, *TILE, *texts])).size == (8, 8)

@@ -137,7 +137,7 @@ def test_another_models_processor_is_refused_by_name(name, kind):
         AlignTransform.from_dict(options, source="the file")
 
 
-def test_where_both_names_stand_the_newer_one_counts():
+def test_newer_of_both_names_counts():
     """So transformers reads them."""
     AlignTransform.from_dict({**PREPROCESSOR, "feature_extractor_type": "CLIPFeatureExtractor"})
 

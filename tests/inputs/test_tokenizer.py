@@ -177,7 +177,7 @@ def test_one_string_is_one_text(pair):
 
 
 @pytest.mark.parametrize("texts", [[], ["a", 3], ["a", None], [b"bytes"]], ids=str)
-def test_what_is_no_text_is_refused(pair, texts):
+def test_object_that_is_no_text_is_refused(pair, texts):
     with pytest.raises(InvalidText):
         pair[0](texts)
 
@@ -200,7 +200,7 @@ def test_threads_do_not_mix_up_each_others_options(pair):
         assert sum(pool.map(wrong, range(24))) == 0
 
 
-def test_a_copy_of_it_answers_alike(pair):
+def test_copied_tokenizer_answers_alike(pair):
     ours, _ = pair
     for copied in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
         assert torch.equal(copied(TEXTS)["input_ids"], ours(TEXTS)["input_ids"])

@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
     return save_checkpoint(lively_model(small_config()), tmp_path_factory.mktemp("features"))
 
 
-def test_of_the_three_transformers_alone_knows_align():
+def test_only_transformers_knows_align():
     assert hasattr(transformers, "AlignModel")
     without_us = "import timm; print(timm.list_models('align*'))"
     done = subprocess.run([sys.executable, "-c", without_us], capture_output=True, text=True)

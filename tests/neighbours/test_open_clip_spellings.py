@@ -91,7 +91,7 @@ def test_rows_combine_like_the_other_columns(answers):
     assert answers["cut at another length"].shape == (2, 4)
 
 
-def test_the_training_command_reads_the_csv_of_ours():
+def test_open_clips_training_command_reads_our_csv():
     (line,) = column()["fine-tune"]
     given = parse_args(shlex.split(line.removeprefix("python -m open_clip_train.main ")))
     assert (given.train_data, given.csv_separator) == ("captions.csv", ",")

@@ -39,12 +39,12 @@ def unit_vectors(folder: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("tower", WITHIN)
-def test_it_opens_our_folder_with_equal_answers(opened, tower):
+def test_sentence_transformers_opens_our_folder_with_equal_answers(opened, tower):
     expected = unit_vectors(EMBEDDED["align_tiny"])[tower]
     np.testing.assert_allclose(opened[0][tower], expected, rtol=0, atol=WITHIN[tower])
 
 
 @pytest.mark.parametrize("tower", WITHIN)
-def test_we_open_its_folder_with_equal_answers(opened, tower):
+def test_sentence_transformers_folder_opens_here_with_equal_answers(opened, tower):
     expected = unit_vectors(EMBEDDED["align_tiny"])[tower]
     np.testing.assert_allclose(unit_vectors(opened[1])[tower], expected, rtol=0, atol=1e-6)

@@ -114,7 +114,7 @@ def check_equal(version: str, theirs: dict, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_our_folder_opens_there(neighbour, name):
+def test_our_folder_opens_in_every_version(neighbour, name):
     version, results = neighbour
     check_equal(version, results[name].arrays(), results[name].folder)
 
@@ -126,6 +126,6 @@ def test_folder_of_newest_opens_in_few_versions(neighbour):
     assert opens == (version not in ("4.27.0", "4.41.2", "4.55.4")), results[THEIRS].error
 
 
-def test_its_folder_opens_here(neighbour):
+def test_folder_of_every_version_opens_here(neighbour):
     version, results = neighbour
     check_equal(version, results["embedded"].arrays(), results["embedded"].target / "copy")

@@ -27,12 +27,12 @@ def machine(tmp_path, monkeypatch):
     return described
 
 
-def test_no_more_than_there_are():
+def test_cores_are_at_most_the_machines():
     assert 1 <= cores() <= os.cpu_count()
 
 
 @pytest.mark.parametrize("cpus", [1, 3, 64])
-def test_those_of_the_affinity(machine, cpus):
+def test_affinity_limits_the_cores(machine, cpus):
     machine({}, cpus)
     assert cores() == cpus
 
@@ -65,14 +65,14 @@ QUOTAS = {
 
 
 @pytest.mark.parametrize(("own", "groups", "expected"), QUOTAS.values(), ids=QUOTAS)
-def test_those_that_a_quota_pays_for(machine, own, groups, expected):
+def test_quota_limits_the_cores(machine, own, groups, expected):
     files = {str(Path("sys/fs/cgroup") / name / "cpu.max"): max for name, max in groups.items()}
     machine({"proc/self/cgroup": own, **files})
     assert cores() == expected
 
 
 @pytest.mark.parametrize("own", [b"0::/pods/caf\xe9", "0::/pods/a\u2028b".encode(), b"0::/pods\n?"])
-def test_a_group_may_have_any_name(machine, tmp_path, own):
+def test_quota_of_a_group_with_any_name_counts(machine, tmp_path, own):
     machine({"sys/fs/cgroup/pods/cpu.max": "200000 100000"})
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_bytes(own + b"\n")

@@ -29,7 +29,7 @@ def test_onnx_on_a_gpu_is_refused(checkpoint):
         align_zoo.load_encoder(checkpoint, runtime="onnx", device="cuda")
 
 
-def test_a_gpu_that_is_not_there_is_named(checkpoint, monkeypatch):
+def test_gpu_on_a_machine_without_gpu_is_named(checkpoint, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(align_zoo.InvalidInput, match="'cuda:7': it finds no GPU"):
         align_zoo.load_encoder(checkpoint, runtime="torch", device="cuda:7")

@@ -78,7 +78,7 @@ def test_texts_get_the_models_unit_embeddings(encoder, model, texts):
     np.testing.assert_allclose(got, torch.cat(rows).numpy(), atol=1e-5)
 
 
-def test_the_runtimes_say_what_they_are(encoder, model, checkpoint):
+def test_explanation_names_runtime_threads_and_reason(encoder, model, checkpoint):
     assert encoder.runtime in ("onnx", "torch")
     assert encoder.reason == "asked for"
     assert encoder.temperature == pytest.approx(model[0].temperature.item())
@@ -122,7 +122,7 @@ def test_a_bad_image_is_named(encoder):
     ],
     ids=["NUL", "half a character", "an array", "a bytearray", "None"],
 )
-def test_what_is_no_image_is_named(encoder, item, reason):
+def test_object_that_is_no_image_is_named(encoder, item, reason):
     with pytest.raises(align_zoo.InvalidImage, match=f"image 1: .*{reason}"):
         encoder.embed_images([picture(0), item])
 
@@ -130,7 +130,7 @@ def test_what_is_no_image_is_named(encoder, item, reason):
 @pytest.mark.parametrize(
     "items", [[], iter(()), None, {}, 3], ids=["empty", "ended", "None", "a mapping", "a number"]
 )
-def test_what_are_no_images_is_named(encoder, items):
+def test_object_that_is_no_image_list_is_named(encoder, items):
     with pytest.raises(align_zoo.InvalidImage, match="give an image or a list of at least one"):
         encoder.embed_images(items)
 
@@ -145,7 +145,7 @@ def test_an_open_file_is_no_list_of_images(encoder, tmp_path):
 
 
 @pytest.mark.parametrize("strings", [[], None, b"one", {"a": 1}, ["a", 3]])
-def test_what_are_no_texts_is_named(encoder, strings):
+def test_object_that_is_no_text_is_named(encoder, strings):
     with pytest.raises(align_zoo.InvalidText, match=r"list of at least one string|text 1 is a int"):
         encoder.embed_texts(strings)
 
@@ -237,7 +237,7 @@ def test_an_images_error_takes_its_predictions_place(encoder):
         (["cat"], {"on_error": "skip"}, "on_error is 'skip'"),
     ],
 )
-def test_what_cannot_be_asked_is_named(encoder, labels, options, told):
+def test_invalid_classification_option_is_named(encoder, labels, options, told):
     with pytest.raises(align_zoo.InvalidInput, match=told):
         encoder.classify(picture(0), labels, **options)
 

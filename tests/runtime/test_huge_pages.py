@@ -32,13 +32,13 @@ print(next(line.split()[1] for line in rollup.splitlines() if line.startswith("A
         ({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}, "glibc.malloc.hugetlb=0"),
     ],
 )
-def test_what_the_operator_has_set_stays(before, after):
+def test_operators_setting_is_kept(before, after):
     env = {"PATH": "/bin", **before}
     assert with_huge_pages(env) == {"PATH": "/bin", "GLIBC_TUNABLES": after}
     assert env == {"PATH": "/bin", **before}
 
 
-def test_serve_asks_for_them(tmp_path):
+def test_serve_switches_huge_pages_on(tmp_path):
     env = environment(TritonServer(tmp_path / "tritonserver"), ServeOptions(), {})
     assert env["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
 

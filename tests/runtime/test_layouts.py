@@ -62,7 +62,7 @@ def shape(request, tmp_path_factory) -> Path:
     return export_checkpoint(save_checkpoint(model, tmp_path_factory.mktemp("shape")))
 
 
-def test_of_every_shape(shape):
+def test_layout_of_every_shape_answers_as_the_export(shape):
     (layout,) = layouts(shape)
     np.testing.assert_allclose(BlockedImage(layout)(PIXELS), portable(shape), atol=1e-5)
 
@@ -132,7 +132,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_one_that_is_no_good_is_made_again(checkpoint, folder, layout, damage):
+def test_unusable_layout_is_made_again(checkpoint, folder, layout, damage):
     damage(layout)
     with pytest.raises(align_zoo.CheckpointError, match=layout.name):
         open_blocked(layout)
@@ -141,7 +141,7 @@ def test_one_that_is_no_good_is_made_again(checkpoint, folder, layout, damage):
     open_blocked(layout)
 
 
-def test_of_another_onnxruntime_is_left_alone(checkpoint, folder, layout):
+def test_layout_of_another_onnxruntime_is_left_alone(checkpoint, folder, layout):
     version = onnxruntime.__version__
     other = layout.rename(layout.with_name(layout.name.replace(version, "1.2.3")))
     embedded(checkpoint)
@@ -149,7 +149,7 @@ def test_of_another_onnxruntime_is_left_alone(checkpoint, folder, layout):
     assert layouts(folder) == [layout]
 
 
-def test_of_another_processor_is_left_alone(checkpoint, folder, layout):
+def test_layout_of_another_processor_is_left_alone(checkpoint, folder, layout):
     other = layout.with_name(layout.name + "0")
     shutil.copytree(layout, other)
     tamper(other)
@@ -167,7 +167,7 @@ def test_unknown_processor_runs_the_portable_export(
     assert "no layout in blocks is known for riscv64" in caplog.text
 
 
-def test_where_it_answers_otherwise_it_runs_as_exported(
+def test_layout_with_other_answers_runs_the_portable_export(
     checkpoint, without_layout, wrong_layout, caplog
 ):
     np.testing.assert_allclose(embedded(checkpoint), portable(without_layout), atol=1e-5)
@@ -193,7 +193,7 @@ def test_missing_export_packages_run_the_portable_export(
     assert "onnx_ir" in caplog.text
 
 
-def test_those_who_start_together_lay_it_out_once(checkpoint, without_layout, monkeypatch):
+def test_simultaneous_starts_make_one_layout(checkpoint, without_layout, monkeypatch):
     begun, second = [], threading.Event()
 
     def watched(*args):
@@ -210,7 +210,7 @@ def test_those_who_start_together_lay_it_out_once(checkpoint, without_layout, mo
     np.testing.assert_array_equal(one, other)
 
 
-def test_what_a_killed_process_left_is_removed(checkpoint, without_layout):
+def test_leftovers_of_a_killed_process_are_removed(checkpoint, without_layout):
     left = without_layout / ".draft-killed"
     left.mkdir()
     (left / "one.onnx").write_bytes(b"half")

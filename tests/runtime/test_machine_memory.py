@@ -33,6 +33,6 @@ def test_warm_memory_is_not_fetched_again():
     assert faults("warm") < 8 < faults("cold")
 
 
-def test_elsewhere_than_on_linux_it_is_left_alone(monkeypatch):
+def test_other_systems_memory_is_left_alone(monkeypatch):
     monkeypatch.setattr(machine.sys, "platform", "darwin")
     assert machine.keep_warm() is False

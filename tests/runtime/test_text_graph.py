@@ -79,7 +79,7 @@ def _made(changes):
     return _kept[key]
 
 
-def test_what_stands_in_the_padding_does_not_matter():
+def test_content_of_the_padding_changes_nothing():
     tower, session = _made({})
     inputs = padded([3, 9, 1, 6], tower.config.vocab_size)
     (expected,) = session.run(None, inputs)
@@ -106,7 +106,7 @@ def resident() -> int:
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) // 1024
 
 
-def test_what_many_texts_take_is_given_back(tmp_path):
+def test_memory_of_many_texts_is_given_back(tmp_path):
     wide = lively(intermediate_size=4096)
     ir.save(text_graph(wide), tmp_path / "text.onnx")
     tower = OnnxText(tmp_path / "text.onnx")

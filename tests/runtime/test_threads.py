@@ -62,7 +62,7 @@ def loaded(checkpoint, runtime: str, count: int) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the threads in /proc")
 @pytest.mark.parametrize("count", [0, 1, cores() + 3])
-def test_in_onnx(checkpoint, exported, count):
+def test_onnx_towers_use_the_given_threads(checkpoint, exported, count):
     wanted = count or cores()
     text, image, torch = loaded(checkpoint, "onnx", count)
     assert text == wanted
@@ -70,7 +70,7 @@ def test_in_onnx(checkpoint, exported, count):
     assert torch is None
 
 
-def test_in_torch(checkpoint):
+def test_torch_towers_use_the_given_threads(checkpoint):
     assert loaded(checkpoint, "torch", cores() + 3)[2] == cores() + 3
 
 
@@ -95,7 +95,7 @@ def test_torch_uses_at_most_the_cores(checkpoint, tmp_path, monkeypatch, begin, 
 
 
 @pytest.mark.parametrize("available", [1, 1000])
-def test_an_encoder_in_torch_changes_nobody_elses_threads(checkpoint, monkeypatch, available):
+def test_torch_encoder_changes_no_other_threads_setting(checkpoint, monkeypatch, available):
     asked: list[int] = []
     monkeypatch.setattr(torch_encoder, "cores", lambda: available)
     monkeypatch.setattr(torch, "set_num_threads", asked.append)

@@ -43,7 +43,7 @@ def test_capacity_is_never_exceeded_and_everyone_proceeds(seed):
     assert used.now == 0
 
 
-def test_who_wants_more_than_there_is_gets_all():
+def test_request_beyond_the_capacity_takes_all_units():
     semaphore, entered = WeightedSemaphore(100), threading.Event()
 
     def enter() -> None:

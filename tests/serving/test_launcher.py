@@ -181,7 +181,7 @@ def test_unusable_repository_path_is_refused_at_once(tmp_path, odd):
 
 
 @pytest.mark.served
-def test_a_link_to_it_is_served(tmp_path):
+def test_link_to_a_repository_is_served(tmp_path):
     repository = shutil.copytree(REPOSITORY, tmp_path / "my models, größer")
     link = tmp_path / "larger_models-v1.0+x"
     link.symlink_to(repository)

@@ -261,7 +261,7 @@ def test_service_takes_no_port_of_another_address(service):
     assert len(events(service, "reload")) == before
 
 
-def test_a_service_that_is_not_there_is_named(service):
+def test_missing_service_is_named(service):
     done = subprocess.run(
         [str(ALIGN_ZOO), "reload", "--grpc-port=1"],
         env=service.env,

@@ -30,7 +30,7 @@ def test_packaged_repository_is_the_fallback(tmp_path, monkeypatch):
     assert files(default_repository()) == files(CHECKOUT / "model_repository")
 
 
-def test_a_wheel_carries_every_file_of_it():
+def test_wheel_has_every_file_of_the_repository():
     package = CHECKOUT / "align_zoo"
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["align_zoo"]

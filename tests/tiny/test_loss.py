@@ -10,7 +10,7 @@ def similarity(rows=6, columns=6):
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(0)) * 3
 
 
-def test_without_false_negatives_it_is_aligns_loss_unsmoothed():
+def test_loss_without_false_negatives_is_aligns_unsmoothed():
     logits, rivals, target = similarity(), ~torch.eye(6, dtype=torch.bool), torch.arange(6)
     plain = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
     torch.testing.assert_close(caption_loss(logits, rivals), plain)

@@ -80,7 +80,7 @@ def test_the_digit_splits_share_no_digit():
         (Meaning("orange", "ring"), False),  # and orange circles: false of every circle
     ],
 )
-def test_negatives_of_a_red_circle(said, fair):
+def test_only_fair_captions_are_negatives(said, fair):
     assert said.rivals(Meaning("red", "circle", size="big")) is fair
 
 
@@ -133,7 +133,7 @@ def test_seed_determines_the_image():
     assert one.tobytes() == two.tobytes()
 
 
-def test_what_cannot_be_drawn_is_refused():
+def test_undrawable_meaning_is_refused():
     with pytest.raises(ValueError, match="not enough to draw"):
         draw_image(Meaning("red", digit=3), np.random.default_rng(0))
 

@@ -78,7 +78,7 @@ def test_input_size_is_odd_and_below_the_resize(checkpoint):
     assert size["height"] > crop["height"]
 
 
-def test_transformers_opens_it_without_missing_or_unexpected_weights():
+def test_transformers_opens_align_tiny_with_all_weights():
     _, found = AlignModel.from_pretrained(EMBEDDED, output_loading_info=True)
     assert not any(found.values()), found
 

@@ -65,7 +65,7 @@ def test_features_only_follows_out_indices(tower):
     assert [f.shape for f in features] == [whole[i].shape for i in (1, 3)]
 
 
-def test_feature_info_tells_channels_and_reductions(tower):
+def test_feature_info_has_channels_and_reductions(tower):
     with torch.inference_mode():
         intermediates = tower.forward_intermediates(pictures(size=64), intermediates_only=True)
     assert len(intermediates) == len(tower.feature_info)
@@ -157,7 +157,7 @@ def test_group_matcher_orders_every_parameter_by_depth(tower, coarse):
     assert set(groups[0]) == {"conv_stem.weight", "bn1.weight", "bn1.bias"}
 
 
-def test_timms_optimizers_take_it(tower):
+def test_timms_optimizers_accept_the_tower(tower):
     count = sum(p.numel() for p in tower.parameters())
     for groups in (
         param_groups_layer_decay(tower, weight_decay=0.05, layer_decay=0.7),
@@ -168,7 +168,7 @@ def test_timms_optimizers_take_it(tower):
     assert min(scales) < max(scales) == 1
 
 
-def test_timms_transform_is_aligns():
+def test_timms_transform_equals_aligns():
     """timm's create_transform and AlignTransform agree on a real picture, sizes included."""
     for source in ("registry", "factory"):
         model, transform, _ = align_zoo.create_align("align_tiny")
@@ -197,7 +197,7 @@ def test_timms_transform_is_that_of_align_base():
 @pytest.mark.parametrize(
     "kwargs", [{}, {"num_classes": 6}, {"in_chans": 1}, {"global_pool": "max"}]
 )
-def test_timm_saves_it_and_builds_it_again(kwargs, tmp_path):
+def test_timm_saves_and_rebuilds_a_tower(kwargs, tmp_path):
     tower = create("align_tiny_image", pretrained=True, **kwargs).eval()
     save_for_hf(tower, str(tmp_path), safe_serialization=True)
     again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()

@@ -60,6 +60,6 @@ def test_moved_name_error_gives_version_and_way_out(name, monkeypatch):
         getattr(neighbours, name)
 
 
-def test_another_name_is_none_of_the_modules():
+def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'absent'"):
         neighbours.absent  # noqa: B018

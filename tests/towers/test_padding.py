@@ -25,7 +25,7 @@ from align_zoo.towers.layers import FixedPadConv2d
     kernel=st.sampled_from([3, 5, 7]),
     depthwise=st.booleans(),
 )
-def test_it_equals_transformers_at_any_size(height, width, kernel, depthwise):
+def test_image_tower_equals_transformers_at_any_size(height, width, kernel, depthwise):
     groups = 4 if depthwise else 1
     ours = FixedPadConv2d(4, 4, kernel, groups=groups)
     reference = nn.Sequential(

@@ -59,7 +59,7 @@ def launched(pairs_csv, out, *options):
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
 
 
-def test_what_a_plain_launch_sets_changes_nothing(pairs_csv, tmp_path):
+def test_plain_launch_changes_no_loss(pairs_csv, tmp_path):
     assert run(pairs_csv, tmp_path / "plain", "--steps", "1").exit_code == 0
     done = launched(pairs_csv, tmp_path / "launched")
     assert done.returncode == 0, done.stderr

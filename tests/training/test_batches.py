@@ -66,7 +66,7 @@ def test_two_processes_split_one_batch(pairs_csv, tools):
     assert parts[0].target + parts[1].target == whole.target
 
 
-def test_without_augmentation_an_image_is_what_inference_sees(pairs_csv, tools):
+def test_without_augmentation_images_equal_those_of_inference(pairs_csv, tools):
     batch = batches(pairs_csv, tools, random_crop=False)[0]
     picture = Image.open(pairs_csv.parent / batch.target[3])
     assert torch.equal(batch.pixels[3], tools[0](picture))

@@ -135,7 +135,7 @@ def baked(pieces):
     return bake_zero_shot(model.image, weights, model.temperature, NAMES), weights
 
 
-def test_its_softmax_is_zero_shot_classification(pieces, baked):
+def test_baked_softmax_is_zero_shot_classification(pieces, baked):
     model, _, tokenizer = pieces
     images = pictures(model)
     prompts = tokenizer([f"a photo of a {name}" for name in NAMES])
@@ -219,7 +219,7 @@ def test_onnxruntime_answers_the_same_at_any_batch_size(pieces, baked, tmp_path)
     ],
     ids=str,
 )
-def test_what_does_not_fit_is_named(pieces, baked, change, message):
+def test_argument_that_does_not_fit_is_named(pieces, baked, change, message):
     arguments = {"weights": baked[1], "temperature": 0.1, **change}
     with pytest.raises(InvalidInput, match=message):
         bake_zero_shot(pieces[0].image, **arguments)
@@ -234,7 +234,7 @@ def test_weights_that_are_no_unit_columns_are_refused(pieces, baked, factor):
 @pytest.mark.parametrize(
     ("pool", "message"), [("", "makes maps"), ("catavgmax", r"are \[128, 6\], not \[256, C\]")]
 )
-def test_a_tower_that_pools_otherwise_is_refused(tiny, pool, message):
+def test_tower_with_another_pooling_is_refused(tiny, pool, message):
     tower = copy.deepcopy(tiny[0].image)
     tower.reset_classifier(0, pool)
     with pytest.raises(InvalidInput, match=message):

@@ -101,7 +101,7 @@ def test_one_vector_joins_every_row():
     assert compose(units(8)).shape == (8,)
 
 
-def test_gradients_pass():
+def test_gradients_pass_through_the_composition():
     vector = units(8).requires_grad_()
     compose(vector, units(8, seed=1))[0].backward()
     assert vector.grad is not None and vector.grad.abs().sum() > 0
@@ -124,6 +124,6 @@ def test_gradients_pass():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_makes_no_query_is_an_error(plus, minus, message):
+def test_vectors_that_make_no_query_are_refused(plus, minus, message):
     with pytest.raises(InvalidInput, match=message):
         compose(*plus, minus=minus)

@@ -18,7 +18,7 @@ INFER = "/v2/models/align_text/infer"
 
 @pytest.mark.parametrize("client", [grpc_client, http_client], ids=["grpc", "http"])
 @pytest.mark.parametrize("outputs", [None, ["EMBEDDING"], ["RUNTIME", "EMBEDDING"]], ids=str)
-def test_what_tritonclient_can_ask_for_is_answered(doors, client, outputs):
+def test_every_request_of_tritonclient_is_answered(doors, client, outputs):
     port = doors.gateway.grpc_port if client is grpc_client else doors.gateway.http_port
     tensor = client.InferInput("TEXT", [2, 1], "BYTES")
     tensor.set_data_from_numpy(np.array([[b"red"], [b"blue"]], dtype=np.object_))
