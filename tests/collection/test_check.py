@@ -81,7 +81,7 @@ def test_damaged_rows_are_named_and_repaired(two_files, images, tmp_path, embedd
     assert len(list(Path(collection.where).glob("*.lance"))) == 1
 
 
-def test_the_sound_rows_of_a_damaged_part_are_kept(collection, images, monkeypatch):
+def test_sound_rows_of_a_damaged_part_are_kept(collection, images, monkeypatch):
     collection.add(images)
     monkeypatch.setattr(checking, "_ROWS", 8)
     take = tables.Table.take
