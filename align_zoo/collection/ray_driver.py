@@ -11,6 +11,7 @@ import os
 import pickle
 import secrets
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -40,7 +41,8 @@ _AHEAD = 2
 """Shards of a worker: one is computed while the next one waits, so that none waits for a commit."""
 _CORES_A_WORKER = 4
 """Fewer would take the memory of more checkpoints, more would wait for each other."""
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
+_REACH_SECONDS = 10.0
 _OBJECT_STORE = 300 << 20
 _LONGEST_REASON = 300
 
@@ -113,7 +115,8 @@ class _Hired:
     """A worker as the driver sees it."""
 
     actor: Any
-    host: str = "a worker"
+    host: str = ""
+    """The machine's name; empty until the worker has a place."""
     ready: bool = False
     tasks: deque[int] = field(default_factory=deque)
     """Numbers of the shards that it has; the first is computed at the moment."""
@@ -193,12 +196,13 @@ class _Run:
         try:
             answer = self._ray.get(asked)
         except errors.RayTaskError as error:
-            raise AlignZooError(f"{hired.host}: {error.cause!r}") from error
+            raise AlignZooError(f"a worker on {hired.host}: {error.cause!r}") from error
         except errors.RayError as error:
             self._lose(hired, _reason(error))
             return
         if method == "hello":
             hired.host = answer
+            self._since = time.monotonic()
             setup, threads = self._setup, self._size.threads
             loading = hired.actor.load.remote(setup.embedder, setup.fingerprint, threads)
             self._waiting[loading] = (hired, "load", 0)
@@ -261,19 +265,23 @@ class _Run:
         now = time.monotonic()
         if any(hired.ready for hired in self._hired):
             self._since = now
-        if now - self._since <= self._setup.start_seconds:
-            return
-        if loading := [each.host for each in self._hired if each.host != "a worker"]:
-            why = f"{loading[0]} still loads the checkpoint {self._setup.model}"
-        else:
-            there = self._ray.cluster_resources()
-            free = self._ray.available_resources()
+        waited, setup = now - self._since, self._setup
+        if loading := [hired.host for hired in self._hired if hired.host]:
+            if waited > setup.load_seconds:
+                raise AlignZooError(
+                    f"no worker is ready after {waited:.0f} s: "
+                    f"{loading[0]} still loads the checkpoint {setup.model}"
+                )
+        elif waited > setup.place_seconds:
+            there, free = self._ray.cluster_resources(), self._ray.available_resources()
             has = ", ".join(
                 f"{free.get(name, 0):g} of {there.get(name, 0):g} {name} free"
                 for name in ("CPU", "GPU")
             )
-            why = f"a worker asks for {self._size}, and the cluster has {has}"
-        raise AlignZooError(f"no worker is ready after {self._setup.start_seconds:.0f} s: {why}")
+            raise AlignZooError(
+                f"no worker has a place after {waited:.0f} s: "
+                f"a worker asks for {self._size}, and the cluster has {has}"
+            )
 
 
 def _connected(setup: Setup) -> Any:
@@ -304,11 +312,27 @@ def _connected(setup: Setup) -> Any:
                 _temp_dir=setup.temporary,
             )
         else:
+            _reach(setup.address)
             ray.init(address=setup.address, log_to_driver=False)
     except Exception as error:  # of many kinds, with many lines
-        where = f"no Ray answers at {setup.address}" if setup.address else "Ray cannot be started"
-        raise AlignZooError(f"{where}: {_first_line(error)}") from error
+        if setup.address is None:
+            raise AlignZooError(f"Ray cannot be started: {_first_line(error)}") from error
+        raise AlignZooError(
+            f"{setup.address} cannot be joined: {_first_line(error)}; RAY_AUTH_TOKEN, Python and "
+            "ray must be the cluster's, and this machine one of its own"
+        ) from error
     return ray
+
+
+def _reach(address: str) -> None:
+    """Try a host and port, which Ray itself would do for minutes.
+
+    Raises:
+        OSError: nobody listens there.
+    """
+    host, _, port = address.rpartition(":")
+    if "://" not in address and port.isdigit():
+        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
 
 
 def _size(setup: Setup, ray: Any) -> _Size:

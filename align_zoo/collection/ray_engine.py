@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RayEngine", "Setup", "end_session"]
 
-_START_SECONDS = 600.0
+_PLACE_SECONDS = 600.0
+"""The longest time until the cluster has a place for a worker; some clusters order machines."""
+_LOAD_SECONDS = 1800.0
 """The longest time until a worker is ready, which may fetch and export a checkpoint first."""
 _CONNECT_SECONDS = 180.0
 """The longest time until Ray itself answers: about ten seconds are usual."""
@@ -55,7 +57,8 @@ class Setup:
     workers: int | None
     address: str | None
     temporary: str
-    start_seconds: float
+    place_seconds: float
+    load_seconds: float
 
 
 class RayEngine:
@@ -102,7 +105,8 @@ class RayEngine:
             workers=self._workers,
             address=self._address,
             temporary=temporary,
-            start_seconds=_START_SECONDS,
+            place_seconds=_PLACE_SECONDS,
+            load_seconds=_LOAD_SECONDS,
         )
         try:
             with _driver(temporary) as connection:
