@@ -7,12 +7,13 @@ __all__ = ["SUFFIXES", "is_of_tools"]
 SUFFIXES = frozenset(
     (
         ".apng .avif .avifs .bmp .dib .gif .heic .heics .heif .heifs .hif .jfi .jfif .jif .jpe "
-        ".jpeg .jpg .png .tif .tiff .webp"
+        ".jpeg .jpg .jxl .png .tif .tiff .webp"
     ).split()
 )
 """Endings of image files' names, in small letters. Other files are known by their first bytes.
 
-Those of formats that need an extra are among them, so that a missing extra is named.
+Among them are formats that need an extra (HEIC) and JPEG XL, which is refused: each file is then
+named with the reason, and none is left out in silence.
 """
 
 _OF_TOOLS = {

@@ -41,6 +41,10 @@ MAX_PIXELS = 50_000_000
 """Largest image, width times height, judged from the header."""
 
 
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+"""Beginnings of JPEG XL files; docs/preprocessing.md says why they are refused."""
+
+
 def decode_image(
     data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
@@ -75,6 +79,12 @@ def open_encoded(
     kind = format_of(data)
     if kind is None and _is_base64(data):
         raise InvalidImage("not an image but text: base64? send the bytes", "format")
+    if data.startswith(_JPEG_XL):
+        raise InvalidImage(
+            "a JPEG XL image, which is not supported: what it costs is not known before it is "
+            "decoded; convert it to AVIF or PNG",
+            "format",
+        )
     if kind is None:
         raise InvalidImage(f"not an image in an accepted format ({', '.join(FORMATS)})", "format")
     judge_header(data, kind, max_pixels)

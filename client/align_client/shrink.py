@@ -23,7 +23,7 @@ __all__ = [
     "tiny_png",
 ]
 
-# The server's formats that Pillow reads. HEIF and JPEG XL are sent as they are. AVIF is the last:
+# The server's formats that Pillow reads. HEIF is sent as it is. AVIF is the last:
 # a Pillow that does not know the name fails where it meets it.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 

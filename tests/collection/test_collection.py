@@ -13,11 +13,15 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from image_folders import SAMPLES, draw, rows_of
+from PIL import Image
 
 from align_zoo.collection.collection import Collection
 from align_zoo.errors import AlignZooError, InvalidInput
+
+pillow_heif.register_heif_opener()  # so that Pillow writes HEIC
 
 
 def test_every_image_becomes_a_row(collection, images, embedder):
@@ -107,6 +111,22 @@ def test_failed_images_alone_are_tried_again(collection, images, embedder):
     report = collection.add(images, retry_failed=True)
     assert (report.embedded, len(report.failed), embedder.count) == (3, 2, 5)
     assert sum(row[2] is None for row in rows_of(collection).values()) == 15
+
+
+def test_a_missing_extra_is_a_failure_by_name(collection, images, monkeypatch):
+    image = Image.open(images / "00.png")
+    image.save(images / "a.avif")
+    image.save(images / "b.HEIC", "HEIF")
+    (images / "c.jxl").write_bytes(b"\xff\x0a" + bytes(99))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pillow_heif", None)
+        failed = collection.add(images).failed
+    assert failed.keys() == {str(images / "b.HEIC"), str(images / "c.jxl")}
+    assert "needs the extra formats" in failed[str(images / "b.HEIC")]
+    assert "a JPEG XL image" in failed[str(images / "c.jxl")]
+    report = collection.add(images, retry_failed=True)
+    assert (report.embedded, len(report.failed)) == (1, 1)
+    assert rows_of(collection)[str(images / "b.HEIC")][4:] == (40, 30)
 
 
 def test_names_of_any_bytes_are_kept(collection, images):

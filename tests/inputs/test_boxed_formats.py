@@ -69,7 +69,7 @@ def test_pixels_are_the_second_decoders(kind, options):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pixels_without_halved_colours_are_the_second_decoders(kind):
+def test_full_colours_are_the_second_decoders(kind):
     data = written(kind, PHOTO, **FINE[kind])
     assert off_by(data, read_by_ffmpeg(data)).max() <= 1
 

@@ -150,6 +150,8 @@ REFUSED = {
     "ZIP": (b"PK\3\4" + bytes(40), "format"),
     "sound in RIFF": (b"RIFF\x24\0\0\0WAVEfmt " + bytes(40), "format"),
     "AVIF": (b"\0\0\0\x20ftypavif" + bytes(40), "format"),
+    "JPEG XL": (b"\xff\x0a" + bytes(40), "format"),
+    "JPEG XL in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "format"),
     "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40), "format"),
     "PPM": (written(noise(), "PPM"), "format"),
     "ICO": (written(noise(), "ICO"), "format"),
