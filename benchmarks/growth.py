@@ -30,7 +30,7 @@ from align_zoo.writing import replacing
 from benchmarks.growth_chart import draw_growth
 from benchmarks.inputs import all_labels, photos
 from benchmarks.machine import machine
-from benchmarks.peers.memory import memory_of_tree
+from benchmarks.peers.worker import memory_of_tree
 
 __all__ = ["CURVES", "Growth", "measure"]
 

@@ -28,7 +28,14 @@ from align_zoo.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EMBEDDED", "TIMM_FILE", "Checkpoint", "local_checkpoint", "open_checkpoint"]
+__all__ = [
+    "EMBEDDED",
+    "TIMM_FILE",
+    "Checkpoint",
+    "local_checkpoint",
+    "open_checkpoint",
+    "unchanged",
+]
 
 EMBEDDED = {"align_tiny": Path(__file__).parents[1] / "assets" / "align_tiny"}
 """Checkpoints inside the package, by the name that stands for them."""
@@ -195,6 +202,24 @@ def local_checkpoint(name_or_folder: str | Path) -> Checkpoint | None:
     if isinstance(name_or_folder, Path) or not _HUB_ID.fullmatch(name) or misspelt:
         raise CheckpointError(f"{name} does not exist{near}")
     return None
+
+
+@contextmanager
+def unchanged(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+    """Open the checkpoint's folder again for the block, and compare the fingerprint afterwards.
+
+    Answers and exports are filed under the fingerprint. So the folder must not change between
+    the reading of the fingerprint and the end of the block.
+
+    Raises:
+        CheckpointError: the folder has changed.
+    """
+    fingerprint = checkpoint.fingerprint
+    yield Checkpoint(checkpoint.name, checkpoint.folder)
+    if Checkpoint(checkpoint.name, checkpoint.folder).fingerprint != fingerprint:
+        raise CheckpointError(
+            f"{checkpoint.folder} was changed while it was read; load it again once it is written"
+        )
 
 
 def _download(hub_id: str, revision: str | None, cache_dir: str | Path | None) -> Path:

@@ -1,12 +1,13 @@
-"""``~`` in the names of files and folders."""
+"""The user's home and cache in the names of files and folders."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from align_zoo.errors import AlignZooError
+from align_zoo.errors import AlignZooError, InvalidInput
 
-__all__ = ["at_home"]
+__all__ = ["at_home", "user_cache"]
 
 
 def at_home(name: str | Path, error: type[AlignZooError] = AlignZooError) -> Path:
@@ -22,3 +23,17 @@ def at_home(name: str | Path, error: type[AlignZooError] = AlignZooError) -> Pat
             f"{name} cannot be used: there is no home that {Path(name).parts[0]} is short for; "
             "write the whole path"
         ) from nowhere
+
+
+def user_cache() -> Path:
+    """Return the folder for files that can be made again: in ``XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Raises:
+        InvalidInput: the user has no home.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "align-zoo"
+    except RuntimeError as error:
+        raise InvalidInput(
+            "the user has no home to keep a cache in; set XDG_CACHE_HOME to a folder"
+        ) from error

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from align_zoo.checkpoint.user_cache import user_cache
+from align_zoo.checkpoint.paths import user_cache
 from align_zoo.errors import AlignZooError
 from align_zoo.writing import replacing
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from align_zoo.checkpoint.folder import open_checkpoint
+from align_zoo.checkpoint.folder import open_checkpoint, unchanged
 from align_zoo.errors import AlignZooError
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.runtime.machine import set_torch_threads
-from align_zoo.runtime.unchanged import unchanged
 from align_zoo.towers.dual_encoder import Align
 from align_zoo.towers.factory import create_align
 

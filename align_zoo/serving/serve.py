@@ -9,12 +9,12 @@ import signal
 from contextlib import AsyncExitStack
 
 from align_zoo.checkpoint.folder import local_checkpoint
+from align_zoo.runtime.machine import spare_what_stays
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.suspects import Suspects
 from align_zoo.serving.log import event, unhindered, write
-from align_zoo.serving.model.garbage import spare_what_stays
 from align_zoo.serving.routing import Backends
 from align_zoo.serving.supervision.control import control_socket
 from align_zoo.serving.supervision.run_folder import RunFolder, remove_dead

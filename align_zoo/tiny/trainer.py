@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.tiny.architecture import build_config, build_model, build_transform
-from align_zoo.tiny.loss import caption_loss
 from align_zoo.tiny.sampler import CAPTIONS_EACH, ImagePool, sample_batch
 from align_zoo.tiny.vocabulary import build_vocabulary, save_tokenizer
 from align_zoo.towers.dual_encoder import Align, AlignOutput
@@ -21,7 +21,7 @@ from align_zoo.training.batches import Batch
 from align_zoo.training.recipe import Recipe
 from align_zoo.training.trainer import Trainer
 
-__all__ = ["Plan", "TinyTraining"]
+__all__ = ["Plan", "TinyTraining", "caption_loss"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,32 @@ def settle_statistics(model: Align, batches: TinyBatches, count: int = 50) -> No
         model.encode_image(batches[step].pixels)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+
+
+def caption_loss(similarity: Tensor, rivals: Tensor, each: int = 1) -> Tensor:
+    """Compute the symmetric cross-entropy without the false negatives.
+
+    "Something red" is true of every red image of the batch. So each image has to find its own
+    caption among fair wrong answers, and each caption its own image. If all other captions are
+    rivals, the result is ALIGN's loss without label smoothing. Smoothing is for captions from the
+    web, which are often wrong; the captions here are right.
+
+    Args:
+        similarity: Cosine over temperature, ``[B, each * B + U]``: a caption of each of the B
+            images, in their order, ``each`` times; then U captions of no image.
+        rivals: Whether the caption is a fair wrong answer for the image, ``[B, each * B + U]``.
+        each: The number of captions of an image.
+    """
+    count = len(similarity)
+    wrong = similarity.masked_fill(~rivals, float("-inf"))
+    paired = similarity[:, : each * count].reshape(count, each, count)
+    own = paired.diagonal(dim1=0, dim2=2)  # [each, B]
+    # The cross-entropy of the own caption against the others alone is softplus(others - own).
+    other_captions = wrong.logsumexp(dim=1)
+    to_caption = F.softplus(other_captions - own)
+    other_images = wrong[:, : each * count].logsumexp(dim=0).reshape(each, count)
+    to_image = F.softplus(other_images - own)
+    return (to_caption.mean() + to_image.mean()) / 2
 
 
 def _tokenizer() -> AlignTokenizer:

@@ -9,21 +9,23 @@ from pathlib import Path
 
 import torch
 
+from align_zoo.checkpoint.paths import at_home
 from align_zoo.progress import say
 from align_zoo.runtime.machine import set_torch_threads
 from align_zoo.towers.factory import create_align
 from align_zoo.training.accelerator import open_accelerator
 from align_zoo.training.batches import PairBatches
 from align_zoo.training.contrastive import ContrastiveLoss
+from align_zoo.training.csv_pairs import CsvPairs
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.output import check_output, training_alone
 from align_zoo.training.pair import Pairs
-from align_zoo.training.pairs import open_pairs
 from align_zoo.training.recipe import BatchNorm, Freeze, Recipe
 from align_zoo.training.retrieval import HeldOutPairs
 from align_zoo.training.trainer import Every, Trainer
+from align_zoo.training.webdataset_pairs import WebdatasetPairs
 
-__all__ = ["FinetuneOptions", "finetune"]
+__all__ = ["FinetuneOptions", "finetune", "open_pairs"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,27 @@ def finetune(options: FinetuneOptions, every: Every, *, resume: bool = False) ->
             f"the device has no room for --batch-size {options.batch_size}; choose a smaller one, "
             f"--grad-checkpointing or --mixed-precision bf16: {error}"
         ) from error
+
+
+def open_pairs(data: str | Path, *, strict: bool = False) -> Pairs:
+    """Open the pairs of a CSV, or of webdataset shards.
+
+    Args:
+        data: a path that ends in ``.csv``; or a ``.tar``'s path, a glob (``shards/*.tar``) or
+            a brace pattern (``shards/{000..127}.tar``).
+        strict: refuse a shard's sample that lacks its image or caption, instead of leaving it
+            out. Such a row of a CSV is always refused.
+
+    Raises:
+        TrainingError: the data does not exist or holds no pairs, or a pair lacks its image or
+            caption.
+    """
+    name = str(data)
+    if name.lower().endswith(".csv"):
+        return CsvPairs(at_home(name, TrainingError))
+    if name.lower().endswith(".tar"):
+        return WebdatasetPairs(name, strict=strict)
+    raise TrainingError(f"{name} is neither a .csv nor .tar shards")
 
 
 def _finetune(options: FinetuneOptions, every: Every, resume: bool, held: ExitStack) -> str:

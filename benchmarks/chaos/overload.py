@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from align_client import AlignClient, AlignClientError, AsyncAlignClient, Overloaded
-from align_zoo.serving.model.garbage import spare_what_stays
+from align_zoo.runtime.machine import spare_what_stays
 from align_zoo.serving.tools.load import closed_loop
 from benchmarks.chaos.rows import ChaosRow
 from tests.support.known import Known, is_right

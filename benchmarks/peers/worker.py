@@ -17,11 +17,11 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmarks.peers.environment import environment
-from benchmarks.peers.memory import memory_of, memory_of_tree
 
-__all__ = ["Worker", "WorkerError", "as_installed", "memory_of_tree"]
+__all__ = ["Worker", "WorkerError", "as_installed", "memory_of", "memory_of_tree"]
 
 _CHILDREN = Path(__file__).with_name("children")
+_PROC = Path("/proc")
 
 
 class WorkerError(RuntimeError):
@@ -170,3 +170,32 @@ class Worker:
         code = self._process.wait()
         words = self._log.read_text(errors="replace").strip().splitlines()[-15:]
         return "\n".join([f"{self.name}'s process ended with exit code {code}", *words])
+
+
+def memory_of(pid: int) -> int:
+    """Read the proportional set size of a process in bytes; 0 if the process has ended."""
+    try:
+        text = (_PROC / str(pid) / "smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    (line,) = (line for line in text.splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) * 1024
+
+
+def memory_of_tree(pid: int) -> int:
+    """Sum the proportional set sizes of a process and all its descendants in bytes."""
+    children: dict[int, list[int]] = {}
+    for stat in _PROC.glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # The name before the last ")" may have any characters, spaces and brackets too.
+        parent = int(text.rpartition(")")[2].split()[1])
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    total, waiting = 0, [pid]
+    while waiting:
+        each = waiting.pop()
+        total += memory_of(each)
+        waiting += children.get(each, [])
+    return total

@@ -15,8 +15,15 @@ from PIL import Image
 from align_client.errors import InvalidInput
 from align_client.fork_local import ForkLocal
 from align_client.pixels import PixelError, eight_bit, in_words
-from align_client.resize_fingerprint import resizes_alike
-from align_client.shrink import NO_RESIZE, Resize, as_png, is_large, shrunk_file, shrunk_image
+from align_client.shrink import (
+    NO_RESIZE,
+    Resize,
+    as_png,
+    is_large,
+    resizes_alike,
+    shrunk_file,
+    shrunk_image,
+)
 
 __all__ = ["MAX_BYTES", "Encoded", "ImageLike", "Images", "as_list", "encoded", "may_shrink"]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import random
 import threading
+import zlib
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
 from PIL import Image
@@ -18,6 +21,8 @@ __all__ = [
     "Resize",
     "as_png",
     "is_large",
+    "resize_fingerprint",
+    "resizes_alike",
     "shrunk_file",
     "shrunk_image",
     "tiny_png",
@@ -26,6 +31,9 @@ __all__ = [
 # The server's formats that Pillow reads. HEIF is sent as it is. AVIF is the last:
 # a Pillow that does not know the name fails where it meets it.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+_SIZES = ((150, 900), (900, 150), (480, 640), (640, 480), (31, 97))
+"""The sizes of the images that are resized to compare two Pillows."""
 
 _SMALL = 65_536
 """An image of at most this many bytes is not worth shrinking."""
@@ -137,3 +145,26 @@ def _too_many(reason: str) -> str:
         f"the image is not decoded here to be shrunk ({reason}): raise PIL.Image.MAX_IMAGE_PIXELS "
         "if it can be trusted, or send it with shrink=False"
     )
+
+
+def resizes_alike(resize: Resize) -> bool:
+    """Return whether this Pillow resizes images to the same pixels as the server's Pillow.
+
+    From version 13 on Pillow resizes the columns of some tall images before their rows, and
+    rounds in between, so a tenth of the pixels is one grey level off those of older versions.
+    """
+    return resize.check is not None and resize.check == resize_fingerprint(
+        resize._replace(check=None)
+    )
+
+
+@lru_cache(maxsize=8)
+def resize_fingerprint(resize: Resize) -> int:
+    """Compute what a server whose Pillow resizes as this one gives as ``RESIZE_CHECK``."""
+    # The same computation as align_zoo.serving.model.outputs.resize_fingerprint.
+    check, noise = 0, random.Random(0)
+    for size in _SIZES:
+        image = Image.frombytes("RGB", size, noise.randbytes(3 * size[0] * size[1]))
+        resized = image.resize((resize.width, resize.height), Image.Resampling(resize.resample))
+        check = zlib.crc32(resized.tobytes(), check)
+    return check

@@ -16,8 +16,7 @@ import pytest
 import align_zoo
 from benchmarks import peers, perf_analyzer
 from benchmarks.peers.environment import fingerprint
-from benchmarks.peers.memory import memory_of, memory_of_tree
-from benchmarks.peers.worker import Worker, WorkerError
+from benchmarks.peers.worker import Worker, WorkerError, memory_of, memory_of_tree
 
 ALIGN_TINY = Path(align_zoo.__file__).parent / "assets" / "align_tiny"
 PEERS = Path(peers.__file__).parent

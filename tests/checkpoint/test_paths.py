@@ -12,7 +12,7 @@ from align_zoo.formats.convert import convert
 from align_zoo.serving.triton.command import ServeOptions, absolute_model, environment
 from align_zoo.serving.triton.find import TritonServer
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.pairs import open_pairs
+from align_zoo.training.finetune import open_pairs
 
 NOWHERE = "~nosuchuser/align"
 LONG = "a" * 300

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from align_zoo.serving.model.garbage import spare_what_stays
+from align_zoo.runtime.machine import spare_what_stays
 
 
 class Cycle:

@@ -10,8 +10,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import serialize_byte_tensor
 
-from align_client.resize_fingerprint import resize_fingerprint
-from align_client.shrink import Resize
+from align_client.shrink import Resize, resize_fingerprint
 
 SERVICE = "inference.GRPCInferenceService"
 MESSAGES = [("grpc.max_receive_message_length", 64_000_000), ("grpc.so_reuseport", 0)]

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from align_zoo.tiny.loss import caption_loss
+from align_zoo.tiny.trainer import caption_loss
 
 
 def similarity(rows=6, columns=6):

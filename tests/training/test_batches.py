@@ -12,7 +12,7 @@ from PIL import Image
 import align_zoo
 from align_zoo.training.batches import PairBatches
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.pairs import open_pairs
+from align_zoo.training.finetune import open_pairs
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from captioned import write_csv
 from PIL import Image
 
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.pairs import open_pairs
+from align_zoo.training.finetune import open_pairs
 
 
 def picture(colour="red", format="PNG") -> bytes:

@@ -17,7 +17,7 @@ from align_zoo.evaluation.ranks import recall
 from align_zoo.evaluation.retrieval import retrieve
 from align_zoo.tiny.evaluate import EMBEDDED
 from align_zoo.towers.dual_encoder import Align
-from align_zoo.training.pairs import open_pairs
+from align_zoo.training.finetune import open_pairs
 
 
 @pytest.fixture(scope="module")

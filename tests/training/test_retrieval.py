@@ -7,7 +7,7 @@ import torch
 from captioned import log_of, run, write_csv
 
 import align_zoo
-from align_zoo.training.pairs import open_pairs
+from align_zoo.training.finetune import open_pairs
 from align_zoo.training.retrieval import HeldOutPairs
 
 

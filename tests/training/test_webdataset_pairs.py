@@ -16,7 +16,7 @@ from webdataset import ShardWriter, WebDataset
 
 from align_zoo.errors import InvalidText
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.pairs import open_pairs
+from align_zoo.training.finetune import open_pairs
 
 
 def picture(colour="red", format="PNG") -> bytes:

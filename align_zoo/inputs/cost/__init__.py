@@ -13,12 +13,11 @@ from contextlib import suppress
 
 from align_zoo.inputs.cost.bmff import judge_avif, judge_heif
 from align_zoo.inputs.cost.bmp import judge_bmp
+from align_zoo.inputs.cost.chunks import judge_png, judge_webp
 from align_zoo.inputs.cost.gif import judge_gif
 from align_zoo.inputs.cost.jpeg import judge_jpeg
 from align_zoo.inputs.cost.judge import Judge
-from align_zoo.inputs.cost.png import judge_png
 from align_zoo.inputs.cost.tiff import judge_tiff
-from align_zoo.inputs.cost.webp import judge_webp
 
 __all__ = ["FORMATS", "format_of", "judge_header"]
 

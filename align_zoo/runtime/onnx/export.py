@@ -16,7 +16,7 @@ from torch import nn
 from torch.export import Dim
 from torch.nn import functional as F
 
-from align_zoo.checkpoint.folder import Checkpoint
+from align_zoo.checkpoint.folder import Checkpoint, unchanged
 from align_zoo.errors import CheckpointError
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.tokenizer import AlignTokenizer
@@ -26,7 +26,6 @@ from align_zoo.runtime.onnx.refusals import ExportRefused
 from align_zoo.runtime.onnx.sessions import OnnxImage, OnnxText
 from align_zoo.runtime.onnx.text_graph import text_graph
 from align_zoo.runtime.sample_inputs import TEXTS, sample_pixels
-from align_zoo.runtime.unchanged import unchanged
 from align_zoo.torch_state import ordinary
 from align_zoo.towers.dual_encoder import Align
 from align_zoo.towers.factory import create_align

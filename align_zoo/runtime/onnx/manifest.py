@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from align_zoo.checkpoint.user_cache import user_cache
+from align_zoo.checkpoint.paths import user_cache
 from align_zoo.errors import CheckpointError
 
 __all__ = [

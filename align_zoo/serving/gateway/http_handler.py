@@ -1,9 +1,11 @@
-"""KServe's protocol over HTTP, and /healthz."""
+"""KServe's protocol over HTTP, and the operator's /metrics and /healthz."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import grpc
 from aiohttp import web
@@ -15,14 +17,18 @@ from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_deadline import deadline
 from align_zoo.serving.gateway.http_request import JSON_LENGTH, HttpRequest, read_request
 from align_zoo.serving.gateway.journal import Entry, fresh_id, shown_id
+from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.parts import Parts
 from align_zoo.serving.gateway.refusal import Reason, Refusal, internal_error
-from align_zoo.serving.gateway.run_to_completion import run_to_completion
 from align_zoo.serving.gateway.suspects import Content
-from align_zoo.serving.gateway.upstream import HttpAnswer, error_of
+from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream, error_of
+from align_zoo.serving.routing import Backends, NotServing
 
-__all__ = ["HttpHandler", "healthz"]
+__all__ = ["HttpHandler", "metrics_app", "run_to_completion"]
 
+_Result = TypeVar("_Result")
+_TASKS: set[asyncio.Task[Any]] = set()
+"""The tasks under way: an event loop holds tasks weakly."""
 _ID = "Align-Request-Id"
 _HEADERS = ("Content-Type", JSON_LENGTH)
 # So that one metric counts both protocols.
@@ -38,6 +44,60 @@ def healthz(health: Health) -> web.Response:
     """Answer 200 if the service is ready, else 503, with the reasons as JSON."""
     ready, about = health.report()
     return web.json_response(about, status=200 if ready else 503)
+
+
+def metrics_app(
+    backends: Backends, upstream: Upstream, metrics: Metrics, health: Health
+) -> web.Application:
+    """Make the application of /metrics and /healthz, for a port that only the operator reaches."""
+
+    async def show_metrics(_: web.Request) -> web.Response:
+        try:
+            with backends.use() as backend:
+                theirs = await upstream.read_metrics(backend)
+        except NotServing:
+            theirs = ""
+        return web.Response(
+            text=metrics.text() + theirs,
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+    async def show_health(_: web.Request) -> web.Response:
+        return healthz(health)
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", show_metrics), web.get("/healthz", show_health)])
+    return app
+
+
+async def run_to_completion(
+    work: Coroutine[Any, Any, _Result], begun: Callable[[], bool]
+) -> _Result:
+    """Run ``work`` in a task of its own, so that begun work ends although its caller leaves.
+
+    Args:
+        work: if this call is cancelled, begun work continues, and other work is cancelled, too.
+        begun: returns whether the work cannot be called off any more.
+
+    Returns:
+        The result of ``work``; an error of ``work`` is raised.
+    """
+    task = asyncio.create_task(work)
+    _TASKS.add(task)
+    task.add_done_callback(_done)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not begun():
+            task.cancel()
+            await asyncio.wait({task})  # the work's place is free before the caller ends
+        raise
+
+
+def _done(task: asyncio.Task[Any]) -> None:
+    _TASKS.discard(task)
+    if not task.cancelled():
+        task.exception()  # reads the error, because asyncio reports unread errors
 
 
 class HttpHandler:

@@ -17,8 +17,8 @@ import triton_python_backend_utils as pb_utils
 
 from align_zoo.errors import AlignZooError, InvalidInput
 from align_zoo.runtime.load import load_encoder
+from align_zoo.runtime.machine import spare_what_stays
 from align_zoo.serving.model.answer import Answer, embed_requests
-from align_zoo.serving.model.garbage import spare_what_stays
 from align_zoo.serving.model.image import ImageService
 from align_zoo.serving.model.metrics import ModelMetrics
 from align_zoo.serving.model.settings import ServingSettings, image_limits

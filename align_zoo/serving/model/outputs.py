@@ -28,8 +28,8 @@ def resize_fingerprint(height: int, width: int, resample: int) -> int:
 
     From version 13 on, Pillow resizes the columns of some tall images before their rows, and rounds
     in between, so that a tenth of the pixels differs by one grey level from older versions. Clients
-    (``align_client.resize_fingerprint`` computes the same number) resize images themselves only if
-    the fingerprints are equal.
+    resize images themselves only if the fingerprints are equal;
+    ``align_client.shrink.resize_fingerprint`` computes the same number.
 
     Args:
         height: the height of the resized images.

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from align_zoo.checkpoint.user_cache import user_cache
+from align_zoo.checkpoint.paths import user_cache
 from align_zoo.errors import AlignZooError, to_install
 
 __all__ = ["TritonServer", "Wheel", "backend_folder", "find_tritonserver", "python_environment"]

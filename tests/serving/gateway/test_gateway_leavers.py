@@ -9,7 +9,7 @@ from doors import stub_at
 from messages import http, json_request, message
 from waiting import wait_until
 
-from align_zoo.serving.gateway.run_to_completion import run_to_completion
+from align_zoo.serving.gateway.http_handler import run_to_completion
 
 INFER = "/v2/models/align_text/infer"
 TEXT = message("align_text", [b"a"])
