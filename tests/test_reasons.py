@@ -62,7 +62,7 @@ def test_every_message_has_its_own_reason(message, reason):
         (decode_image, lambda seed: mutated(seed, SOUND)[1]),
         (decode_text, odd_string),
     ],
-    ids=["picture", "text"],
+    ids=["image", "text"],
 )
 def test_a_refused_input_has_its_own_reason(decode, data, seed):
     try:

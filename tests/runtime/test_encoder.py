@@ -286,7 +286,7 @@ def test_pixels_at_odd_addresses_are_embedded(encoder):
         np.zeros((1, 3, 75, 75), np.uint8),
         [[1.0]],
     ],
-    ids=["grey", "one picture", "none", "bytes", "a list"],
+    ids=["grey", "one image", "none", "bytes", "a list"],
 )
 def test_pixels_that_do_not_fit_are_refused(encoder, x):
     with pytest.raises(align_zoo.InvalidImage, match=r"\[N, 3, H, W\] float32"):

@@ -51,7 +51,7 @@ BAD_FILES = {
 }
 
 
-class TestBadPictures:
+class TestBadImages:
     @pytest.mark.parametrize("name", BAD_FILES)
     def test_bad_bytes_are_invalid(self, client, name):
         data, words = BAD_FILES[name][0](), BAD_FILES[name][1]
@@ -104,7 +104,7 @@ class TestBadPictures:
             assert all(threads.map(ask, order))
 
 
-class TestUnusualPictures:
+class TestUnusualImages:
     """Each image is compared with the RGB image of the same pixels."""
 
     def same(self, client, data, plain):
