@@ -10,16 +10,21 @@ import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray_cluster
 from image_folders import rows_of
 from ray_cluster import Faulty, processes, two_machines
+from typer.testing import CliRunner
 from waiting import wait_until
 
-from align_zoo.collection import ray_engine, shards, writer
+from align_zoo.cli import app
+from align_zoo.collection import ray_driver, ray_engine, shards, writer
 from align_zoo.collection.collection import Collection
+from align_zoo.collection.engines import in_process
 from align_zoo.errors import AlignZooError, InvalidInput
+from align_zoo.runtime.machine import cores
 
 pytestmark = pytest.mark.alone
 
@@ -111,6 +116,14 @@ def test_a_checkpoint_that_cannot_be_loaded_is_named(cluster, images, tmp_path, 
         other.add(images, ray=cluster)
 
 
+def test_images_that_workers_cannot_see_are_no_failures(cluster, images, tmp_path):
+    (tmp_path / "blind").touch()
+    other = made(tmp_path / "other", Faulty("align_tiny", tmp_path))
+    with pytest.raises(AlignZooError, match=r"3 times: /.* is on this machine, and .* cannot read"):
+        other.add(images, ray=cluster)
+    assert rows_of(other) == {}
+
+
 def test_a_checkpoint_that_never_loads_is_given_up(cluster, images, tmp_path, monkeypatch):
     (tmp_path / "wait").touch()
     monkeypatch.setattr(ray_engine, "_LOAD_SECONDS", 0.0)
@@ -185,6 +198,61 @@ def test_the_missing_extra_is_named(collection, images, monkeypatch):
     monkeypatch.setattr(ray_engine.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(AlignZooError, match=r"workers need ray: run `pip install .*ray\]"):
         collection.add(images, workers=2)
+
+
+NODES = {
+    "one": [{"CPU": 8.0}],
+    "three": [{"CPU": 16.0}, {"CPU": 6.0}, {"CPU": 0.0}],
+    "small": [{"CPU": 2.0}, {"CPU": 8.0}],
+    "gpus": [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 1.0}],
+}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "size"),
+    [
+        ("one", None, (2, 4, 4, 0)),
+        ("one", 3, (3, 2, 2, 0)),
+        ("one", 16, (16, 1, 0.5, 0)),
+        ("three", None, (5, 4, 4, 0)),
+        ("three", 2, (2, 6, 6, 0)),
+        ("small", None, (5, 2, 2, 0)),
+        ("gpus", None, (3, None, 1, 1)),
+        ("gpus", 2, (2, None, 1, 1)),
+        ("gpus", 6, (6, None, 0.5, 0.5)),
+    ],
+)
+def test_a_clusters_cores_are_shared_out(nodes, workers, size):
+    there = [{"Alive": True, "Resources": each} for each in NODES[nodes]]
+    there.append({"Alive": False, "Resources": {"CPU": 100.0}})
+    ray = SimpleNamespace(nodes=lambda: there)
+    assert ray_driver._size(SimpleNamespace(workers=workers, address="auto"), ray) == size
+
+
+def test_workers_on_this_machine_share_its_cores():
+    ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
+    setup = SimpleNamespace(workers=2, address=None)
+    assert ray_driver._size(setup, ray) == (2, max(1, cores() // 2), 1, 0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["index", "c"], ["index", "c", "--rebuild"], ["embed", "-o", "out"]],
+    ids=["index", "rebuild", "embed"],
+)
+def test_commands_name_workers_and_cluster(collection, images, tmp_path, monkeypatch, command):
+    asked = []
+
+    def engine(workers, address):
+        asked.append((workers, address))
+        return in_process
+
+    monkeypatch.setattr(ray_engine, "RayEngine", engine)
+    monkeypatch.chdir(tmp_path)
+    name, *others = [str(collection.where) if word == "c" else word for word in command]
+    options = ["--workers=3", "--ray=auto", "--model=align_tiny"]
+    done = CliRunner().invoke(app, [name, str(images), *others, *options])
+    assert (done.exit_code, set(asked)) == (2, {(3, "auto")})  # one image is broken
 
 
 def test_workers_are_at_least_one(collection, images):

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from align_zoo.collection import shards
+from align_zoo.collection.engines import in_process
 from align_zoo.collection.vectors import write_vectors
 from align_zoo.errors import AlignZooError, InvalidInput
 
@@ -15,6 +17,10 @@ from align_zoo.errors import AlignZooError, InvalidInput
 def expected(embedder, images):
     paths = sorted(images.rglob("*.png"))
     return dict(zip(map(str, paths), embedder.images([p.read_bytes() for p in paths]), strict=True))
+
+
+def backwards(*run):
+    yield from reversed(list(in_process(*run)))
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-6), ("float16", 1e-3)])
@@ -37,6 +43,14 @@ def test_files_hold_the_encoders_vectors(images, tmp_path, embedder, name, dtype
     for path, vector in zip(paths, vectors, strict=True):
         np.testing.assert_allclose(vector, expected(embedder, images)[path], atol=error)
     assert sorted(each.name for each in tmp_path.iterdir() if each.name.startswith(".")) == []
+
+
+def test_shards_may_be_finished_in_any_order(images, tmp_path, embedder, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD", 5)
+    write_vectors(images, tmp_path / "forwards", embedder)
+    report = write_vectors(images, tmp_path / "backwards", embedder, engine=backwards)
+    assert report.embedded == 12
+    assert pq.read_table(tmp_path / "backwards").equals(pq.read_table(tmp_path / "forwards"))
 
 
 def test_a_second_run_computes_what_is_missing(images, tmp_path, embedder):

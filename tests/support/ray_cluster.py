@@ -18,8 +18,11 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
+from align_zoo.collection import shards
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
 from align_zoo.collection.ray_engine import end_session
+from align_zoo.collection.sources import Input
+from align_zoo.errors import InvalidImage
 
 _NODE = "ALIGN_ZOO_TEST_NODE"
 _START = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
@@ -80,7 +83,7 @@ class Faulty(EncoderEmbedder):
         orders: a folder of files. "worker": a worker kills itself; "machine": a worker of the
             second node kills its raylet, and the first node's workers wait for that. Each is done
             once. "always": every worker kills itself. "wait": no worker gets ready as long as the
-            file is there.
+            file is there. "blind": workers can read no file.
     """
 
     def __init__(self, model: str, orders: Path, *, threads: int | None = None) -> None:
@@ -109,4 +112,10 @@ class Faulty(EncoderEmbedder):
 
 def _faulty(model: str, orders: Path, threads: int | None) -> Faulty:
     wait_until(lambda: not (orders / "wait").exists(), 300)
+    if (orders / "blind").exists():
+        shards.read_bytes = _unreadable
     return Faulty(model, orders, threads=threads)
+
+
+def _unreadable(item: Input) -> bytes:
+    raise InvalidImage("the file cannot be read: No such file or directory", "unreadable")
