@@ -1,4 +1,4 @@
-"""A progress bar on stderr, so that stdout stays free for results."""
+"""Shows progress on stderr, so that stdout stays free for results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["progress_bar", "say"]
 
 
 def say(line: str) -> None:
-    """Print a line that is told elsewhere, too: no work ends because nobody can read it here."""
+    """Print a line that is also logged elsewhere; a closed or full stdout does not end the work."""
     if sys.stdout is not None:
         stream = _Indifferent(sys.stdout)
         stream.write(f"{line}\n")
@@ -31,7 +31,7 @@ def progress_bar(what: str, total: int, *, show: bool = True) -> Iterator[Callab
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(file=_Indifferent(sys.stderr))  # type: ignore[arg-type]  # written to alone
-    # Lines on the bar's terminal go above it; others stay where they belong.
+    # Lines of stdout go above the bar only if stdout is the bar's terminal.
     beside = sys.stdout is not None and sys.stdout.isatty()
     with Progress(*columns, console=console, redirect_stdout=beside) as bar:
         task = bar.add_task(what, total=total)
@@ -39,7 +39,7 @@ def progress_bar(what: str, total: int, *, show: bool = True) -> Iterator[Callab
 
 
 class _Indifferent:
-    """A stream, written to as long as that is possible."""
+    """A stream that ignores errors of writing."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -60,6 +60,6 @@ class _Indifferent:
         return getattr(self._stream, name)
 
     def _silence(self) -> None:
-        # Else what is left in the buffer fails again when Python ends.
+        # Otherwise the rest of the buffer fails again when Python ends.
         with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), self._stream.fileno())

@@ -1,7 +1,7 @@
-"""torch's state of the process and of the thread, which other libraries change.
+"""Sets torch's state of the process and of the thread, which other libraries change.
 
-A tower is built, exported and computed as documented, whatever a library has set before; and
-what it has set is there again afterwards.
+A tower is built, exported and computed as documented, also after a library has changed the state.
+The library's state is restored afterwards.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["as_documented", "on_cpu", "ordinary"]
 
 @contextmanager
 def on_cpu() -> Iterator[None]:
-    """Make tensors on the CPU and fit for training, for this thread.
+    """Make tensors on the CPU, for training, in this thread.
 
-    Neither a default device nor a caller's inference mode changes that. The default dtype still
-    counts: it belongs to all threads, so what is built here names its dtype.
+    A default device and a caller's inference mode have no effect. The default dtype has, because
+    all threads share it, so code in this block names its dtypes.
     """
     with torch.device("cpu"), torch.inference_mode(False):
         yield
@@ -37,7 +37,7 @@ def as_documented(
 
     Args:
         device: where to compute.
-        threads: of the CPU; as many as torch has by default.
+        threads: CPU threads; by default torch's number.
         choosing: time cuDNN's kernels on every new shape and keep the fastest.
     """
     with ExitStack() as held:
@@ -57,15 +57,15 @@ def as_documented(
 
 @contextmanager
 def ordinary() -> Iterator[None]:
-    """Have torch as it is when it is imported, for what traces a model: on the CPU, in float32."""
+    """Restore torch's state at its import, to trace a model: on the CPU, in float32."""
     with on_cpu(), as_documented(torch.device("cpu")), _DTYPE.held_at(torch.float32):
         yield
 
 
 class _Setting:
-    """A setting of the whole process, which several threads may want to be another at a time.
+    """A setting of the whole process, which several threads may change at a time.
 
-    What it was before the first of them came is what it is after each has left.
+    The value before the first thread's change is the value after the last thread's.
     """
 
     def __init__(self, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
@@ -94,7 +94,7 @@ class _Setting:
 
 
 class _Threads(_Setting):
-    """Each thread has its own number, and a new one the number that was last set."""
+    """torch's number of threads: each thread has its own; a new thread gets the last one set."""
 
     def _leave(self) -> None:
         if self._read() != self._outside:
@@ -102,10 +102,11 @@ class _Threads(_Setting):
 
 
 class _Float32(_Setting):
-    """How exactly some operations compute in float32.
+    """The precision of some operations in float32.
 
-    torch has an older interface to that and a newer one. The older fails once the newer has set
-    what the older cannot say, and sets some of what the newer reads: so both are put back.
+    torch has an older and a newer interface to the precision. The older interface fails once the
+    newer has set a value that the older does not know, and changes values of the newer. So both are
+    restored.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class _Float32(_Setting):
         self._old, self._exact = old, exact
 
     def _found(self) -> Any:
-        """``_EXACT``, or what the older interface says (None if it fails) and the newer one."""
+        """Read ``_EXACT``, or the values of the older (None after an error) and newer interface."""
         values = [operation.fp32_precision for operation in self._operations]
         if all(value in ("none", "ieee") for value in values):
             return _EXACT

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, however many processes write them at once."""
+"""Writes files that appear whole or not at all, also if several processes write at once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["alone_in", "flush", "flush_all", "replacing"]
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a new path beside ``path`` to write a file to, which then takes the place of ``path``.
+    """Yield a new path beside ``path`` to write a file to, which then replaces ``path``.
 
-    Of several processes that do so the last one's file stays, and is whole. If the writing fails,
-    ``path`` is what it was. A link keeps leading to its file; and what is there and is no regular
-    file, such as ``/dev/stdout``, is written to itself.
+    If several processes write, the last process's file stays, and is whole. If the writing fails,
+    ``path`` is unchanged. A link keeps leading to its file. A path that is no regular file, such as
+    ``/dev/stdout``, is written to directly.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def flush_all(folder: Path) -> None:
-    """Wait until a folder is on the disk with all that is in it."""
+    """Wait until a folder and all its content are on the disk."""
     for path in (*folder.rglob("*"), folder):
         flush(path)
 
@@ -42,7 +42,7 @@ def flush_all(folder: Path) -> None:
 def flush(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, is on the disk.
 
-    To be done before something older is removed: else a loss of power could take both.
+    Call this before older files are removed; otherwise a loss of power could take both.
 
     Raises:
         OSError: the disk is full, or broken.
@@ -54,13 +54,13 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise  # these say that the file system has no such thing
+            raise  # the three errors above say that the file system does not support fsync
     finally:
         os.close(handle)
 
 
 _held: set[int] = set()
-"""Locks of this process. A fork would hold them for as long as the child lives."""
+"""The locks of this process. A forked child would hold the locks for as long as it lives."""
 
 
 def _let_go() -> None:
@@ -75,13 +75,13 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[bool]:
-    """Keep other processes from writing to a folder meanwhile, if they ask by this function, too.
+    """Lock a folder against other processes that call this function, too.
 
     Yields:
-        Whether it is so; False where the system has no such lock.
+        Whether the folder is locked; False if the system has no such lock.
 
     Raises:
-        BlockingIOError: another process writes to the folder, or another part of this one.
+        BlockingIOError: another process, or another part of this process, has the lock.
     """
     with ExitStack() as held:
         try:

@@ -1,8 +1,8 @@
-"""What an ALIGN ``config.json`` says, checked field by field.
+"""Reads an ALIGN ``config.json``, and checks each field.
 
 The defaults are those of transformers' ``AlignConfig``, ``AlignVisionConfig`` and
-``AlignTextConfig``, which describe ``kakaobrain/align-base``: a field that a checkpoint
-leaves out has the meaning that transformers gives it.
+``AlignTextConfig``, which describe ``kakaobrain/align-base``. So a field that a checkpoint leaves
+out has the same value as in transformers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ACTIVATIONS = {
     "tanh": "tanh",
     "sigmoid": "sigmoid",
 }
-# The fields of the image tower with a value a stage.
+# The fields of the image tower with a value for each stage.
 _BY_STAGE = (
     "kernel_sizes",
     "in_channels",
@@ -39,8 +39,8 @@ _BY_STAGE = (
     "num_block_repeats",
     "expand_ratios",
 )
-# Far beyond the paper's largest ALIGN (820 million): a slip in a config.json must not take
-# the machine's memory.
+# Far beyond the paper's largest ALIGN (820 million). A slip in a config.json must not take the
+# machine's memory.
 _MOST_PARAMETERS = 4_000_000_000
 _MOST_BLOCKS = 1_000
 _WIDEST = 1 << 16
@@ -58,7 +58,7 @@ class BlockSpec(NamedTuple):
     expand_ratio: int
     squeeze_channels: int
     square_padding: bool
-    """Padded by k // 2 on all sides (``depthwise_padding``) instead of ALIGN's fixed padding."""
+    """Whether the block pads k // 2 on all sides (``depthwise_padding``), not as ALIGN does."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class VisionConfig:
     drop_connect_rate: float = within(0.2, 0, 1)
 
     def __post_init__(self) -> None:
-        """Refuse what the image tower cannot honour, by the field's name."""
+        """Refuse values that the image tower does not support, by the field's name."""
         prefix = "vision_config."
         check_ranges(self, prefix)
         stages = len(self.in_channels)
@@ -130,16 +130,17 @@ class VisionConfig:
             refuse(prefix + "width_coefficient", self.width_coefficient, what)
 
     def check_input_size(self, size: tuple[int, int]) -> None:
-        """Refuse image sizes that the tower cannot take, or transformers' tower cannot.
+        """Refuse image sizes that this tower, or transformers' tower, cannot take.
 
-        ``image_size`` is no size that comes: transformers' configs leave it at 600, whatever
-        the preprocessor makes.
+        ``image_size`` does not say the size: transformers' configs leave it at 600 for any
+        preprocessor.
 
         Args:
-            size: height and width that the preprocessor gives.
+            size: the height and width of the preprocessor's output.
 
         Raises:
-            CheckpointError: they are too small for the strides, or too large for ``hidden_dim``.
+            CheckpointError: the sides are too small for the strides, or too large for
+                ``hidden_dim``.
         """
         if min(size) < self.smallest_side:
             what = f"sides of at least {self.smallest_side}, which the tower's strides halve"
@@ -148,7 +149,7 @@ class VisionConfig:
         for block in self.blocks():
             if block.stride == 2:
                 side = (side + block.square_padding) // 2
-        # transformers pools windows of this size, and fails where they are more than one.
+        # transformers pools windows of this size, and fails for more than one window.
         if side > self.hidden_dim:
             what = (
                 f"at least {side}, the side of the last feature map of images of "
@@ -174,7 +175,7 @@ class VisionConfig:
 
     @property
     def smallest_side(self) -> int:
-        """Of an image: the stem and each stride halve it, rounding down; a map needs a pixel."""
+        """The least side of an image: the stem and the strides halve it, and a pixel must remain."""
         return int(2 ** (1 + list(self.strides).count(2)))
 
     @property
@@ -229,7 +230,7 @@ class TextConfig:
     pad_token_id: int = within(0, 0, 1 << 24)
 
     def __post_init__(self) -> None:
-        """Refuse what BERT cannot be built from, by the field's name."""
+        """Refuse values from which BERT cannot be built, by the field's name."""
         prefix = "text_config."
         check_ranges(self, prefix)
         if self.hidden_size % self.num_attention_heads:
@@ -249,7 +250,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class AlignConfig:
-    """A whole ALIGN checkpoint's shape: both towers, their common width, the temperature."""
+    """The shape of a whole ALIGN checkpoint: both towers, their common width, the temperature."""
 
     vision_config: VisionConfig = field(default_factory=VisionConfig)
     text_config: TextConfig = field(default_factory=TextConfig)
@@ -257,7 +258,7 @@ class AlignConfig:
     temperature_init_value: float = within(1.0, 1e-6, 1e6)
 
     def __post_init__(self) -> None:
-        """Refuse towers that do not meet in one space."""
+        """Refuse towers with different widths."""
         check_ranges(self)
         width = self.vision_config.embedding_dim
         if width != self.projection_dim:
@@ -270,10 +271,10 @@ class AlignConfig:
 
         Args:
             config: the file's content.
-            source: what errors name as the place, usually the file's path.
+            source: the name of the file in errors, usually its path.
 
         Raises:
-            CheckpointError: it is no ALIGN config, or a field's value is not supported.
+            CheckpointError: the file is no ALIGN config, or a field's value is not supported.
         """
         try:
             if config.get("model_type") != "align":
@@ -290,7 +291,7 @@ class AlignConfig:
 
 
 def _refuse_what_is_switched_on(config: Mapping[str, Any], text: Any) -> None:
-    """Refuse what older versions of transformers, or its quantisers, may have written."""
+    """Refuse options of older versions of transformers and of quantisers."""
     if config.get("quantization_config"):
         refuse("quantization_config", config["quantization_config"], "weights as they were trained")
     if isinstance(text, Mapping):

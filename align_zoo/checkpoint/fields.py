@@ -1,4 +1,4 @@
-"""JSON files and the dataclass fields in them: of their type and range, or refused by name."""
+"""Reads JSON files and dataclass fields in JSON; checks types and ranges by the field's name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read the JSON object in a file.
 
     Raises:
-        CheckpointError: the file is missing, or holds something else.
+        CheckpointError: the file is missing, or has no JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -46,10 +46,10 @@ def within(default: Any, low: float, high: float) -> Any:
 def read(kind: type[Any], values: Any, prefix: str = "", but: Iterable[str] = ()) -> dict[str, Any]:
     """Read the values of a JSON object that are fields of ``kind``, each of its field's type.
 
-    A field that is absent or null is left to its default; other keys are no concern of ours.
+    A field that is absent or null keeps its default; other keys are ignored.
 
     Raises:
-        CheckpointError: ``values`` is no object, or a value of another type.
+        CheckpointError: ``values`` is no object, or a value has another type.
     """
     if not isinstance(values, Mapping | None):
         refuse(prefix.rstrip("."), values, "an object")
@@ -75,10 +75,10 @@ def read(kind: type[Any], values: Any, prefix: str = "", but: Iterable[str] = ()
 
 
 def changed(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
-    """``config`` with the fields that ``values`` says otherwise.
+    """Return ``config`` with the fields of ``values`` in place of its own.
 
     Raises:
-        CheckpointError: there is no such field, or it does not support the value.
+        CheckpointError: there is no such field, or a value is not supported.
     """
     names = [each.name for each in fields(config)]
     for name in values:
@@ -100,7 +100,7 @@ def check_ranges(config: Any, prefix: str = "") -> None:
 
 
 def refuse(name: str, value: object, supported: str) -> NoReturn:
-    """Say which field's value is not supported, and what is."""
+    """Raise CheckpointError for a field's value that is not supported."""
     shown = repr(list(value) if isinstance(value, tuple) else value)
     shown = shown if len(shown) <= 120 else f"{shown[:117]}..."
     raise CheckpointError(f"{name} is {shown}; supported: {supported}")

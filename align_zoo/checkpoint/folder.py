@@ -1,7 +1,7 @@
-"""A checkpoint on disk: an ALIGN folder in Hugging Face's format, wherever it comes from.
+"""A checkpoint on disk: an ALIGN folder in Hugging Face's format, embedded, local or from the hub.
 
-No name inside of a checkpoint leads out of its folder. Links do, on purpose: the hub's cache is
-made of them, and who can write a link into a folder can write its files, too.
+No name inside of a checkpoint leads out of its folder. Links may, on purpose: the hub's cache
+consists of links, and a user who can write a link into a folder can write its files, too.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ __all__ = [
 ]
 
 EMBEDDED = {"align_tiny": Path(__file__).parents[1] / "assets" / "align_tiny"}
-"""Checkpoints inside the package, by the name that stands for them."""
+"""The folders of checkpoints in the package, by the checkpoints' names."""
 
 TIMM_FILE = "align.json"
-"""By which a folder of timm's two towers is known: ``save_timm`` writes it."""
+"""The file by which a folder of timm's two towers is recognized; ``save_timm`` writes it."""
 
 _SMALL_FILES = ("*.json", "vocab.txt")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
@@ -70,11 +70,11 @@ class Checkpoint:
     def preprocessor(self) -> tuple[Path, dict[str, Any]]:
         """``preprocessor_config.json`` and its content.
 
-        Since version 5 transformers writes its content into ``processor_config.json``, and
-        believes that file first.
+        Since version 5 transformers writes the content into ``processor_config.json``, and
+        prefers that file.
 
         Raises:
-            CheckpointError: neither file has it, or one is no JSON object.
+            CheckpointError: neither file has the content, or a file is no JSON object.
         """
         path = self.folder / "processor_config.json"
         options = read_json(path).get("image_processor") if path.is_file() else None
@@ -92,14 +92,14 @@ class Checkpoint:
 
     @cached_property
     def weights_file(self) -> Path:
-        """The weights, ``model.safetensors`` before ``pytorch_model.bin``; of shards the index."""
+        """The file of the weights, or the index of shards; safetensors before pickles."""
         return find_weights(self.folder)
 
     def weights(self, *prefixes: str) -> dict[str, torch.Tensor]:
         """Read the tensors whose names start with one of ``prefixes``, on the CPU.
 
         Raises:
-            CheckpointError: a file is absent or damaged, or holds what is no weight.
+            CheckpointError: a file is absent or damaged, or has values that are no weights.
         """
         weights: dict[str, torch.Tensor] = {}
         for path in shards(self.weights_file):
@@ -120,7 +120,7 @@ class Checkpoint:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over the content of every file that an answer depends on.
+        """A hash, in 16 hex digits, of the content of every file that an answer depends on.
 
         Raises:
             CheckpointError: a file cannot be read.
@@ -144,7 +144,7 @@ def open_checkpoint(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> Checkpoint:
-    """Find a checkpoint's folder, from the hub if need be.
+    """Find a checkpoint's folder; download a checkpoint of the hub if it is not in the cache.
 
     Args:
         name_or_folder: "align_tiny", a folder in Hugging Face's ALIGN format, or a hub id.
@@ -197,7 +197,7 @@ def local_checkpoint(name_or_folder: str | Path) -> Checkpoint | None:
     except OSError as error:
         raise CheckpointError(f"{name} cannot be opened: {error}") from error
     near = _near(name)
-    # The hub has a few old names without an owner, none of which is nearly one of ours.
+    # The hub has a few old names without an owner; none is similar to an embedded name.
     misspelt = near and "/" not in name
     if isinstance(name_or_folder, Path) or not _HUB_ID.fullmatch(name) or misspelt:
         raise CheckpointError(f"{name} does not exist{near}")
@@ -231,7 +231,7 @@ def _download(hub_id: str, revision: str | None, cache_dir: str | Path | None) -
         )
 
     with _hub_errors(hub_id, revision):
-        # One after the other: a repository that holds both formats must not be fetched twice.
+        # One after the other, because a repository may have both formats.
         for whole, index in (SAFETENSORS, PICKLES):
             folder = snapshot(*_SMALL_FILES, whole)
             if (folder / whole).is_file():
@@ -256,7 +256,7 @@ def _hub_errors(hub_id: str, revision: str | None) -> Iterator[None]:
             "folder that holds the checkpoint; once it is in the cache, HF_HUB_OFFLINE=1 reads it "
             "without asking the hub"
         ) from error
-    except Exception as error:  # whatever the connection and the disk bring
+    except Exception as error:  # the connection and the disk fail in many ways
         raise CheckpointError(
             f"{hub_id}{at} cannot be fetched from the hub{_near(hub_id)}: {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""Hugging Face's parameter names and ours, as data tables that read both ways.
+"""Translates Hugging Face's parameter names to ours and back, by tables.
 
 A table maps the name of a module in ``transformers.AlignModel`` to the name of the same
 module in a tower. What follows the module's name (``.weight``, ``.running_mean`` ...) is
@@ -58,15 +58,15 @@ _TEXT = {
 }
 
 _HF_PREFIXES = ("vision_model.", "text_model.", "text_projection.")
-# In a checkpoint, but part of no answer: BERT's pooler is never used by ALIGN, and the ids
-# are constants that older versions of transformers saved.
+# Tensors of a checkpoint that no answer depends on: ALIGN never uses BERT's pooler, and the ids are
+# constants that older versions of transformers saved.
 _UNUSED = ("text_model.pooler.", "text_model.embeddings.position_ids")
 
 
 def image_table(tower: nn.Module) -> dict[str, str]:
-    """Module names of the image tower, HF's to timm's.
+    """Make the table of the image tower's modules, from HF's names to timm's.
 
-    HF numbers the blocks through, timm by stage; which block expands is read from ``tower``.
+    HF numbers the blocks through, timm by stage. ``tower`` shows which blocks expand.
     """
     table = dict(_STEM)
     flat = 0
@@ -83,7 +83,7 @@ def image_table(tower: nn.Module) -> dict[str, str]:
 
 
 def text_table() -> dict[str, str]:
-    """Module names of the text tower, HF's to ours."""
+    """Make the table of the text tower's modules, from HF's names to ours."""
     return dict(_TEXT)
 
 
@@ -198,7 +198,7 @@ def _rename(key: str, table: Mapping[str, str]) -> str:
 
 
 def _hf_names(model: nn.Module) -> Any:
-    """Our key as the checkpoint spells it, which is what the reader can look up."""
+    """Return a function from our key to the checkpoint's, which the reader can look up."""
     table = image_table(model) if hasattr(model, "conv_stem") else text_table()
     inverse = {ours: theirs for theirs, ours in table.items()}
     return lambda key: _rename(key, inverse)

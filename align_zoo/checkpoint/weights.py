@@ -17,16 +17,16 @@ __all__ = ["PICKLES", "SAFETENSORS", "find_weights", "read_weights", "shards"]
 
 _INDEX = ".index.json"
 SAFETENSORS = ("model.safetensors", f"model.safetensors{_INDEX}")
-"""The file, and the index of the shards that a large checkpoint is split into instead."""
+"""The file, and the index of the shards of a large checkpoint."""
 PICKLES = ("pytorch_model.bin", f"pytorch_model.bin{_INDEX}")
-"""The same, as older versions of transformers wrote it."""
+"""The file and the index of older versions of transformers."""
 
 
 def find_weights(folder: Path) -> Path:
-    """Find the weight file of a folder or, where they are split, the index; safetensors come first.
+    """Find the weight file of a folder, or the index of its shards; safetensors come first.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: the folder has no weights.
     """
     names = (*SAFETENSORS, *PICKLES)
     for name in names:
@@ -36,10 +36,10 @@ def find_weights(folder: Path) -> Path:
 
 
 def shards(path: Path) -> tuple[Path, ...]:
-    """List the files that an index names, in order; ``path`` itself where it is no index.
+    """List the files that an index names, in order; ``path`` itself if it is no index.
 
     Raises:
-        CheckpointError: the index names no shards, or what is no file of its folder.
+        CheckpointError: the index names no shards, or a name is no file of the folder.
     """
     if not path.name.endswith(_INDEX):
         return (path,)
@@ -55,7 +55,7 @@ def shards(path: Path) -> tuple[Path, ...]:
 
 
 def _is_file_name(name: object) -> bool:
-    """Of a file in the folder itself: no path, and nothing that leads elsewhere."""
+    """Return whether a name is of a file in the folder itself, and leads nowhere else."""
     if not isinstance(name, str) or name in ("", "..") or "\0" in name:
         return False
     return name == Path(name).name
@@ -64,10 +64,10 @@ def _is_file_name(name: object) -> bool:
 def read_weights(path: Path, *prefixes: str) -> dict[str, torch.Tensor]:
     """Read the tensors of one file whose names start with one of ``prefixes``, on the CPU.
 
-    A pickle is loaded with ``weights_only``: it cannot run code.
+    A pickle is loaded with ``weights_only``, so that it cannot run code.
 
     Raises:
-        CheckpointError: the file is damaged, or holds what is no weight of a model.
+        CheckpointError: the file is damaged, or has values that are no weights of a model.
     """
     import torch  # here, so that a runtime without torch can look for files
 
@@ -78,7 +78,7 @@ def read_weights(path: Path, *prefixes: str) -> dict[str, torch.Tensor]:
                 weights = {name: tensors.get_tensor(name) for name in names}
         else:
             weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a reader meets in damaged bytes
+    except Exception as error:  # readers raise errors of many kinds for damaged bytes
         raise CheckpointError(f"{path} cannot be read as weights: {error}") from error
     if not isinstance(weights, dict):
         raise CheckpointError(f"{path} holds a {type(weights).__name__}, not a state dict")
@@ -89,7 +89,7 @@ def read_weights(path: Path, *prefixes: str) -> dict[str, torch.Tensor]:
 
 
 def _check(value: object, name: str, path: Path) -> None:
-    """Refuse what would load, and answer nonsense."""
+    """Refuse values that would load and give wrong answers."""
     import torch
 
     if not isinstance(value, torch.Tensor):
@@ -98,6 +98,6 @@ def _check(value: object, name: str, path: Path) -> None:
         return
     if not value.is_floating_point() or value.itemsize < 2:
         raise CheckpointError(f"{path}: {name} is {value.dtype}; quantised weights are refused")
-    # The sum first: fifty times faster, and finite only where all values are.
+    # The sum first: fifty times faster, and finite only if all values are finite.
     if not value.sum().isfinite() and not value.isfinite().all():
         raise CheckpointError(f"{path}: {name} holds values that are NaN or infinite")

@@ -1,4 +1,4 @@
-"""The options of transformers' EfficientNet image processor: their defaults and what fits."""
+"""The options of transformers' EfficientNet image processor: defaults and supported values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["OPTIONS", "PROCESSOR_TYPE", "check_type", "read_option"]
 _LARGEST = 1 << 14
 
 Reader = Callable[[Any], Any]
-"""What a value means; raises ValueError with what is supported instead."""
+"""Reads an option's value; raises ValueError with the supported values."""
 
 
 def _flag(value: Any) -> bool:
@@ -60,7 +60,7 @@ def _channels(value: Any) -> tuple[float, float, float]:
 
 def _deviations(value: Any) -> tuple[float, float, float]:
     channels = _channels(value)
-    # What is divided by less, twice and after other factors, may be no number any more.
+    # A quotient by a smaller number, twice and after other factors, may be infinite.
     if not all(abs(channel) >= 1e-9 for channel in channels):
         raise ValueError("numbers other than 0, at least 1e-09 away from it")
     return channels
@@ -86,16 +86,16 @@ PROCESSOR_TYPE = "EfficientNetImageProcessor"
 """transformers' name of ALIGN's image processor."""
 
 _BACKENDS = ("", "Fast", "Pil")
-"""What transformers adds to the name where it resizes with something else."""
+"""The endings that transformers adds to the name for other ways to resize."""
 
 
 def check_type(config: Mapping[str, Any]) -> None:
-    """Refuse the options of another processor, which has other defaults, or does something else.
+    """Refuse the options of another processor, which has other defaults or other steps.
 
     Raises:
-        CheckpointError: a parsed ``preprocessor_config.json`` names another one.
+        CheckpointError: a parsed ``preprocessor_config.json`` names another processor.
     """
-    # transformers reads the second name, of its older versions, where there is no first.
+    # Without the first name transformers reads the second, which older versions wrote.
     for name in ("image_processor_type", "feature_extractor_type"):
         value = config.get(name)
         if value is None:

@@ -73,7 +73,7 @@ class AlignTokenizer:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-        except Exception as error:  # transformers raises whatever its parsers meet
+        except Exception as error:  # transformers' parsers raise errors of many kinds
             raise CheckpointError(f"{folder}: its tokenizer cannot be read: {error}") from error
         if len(tokenizer) > config.vocab_size:
             raise CheckpointError(
@@ -138,7 +138,7 @@ class AlignTokenizer:
                 "padding is 'do_not_pad', but the texts differ in length: pad them, or "
                 "tokenize them one by one"
             )
-        with on_cpu():  # as the images are, whatever torch's default device is
+        with on_cpu():  # as the images are, with any default device
             return encoding.convert_to_tensors(return_tensors)
 
     def save(self, folder: Path) -> None:

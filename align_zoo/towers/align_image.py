@@ -1,4 +1,4 @@
-"""The image tower in timm's registry: its cfgs, its weights' filter, its entrypoints."""
+"""The image tower in timm's registry: cfgs, the filter of weights, and entrypoints."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ __all__ = ["align_base_image", "align_tiny_image"]
 
 
 def checkpoint_filter_fn(state_dict: dict[str, Any], model: nn.Module) -> StateDict:
-    """Hugging Face's ALIGN weights, or already native ones, for ``model``.
+    """Convert Hugging Face's ALIGN weights for ``model``; native weights stay as they are.
 
-    timm loads loosely as soon as ``num_classes`` differs, so completeness is checked here.
+    timm accepts missing weights as soon as ``num_classes`` differs, so completeness is checked
+    here.
 
     Raises:
         CheckpointError: a weight is missing, left over or of another shape.
@@ -45,7 +46,7 @@ def checkpoint_filter_fn(state_dict: dict[str, Any], model: nn.Module) -> StateD
         model,
         source=weights_source(model),
         free=replaced_heads(model),
-        any_shape=("conv_stem",),  # timm adapts it to other in_chans, after this
+        any_shape=("conv_stem",),  # timm adapts the stem to other in_chans later
     )
     return converted
 
@@ -57,8 +58,8 @@ def _create(
     config: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> nn.Module:
-    """``shape``, with the fields that ``config`` says otherwise: what JSON can hold."""
-    # Here: importing the tower imports timm, and that imports this module, to register it.
+    """Build a tower of ``shape``, with the fields of ``config`` in place of the shape's."""
+    # Imported here, because the tower imports timm, which imports this module to register it.
     from align_zoo.towers.image_tower import AlignImage
 
     shape = changed(shape, config or {}, "vision_config.")
@@ -83,29 +84,29 @@ def build_image_tower(
     *,
     dtype: torch.dtype | None = None,
 ) -> AlignImage:
-    """Build an untrained tower of any ALIGN shape, as timm would have built it.
+    """Build an untrained tower of any ALIGN shape, as timm builds a registered shape.
 
     Args:
         config: the shape.
-        transform: what ``timm.data.resolve_model_data_config`` shall answer.
-        dtype: the parameters'; torch's default by default.
+        transform: the transform that ``timm.data.resolve_model_data_config`` describes.
+        dtype: the dtype of the parameters; torch's default by default.
     """
     arguments = {"config": asdict(config), "in_chans": config.num_channels}
     data_config = _data_config(transform, config.num_channels) if transform else {}
     cfg = _cfg(architecture="align_base_image", **data_config)
     tower: AlignImage = align_base_image(pretrained_cfg=cfg, dtype=dtype, **arguments)
-    # What timm.create_model records, so that timm can save the tower and build it again.
+    # timm.create_model records the same, so that timm can save the tower and build it again.
     tower._model_args = arguments
     return tower
 
 
 def _data_config(transform: AlignTransform, channels: int) -> dict[str, Any]:
-    """Describe the transform as a timm cfg, as far as timm has them."""
+    """Describe the transform as a timm cfg, as far as timm has the options."""
     config: dict[str, Any] = {"interpolation": transform.resample.name.lower()}
     if transform.input_size:
         config["input_size"] = (channels, *transform.input_size)
     if transform.input_size and transform.size:
-        # timm resizes to floor(input / crop_pct); half a pixel keeps it from falling short.
+        # timm resizes to floor(input / crop_pct); half a pixel avoids a size that is one less.
         config["crop_pct"] = min(1.0, transform.input_size[0] / (transform.size[0] + 0.5))
     # pixel * scale + offset is (pixel / 255 - mean) / std
     std = [1 / (255 * scale) for scale in transform.scale]
@@ -151,9 +152,9 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def align_base_image(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """ALIGN-base's image tower, an EfficientNet-B7 at 289 x 289: [N, 3, H, W] -> [N, 640].
+    """Build ALIGN-base's image tower, an EfficientNet-B7 at 289 x 289: [N, 3, H, W] -> [N, 640].
 
-    ``config`` holds fields of ``vision_config`` for another shape.
+    The argument ``config`` has fields of ``vision_config`` for another shape.
     """
     return _create("align_base_image", pretrained, VisionConfig(), **kwargs)
 

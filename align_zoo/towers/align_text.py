@@ -1,4 +1,4 @@
-"""The text tower in timm's registry: its cfgs, its weights' filter, its entrypoints."""
+"""The text tower in timm's registry: cfgs, the filter of weights, and entrypoints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["align_base_text", "align_tiny_text"]
 
 
 def checkpoint_filter_fn(state_dict: Mapping[str, Any], model: nn.Module) -> StateDict:
-    """Hugging Face's ALIGN weights, or already native ones, for ``model``.
+    """Convert Hugging Face's ALIGN weights for ``model``; native weights stay as they are.
 
     Raises:
         CheckpointError: a weight is missing, left over or of another shape.
@@ -49,12 +49,12 @@ def _create(
     config: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> nn.Module:
-    """``shape``, with the fields that ``config`` says otherwise: what JSON can hold.
+    """Build a tower of ``shape``, with the fields of ``config`` in place of the shape's.
 
     Raises:
         InvalidInput: ``features_only`` is asked for.
     """
-    # Here: importing the tower imports timm, and that imports this module, to register it.
+    # Imported here, because the tower imports timm, which imports this module to register it.
     from align_zoo.towers.text_tower import AlignText
 
     if kwargs.get("features_only"):
@@ -69,7 +69,7 @@ def _create(
         pretrained,
         config=shape,
         pretrained_filter_fn=checkpoint_filter_fn,
-        # timm hands these to every model; a text tower has neither.
+        # timm passes these to every model; a text tower has neither.
         kwargs_filter=("in_chans", "global_pool"),
         **kwargs,
     )
@@ -78,17 +78,17 @@ def _create(
 def build_text_tower(
     config: TextConfig, projection_dim: int, *, dtype: torch.dtype | None = None
 ) -> AlignText:
-    """Build an untrained tower of any ALIGN shape, as timm would have built it.
+    """Build an untrained tower of any ALIGN shape, as timm builds a registered shape.
 
     Args:
         config: the shape.
-        projection_dim: width of the head.
-        dtype: the parameters'; torch's default by default.
+        projection_dim: the width of the head.
+        dtype: the dtype of the parameters; torch's default by default.
     """
     arguments = {"config": asdict(config), "num_classes": projection_dim}
     cfg = _cfg(architecture="align_base_text", num_classes=projection_dim)
     tower: AlignText = align_base_text(pretrained_cfg=cfg, dtype=dtype, **arguments)
-    # What timm.create_model records, so that the tower can be saved and built again.
+    # timm.create_model records the same, so that the tower can be saved and built again.
     tower._model_args = arguments
     return tower
 
@@ -119,9 +119,9 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def align_base_text(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """ALIGN-base's text tower, a BERT-base and its projection: ids [N, L] -> [N, 640].
+    """Build ALIGN-base's text tower, a BERT-base and its projection: ids [N, L] -> [N, 640].
 
-    ``config`` holds fields of ``text_config`` for another shape.
+    The argument ``config`` has fields of ``text_config`` for another shape.
     """
     return _create("align_base_text", pretrained, TextConfig(), **kwargs)
 

@@ -1,4 +1,4 @@
-"""timm builds a tower: its errors in words that name the way out."""
+"""Builds a tower by timm, and turns timm's errors into errors that name the way out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build_tower(tower: type[nn.Module], variant: str, pretrained: bool, **kwargs
     """Build a tower by timm's ``build_model_with_cfg``, which takes the same arguments.
 
     Raises:
-        InvalidInput: an argument that the tower does not take; the message names it.
+        InvalidInput: the tower does not take an argument; the message names the argument.
         CheckpointError: the weights cannot be found, or do not fit.
     """
     try:
@@ -58,7 +58,7 @@ def refuse_hf_names(weights: Mapping[str, Any]) -> None:
     """Refuse Hugging Face's names, which timm's ``checkpoint_path`` does not convert.
 
     Raises:
-        CheckpointError: the weights have them.
+        CheckpointError: the weights have Hugging Face's names.
     """
     if any(name.startswith(("vision_model.", "text_model.")) for name in weights):
         raise CheckpointError(

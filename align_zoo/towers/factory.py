@@ -1,4 +1,4 @@
-"""A checkpoint's name to something that works: the model, its transform and its tokenizer."""
+"""Loads a checkpoint's model, its transform and its tokenizer."""
 
 from __future__ import annotations
 
@@ -33,22 +33,23 @@ Device = torch.device | str
 
 
 class LoadedImageTower(NamedTuple):
-    """One tower with all it needs."""
+    """The image tower with its transform."""
 
     tower: AlignImage
     transform: AlignTransform
     fingerprint: str
-    """The checkpoint's, equal for both towers of one checkpoint."""
+    """The checkpoint's fingerprint, equal for both towers of a checkpoint."""
 
 
 class LoadedTextTower(NamedTuple):
-    """One tower with all it needs."""
+    """The text tower with its tokenizer and the temperature."""
 
     tower: AlignText
     tokenizer: AlignTokenizer
     temperature: float
+    """The learned scalar of ``logits = cosine / temperature``."""
     fingerprint: str
-    """The checkpoint's, equal for both towers of one checkpoint."""
+    """The checkpoint's fingerprint, equal for both towers of a checkpoint."""
 
 
 def create_align(
@@ -63,14 +64,14 @@ def create_align(
 
     Args:
         name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
-        device: where the model goes; the CPU by default.
-        dtype: the model's; float32 by default, whatever the checkpoint's is.
+        device: the model's device; the CPU by default.
+        dtype: the model's dtype; float32 by default, also for checkpoints of another dtype.
         revision: branch, tag or commit of a hub id.
         cache_dir: the hub cache, instead of Hugging Face's default.
 
     Raises:
-        CheckpointError: it cannot be found, is damaged, incomplete or not supported. The
-            message names the file and the key or field.
+        CheckpointError: the checkpoint cannot be found, is damaged, incomplete or not supported.
+            The message names the file and the key or field.
     """
     checkpoint = open_checkpoint(name_or_folder, revision=revision, cache_dir=cache_dir)
     transform, tokenizer = read_transform(checkpoint), read_tokenizer(checkpoint)
@@ -137,4 +138,4 @@ def _fill(
 ) -> None:
     weights = from_hf(checkpoint.weights(*prefixes), table)
     check_complete(weights, tower, source=str(checkpoint.weights_file))
-    tower.load_state_dict(weights, strict=False)  # only batch counters may lack, see above
+    tower.load_state_dict(weights, strict=False)  # check_complete lets batch counters be absent

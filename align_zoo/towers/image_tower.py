@@ -1,7 +1,7 @@
 """ALIGN's image tower: timm's EfficientNet with ALIGN's fixed padding and no head convolution.
 
-The pooled channels of the last stage ARE the embedding (``AlignVisionModel`` in
-transformers), so ``num_classes=0`` returns it, not yet normalised.
+The pooled channels of the last stage are the embedding (``AlignVisionModel`` in transformers). So
+``num_classes=0`` returns the embedding, not yet normalised.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ class AlignImage(EfficientNet):
     >>> tower(torch.zeros(1, 3, 49, 49)).shape
     torch.Size([1, 128])
 
-    Input ``[N, 3, H, W]``; output ``[N, D]``, the embedding before normalisation, or
-    ``[N, num_classes]`` logits when a classifier was asked for.
+    The input is ``[N, 3, H, W]``. The output is ``[N, D]``, the embedding before normalisation, or
+    ``[N, num_classes]``, the logits of a classifier.
 
     Args:
         config: the shape, from a checkpoint's ``vision_config``.
         cosine_classifier: classify by ``CosineLinear``, as ``bake_zero_shot`` makes it.
-        **kwargs: timm's (num_classes, in_chans, drop_rate, drop_path_rate, global_pool, device,
-            dtype ...).
+        **kwargs: timm's arguments (num_classes, in_chans, drop_rate, drop_path_rate, global_pool,
+            device, dtype ...).
     """
 
     def __init__(
         self, *, config: VisionConfig, cosine_classifier: bool = False, **kwargs: Any
     ) -> None:
-        # HF's config spells Keras's decay (0.99); torch's momentum is its complement.
+        # HF's config has Keras's decay (0.99); torch's momentum is 1 - decay.
         norm: dict[str, Any] = {
             "eps": config.batch_norm_eps,
             "momentum": 1 - config.batch_norm_momentum,
@@ -55,7 +55,7 @@ class AlignImage(EfficientNet):
             num_features=0,
             stem_size=config.stem_channels,
             fix_stem=True,
-            # Channels are resolved already, ALIGN's divisor and rounding included.
+            # The channels are already rounded by ALIGN's divisor.
             round_chs_fn=int,
             act_layer=config.activation,
             norm_layer=partial(nn.BatchNorm2d, **norm),
@@ -69,10 +69,10 @@ class AlignImage(EfficientNet):
 
     # Here and not in forward, which torch.fx traces and TorchScript compiles.
     def __call__(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """``forward``, for images that fit.
+        """Check the images, and call ``forward``.
 
         Raises:
-            InvalidImage: ``x`` is not [N, in_chans, H, W].
+            InvalidImage: ``x`` is not [N, in_chans, H, W], or its sides are too small.
         """
         self._check(x)
         return super().__call__(x, *args, **kwargs)
@@ -92,7 +92,7 @@ class AlignImage(EfficientNet):
             )
 
     def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        """Torch's, for weights under timm's names.
+        """Load weights under timm's names, as torch does.
 
         Raises:
             CheckpointError: the names are Hugging Face's.
@@ -104,7 +104,7 @@ class AlignImage(EfficientNet):
         """Classify by cosine: ``classifier`` becomes a ``CosineLinear`` with this weight.
 
         Args:
-            weight: [C, head_hidden_size], a row a class.
+            weight: [C, head_hidden_size], a row for each class.
         """
         classes, width = weight.shape
         if width != self.head_hidden_size:
@@ -117,7 +117,7 @@ class AlignImage(EfficientNet):
         self.classifier.train(self.training)
         with torch.no_grad():
             self.classifier.weight.copy_(weight)
-        # timm writes these to the folder that it saves, and builds the tower by them again.
+        # timm saves these arguments with the weights, to build the tower again.
         self._model_args = {**getattr(self, "_model_args", {}), "cosine_classifier": True}
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
@@ -127,11 +127,11 @@ class AlignImage(EfficientNet):
             self._model_args = {**self._model_args, "cosine_classifier": False}
 
     def prune_intermediate_layers(self, *args: Any, **kwargs: Any) -> list[int]:
-        """Drop the stages behind the last one that is wanted, and the head; timm's way."""
+        """Drop the stages behind the last wanted stage, and the head, as timm's models do."""
         take: list[int] = super().prune_intermediate_layers(*args, **kwargs)
         if len(self.blocks):  # the stem alone is no shape of ALIGN
             self.config = self.config.first_stages(len(self.blocks))
-            # By these a saved tower is built again.
+            # The arguments to build a saved tower again.
             self._model_args = {**getattr(self, "_model_args", {}), "config": asdict(self.config)}
         return take
 
@@ -157,7 +157,7 @@ _POOLS = {"mean": "avg", "max": "max"}
 
 
 def _block_args(config: VisionConfig) -> list[list[dict[str, Any]]]:
-    """timm's block definitions [stage][block], each with its own numbers."""
+    """Make timm's block definitions [stage][block], each with its own numbers."""
     stages: list[list[dict[str, Any]]] = [[] for _ in config.out_channels]
     for block in config.blocks():
         expands = block.expand_ratio != 1
@@ -167,9 +167,9 @@ def _block_args(config: VisionConfig) -> list[list[dict[str, Any]]]:
             "stride": block.stride,
             "act_layer": None,
             "dw_kernel_size": block.kernel_size,
-            # A ratio of which timm's round() makes the very number HF's int() made.
+            # From this ratio timm's round() makes the same number as HF's int().
             "se_ratio": block.squeeze_channels / block.in_channels,
-            # HF never skips over the first block of a stage, not even where it could.
+            # HF has no skip connection over the first block of a stage, even of equal shapes.
             "noskip": block.index_in_stage == 0,
         }
         if expands:
@@ -182,6 +182,6 @@ def _fix_padding(tower: EfficientNet, config: VisionConfig) -> None:
     tower.conv_stem = FixedPadConv2d.like(tower.conv_stem)
     for spec in config.blocks():
         block = tower.blocks[spec.stage][spec.index_in_stage]
-        # An output_stride below 32 turns a stride into a dilation: nothing to fix there.
+        # An output_stride below 32 turns a stride into a dilation, which pads as timm does.
         if block.conv_dw.stride == (2, 2) and not spec.square_padding:
             block.conv_dw = FixedPadConv2d.like(block.conv_dw)

@@ -1,4 +1,4 @@
-"""The layers that timm has not: ALIGN's stride-2 convolution, and a classifier by cosine."""
+"""Layers that timm does not have: ALIGN's stride-2 convolution, and a classifier by cosine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class FixedPadConv2d(nn.Conv2d):
     This is Keras's ``correct_pad`` for even inputs, which ALIGN applies at EVERY input size
     (``AlignVisionDepthwiseLayer`` and ``AlignVisionEmbeddings`` in transformers). timm's
     ``pad_type="same"`` depends on the input size and agrees at even sizes only: at ALIGN's
-    289 it is silently wrong.
+    289 timm's padding is silently wrong.
 
     Input ``[N, C, H, W]``, output ``[N, O, H // 2, W // 2]``. ``padding`` stays 0 on the
     module, the weights are those of an ordinary ``nn.Conv2d``.
@@ -49,9 +49,9 @@ class FixedPadConv2d(nn.Conv2d):
         )
         self.reach = kernel_size // 2
         # Two exact formulations: a zero row and column in front of the kernel, or around the
-        # activation. The smaller tensor is the cheaper one to copy: measured on CPU, padding
-        # the kernel is 1.1x to 5x faster for the depthwise convolutions, and 1.3x slower for
-        # the stem with its 3 channels.
+        # activation. Copying the smaller tensor is cheaper: measured on a CPU, padding the kernel
+        # is 1.1x to 5x faster for the depthwise convolutions, and 1.3x slower for the stem with
+        # its 3 channels.
         self.pad_kernel = groups > 1
 
     @classmethod
@@ -74,7 +74,7 @@ class FixedPadConv2d(nn.Conv2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve ``x`` [N, C, H, W] to [N, O, H // 2, W // 2]."""
         pad_kernel = self.pad_kernel
-        if not torch.jit.is_scripting():  # which does not know the next line
+        if not torch.jit.is_scripting():  # TorchScript does not know the next line
             # Runtimes such as ONNX's merge a padding of the activation into the convolution, and
             # torch's older ONNX exporter, which timm's onnx_export uses, knows fixed kernels alone.
             exporting = torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
@@ -88,9 +88,10 @@ class FixedPadConv2d(nn.Conv2d):
 
 
 class CosineLinear(nn.Linear):
-    """A classifier [N, D] -> [N, C] by the direction of its input alone: no bias.
+    """A classifier [N, D] -> [N, C] by the direction of its input alone, without a bias.
 
-    With the rows ``unit label embedding / temperature`` it gives ALIGN's zero-shot logits.
+    With the weight's rows ``unit label embedding / temperature`` the outputs are ALIGN's zero-shot
+    logits.
     """
 
     def __init__(
@@ -104,5 +105,5 @@ class CosineLinear(nn.Linear):
         super().__init__(in_features, out_features, bias=False, device=device, dtype=dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [N, C] of embeddings [N, D] of any length."""
+        """Compute logits [N, C] of embeddings [N, D] of any length."""
         return F.linear(F.normalize(x, dim=-1), self.weight)

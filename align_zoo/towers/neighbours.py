@@ -1,7 +1,7 @@
-"""What we need of timm, transformers and torch that they may move: each from where it is today.
+"""Imports of private or moving names of timm and transformers, each from its place today.
 
-These names are private there, or have moved before. Where a version has moved one, importing it
-from here fails with that version and with what to do.
+If another version has moved a name, importing the name from here fails with an error that names the
+version and the way out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PLACES = {
     "feature_take_indices": ("timm", "timm.models._features", "1.0.31"),
     "save_config_for_hf": ("timm", "timm.models._hub", "1.0.31"),
 }
-"""The package, the module today, and the version that it was seen in."""
+"""For each name the package, the module today, and the version with that module."""
 
 
 def __getattr__(name: str) -> Any:

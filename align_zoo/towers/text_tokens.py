@@ -1,4 +1,4 @@
-"""What a text tower is asked to embed: whether its tensors fit the tower and each other."""
+"""Checks whether a text tower's input tensors fit the tower and each other."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def check_tokens(
     attention_mask: torch.Tensor | None = None,
     token_type_ids: torch.Tensor | None = None,
 ) -> None:
-    """Return if a tower of this shape can take them.
+    """Check that a tower of this shape can take the tensors.
 
     Raises:
-        InvalidText: they do not fit; the message names what, and how it should be.
+        InvalidText: a tensor does not fit; the message names the tensor and the right shape.
     """
     if not isinstance(input_ids, torch.Tensor):
         raise InvalidText(f"the token ids are a {type(input_ids).__name__}, not a tensor")
@@ -37,7 +37,7 @@ def check_tokens(
         _check_shape("attention_mask", attention_mask, (rows,), length)
     if token_type_ids is not None:
         _check_shape("token_type_ids", token_type_ids, (rows, 1), length)
-    if input_ids.is_meta:  # which has no values
+    if input_ids.is_meta:  # a meta tensor has no values
         return
     size = config.vocab_size
     if (id := _outside(input_ids, size)) is not None:
@@ -58,6 +58,6 @@ def _check_shape(name: str, tensor: object, rows: tuple[int, ...], length: int) 
 
 
 def _outside(ids: torch.Tensor, size: int) -> int | None:
-    """Find an id that is not from 0 to below ``size``, if there is one."""
+    """Find an id below 0 or not below ``size``; None without such an id."""
     low, high = (int(id) for id in ids.aminmax())
     return next((id for id in (low, high) if not 0 <= id < size), None)

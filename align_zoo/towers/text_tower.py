@@ -34,10 +34,10 @@ class AlignText(nn.Module):
 
     Args:
         config: the shape, from a checkpoint's ``text_config``.
-        num_classes: width D of the head; 0 for none, which returns BERT's first token.
+        num_classes: width D of the head; 0 for no head, which returns BERT's first token.
         drop_rate: dropout in front of the head, in training.
-        device: where the parameters are; the CPU by default.
-        dtype: theirs; float32 by default.
+        device: the device of the parameters; the CPU by default.
+        dtype: the dtype of the parameters; float32 by default.
     """
 
     # Set by timm.create_model: the weights' description, and the arguments to build it again.
@@ -75,7 +75,7 @@ class AlignText(nn.Module):
         )
 
     def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        """Torch's, for weights under timm's names.
+        """Load weights under timm's names, as torch does.
 
         Raises:
             CheckpointError: the names are Hugging Face's.
@@ -84,25 +84,25 @@ class AlignText(nn.Module):
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def init_non_persistent_buffers(self) -> None:
-        """Fill what no checkpoint holds: timm's way from the meta device to another."""
+        """Fill the buffers that no checkpoint has; timm calls this after the meta device."""
         embeddings = self.bert.embeddings
         positions = embeddings.position_ids
         positions.copy_(torch.arange(positions.shape[1], device=positions.device))
         embeddings.token_type_ids.zero_()
 
-    # Here and not in forward, which compilers trace: a look at the ids would end the graph.
+    # Not in forward, which compilers trace: reading the ids would end the graph.
     def __call__(
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
     ) -> Any:
-        """``forward``, for tensors that fit.
+        """Check the tensors, and call ``forward``.
 
         Raises:
             InvalidText: ``input_ids`` is not [N, L] of whole numbers, is longer than BERT's
-                positions or holds an id that is not in the vocabulary; the mask or the token
-                types are not of its shape, or a type is one that BERT has not.
+                positions or has an id outside the vocabulary; the mask or the token types have
+                another shape, or BERT does not have a token type.
         """
         if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
             check_tokens(self.config, input_ids, attention_mask, token_type_ids)
@@ -114,11 +114,11 @@ class AlignText(nn.Module):
         attention_mask: torch.Tensor | None,
         token_type_ids: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """BERT's embeddings [N, L, hidden], and the mask as its layers want it."""
+        """Compute BERT's embeddings [N, L, hidden], and the mask for its layers."""
         if attention_mask is None:
             attention_mask = (input_ids != self.config.pad_token_id).long()
         if attention_mask.is_meta and attention_mask.ndim == 2:
-            # As the attention takes it: of a mask [N, L] transformers looks at the values.
+            # The shape that attention takes. transformers would read the values of a mask [N, L].
             attention_mask = attention_mask[:, None, None, :].bool()
         x = self.bert.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
         mask = create_bidirectional_mask(
@@ -132,9 +132,9 @@ class AlignText(nn.Module):
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Hidden states [N, L, hidden] of token ids [N, L].
+        """Compute hidden states [N, L, hidden] of token ids [N, L].
 
-        Without a mask, every position but the padding id's is attended to.
+        Without a mask, tokens with the padding id are masked.
         """
         x, mask = self._embed(input_ids, attention_mask, token_type_ids)
         for layer in self.bert.encoder.layer:
@@ -142,7 +142,7 @@ class AlignText(nn.Module):
         return x
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """First token [N, hidden] of hidden states [N, L, hidden], projected to [N, D]."""
+        """Project the first token of hidden states [N, L, hidden] to [N, D]."""
         x = F.dropout(x[:, 0], self.drop_rate, self.training)
         projected: torch.Tensor = x if pre_logits else self.head(x)
         return projected
@@ -153,7 +153,7 @@ class AlignText(nn.Module):
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Embeddings [N, D], not yet normalised, of token ids [N, L]."""
+        """Compute embeddings [N, D], not yet normalised, of token ids [N, L]."""
         return self.forward_head(self.forward_features(input_ids, attention_mask, token_type_ids))
 
     def forward_intermediates(
@@ -168,24 +168,24 @@ class AlignText(nn.Module):
         output_fmt: str = "NLC",
         intermediates_only: bool = False,
     ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
-        """Hidden states behind chosen layers, timm's way.
+        """Compute hidden states behind chosen layers, as timm's models do.
 
         Args:
             input_ids: token ids [N, L].
-            attention_mask: [N, L]; without it, all positions but the padding id's.
-            token_type_ids: [N, L]; all 0 without.
-            indices: the last n layers if an int, these if a sequence, all if None.
-            norm: BERT's layers end in their norm already, so this changes nothing.
-            stop_early: do not compute the layers behind the last one that is wanted.
-            output_fmt: "NLC", the only one of a text.
+            attention_mask: [N, L]; by default tokens with the padding id are masked.
+            token_type_ids: [N, L]; 0 by default.
+            indices: an int for the last n layers, a sequence of layers, or None for all.
+            norm: no effect, because BERT's layers end in their norm.
+            stop_early: do not compute the layers behind the last wanted layer.
+            output_fmt: "NLC", the only format of a text.
             intermediates_only: return the intermediates alone.
 
         Returns:
-            ``forward_features``'s [N, L, hidden] (of the last layer that was computed) and the
-            intermediates, each [N, L, hidden].
+            The hidden states [N, L, hidden] of the last computed layer, and the intermediates, each
+            [N, L, hidden].
 
         Raises:
-            ValueError: another ``output_fmt``.
+            ValueError: ``output_fmt`` is not "NLC".
         """
         if output_fmt != "NLC":
             raise ValueError(f"output_fmt is {output_fmt!r}; a text tower has 'NLC' alone")
@@ -205,7 +205,7 @@ class AlignText(nn.Module):
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-        """Compute the embedding [N, D] and all that transformers' ``AlignTextModel`` records.
+        """Compute the embedding [N, D] and the records of transformers' ``AlignTextModel``.
 
         Returns:
             The embedding; the hidden states [N, L, hidden] of BERT's embeddings and behind
@@ -226,21 +226,21 @@ class AlignText(nn.Module):
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:
-        """Drop the layers behind the last one in ``indices``, and the head; timm's way."""
+        """Drop the layers behind the last of ``indices``, and the head, as timm's models do."""
         layers = self.bert.encoder.layer
         take, last = feature_take_indices(len(layers), indices)
         self.bert.encoder.layer = layers[: last + 1]
         self.feature_info = self.feature_info[: last + 1]
         self.bert.config.num_hidden_layers = last + 1
         self.config = replace(self.config, num_hidden_layers=last + 1)
-        # By these a saved tower is built again.
+        # The arguments to build a saved tower again.
         self._model_args = {**getattr(self, "_model_args", {}), "config": asdict(self.config)}
         if prune_head:
             self.reset_classifier(0)
         return list(take)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Parameter groups by depth, for layer decay: embeddings, then layer by layer."""
+        """Group parameters by depth, for layer decay: the embeddings, then layer by layer."""
         return {"stem": r"^bert\.embeddings", "blocks": r"^bert\.encoder\.layer\.(\d+)"}
 
     def no_weight_decay(self) -> set[str]:
@@ -251,7 +251,7 @@ class AlignText(nn.Module):
         }
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Compute every layer anew in the backward pass instead of keeping what it made."""
+        """Compute every layer again in the backward pass instead of keeping its activations."""
         if enable:
             self.bert.activation_checkpointing_enable({"use_reentrant": False})
         else:
@@ -274,7 +274,7 @@ class AlignText(nn.Module):
 
 
 def _attention_weights(attention: Any, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """softmax(q k / sqrt(d) + mask), [N, heads, L, L]: the fused kernels do not give it."""
+    """Compute softmax(q k / sqrt(d) + mask), [N, heads, L, L], which fused kernels do not give."""
 
     def heads(states: torch.Tensor) -> torch.Tensor:
         width = attention.attention_head_size

@@ -207,7 +207,7 @@ class AsyncAlignClient(Unpicklable):
         return await self._runtime.run(self._align.temperature)
 
     async def fingerprint(self) -> str:
-        """The fingerprint of the checkpoint served now: only embeddings of the same compare."""
+        """Ask for the fingerprint of the served checkpoint; only embeddings of the same compare."""
         return await self._runtime.run(self._align.fingerprint)
 
     async def ready(self, deep: bool = False) -> bool:

@@ -232,7 +232,7 @@ class AlignClient(Unpicklable):
         return self._runtime.run(self._align.temperature)
 
     def fingerprint(self) -> str:
-        """The fingerprint of the checkpoint served now: only embeddings of the same compare."""
+        """Ask for the fingerprint of the served checkpoint; only embeddings of the same compare."""
         return self._runtime.run(self._align.fingerprint)
 
     def ready(self, deep: bool = False) -> bool:

@@ -65,7 +65,7 @@ def _export(checkpoint: Checkpoint, folder: Path) -> None:
         raise
     except ImportError as error:
         raise CheckpointError(not_installed(error)) from error
-    except Exception as error:  # torch's exporter and onnx raise whatever they meet in a graph
+    except Exception as error:  # torch's exporter and onnx raise errors of many kinds
         # A lack of memory or of room on the disk may pass.
         kind = CheckpointError if _of_the_moment(error) else ExportRefused
         raise kind(

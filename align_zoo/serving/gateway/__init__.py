@@ -1,7 +1,7 @@
-"""Between callers and tritonserver: who may come in, how many at once, and the truth about it."""
+"""The gateway between callers and tritonserver: access, queues, health and metrics."""
 
 import os
 
-# gRPC reads it when it is imported. By itself it writes a line for each failed TLS handshake, at
-# ERROR for each call with too many headers, and a thread of it waits until somebody reads them.
+# gRPC reads the variable when it is imported. By default gRPC writes a line for each failed TLS
+# handshake, and at ERROR for each call with too many headers, and its thread waits for a reader.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -80,8 +80,7 @@ class GrpcHandler(grpc.GenericRpcHandler):
             refusal = internal_error(error, "")
         else:
             return self._open[path]
-        # A stream handler reads nothing of a refused call, whatever the caller sends. Callers see
-        # no difference.
+        # A stream handler reads nothing of a refused call. Callers see no difference.
         return grpc.stream_stream_rpc_method_handler(partial(self._refuse, refusal))
 
     async def _infer(self, request: bytes, context: Any) -> bytes:

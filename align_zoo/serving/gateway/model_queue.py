@@ -1,7 +1,7 @@
-"""A model's queue: how many items are with tritonserver, and who waits in front of it.
+"""A model's queue: the items with tritonserver, and the requests that wait in front of it.
 
-It is here because tritonserver 2.51 lets requests lie for half a second as soon as its own queue
-has a bound.
+The queue is here because tritonserver 2.51 lets requests lie for half a second as soon as its own
+queue has a bound.
 """
 
 from __future__ import annotations

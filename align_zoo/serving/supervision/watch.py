@@ -102,7 +102,7 @@ async def _probes(running: Running, model: str) -> Fault:
         elif DEAD_MODEL.pattern.search(health.error):
             # Even if the process continues later, the server's memory cannot be trusted any more.
             return Fault(Cause.MODEL_DIED, f"{model}: {health.error}", model)
-        else:  # no right answer: the silence goes on
+        else:  # no right answer: the silence continues
             liveness.error = health.error
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
 

@@ -62,8 +62,8 @@ class TritonProcess:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=None if output is None else subprocess.STDOUT,
-            # A group of its own, to be killed as one. And Ctrl-C goes to the whole session of a
-            # terminal: who started the server decides when it ends.
+            # A process group of its own, to be killed at once. Ctrl-C goes to the whole session of
+            # a terminal, but the process that started the server decides about its end.
             start_new_session=True,
         )
 
@@ -73,9 +73,9 @@ class TritonProcess:
             self._process.send_signal(number)
 
     def ended(self) -> int | None:
-        """As ``wait``, but at once: None while it runs.
+        """Return the exit code as ``wait`` does, but at once: None while the server runs.
 
-        Its process id stays its own until ``wait`` or ``kill``.
+        The process id is not used again until ``wait`` or ``kill``.
         """
         assert self._process is not None, "it has not been started"
         if self._process.returncode is not None:
@@ -104,8 +104,8 @@ class TritonProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        # The others of its group become ours where we are the reaper of orphans (`service.serve`,
-        # or the first process of a container): nobody else would end their being zombies.
+        # The other processes of the group become children of this process if it reaps orphans
+        # (`service.serve`, or the first process of a container), and would stay zombies.
         with suppress(ChildProcessError):
             while True:
                 os.waitpid(-self._process.pid, 0)

@@ -54,7 +54,7 @@ def awaited_children(pid: int) -> set[int]:
     for file in _PROC.glob(f"{pid}/task/*/syscall"):
         try:
             call = file.read_text().split()
-        except OSError:  # the thread has ended meanwhile, or nobody may look
+        except OSError:  # the thread has ended meanwhile, or /proc hides it
             continue
         if call[:1] == [_WAIT4]:
             found.add(int(call[1], 16))
