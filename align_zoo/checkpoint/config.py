@@ -175,7 +175,7 @@ class VisionConfig:
 
     @property
     def smallest_side(self) -> int:
-        """The least side of an image: the stem and the strides halve it, and a pixel must remain."""
+        """The least side of an image: the stem and the strides halve it, and a pixel remains."""
         return int(2 ** (1 + list(self.strides).count(2)))
 
     @property

@@ -50,12 +50,12 @@ def decode_image(
 ) -> Image.Image:
     """Decode an encoded image to RGB, turned upright by its EXIF orientation.
 
-    Of an animation the first frame is taken. What decoding would cost is judged from the file's
+    Of an animation the first frame is taken. The cost of decoding is judged from the file's
     structure, before memory is taken for a pixel.
 
     Raises:
-        InvalidImage: empty, too large, of a format that is not accepted or has no decoder here,
-            or damaged.
+        InvalidImage: the image is empty, too large or damaged, its format is not accepted, or the
+            format's decoder is not installed.
     """
     return to_rgb(open_encoded(data, max_bytes=max_bytes, max_pixels=max_pixels))
 
@@ -63,11 +63,11 @@ def decode_image(
 def open_encoded(
     data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """The first half of :func:`decode_image`: judged, and its size is known, but no pixel.
+    """Judge and open an encoded image without decoding a pixel, for :func:`decode_image`.
 
     Raises:
-        InvalidImage: empty, too large, of a format that is not accepted or has no decoder here,
-            or with a damaged header.
+        InvalidImage: the image is empty or too large, its header is damaged, its format is not
+            accepted, or the format's decoder is not installed.
     """
     if not data:
         raise InvalidImage("the image is empty (0 bytes)", "empty")
@@ -96,7 +96,7 @@ def open_encoded(
         raise InvalidImage(f"the image has more than {most:,} pixels", "too_many_pixels") from error
     except MemoryError:
         raise
-    except Exception as error:  # whatever a decoder meets in hostile bytes
+    except Exception as error:  # decoders raise errors of many kinds for hostile bytes
         said = unsupported(data, kind)
         raise InvalidImage(f"the {kind} image {said}", said.reason) from error
     Judge(kind, max_pixels).size(*image.size)
