@@ -36,21 +36,21 @@ def zero_shot_weights(
     normalised, their mean over the templates is normalised again.
 
     Args:
-        model: in eval mode, as ``create_align`` returns it.
-        tokenizer: the model's.
+        model: the model in eval mode, as ``create_align`` returns it.
+        tokenizer: the model's tokenizer.
         classnames: C names.
-        templates: one with a ``{}`` for the class name, several, or the name of a set: "none",
-            "photo" or "imagenet" (``TEMPLATE_SETS``).
-        batch_size: prompts at a time; the answer does not depend on it.
+        templates: a template with a ``{}`` for the class name, several templates, or the name of
+            a set: "none", "photo" or "imagenet" (``TEMPLATE_SETS``).
+        batch_size: prompts at a time; the answer does not depend on this number.
         progress: show a bar on stderr.
 
     Returns:
-        [D, C], a column a class, as open_clip and CLIP_benchmark have it; on the model's
+        [D, C], a column for each class, as in open_clip and CLIP_benchmark; on the model's
         device, without gradient.
 
     Raises:
-        InvalidText: a class name is blank or no string, a template has not exactly one ``{}``,
-            or there are none. The message names it.
+        InvalidText: there is no class name or no template, a class name is blank or no string, or
+            a template has not exactly one ``{}``. The message names the fault.
         InvalidInput: ``batch_size`` is below 1.
     """
     names, forms = check_classnames(classnames), read_templates(templates)
@@ -69,8 +69,8 @@ def bake_zero_shot(
 ) -> AlignImage:
     """Bake a timm classifier [N, 3, H, W] -> [N, C] whose softmax is zero-shot classification.
 
-    Its logits are ``cosine / temperature``. It saves, loads and exports as any timm model, and
-    needs no text tower. ``image_tower`` stays as it is.
+    The classifier's logits are ``cosine / temperature``. It saves, loads and exports as any timm
+    model, and needs no text tower. ``image_tower`` is not changed.
 
     Args:
         image_tower: ``model.image``.

@@ -23,8 +23,8 @@ def compose(*plus: torch.Tensor, minus: torch.Tensor | Sequence[torch.Tensor] = 
 
     Args:
         *plus: unit vectors [D], or rows [N, D] for N queries at once; a vector [D] or [1, D]
-            joins each of them.
-        minus: one more, or several.
+            joins each query.
+        minus: an unwanted embedding, or several, of the same shapes.
 
     Returns:
         [D], or [N, D] if an argument has rows.

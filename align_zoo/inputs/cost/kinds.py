@@ -1,4 +1,4 @@
-"""Kinds of JPEG, BMP and TIFF that no decoder of ours reads, named for the message."""
+"""Names the kinds of JPEG, BMP and TIFF that no decoder here reads, for the message."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _BMP_BITS = (1, 4, 8, 16, 24, 32)
 
 
 def unsupported(data: bytes, kind: str) -> PixelError:
-    """Return what is wrong with a file that Pillow does not open.
+    """Return the fault of a file that Pillow does not open.
 
     Args:
         data: the whole file.
-        kind: its format, one of ``FORMATS``.
+        kind: the file's format, one of ``FORMATS``.
     """
     if kind == "TIFF":
         with suppress(Exception):
