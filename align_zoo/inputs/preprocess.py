@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -17,7 +16,7 @@ from align_zoo.errors import CheckpointError, InvalidImage, InvalidInput, to_ins
 from align_zoo.inputs.cost import FORMATS, format_of, judge_header
 from align_zoo.inputs.cost.judge import Judge
 from align_zoo.inputs.cost.kinds import unsupported
-from align_zoo.inputs.pixels import PixelError, eight_bit
+from align_zoo.inputs.pixels import PixelError, eight_bit, open_image
 from align_zoo.inputs.processor_options import OPTIONS, check_type, read_option
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def open_encoded(
     judge_header(data, kind, max_pixels)
     _have_decoder(kind)
     try:
-        image = Image.open(io.BytesIO(data), formats=[kind])
+        image = open_image(data, (kind,))
     except Image.DecompressionBombError as error:
         most = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise InvalidImage(f"the image has more than {most:,} pixels", "too_many_pixels") from error

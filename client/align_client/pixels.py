@@ -6,14 +6,25 @@ package imports the other and both must decode alike. A test compares the two fi
 
 from __future__ import annotations
 
+import io
+import os
 import struct
+import threading
 from contextlib import suppress
-from typing import Any, Mapping, NamedTuple, Optional
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PIL import ExifTags, Image
 
-__all__ = ["PixelError", "eight_bit", "in_words", "orientation", "tiff_gap", "tiff_kind"]
+__all__ = [
+    "PixelError",
+    "eight_bit",
+    "in_words",
+    "open_image",
+    "orientation",
+    "tiff_gap",
+    "tiff_kind",
+]
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,6 +69,40 @@ class PixelError(ValueError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+_opening_avif = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _opening_avif
+    _opening_avif = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def open_image(data: bytes, formats: Tuple[str, ...]) -> Image.Image:
+    """Open an encoded image of one of Pillow's ``formats``, without its pixels.
+
+    One thread decodes an AVIF, unless the program has set another number. Pillow would take as many
+    as there are cores for each image: 64 threads for each of 64 images that are decoded at once.
+
+    Raises:
+        Exception: what Pillow raises.
+    """
+    if "AVIF" not in formats or data[4:8] != b"ftyp":
+        return Image.open(io.BytesIO(data), formats=formats)
+    from PIL import AvifImagePlugin as plugin
+
+    with _opening_avif:
+        chosen = plugin.DEFAULT_MAX_THREADS
+        plugin.DEFAULT_MAX_THREADS = chosen or 1
+        try:
+            return Image.open(io.BytesIO(data), formats=formats)
+        finally:
+            plugin.DEFAULT_MAX_THREADS = chosen
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

@@ -14,7 +14,7 @@ from PIL import Image
 from align_client.cores import usable_cores
 from align_client.errors import InvalidInput
 from align_client.fork_local import ForkLocal
-from align_client.pixels import eight_bit
+from align_client.pixels import eight_bit, open_image
 
 __all__ = [
     "NO_RESIZE",
@@ -117,7 +117,7 @@ def shrunk_file(data: bytes, resize: Resize, *, draft: bool = False) -> Optional
         return None
     try:
         with _decoding_slots.value:
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = open_image(data, _FORMATS)
             _check_pixels(image)
             if not is_large(3 * image.width * image.height, resize):
                 return None

@@ -11,15 +11,17 @@ import imagecodecs
 import numpy as np
 import pillow_heif
 import pytest
-from entries import REFUSED, seen, seen_resized
+from entries import REFUSED, RESIZE, seen, seen_resized
 from fuzz.files import Item, boxed, grid
-from PIL import Image, ImageOps, features
+from PIL import AvifImagePlugin, Image, ImageOps, features
 
 from align_client.images import encoded
-from align_client.shrink import Resize
+from align_client.shrink import Resize, shrunk_file
 from align_zoo import InvalidImage
 from align_zoo.inputs.cost import format_of
 from align_zoo.inputs.preprocess import decode_image
+
+pillow_heif.register_heif_opener()  # so that Pillow writes HEIF, and opens it for a caller
 
 RNG = np.random.default_rng(0)
 WAVES = np.stack([np.add.outer(np.arange(96) * down, np.arange(128) * 1.2) for down in (1, 2)], -1)
@@ -214,6 +216,20 @@ def test_pillow_without_avif_is_named(monkeypatch):
 )
 def test_format_is_known_by_its_brands(brands, kind):
     assert format_of(b"\0\0\0\x18ftyp" + brands) == kind
+
+
+@pytest.mark.parametrize(("chosen", "used"), [(0, 1), (3, 3)])
+@pytest.mark.parametrize("decode", [decode_image, lambda data: shrunk_file(data, RESIZE)])
+def test_avif_takes_one_thread_unless_told(decode, chosen, used, monkeypatch):
+    asked = []
+    plain = AvifImagePlugin._get_default_max_threads
+    monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", chosen)
+    monkeypatch.setattr(
+        AvifImagePlugin, "_get_default_max_threads", lambda: asked.append(plain()) or asked[-1]
+    )
+    decode(written("AVIF", NOISE, **FINE["AVIF"]))
+    assert asked[-1] == used
+    assert chosen == AvifImagePlugin.DEFAULT_MAX_THREADS
 
 
 def test_plugin_is_registered_by_its_first_image(tmp_path):
