@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 
@@ -13,15 +14,15 @@ import pillow_heif
 import pytest
 from entries import REFUSED, RESIZE, seen, seen_resized
 from fuzz.files import Item, boxed, grid
+from fuzz.samples import samples
 from PIL import AvifImagePlugin, Image, ImageOps, features
 
 from align_client.images import encoded
 from align_client.shrink import Resize, shrunk_file
 from align_zoo import InvalidImage
-from align_zoo.inputs.cost import format_of
+from align_zoo.inputs.cost import av1, format_of
+from align_zoo.inputs.cost.judge import Judge
 from align_zoo.inputs.preprocess import decode_image
-
-pillow_heif.register_heif_opener()  # so that Pillow writes HEIF, and opens it for a caller
 
 RNG = np.random.default_rng(0)
 WAVES = np.stack([np.add.outer(np.arange(96) * down, np.arange(128) * 1.2) for down in (1, 2)], -1)
@@ -183,6 +184,59 @@ def test_cut_file_is_refused_by_every_entry(kind, tmp_path):
         with pytest.raises(InvalidImage) as refused:
             decode_image(data[:length])
         assert refused.value.reason in ("damaged", "format")
+
+
+@pytest.mark.parametrize("size", [1, 3, 64, 65, 200, 257])
+def test_size_of_av1_is_read_from_its_stream(size):
+    data = written("AVIF", PHOTO.repeat(3, 0)[:size, :77])
+    content = data[data.rindex(b"mdat") + 4 :]
+    assert list(av1.frames(content, Judge("AVIF", 10**6))) == [(77, size)]
+
+
+@pytest.mark.parametrize("resized", [False, True])
+def test_frame_of_its_own_size_is_judged_by_the_largest(resized):
+    header = f"{0:05b}{0:02b}{0:05b}{0:017b}{15:04b}{15:04b}{7:016b}{7:016b}{0:011b}"
+    head = int(header.ljust(88, "0"), 2).to_bytes(11, "big")
+    shown_and_resized = int(f"0{1:02b}100{resized:1b}0", 2).to_bytes(1, "big")
+    content = b"\x0a\x0b" + head + b"\x32\1" + shown_and_resized
+    if resized:
+        with pytest.raises(InvalidImage, match="65536 x 65536"):
+            list(av1.frames(content, Judge("AVIF", 10**6)))
+    else:
+        assert list(av1.frames(content, Judge("AVIF", 10**6))) == [(8, 8)]
+
+
+def test_sound_beside_a_sequence_is_no_image():
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    data = written("AVIF", frames[0], save_all=True, append_images=frames[1:])
+    at = data.index(b"trak") - 4
+    track = data[at : at + int.from_bytes(data[at : at + 4], "big")]
+    place = data.index(b"stco") + 12
+    offset = int.from_bytes(data[place : place + 4], "big")
+    sound = track.replace(b"av01", b"mp4a").replace(b"pict", b"soun")
+    moved = (offset + len(track)).to_bytes(4, "big")
+    heard = data.replace(track, track + sound).replace(offset.to_bytes(4, "big"), moved)
+    at = heard.index(b"moov") - 4
+    length = int.from_bytes(heard[at : at + 4], "big") + len(track)
+    heard = heard[:at] + length.to_bytes(4, "big") + heard[at + 4 :]
+    assert np.array_equal(decode_image(heard), decode_image(data))
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_size_of_a_box_is_an_image_or_refused(kind, size):
+    for name, data in samples().items():
+        if not name.startswith(kind):
+            continue
+        for box in re.finditer(
+            rb"ftyp|meta|i\w{3}|moov|trak|mdia|minf|st\w\w|hvcC|av1C|mdat", data
+        ):
+            at = box.start() - 4
+            changed = data[:at] + size.to_bytes(4, "big") + data[at + 4 :]
+            try:
+                assert decode_image(changed).mode == "RGB"
+            except InvalidImage as error:
+                assert error.reason in ("damaged", "format", "too_many_pixels", "too_many_parts")
 
 
 def test_missing_extra_is_named(monkeypatch):

@@ -307,11 +307,9 @@ def _first_frames(
         for kind in (b"mdia", b"minf", b"stbl"):
             tables = [inner for outer in tables for inner in _only(kind, data, *outer, judge)]
         for table in tables:
-            place, size = _first_sample(data, *table, judge)
-            if codecs == _AV1:
-                if not 0 < place <= place + size <= len(data):
-                    raise IndexError("a frame that is not in the file")
-                yield _frames_pixels(data[place : place + size], judge)
+            frame = _first_frame(data, *table, judge, codecs)
+            if frame is not None and codecs == _AV1:  # libheif takes no frame of a track
+                yield _frames_pixels(frame, judge)
 
 
 def _only(wanted: bytes, data: bytes, at: int, end: int, judge: Judge) -> Iterator[tuple[int, int]]:
@@ -321,8 +319,11 @@ def _only(wanted: bytes, data: bytes, at: int, end: int, judge: Judge) -> Iterat
             yield begin, stop
 
 
-def _first_sample(data: bytes, at: int, end: int, judge: Judge) -> tuple[int, int]:
-    """Return where a track's first frame is, and its bytes; all frames are counted."""
+def _first_frame(
+    data: bytes, at: int, end: int, judge: Judge, codecs: tuple[bytes, ...]
+) -> bytes | None:
+    """Return a track's first frame, None of another codec; the number of its frames is judged."""
+    is_coded = False
     place = size = 0
     seen = set()
     for kind, begin, stop in _boxes(data, at, end, judge):
@@ -330,8 +331,10 @@ def _first_sample(data: bytes, at: int, end: int, judge: Judge) -> tuple[int, in
             raise IndexError("a box that may be there once")
         seen.add(kind)
         if kind == b"stsd":
-            for _, start, _ in _boxes(data, begin + 8, stop, judge):
-                judge.size(*struct.unpack_from(">HH", data, start + 24))
+            for codec, start, _ in _boxes(data, begin + 8, stop, judge):
+                if codec in codecs:
+                    is_coded = True
+                    judge.size(*struct.unpack_from(">HH", data, start + 24))
         elif kind == b"stsz":
             size, count, first = struct.unpack_from(">III", data, begin + 4)
             judge.parts(count)
@@ -341,4 +344,8 @@ def _first_sample(data: bytes, at: int, end: int, judge: Judge) -> tuple[int, in
             judge.parts(count)
         elif kind in (b"stts", b"stsc", b"stss", b"ctts"):
             judge.parts(*struct.unpack_from(">I", data, begin + 4))
-    return place, size
+    if not is_coded:
+        return None
+    if not 0 < place <= place + size <= len(data):
+        raise IndexError("a frame that is not in the file")
+    return data[place : place + size]
