@@ -93,6 +93,21 @@ def test_many_bits_keep_their_range(kind, bits):
     assert off.mean() < 1
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("kind", KINDS)
+def test_grey_of_many_bits_keeps_its_range(kind, bits):
+    grey = np.tile(np.arange(256, dtype=np.uint16), (64, 1))
+    if kind == "AVIF":
+        levels = np.round(grey * ((2**bits - 1) / 255)).astype(np.uint16)
+        data = imagecodecs.avif_encode(levels, level=100, bitspersample=bits)
+    else:
+        file = io.BytesIO()
+        pixels = (grey * 257).astype("<u2").tobytes()
+        pillow_heif.from_bytes("L;16", (256, 64), pixels).save(file, quality=-1)
+        data = file.getvalue()
+    assert off_by(data, np.repeat(grey[..., None], 3, 2)).max() <= 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_grey_stays_grey(kind):
     grey = Image.fromarray(PHOTO).convert("L")
