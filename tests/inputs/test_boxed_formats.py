@@ -209,7 +209,7 @@ def test_size_of_av1_is_read_from_its_stream(size):
 
 
 @pytest.mark.parametrize("resized", [False, True])
-def test_frame_of_its_own_size_is_judged_by_the_largest(resized):
+def test_frames_are_judged_by_the_largest_size(resized):
     header = f"{0:05b}{0:02b}{0:05b}{0:017b}{15:04b}{15:04b}{7:016b}{7:016b}{0:011b}"
     head = int(header.ljust(88, "0"), 2).to_bytes(11, "big")
     shown_and_resized = int(f"0{1:02b}100{resized:1b}0", 2).to_bytes(1, "big")
@@ -239,7 +239,7 @@ def test_sound_beside_a_sequence_is_no_image():
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 2**31, 2**32 - 1])
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_size_of_a_box_is_an_image_or_refused(kind, size):
+def test_any_box_sizes_give_image_or_refusal(kind, size):
     for name, data in samples().items():
         if not name.startswith(kind):
             continue
