@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -70,6 +71,26 @@ def test_an_odd_tag_does_not_undo_the_turn(odd, kind, tmp_path):
         assert upright.shape == (9, 6, 3)
         for way, pixels in answers.items():
             assert np.array_equal(pixels, upright), way
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_an_odd_tag_in_a_png_text_does_not_undo_the_turn(odd, tmp_path):
+    block = exif_block("<", sorted([turned("<"), entry("<", *odd)]))
+    info, file = PngImagePlugin.PngInfo(), io.BytesIO()
+    info.add_text("Raw profile type exif", f"\nexif\n  {len(block)}\n{block.hex()}\n")
+    Image.fromarray(PIXELS).save(file, "PNG", pnginfo=info)
+    for way, pixels in seen(file.getvalue(), tmp_path / "image").items():
+        assert pixels.shape == (9, 6, 3), way
+
+
+def test_an_orientation_behind_a_pngs_pixels_counts(tmp_path):
+    file, block = io.BytesIO(), b"eXIf" + exif_block("<", [turned("<")]).removeprefix(b"Exif\0\0")
+    Image.fromarray(PIXELS).save(file, "PNG")
+    chunk = struct.pack(">I", len(block) - 4) + block + struct.pack(">I", zlib.crc32(block))
+    content = file.getvalue()
+    content = content[:-12] + chunk + content[-12:]  # before the chunk IEND
+    for way, pixels in seen(content, tmp_path / "image").items():
+        assert pixels.shape == (9, 6, 3), way
 
 
 @settings(max_examples=tries(300), deadline=None)
