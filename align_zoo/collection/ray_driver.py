@@ -297,6 +297,7 @@ def _connected(setup: Setup) -> Any:
             RAY_AUTH_MODE="token",
             RAY_AUTH_TOKEN=secrets.token_hex(32),
             RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",
+            RAY_worker_niceness="0",  # this run has no other work; 15 would give way to all else
         )
     import ray
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +21,11 @@ from ray_cluster import Faulty, processes, two_machines
 from typer.testing import CliRunner
 from waiting import wait_until
 
+from align_zoo.checkpoint.folder import EMBEDDED
 from align_zoo.cli import app
 from align_zoo.collection import ray_driver, ray_engine, shards, writer
 from align_zoo.collection.collection import Collection
+from align_zoo.collection.embedder import EncoderEmbedder
 from align_zoo.collection.engines import in_process
 from align_zoo.errors import AlignZooError, InvalidInput
 from align_zoo.runtime.machine import cores
@@ -162,6 +166,7 @@ ENDED = textwrap.dedent(
     import sys
     from pathlib import Path
     from align_zoo.collection.collection import Collection
+from align_zoo.collection.embedder import EncoderEmbedder
     from ray_cluster import Faulty
     place, images, orders = sys.argv[1:]
     model = Faulty("align_tiny", Path(orders))
@@ -253,6 +258,14 @@ def test_commands_name_workers_and_cluster(collection, images, tmp_path, monkeyp
     options = ["--workers=3", "--ray=auto", "--model=align_tiny"]
     done = CliRunner().invoke(app, [name, str(images), *others, *options])
     assert (done.exit_code, set(asked)) == (2, {(3, "auto")})  # one image is broken
+
+
+def test_a_folder_is_known_in_every_process(tmp_path, monkeypatch, embedder):
+    shutil.copytree(EMBEDDED["align_tiny"], tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    make = pickle.dumps(EncoderEmbedder("model").elsewhere())
+    monkeypatch.chdir("/")
+    assert pickle.loads(make)(1).fingerprint == embedder.fingerprint
 
 
 def test_workers_are_at_least_one(collection, images):

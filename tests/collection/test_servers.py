@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from image_folders import rows_of
@@ -25,6 +27,13 @@ def test_a_server_gives_the_rows_of_this_process(server, collection, images, tmp
         assert (theirs[path][2] or "").partition(" (request")[0] == (row[2] or "")
     # Of one checkpoint: begun by one, continued by the other.
     assert Collection.open(collection.where, model=asked).search("star")
+
+
+def test_another_process_asks_the_same_servers(server):
+    asked = ServerEmbedder([server.grpc_url])
+    again = pickle.loads(pickle.dumps(asked.elsewhere()))(2)
+    assert again.fingerprint == asked.fingerprint
+    np.testing.assert_array_equal(again.texts(["star"]), asked.texts(["star"]))
 
 
 def test_no_server_is_named_and_nothing_is_made(tmp_path):
