@@ -12,6 +12,7 @@ import tifffile
 from tiff_files import CHANNELS, COMPRESSIONS, Layout, colour_map, samples, tiff_file
 
 from align_zoo import InvalidImage
+from align_zoo.inputs.pixels import tiff_gap
 from align_zoo.inputs.preprocess import decode_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of odd files
@@ -160,3 +161,44 @@ def test_lab_is_what_its_definition_says():
     srgb = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
     got = np.asarray(decode_image(tiff_file(Layout(8, 8), stored)))
     assert np.abs(got - 255 * srgb).max() < 3
+
+
+UNKNOWN = "with no defined range; convert it to 8 or 16 bits"
+LACKING = "which are not supported; convert it to 8-bit RGB"
+RGB = {258: (8, 8, 8), 262: 2, 277: 3}
+GREY_ALPHA = {258: (8, 8), 262: 1, 277: 2, 338: (1,)}
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        ({258: (16,), 262: 1, 339: (2,)}, f"has signed 16-bit grey samples {UNKNOWN}"),
+        ({258: (32,), 262: 1}, f"has 32-bit grey samples {UNKNOWN}"),
+        ({258: (16,), 262: 1, 339: (3,)}, f"has floating-point 16-bit grey samples {UNKNOWN}"),
+        ({258: (8,), 262: 9}, f"has 8-bit photometric-9 samples, {LACKING}"),
+        ({**RGB, 258: (4, 4, 4)}, f"has 4-bit RGB samples, {LACKING}"),
+        ({**GREY_ALPHA, 258: (4, 4)}, f"has 4-bit grey samples with alpha, {LACKING}"),
+        (
+            {**GREY_ALPHA, 284: 2},
+            f"has 8-bit grey samples with alpha in separate planes, {LACKING}",
+        ),
+        ({**RGB, 258: (16,) * 3, 284: 2}, f"has 16-bit RGB samples in separate planes, {LACKING}"),
+        (
+            {**RGB, 284: 2, 266: 2},
+            f"has 8-bit RGB samples in separate planes in reversed bit order, {LACKING}",
+        ),
+        ({**RGB, 266: 2}, None),
+        ({**RGB, 284: 2}, None),
+        ({**RGB, 258: (16,) * 3, 284: 2, 259: 5}, None),
+        ({**RGB, 284: 2, 266: 2, 259: 5}, None),
+        (GREY_ALPHA, None),
+        ({**GREY_ALPHA, 284: 2, 338: (0,)}, None),
+        ({258: (16,), 262: 1, 284: 2}, None),
+        ({258: (8,) * 4, 262: 2, 277: 4, 284: 2, 338: (2,)}, None),
+        ({258: (12,), 262: 1}, None),
+        ({}, None),
+    ],
+)
+def test_samples_that_pillow_lacks_are_told_apart(tags, told):
+    """Tags by their numbers, as in a directory without the others."""
+    assert tiff_gap(tags) == told
