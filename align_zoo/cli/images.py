@@ -221,6 +221,9 @@ def search(
     fold: Annotated[
         bool, typer.Option("--fold-duplicates", help="Show of near-duplicates the nearest alone.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show the nearest images, whether they match or not.")
+    ] = False,
     sheet: Annotated[
         Optional[Path], typer.Option(metavar="FILE", help="Draw the hits in one picture.")
     ] = None,
@@ -237,7 +240,10 @@ def search(
 
         given = _embedder("", server) if server else None
         with Collection.open(where, model=given) as kept:
-            hits = kept.search(query, k=number, where=condition, fold_duplicates=fold)
+            hits = kept.search(
+                query, k=number, where=condition, fold_duplicates=fold, all=everything
+            )
+            nearest = [] if hits else kept.search(query, k=1, where=condition, all=True)
         rows = [{"path": hit.path, "score": hit.score, **hit.columns} for hit in hits]
         write_rows(rows, form, {"score": "{:.3f}".format, "path": str})
         if sheet is not None and hits:
@@ -249,6 +255,12 @@ def search(
             except OSError as error:
                 raise AlignZooError(f"{sheet} cannot be written: {error.strerror}") from error
             typer.echo(f"drawn to {sheet}", err=True)
+    for hit in nearest:
+        typer.echo(
+            f"nothing here matches {' '.join(query)!r}; the nearest is {printable(hit.path)} "
+            f"({hit.score:.3f}): --all shows it",
+            err=True,
+        )
     _exit(len(hits), 0)
 
 

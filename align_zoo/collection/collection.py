@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,8 +20,9 @@ from align_zoo.collection.duplicates import Duplicates, find_duplicates, fold
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
 from align_zoo.collection.engines import choose_engine
 from align_zoo.collection.hits import Hit, hit_of, shown_columns
+from align_zoo.collection.matching import Background, find_matches
 from align_zoo.collection.place import place_of, read_about, write_about
-from align_zoo.collection.query import embed_query, read_query
+from align_zoo.collection.query import embed_terms, read_query, weighted_sum
 from align_zoo.collection.shards import rows_schema, shown_path
 from align_zoo.collection.sources import Source, is_gone
 from align_zoo.collection.state import State
@@ -32,6 +34,8 @@ from align_zoo.progress import progress_bar
 __all__ = ["Collection"]
 
 _FORMAT = 1
+_JUDGED = 50
+"""Images that a search judges at least."""
 
 
 class Collection:
@@ -50,6 +54,7 @@ class Collection:
         self.where = where
         self._about = about
         self._embedder = embedder
+        self._background: Background | None = None
         self._base = connect(where)
         self._table = Table(self._base, about["table"], where)
 
@@ -315,17 +320,19 @@ class Collection:
         where: str | None = None,
         exact: bool = False,
         fold_duplicates: bool = False,
+        all: bool = False,
     ) -> list[Hit]:
-        """Find the images nearest to a query, best first.
+        """Find the images that match a query, best first; none if nothing matches.
 
         Args:
             query: words, the path of an image, sums and differences of these with weights, as
-                "beach + ./dog.jpg - 0.5:people"; or a unit vector [D].
+                "beach + ./dog.jpg - 0.5:people"; or a unit vector [D], whose hits are not judged.
             k: the most hits.
             where: an SQL condition on the columns, as "width > 1000 and path like '%2024%'".
             exact: compute every distance, without the index.
             fold_duplicates: return of near-duplicates the nearest alone, with the number of the
                 others in its column ``duplicates``.
+            all: return the nearest images, whether they match or not.
 
         Raises:
             InvalidInput: the query or the condition cannot be used, or ``k`` is below 1.
@@ -333,7 +340,7 @@ class Collection:
         if k < 1:
             raise InvalidInput(f"k is {k}, not a whole number above 0")
         try:
-            return self._search(query, k, where, exact, fold_duplicates)
+            return self._search(query, k, where, exact, fold_duplicates, not all)
         except AlignZooError:
             fingerprint = self.fingerprint
             if not self._renew():
@@ -342,7 +349,7 @@ class Collection:
                 raise AlignZooError(
                     f"{self.where} was rebuilt with another checkpoint; embed the query again"
                 ) from None
-            return self._search(query, k, where, exact, fold_duplicates)
+            return self._search(query, k, where, exact, fold_duplicates, not all)
 
     def _search(
         self,
@@ -351,18 +358,36 @@ class Collection:
         where: str | None,
         exact: bool,
         fold_duplicates: bool,
+        judged: bool,
     ) -> list[Hit]:
+        judge = None
         if not isinstance(query, np.ndarray):
-            query = embed_query(read_query(query), self.embedder)
-        count = 2 * k if fold_duplicates else k
+            terms = read_query(query)
+            parts = embed_terms(terms, self.embedder)
+            query = weighted_sum(terms, parts)
+            if judged:
+                judge = partial(find_matches, terms, parts, self._measure(), self._table.count())
+        count = 2 * k if fold_duplicates or judge else k
+        count = max(count, _JUDGED) if judge else count
         while True:
             hits, vectors = self._nearest(query, count, where, exact)
-            if not fold_duplicates:
-                return hits
-            kept = fold(hits, vectors)
-            if len(kept) >= k or len(hits) < count:
-                return kept[:k]
+            more = len(hits) == count
+            if judge is not None and hits:
+                matching = judge(vectors)
+                # What is farther than an image that does not match is not looked at.
+                more = more and bool(matching[-1])
+                hits = [hit for hit, matches in zip(hits, matching, strict=True) if matches]
+                vectors = vectors[matching]
+            if fold_duplicates:
+                hits = fold(hits, vectors)
+            if len(hits) >= k or not more:
+                return hits[:k]
             count *= 2
+
+    def _measure(self) -> Background:
+        if self._background is None or self._background.embedder is not self.embedder:
+            self._background = Background(self.embedder)
+        return self._background
 
     def _nearest(
         self, query: np.ndarray, k: int, where: str | None, exact: bool

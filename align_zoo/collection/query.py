@@ -13,7 +13,7 @@ from align_zoo.collection.embedder import Embedder
 from align_zoo.errors import InvalidImage, InvalidInput
 from align_zoo.inputs.image_files import SUFFIXES
 
-__all__ = ["Term", "embed_query", "read_query"]
+__all__ = ["Term", "embed_terms", "read_query", "weighted_sum"]
 
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(?=\S)")
 _SIGNS = {"+": 1.0, "-": -1.0}
@@ -70,11 +70,11 @@ def _term(text: str, sign: float) -> Term:
     return Term(text[weight.end() :], sign * float(weight.group(1)))
 
 
-def embed_query(terms: Sequence[Term], embedder: Embedder) -> np.ndarray:
-    """Return the unit row [D] of the weighted sum of the terms' embeddings.
+def embed_terms(terms: Sequence[Term], embedder: Embedder) -> list[np.ndarray]:
+    """Return each term's unit row [D].
 
     Raises:
-        InvalidInput: an image cannot be read, or the terms cancel each other.
+        InvalidInput: an image cannot be read.
         InvalidText: a text cannot be embedded.
     """
     texts = [term.text for term in terms if not term.is_image]
@@ -89,7 +89,17 @@ def embed_query(terms: Sequence[Term], embedder: Embedder) -> np.ndarray:
             if isinstance(answer, InvalidImage):
                 raise InvalidInput(f"{path}: {answer}")
             rows[term.text] = answer
-    total = np.sum([term.weight * rows[term.text].astype(np.float64) for term in terms], axis=0)
+    return [rows[term.text] for term in terms]
+
+
+def weighted_sum(terms: Sequence[Term], rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the unit row [D] of the sum of the terms' rows by their weights.
+
+    Raises:
+        InvalidInput: the terms cancel each other.
+    """
+    pairs = zip(terms, rows, strict=True)
+    total = np.sum([term.weight * row.astype(np.float64) for term, row in pairs], axis=0)
     length = float(np.linalg.norm(total))
     if length < 1e-6:
         raise InvalidInput("the terms of the search cancel each other")

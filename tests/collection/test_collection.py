@@ -150,9 +150,9 @@ def test_a_condition_narrows_a_search(collection, images):
         )
     )
     collection.add(images / "t.csv")
-    (hit,) = collection.search("star", where="title = 't3' and width > 10")
+    (hit,) = collection.search("star", where="title = 't3' and width > 10", all=True)
     assert hit.columns["title"] == "t3"
-    assert len(collection.search("star", where="path like '%/a/%'")) == 8
+    assert len(collection.search("star", where="path like '%/a/%'", all=True)) == 8
     assert collection.search("star", where="width > 100") == []
     with pytest.raises(InvalidInput, match=r"there are the columns .*title"):
         collection.search("star", where="heigth > 1")

@@ -99,7 +99,7 @@ def test_wrong_options_are_refused_in_words(samples, flags, words):
 
 def test_a_search_answers_in_each_form(samples):
     where, star = samples / "collection", str(samples / "images" / "red-star.png")
-    out, _ = run("search", where, "a", "red", "star", "-n3")
+    out, _ = run("search", where, "a", "red", "star", "-n3", "--all")
     rows = lines(out)
     assert len(rows) == 3 and rows[0]["path"] == star and rows[0]["score"] > rows[1]["score"]
     out, _ = run("search", where, "red star", "-n1", "--paths")
@@ -118,7 +118,7 @@ def test_a_search_without_hits_is_code_1(samples):
 
 def test_a_contact_sheet_shows_the_hits(samples, tmp_path):
     sheet = tmp_path / "sheet.png"
-    _, err = run("search", samples / "collection", "a red star", "-n3", f"--sheet={sheet}")
+    _, err = run("search", samples / "collection", "a red star", "-n3", "--all", f"--sheet={sheet}")
     assert f"drawn to {sheet}" in err
     with Image.open(sheet) as image:
         assert image.width > 600

@@ -81,13 +81,13 @@ def test_an_image_of_one_colour_has_copies(collection, tmp_path):
 
 def test_folded_hits_stand_for_their_copies(collection, drawn):
     collection.add(drawn)
-    plain = collection.search("a red star", k=60)
-    folded = collection.search("a red star", k=60, fold_duplicates=True)
+    plain = collection.search("a red star", k=60, all=True)
+    folded = collection.search("a red star", k=60, fold_duplicates=True, all=True)
     assert len(plain) == 5 * len(ALL_SHAPES)
     assert len(folded) == 2 * len(ALL_SHAPES)
     assert sum(hit.columns["duplicates"] for hit in folded) == 3 * len(ALL_SHAPES)
     assert folded[0].path == plain[0].path
-    few = collection.search("a red star", k=7, fold_duplicates=True)
+    few = collection.search("a red star", k=7, fold_duplicates=True, all=True)
     assert [hit.path for hit in few] == [hit.path for hit in folded[:7]]
 
 

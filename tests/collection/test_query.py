@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_folders import SAMPLES
 
-from align_zoo.collection.query import Term, embed_query, read_query
+from align_zoo.collection.query import Term, embed_terms, read_query, weighted_sum
 from align_zoo.errors import InvalidInput
 
 WORDS = st.from_regex(r"[a-z]{1,8}( [a-z]{1,8}){0,2}", fullmatch=True)
@@ -61,7 +61,8 @@ def test_image_term_has_a_folder_or_an_ending(text, is_image):
 
 def test_the_vector_is_the_weighted_sum(embedder):
     star = SAMPLES / "red-star.png"
-    vector = embed_query(read_query(["a circle", "-", f"0.5:{star}"]), embedder)
+    terms = read_query(["a circle", "-", f"0.5:{star}"])
+    vector = weighted_sum(terms, embed_terms(terms, embedder))
     text, image = embedder.texts(["a circle"])[0], embedder.images([star.read_bytes()])[0]
     expected = text - 0.5 * image
     np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-6)
@@ -72,5 +73,6 @@ def test_the_vector_is_the_weighted_sum(embedder):
     [("./gone.png", "cannot be read"), ("dog - dog", "cancel each other")],
 )
 def test_a_term_that_cannot_be_used_is_named(embedder, words, said):
+    terms = read_query(words)
     with pytest.raises(InvalidInput, match=said):
-        embed_query(read_query(f"{words} + dog" if said == "cancel" else words), embedder)
+        weighted_sum(terms, embed_terms(terms, embedder))

@@ -71,7 +71,7 @@ def test_searches_go_on_during_a_rebuild(collection, images, embedder, other):
     assert begun.wait(60)
     try:
         for each in (reader, Collection.open(collection.where, model=embedder)):
-            assert len(each.search("a star", k=12)) == 12
+            assert len(each.search("a star", k=12, all=True)) == 12
             assert each.fingerprint == embedder.fingerprint
     finally:
         go_on.set()
@@ -83,7 +83,7 @@ def test_an_open_reader_follows_a_rebuild(collection, images, embedder):
     collection.add(images)
     reader = Collection.open(collection.where, model=embedder)
     collection.rebuild(model=embedder)
-    assert len(reader.search("a star", k=12)) == 12
+    assert len(reader.search("a star", k=12, all=True)) == 12
 
 
 def test_a_vector_of_the_earlier_checkpoint_is_refused(collection, images, embedder, other):

@@ -26,7 +26,7 @@ def test_a_server_gives_the_rows_of_this_process(server, collection, images, tmp
         np.testing.assert_allclose(theirs[path][3], row[3], atol=1e-4)
         assert (theirs[path][2] or "").partition(" (request")[0] == (row[2] or "")
     # Of one checkpoint: begun by one, continued by the other.
-    assert Collection.open(collection.where, model=asked).search("star")
+    assert Collection.open(collection.where, model=asked).search("star", all=True)
 
 
 def test_another_process_asks_the_same_servers(server):
