@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from align_zoo.checkpoint.user_cache import user_cache
+from align_zoo.checkpoint.paths import user_cache
 from align_zoo.collection.embedder import Embedder
 from align_zoo.collection.query import Term, weighted_sum
 from align_zoo.errors import AlignZooError, InvalidImage

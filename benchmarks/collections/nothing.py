@@ -25,7 +25,7 @@ from align_zoo.runtime.load import load_encoder
 from align_zoo.tiny.captions import write_unrelated
 from align_zoo.tiny.concepts import ALL_COLOURS, ALL_SHAPES, DIGIT_WORDS, SIZES, Meaning
 from align_zoo.tiny.digits import load_digits
-from align_zoo.tiny.pictures import draw_picture
+from align_zoo.tiny.images import draw_image
 
 __all__ = ["Judgement", "Search", "World", "judge", "searches"]
 
@@ -98,7 +98,7 @@ class World:
             ink = None
             if meaning.digit is not None:
                 ink = digits.ink[chance.choice(np.flatnonzero(digits.labels == meaning.digit))]
-            waiting.append(draw_picture(meaning, chance, ink))
+            waiting.append(draw_image(meaning, chance, ink))
             self.meanings.append(meaning)
             if len(waiting) == 128:
                 parts.append(encoder.embed_images(waiting))

@@ -128,7 +128,7 @@ def test_a_contact_sheet_shows_the_hits(samples, tmp_path):
 
 @pytest.mark.parametrize("name", ["x.nonsense", "gone/x.png"])
 def test_a_sheet_that_cannot_be_drawn_is_named(samples, tmp_path, name):
-    _, err = run("search", samples / "collection", "star", f"--sheet={tmp_path / name}", code=1)
+    _, err = run("search", samples / "collection", "red star", f"--sheet={tmp_path / name}", code=1)
     assert name in err and "Traceback" not in err
 
 

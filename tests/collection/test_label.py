@@ -40,7 +40,8 @@ def test_labels_are_those_of_the_encoder(collection, tmp_path, embedder):
 def test_labels_narrow_a_search(collection):
     collection.add(SAMPLES)
     collection.label(LABELS)
-    hits = collection.search("a star", where="zero_shot = 'red star' and zero_shot_score > 0.5")
+    where = "zero_shot = 'red star' and zero_shot_score > 0.5"
+    hits = collection.search("a star", where=where, all=True)
     assert hits[0].path.endswith("red-star.png")
     assert {hit.columns["zero_shot"] for hit in hits} == {"red star"}
 

@@ -14,7 +14,7 @@ from align_zoo.collection import matching
 from align_zoo.collection.collection import Collection
 from align_zoo.collection.matching import Background, background_texts
 from align_zoo.tiny.concepts import ALL_COLOURS, ALL_SHAPES, Meaning
-from align_zoo.tiny.pictures import draw_picture
+from align_zoo.tiny.images import draw_image
 
 FRUITLESS = ("a photo of a dog", "the elephant", "a bridge", "a knife")
 
@@ -23,7 +23,7 @@ def render(folder: Path, meaning: Meaning, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(count):
         chance = np.random.default_rng([5, i, *str(meaning).encode()])
-        draw_picture(meaning, chance).save(folder / f"{meaning.colour}-{meaning.shape}-{i}.png")
+        draw_image(meaning, chance).save(folder / f"{meaning.colour}-{meaning.shape}-{i}.png")
 
 
 @pytest.fixture
