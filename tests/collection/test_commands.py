@@ -191,7 +191,7 @@ def test_labels_become_columns(samples, tmp_path):
     out, _ = run("label", tmp_path / "collection", "--labels=red star, three", "--column=thing")
     assert {row["label"] for row in lines(out)} == {"red star", "three"}
     where = "--where=thing = 'red star' and thing_score > 0.5"
-    out, _ = run("search", tmp_path / "collection", "a", "star", where, "-n1", "--fold-duplicates")
+    out, _ = run("search", tmp_path / "collection", "red star", where, "-n1", "--fold-duplicates")
     assert lines(out)[0]["path"].endswith("red-star.png")
 
 

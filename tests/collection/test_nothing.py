@@ -159,7 +159,7 @@ def test_the_background_is_computed_once(tmp_path, monkeypatch, damage):
     assert embedder.texts_given == len(background_texts()) * (1 if damage is None else 2)
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch, embedder):
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, embedder):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(matching, "user_cache", lambda: tmp_path / "file")
     assert Background(embedder).texts.shape == (len(background_texts()), 128)
