@@ -10,6 +10,9 @@ from pathlib import Path
 
 from align_client import AlignClient
 from align_zoo.runtime.machine import with_huge_pages
+from benchmarks.collections.index import index_rows
+from benchmarks.collections.search import search_rows
+from benchmarks.collections.workers import workers_row
 from benchmarks.inputs import photos, write_photos
 from benchmarks.peers import PeerUnavailable, infinity, triton_transformers
 from benchmarks.peers.worker import Worker
@@ -120,6 +123,21 @@ def start(folder: Path, _: int, rounds: int) -> list[Row]:
     return start_rows(folder, rounds=min(rounds, 3))
 
 
+def index(folder: Path, _: int, rounds: int) -> list[Row]:
+    """A collection's upkeep: images, files, memory."""
+    return index_rows(folder, rounds=rounds)
+
+
+def workers(folder: Path, _: int, rounds: int) -> list[Row]:
+    """A collection's images by two workers of Ray."""
+    return [workers_row(folder, min(rounds, 3))]
+
+
+def search(_folder: Path, _: int, rounds: int) -> list[Row]:
+    """Searches of a large collection."""
+    return search_rows(rounds=rounds)
+
+
 PARTS: dict[str, Part] = {
     "towers": towers,
     "infinity": against_infinity,
@@ -128,5 +146,8 @@ PARTS: dict[str, Part] = {
     "serving": serving_itself,
     "classify": classify,
     "start": start,
+    "index": index,
+    "workers": workers,
+    "search": search,
 }
 """The parts by name, in the order of the table."""

@@ -10,9 +10,8 @@ import glob
 import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.inputs.image_files import SUFFIXES, is_of_tools
@@ -30,8 +29,7 @@ _TEXTS_BESIDE = {".txt": "caption", ".cls": "label"}
 _LONGEST_TEXT = 10_000
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """An image of a source: what names it, where its bytes are, and by what a change shows."""
 
     path: str
@@ -44,7 +42,7 @@ class Input:
     """Where the bytes begin in the archive; None for a file of its own."""
     file: str = ""
     """The archive; empty for a file of its own."""
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = {}
     """Further columns of the table, or the texts beside an archive's member."""
 
 
@@ -135,9 +133,10 @@ def _folder(root: str) -> Iterator[Input]:
         raise AlignZooError(f"{root} cannot be listed: {error.strerror}") from error
     folders = []
     for entry in entries:
-        if entry.name.startswith("."):
+        name = entry.name
+        if name.startswith("."):
             continue
-        if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+        if name[name.rfind(".") :].lower() in SUFFIXES:
             try:
                 if entry.is_file():
                     stat = entry.stat()
@@ -146,7 +145,7 @@ def _folder(root: str) -> Iterator[Input]:
             except OSError:  # a link that leads nowhere: the image is listed, and fails by name
                 yield Input(entry.path, 0, 0)
                 continue
-        if not is_of_tools(entry.name) and entry.is_dir(follow_symlinks=False):
+        if not is_of_tools(name) and entry.is_dir(follow_symlinks=False):
             folders.append(entry.path)
     for folder in folders:
         yield from _folder(folder)

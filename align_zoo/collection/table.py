@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
@@ -29,7 +30,7 @@ _PROBES = 20
 """Partitions that a search reads."""
 _REFINE = 10
 """Times ``k`` rows whose distances a search computes from the vectors themselves."""
-_FRAGMENTS = 8
+_FRAGMENTS = 4
 """Small files of rows, beyond which they are merged."""
 _PARTS_A_COMMIT = 32
 _UNINDEXED = 0.1
@@ -39,6 +40,8 @@ _SOUND = "error IS NULL"
 
 def connect(where: str) -> DBConnection:
     """Open the database in a folder or at an object store's address."""
+    # Its own log has warnings by the thousand while an index is built.
+    os.environ.setdefault("LANCEDB_LOG", "error")
     import lancedb
 
     return lancedb.connect(where, read_consistency_interval=timedelta(0))

@@ -144,15 +144,16 @@ class Writer:
         name = place_of(source)
         self._commit_finished()
         listed = self._state.remember(list_source(source))
-        moved = 0 if retry_failed else self._follow_moves(name)
-        fresh = sum(1 for _ in self._state.fresh(failed=retry_failed))
+        fresh = self._state.count_fresh(failed=retry_failed)
+        moved = self._follow_moves(name) if fresh and not retry_failed else 0
+        fresh -= moved
         failed: dict[str, str] = {}
         if fresh:
             shards = plan(
                 self._state.fresh(failed=retry_failed), self._embedder().fingerprint, name
             )
             self._embed(engine, shards, fresh, failed, progress=progress)
-        gone = [known.path for known in self._state.gone(name)]
+        gone = list(self._state.gone(name))
         if prune:
             self._forget(gone)
         if fresh or moved or (prune and gone):
