@@ -74,7 +74,7 @@ def test_an_odd_tag_does_not_undo_the_turn(odd, kind, tmp_path):
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
-def test_an_odd_tag_in_a_png_text_does_not_undo_the_turn(odd, tmp_path):
+def test_odd_tag_in_png_text_keeps_the_turn(odd, tmp_path):
     block = exif_block("<", sorted([turned("<"), entry("<", *odd)]))
     info, file = PngImagePlugin.PngInfo(), io.BytesIO()
     info.add_text("Raw profile type exif", f"\nexif\n  {len(block)}\n{block.hex()}\n")
