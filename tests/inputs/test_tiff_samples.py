@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from tiff_files import CHANNELS, COMPRESSIONS, Layout, colour_map, samples, tiff_file
 
 from align_zoo import InvalidImage
-from align_zoo.inputs.pixels import tiff_gap
+from align_zoo.inputs.pixels import PixelError, eight_bit, tiff_gap
 from align_zoo.inputs.preprocess import decode_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of odd files
@@ -202,3 +203,26 @@ GREY_ALPHA = {258: (8, 8), 262: 1, 277: 2, 338: (1,)}
 def test_samples_that_pillow_lacks_are_told_apart(tags, told):
     """Tags by their numbers, as in a directory without the others."""
     assert tiff_gap(tags) == told
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        (None, "is truncated or damaged"),
+        ({**RGB, 259: 5}, "is truncated or damaged"),
+        ({**RGB, 259: 5, 284: 2}, "is damaged, or its 8-bit RGB samples in separate planes are"),
+        ({**RGB, 259: 5, 266: 2}, "is damaged, or its 8-bit RGB samples in reversed bit order are"),
+        ({258: "rubbish"}, "is truncated or damaged"),
+    ],
+    ids=["no-tiff", "plain", "planes", "reversed", "rubbish"],
+)
+def test_an_undecodable_tiff_may_be_a_rare_one(tags, told):
+    class Undecodable(Image.Image):
+        def load(self):
+            raise OSError("decoder error")
+
+    image = Undecodable()
+    if tags is not None:
+        image.tag_v2 = tags
+    with pytest.raises(PixelError, match=f"^{told}"):
+        eight_bit(image)
