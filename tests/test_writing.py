@@ -73,14 +73,15 @@ def test_two_evaluations_into_one_folder_both_succeed(tmp_path):
     assert not parts
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path):
+@pytest.mark.parametrize("before", ["content", None], ids=["a-file", "nothing"])
+def test_a_failed_write_leaves_what_was_there(tmp_path, before):
     path = tmp_path / "file"
-    path.write_text("before")
+    if before:
+        path.write_text(before)
     with pytest.raises(KeyboardInterrupt), replacing(path) as part:
         part.write_text("half")
         raise KeyboardInterrupt
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
+    assert [each.read_text() for each in tmp_path.iterdir()] == ([before] if before else [])
 
 
 def test_a_link_keeps_leading_to_its_file(tmp_path):
