@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import copy
 import os
-import pickle
-import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import ray_cluster
 from image_folders import rows_of
 from ray_cluster import Faulty, processes, two_machines
-from typer.testing import CliRunner
 from waiting import wait_until
 
-from align_zoo.checkpoint.folder import EMBEDDED
-from align_zoo.cli import app
-from align_zoo.collection import ray_driver, ray_engine, shards, writer
+from align_zoo.collection import ray_engine, shards, writer
 from align_zoo.collection.collection import Collection
-from align_zoo.collection.embedder import EncoderEmbedder
-from align_zoo.collection.engines import in_process
-from align_zoo.errors import AlignZooError, InvalidInput
-from align_zoo.runtime.machine import cores
+from align_zoo.errors import AlignZooError
 
 pytestmark = pytest.mark.alone
 
@@ -45,6 +36,12 @@ def images(images, monkeypatch):
     (images / "broken.jpg").write_bytes(b"\xff\xd8\xffrubbish")
     monkeypatch.setattr(shards, "SHARD", 4)
     return images
+
+
+@pytest.fixture(autouse=True)
+def no_worker_stays():
+    yield
+    wait_until(lambda: workers() == 0)
 
 
 @pytest.fixture
@@ -134,7 +131,6 @@ def test_a_checkpoint_that_never_loads_is_given_up(cluster, images, tmp_path, mo
     other = made(tmp_path / "other", Faulty("align_tiny", tmp_path))
     with pytest.raises(AlignZooError, match="still loads the checkpoint align_tiny"):
         other.add(images, ray=cluster)
-    wait_until(lambda: workers() == 0)
 
 
 def test_a_cluster_without_a_place_is_given_up(cluster, images, tmp_path, monkeypatch):
@@ -153,6 +149,22 @@ def test_a_cluster_without_a_place_is_given_up(cluster, images, tmp_path, monkey
         assert running.result().embedded == 12
 
 
+def test_the_end_of_ray_ends_the_run(cluster, images, tmp_path):
+    (tmp_path / "wait").touch()
+    other = made(tmp_path / "other", Faulty("align_tiny", tmp_path))
+    with ThreadPoolExecutor(1) as pool:
+        before = set(children(os.getpid()))
+        running = pool.submit(other.add, images, ray=cluster)
+        try:
+            wait_until(lambda: workers() == 2)
+            (driver,) = set(children(os.getpid())) - before
+            os.kill(driver, signal.SIGKILL)
+            with pytest.raises(AlignZooError, match=r"Ray has ended before the run did: .* kept"):
+                running.result()
+        finally:
+            (tmp_path / "wait").unlink()
+
+
 def test_a_lost_machine_is_done_without(cluster, images, expected, tmp_path):
     (tmp_path / "machine").touch()
     other = made(tmp_path / "other", Faulty("align_tiny", tmp_path))
@@ -166,7 +178,6 @@ ENDED = textwrap.dedent(
     import sys
     from pathlib import Path
     from align_zoo.collection.collection import Collection
-from align_zoo.collection.embedder import EncoderEmbedder
     from ray_cluster import Faulty
     place, images, orders = sys.argv[1:]
     model = Faulty("align_tiny", Path(orders))
@@ -199,84 +210,10 @@ def test_no_cluster_is_told_with_its_address(images, tmp_path):
         made(tmp_path / "c", "align_tiny").add(images, ray="127.0.0.2:1")
 
 
-def test_the_missing_extra_is_named(collection, images, monkeypatch):
-    monkeypatch.setattr(ray_engine.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(AlignZooError, match=r"workers need ray: run `pip install .*ray\]"):
-        collection.add(images, workers=2)
-
-
-NODES = {
-    "one": [{"CPU": 8.0}],
-    "three": [{"CPU": 16.0}, {"CPU": 6.0}, {"CPU": 0.0}],
-    "small": [{"CPU": 2.0}, {"CPU": 8.0}],
-    "gpus": [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 1.0}],
-}
-
-
-@pytest.mark.parametrize(
-    ("nodes", "workers", "size"),
-    [
-        ("one", None, (2, 4, 4, 0)),
-        ("one", 3, (3, 2, 2, 0)),
-        ("one", 16, (16, 1, 0.5, 0)),
-        ("three", None, (5, 4, 4, 0)),
-        ("three", 2, (2, 6, 6, 0)),
-        ("small", None, (5, 2, 2, 0)),
-        ("gpus", None, (3, None, 1, 1)),
-        ("gpus", 2, (2, None, 1, 1)),
-        ("gpus", 6, (6, None, 0.5, 0.5)),
-    ],
-)
-def test_a_clusters_cores_are_shared_out(nodes, workers, size):
-    there = [{"Alive": True, "Resources": each} for each in NODES[nodes]]
-    there.append({"Alive": False, "Resources": {"CPU": 100.0}})
-    ray = SimpleNamespace(nodes=lambda: there)
-    assert ray_driver._size(SimpleNamespace(workers=workers, address="auto"), ray) == size
-
-
-def test_workers_on_this_machine_share_its_cores():
-    ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
-    setup = SimpleNamespace(workers=2, address=None)
-    assert ray_driver._size(setup, ray) == (2, max(1, cores() // 2), 1, 0)
-
-
-@pytest.mark.parametrize(
-    "command",
-    [["index", "c"], ["index", "c", "--rebuild"], ["embed", "-o", "out"]],
-    ids=["index", "rebuild", "embed"],
-)
-def test_commands_name_workers_and_cluster(collection, images, tmp_path, monkeypatch, command):
-    asked = []
-
-    def engine(workers, address):
-        asked.append((workers, address))
-        return in_process
-
-    monkeypatch.setattr(ray_engine, "RayEngine", engine)
-    monkeypatch.chdir(tmp_path)
-    name, *others = [str(collection.where) if word == "c" else word for word in command]
-    options = ["--workers=3", "--ray=auto", "--model=align_tiny"]
-    done = CliRunner().invoke(app, [name, str(images), *others, *options])
-    assert (done.exit_code, set(asked)) == (2, {(3, "auto")})  # one image is broken
-
-
-def test_a_folder_is_known_in_every_process(tmp_path, monkeypatch, embedder):
-    shutil.copytree(EMBEDDED["align_tiny"], tmp_path / "model")
-    monkeypatch.chdir(tmp_path)
-    make = pickle.dumps(EncoderEmbedder("model").elsewhere())
-    monkeypatch.chdir("/")
-    assert pickle.loads(make)(1).fingerprint == embedder.fingerprint
-
-
-def test_workers_are_at_least_one(collection, images):
-    with pytest.raises(InvalidInput, match="workers is 0, not a whole number above 0"):
-        collection.add(images, workers=0)
-
-
 def workers() -> int:
     return sum(line.startswith("ray::Worker") for line in processes())
 
 
 def children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
+    lists = Path(f"/proc/{pid}/task").glob("*/children")  # of each thread its own
+    return [int(child) for each in lists for child in each.read_text().split()]
