@@ -11,6 +11,7 @@ import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any, NamedTuple, Union
 
 from align_zoo.errors import AlignZooError, InvalidImage
@@ -126,27 +127,28 @@ def _part(file: Any, item: Input) -> bytes:
 
 
 def _folder(root: str) -> Iterator[Input]:
-    """Walk depth first, each folder in the order of its names, one folder in memory at a time."""
+    """Walk depth first, each folder in the order of its names, one folder's names in memory."""
     try:
-        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
+        names = sorted(os.listdir(root))
     except OSError as error:
         raise AlignZooError(f"{root} cannot be listed: {error.strerror}") from error
     folders = []
-    for entry in entries:
-        name = entry.name
+    prefix = os.path.join(root, "")
+    for name in names:
         if name.startswith("."):
             continue
-        if name[name.rfind(".") :].lower() in SUFFIXES:
-            try:
-                if entry.is_file():
-                    stat = entry.stat()
-                    yield Input(entry.path, stat.st_size, stat.st_mtime_ns)
-                    continue
-            except OSError:  # a link that leads nowhere: the image is listed, and fails by name
-                yield Input(entry.path, 0, 0)
-                continue
-        if not is_of_tools(name) and entry.is_dir(follow_symlinks=False):
-            folders.append(entry.path)
+        path = prefix + name
+        named_so = name[name.rfind(".") :].lower() in SUFFIXES
+        try:
+            state = os.stat(path) if named_so else os.lstat(path)
+        except OSError:
+            if named_so:  # a link that leads nowhere: the image is listed, and fails by name
+                yield Input(path, 0, 0)
+            continue
+        if named_so and S_ISREG(state.st_mode):
+            yield Input(path, state.st_size, state.st_mtime_ns)
+        elif S_ISDIR(state.st_mode) and not is_of_tools(name) and not os.path.islink(path):
+            folders.append(path)
     for folder in folders:
         yield from _folder(folder)
 

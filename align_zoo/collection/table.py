@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,8 +25,8 @@ R = TypeVar("R")
 
 EXACT = 100_000
 """Rows up to which a search computes every distance: 0.2 s on two cores."""
-_PARTITION = 450
-"""Rows of a partition of the index, about."""
+_ROUNDS = 25
+"""Rounds in which the index's partitions are found; more take longer and find no better ones."""
 _PROBES = 20
 """Partitions that a search reads."""
 _REFINE = 10
@@ -275,12 +276,13 @@ class Table:
         """Build the index of the embeddings, in the place of an earlier one."""
         from lancedb.index import IvfRq
 
-        partitions = max(1, self.count() // _PARTITION)
-        self._table.create_index(
-            "vector",
-            config=IvfRq(distance_type="cosine", num_partitions=partitions),
-            replace=True,
+        # As many partitions as rows in each: finding them takes the square of their number.
+        config = IvfRq(
+            distance_type="cosine",
+            num_partitions=math.isqrt(self.count()),
+            max_iterations=_ROUNDS,
         )
+        self._table.create_index("vector", config=config, replace=True)
 
     @_in_words
     def stats(self) -> dict[str, Any]:

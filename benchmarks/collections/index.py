@@ -63,14 +63,12 @@ def _beside_the_tower(model: Path, folder: Path, rounds: int, count: int = 64) -
 
 
 def _small_images(folder: Path, count: int) -> Path:
-    """Make so many files of few different images, in folders of a thousand."""
+    """Make so many files of few different images in one folder."""
+    folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 256, (48, 48, 3), np.uint8)) for _ in range(50)]
-    for start in range(0, count, 1000):
-        part = folder / f"{start // 1000:04}"
-        part.mkdir(parents=True)
-        for number in range(start, min(start + 1000, count)):
-            images[number % len(images)].save(part / f"{number}.bmp")
+    for number in range(count):
+        images[number % len(images)].save(folder / f"{number:06}.bmp")
     return folder
 
 
@@ -142,7 +140,7 @@ def _appends(place: Path) -> Row:
     folder = _small_images(place / "images", _APPENDS)
     alone = Collection.create(place / "alone", model=embedder)
     files = 0
-    for path in sorted(folder.rglob("*.bmp")):
+    for path in sorted(folder.iterdir()):
         alone.add(path)
         files = max(files, sum(len(names) for _, _, names in os.walk(place / "alone")))
     together = Collection.create(place / "together", model=embedder)
