@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pillow_heif
 import pytest
 from image_folders import SAMPLES, draw, rows_of
 from PIL import Image
+from tries import tries
 
 from align_zoo.collection.collection import Collection
 from align_zoo.errors import AlignZooError, InvalidInput
@@ -247,7 +249,9 @@ KILLED = textwrap.dedent(
             print(*(item.path for item in shard.items), sep="\\n", file=log)
         return rows
     engines.embed_shard = embed_shard
-    print(Collection.open(sys.argv[1], model="align_tiny").add(sys.argv[2]).listed)
+    collection = Collection.open(sys.argv[1], model="align_tiny")
+    print("begun", flush=True)
+    collection.add(sys.argv[2])
     """
 )
 
@@ -257,22 +261,28 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, embedder, images):
         draw(images / "more" / f"{seed}.png", 1000 + seed)
     (images / "broken.png").write_bytes(b"rubbish")
     undisturbed = Collection.create(tmp_path / "undisturbed", model=embedder)
+    begun = time.monotonic()
     undisturbed.add(images)
-    killed = Collection.create(tmp_path / "killed", model=embedder)
-    command = [sys.executable, "-c", KILLED, killed.where, images, tmp_path / "computed"]
-    chance, kills = random.Random(0), 0
-    while True:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            process.wait(chance.uniform(1.5, 4.0) if kills < 4 else 100)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-            continue
-        assert process.returncode == 0
-        break
-    assert rows_of(killed) == rows_of(undisturbed)
-    computed = (tmp_path / "computed").read_text().splitlines()
-    # Only the shard that a run was at may have been computed twice.
-    assert len(computed) - len(set(computed)) <= 8 * kills
+    taken = time.monotonic() - begun
+    chance, kills, rounds = random.Random(0), 0, 0
+    while kills < tries(52):
+        rounds += 1
+        killed = Collection.create(tmp_path / f"killed-{rounds}", model=embedder)
+        log = tmp_path / f"computed-{rounds}"
+        command = [sys.executable, "-c", KILLED, killed.where, images, log]
+        before = kills
+        while True:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout.readline() == "begun\n"
+                try:
+                    process.wait(chance.uniform(0, taken))
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGKILL)
+                    kills += 1
+                    continue
+            assert process.returncode == 0
+            break
+        assert rows_of(killed) == rows_of(undisturbed)
+        computed = log.read_text().splitlines()
+        # Only the shard that a run was at may have been computed twice.
+        assert len(computed) - len(set(computed)) <= 8 * (kills - before)
