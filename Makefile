@@ -1,5 +1,5 @@
 # make setup   the environment alone: .venv with all that the commands below need
-# make demo    a real tritonserver classifies the shipped images
+# make demo    a real tritonserver classifies the shipped images, and a collection finds one
 # make lint    ruff, mypy and the directions of imports: under a minute, so run it first
 # make test    the whole test suite, against the real tritonserver (ARGS=... for pytest)
 # make test-long   the same, with four times the tries of each test of random inputs
@@ -97,7 +97,7 @@ $(VENV)/.setup: $(PINS)
 		"none of python3.11, python3.12 and python3 fits" >&2; exit 1; }
 	@echo "installing the environment into $(VENV) (some minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) --editable ".[server]" --editable ./client
+	@$(PIP_INSTALL) --editable ".[server,collection]" --editable ./client
 	@touch $@
 
 $(VENV)/.test-tools: $(VENV)/.setup

@@ -77,7 +77,7 @@ def test_the_runtime_snippet_of_the_library_runs(capsys):
 
 def test_the_snippet_of_the_collections_runs(capsys, tmp_path):
     run(COLLECTIONS, "Collection.create", **{"samples.collection": str(tmp_path / "c")})
-    count, best, _ = capsys.readouterr().out.splitlines()
+    count, best = capsys.readouterr().out.splitlines()
     assert count == "11 images, 0 failed"
     assert best.endswith("red-star.png")
 

@@ -274,11 +274,15 @@ def bench(
 
 @one_line_errors()
 def demo() -> None:
-    """Start a server on align_tiny, classify the shipped images, and stop the server."""
+    """Classify the shipped images by a server on align_tiny, and search a collection of them."""
     # As Ctrl-C does: unwind, so that the server is stopped, too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with needs("the demo"):
         from rich.console import Console
 
         from align_zoo.serving.tools.demo import run_demo
-    run_demo(Console())
+    console = Console()
+    run_demo(console)
+    with needs("a collection", extra=".[collection]", missing=ModuleNotFoundError):
+        from align_zoo.collection.demo import run_collection_demo
+    run_collection_demo(console)

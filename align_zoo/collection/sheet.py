@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from align_zoo.collection.sources import Input, read_bytes
 from align_zoo.errors import InvalidImage, InvalidInput
@@ -44,8 +44,7 @@ def draw_sheet(path: Path, title: str, images: Sequence[tuple[Input, str]]) -> N
         left = _GAP + i % columns * cell
         top = 2 * _GAP + _LINE + i // columns * (cell + 2 * _LINE)
         try:
-            image = decode_image(read_bytes(item))
-            image.thumbnail((_SIDE, _SIDE))
+            image = ImageOps.contain(decode_image(read_bytes(item)), (_SIDE, _SIDE))
             corner = (left + (_SIDE - image.width) // 2, top + (_SIDE - image.height) // 2)
             sheet.paste(image, corner)
         except InvalidImage:
