@@ -49,7 +49,10 @@ _Ray = Annotated[
     Optional[str],
     typer.Option(metavar="ADDRESS", help="Compute on this Ray cluster, as HOST:PORT or auto."),
 ]
-_Collection = Annotated[Path, typer.Argument(metavar="COLLECTION", help="The collection's folder.")]
+# A path would make s3:/ of s3://.
+_Collection = Annotated[
+    str, typer.Argument(metavar="COLLECTION", help="The collection's folder, or an s3:// address.")
+]
 
 
 _Condition = Annotated[

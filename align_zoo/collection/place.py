@@ -1,10 +1,13 @@
-"""Where a collection is, and what it says of itself: its table and its checkpoint."""
+"""Where a collection is, and what it says of itself; and object stores, by their addresses."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,15 @@ from align_zoo.checkpoint.paths import user_cache
 from align_zoo.errors import AlignZooError
 from align_zoo.writing import replacing
 
-__all__ = ["exists", "place_of", "read_about", "work_folder", "write_about"]
+__all__ = [
+    "exists",
+    "place_of",
+    "read_about",
+    "store_errors",
+    "store_of",
+    "work_folder",
+    "write_about",
+]
 
 _ABOUT = "collection.json"
 
@@ -32,14 +43,13 @@ def read_about(place: str) -> dict[str, Any] | None:
     """Read what a collection says of itself; None if there is no collection.
 
     Raises:
-        AlignZooError: the file cannot be read, or is damaged.
+        AlignZooError: the file cannot be read, or is damaged; or the store does not answer.
     """
     try:
         if "://" in place:
-            import fsspec
-
-            with fsspec.open(f"{place.rstrip('/')}/{_ABOUT}", "r") as file:
-                text = file.read()
+            with store_errors(place):
+                system, path = store_of(f"{place.rstrip('/')}/{_ABOUT}")
+                text = system.cat_file(path).decode()
         else:
             text = (Path(place) / _ABOUT).read_text()
     except (FileNotFoundError, NotADirectoryError):
@@ -57,10 +67,9 @@ def write_about(place: str, about: dict[str, Any]) -> None:
     """Write what a collection says of itself, in one step."""
     text = json.dumps(about, indent=2) + "\n"
     if "://" in place:
-        import fsspec
-
-        with fsspec.open(f"{place.rstrip('/')}/{_ABOUT}", "w") as file:
-            file.write(text)
+        with store_errors(place):
+            system, path = store_of(f"{place.rstrip('/')}/{_ABOUT}")
+            system.pipe_file(path, text.encode())
     else:
         with replacing(Path(place) / _ABOUT) as part:
             part.write_text(text)
@@ -71,3 +80,49 @@ def work_folder(place: str) -> Path:
     if "://" not in place:
         return Path(place) / "work"
     return user_cache() / "collections" / hashlib.sha256(place.encode()).hexdigest()[:32]
+
+
+def store_of(url: str) -> tuple[Any, str]:
+    """Return the fsspec file system of an address, and the path in it.
+
+    Raises:
+        ImportError: the package of the address's store is not installed.
+        ValueError: there is no such kind of address.
+    """
+    import fsspec
+
+    if url.startswith("s3://"):
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return _s3(os.environ.get("AWS_ENDPOINT_URL"), region), url.removeprefix("s3://")
+    system, path = fsspec.core.url_to_fs(url)
+    return system, path
+
+
+@lru_cache
+def _s3(endpoint: str | None, region: str | None) -> Any:
+    """Return one file system for all threads: fsspec would connect anew in each of them."""
+    import fsspec
+
+    return fsspec.filesystem("s3", endpoint_url=endpoint, client_kwargs={"region_name": region})
+
+
+@contextmanager
+def store_errors(url: str) -> Iterator[None]:
+    """Turn what a store's package raises into an error of align-zoo; a missing file's stays.
+
+    Raises:
+        AlignZooError: the package is not installed, or the store does not answer or refuses.
+    """
+    try:
+        yield
+    except (AlignZooError, FileNotFoundError):
+        raise
+    except ImportError as error:
+        package = getattr(error.__cause__, "name", None) or str(error)
+        raise AlignZooError(f"{url} needs {package}: pip install {package}") from error
+    except Exception as error:  # each store has its own types of errors
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise AlignZooError(
+            f"{url} cannot be reached: {said}; check the address, the keys and the network, "
+            "and run the command again"
+        ) from error

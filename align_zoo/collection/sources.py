@@ -14,6 +14,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, NamedTuple, Union
 
+from align_zoo.collection.place import store_errors, store_of
 from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.inputs.image_files import SUFFIXES, is_of_tools
 from align_zoo.inputs.preprocess import MAX_BYTES
@@ -103,16 +104,20 @@ def read_bytes(item: Input) -> bytes:
     """
     try:
         if "://" in (item.file or item.path):
-            import fsspec
-
-            with fsspec.open(item.file or item.path, "rb") as file:
-                return _part(file, item)
+            with store_errors(item.file or item.path):
+                system, path = store_of(item.file or item.path)
+                with system.open(path, "rb") as file:
+                    return _part(file, item)
         # Opening a pipe would wait for a writer.
         with open(os.open(item.file or item.path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             return _part(file, item)
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or type(error).__name__
         raise InvalidImage(f"the file cannot be read: {said}", "unreadable") from error
+    except InvalidImage:
+        raise
+    except AlignZooError as error:
+        raise InvalidImage(f"the file cannot be read: {error}", "unreadable") from error
 
 
 def _part(file: Any, item: Input) -> bytes:
@@ -264,18 +269,18 @@ def _sample(
 
 
 def _remote(url: str) -> Iterator[Input]:
-    import fsspec
-
     try:
-        system, root = fsspec.core.url_to_fs(url)
-        if glob.has_magic(root):
-            found = system.glob(root, detail=True)
-        elif system.isdir(root):
-            found = system.find(root, detail=True)
-        else:
-            found = {root: system.info(root)}
-    except (OSError, ImportError, ValueError) as error:
-        raise AlignZooError(f"{url} cannot be listed: {error or type(error).__name__}") from error
+        with store_errors(url):
+            system, root = store_of(url)
+            system.invalidate_cache()
+            if glob.has_magic(root):
+                found = system.glob(root, detail=True)
+            elif system.isdir(root):
+                found = system.find(root, detail=True)
+            else:
+                found = {root: system.info(root)}
+    except FileNotFoundError as error:
+        raise AlignZooError(f"there is no {url}; give an address of images") from error
     for name, info in sorted(found.items()):
         parts = name.split("/")
         shown = not any(part.startswith(".") or is_of_tools(part) for part in parts)
@@ -284,12 +289,11 @@ def _remote(url: str) -> Iterator[Input]:
 
 
 def _remote_state(url: str) -> tuple[int, int]:
-    import fsspec
-
     try:
-        system, name = fsspec.core.url_to_fs(url)
-        return _state(system.info(name))
-    except (OSError, ImportError, ValueError):
+        with store_errors(url):
+            system, name = store_of(url)
+            return _state(system.info(name))
+    except (FileNotFoundError, AlignZooError):
         return 0, 0
 
 

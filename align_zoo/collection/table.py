@@ -37,6 +37,9 @@ _PARTS_A_COMMIT = 32
 _UNINDEXED = 0.1
 """Share of rows beside the index, beyond which they are added to it."""
 _SOUND = "error IS NULL"
+_UNREACHABLE = ("Generic", "Unauthenticated", "PermissionDenied")
+"""The kinds of errors of Lance's client of object stores when a store fails or refuses."""
+_LONGEST = 300
 
 
 def connect(where: str) -> DBConnection:
@@ -45,7 +48,15 @@ def connect(where: str) -> DBConnection:
     os.environ.setdefault("LANCEDB_LOG", "error")
     import lancedb
 
-    return lancedb.connect(where, read_consistency_interval=timedelta(0))
+    # It reads AWS_ENDPOINT_URL and the other names, but wants to be told that http is meant.
+    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    options = {"allow_http": "true"} if "://" in where and plain else None
+    try:
+        return lancedb.connect(
+            where, read_consistency_interval=timedelta(0), storage_options=options
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _error(where, error) from error
 
 
 def _in_words(function: Callable[..., R]) -> Callable[..., R]:
@@ -58,10 +69,19 @@ def _in_words(function: Callable[..., R]) -> Callable[..., R]:
         except AlignZooError:
             raise
         except (OSError, RuntimeError, ValueError) as error:
-            first = str(error).partition("\n")[0]
-            raise AlignZooError(f"{self.where}: {first}") from error
+            raise _error(self.where, error) from error
 
     return call
+
+
+def _error(where: str, error: Exception) -> AlignZooError:
+    said = str(error).partition("\n")[0]
+    if "://" in where and any(sign in said for sign in _UNREACHABLE):
+        return AlignZooError(
+            f"{where} cannot be reached; what is finished is kept: check the address, the keys and "
+            f"the network, and run the command again ({said[:_LONGEST]})"
+        )
+    return AlignZooError(f"{where}: {said}")
 
 
 class Table:
@@ -75,7 +95,10 @@ class Table:
 
     def __init__(self, base: DBConnection, name: str, where: str) -> None:
         self.where, self.name = where, name
-        self._table = base.open_table(name)
+        try:
+            self._table = base.open_table(name)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _error(where, error) from error
 
     @property
     @_in_words
@@ -221,7 +244,7 @@ class Table:
                     f"where {where!r} cannot be used: {said}; "
                     f"there are the columns {', '.join(self.columns)}"
                 )
-        return AlignZooError(f"{self.where}: {said}")
+        return _error(self.where, error)
 
     @_in_words
     def take(self, start: int, end: int) -> pa.Table:
@@ -313,8 +336,11 @@ def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 
 
 def create(base: DBConnection, name: str, schema: pa.Schema) -> None:
-    """Make an empty table."""
-    base.create_table(name, schema=schema)
+    """Make an empty table, also in the place of one that a killed run left."""
+    try:
+        base.create_table(name, schema=schema, mode="overwrite")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _error(base.uri, error) from error
 
 
 def drop_others(base: DBConnection, name: str) -> None:
