@@ -31,8 +31,7 @@ def search_rows(*, count: int = _COUNT, rounds: int = 7) -> list[Row]:
     """Measure searches among so many clustered rows, the index's making, and the command."""
     print(f"making {count:,} rows", flush=True)
     vectors = np.concatenate(list(_parts(count)))
-    rng = np.random.default_rng(1)
-    queries = _unit(vectors[rng.integers(0, count, _QUERIES)] + _noise(rng, _QUERIES))
+    queries = _clustered(_QUERIES, seed=1)
     truth = [_exact(vectors, query) for query in queries]
     with tempfile.TemporaryDirectory() as scratch:
         table = _filled(Path(scratch), vectors)
@@ -42,7 +41,7 @@ def search_rows(*, count: int = _COUNT, rounds: int = 7) -> list[Row]:
         print(f"the index was made in {built:.0f} s", flush=True)
         ours = _Ring(queries, lambda query: _numbers(table.nearest(query, _K)))
         recall = _recall(ours.all(), truth)
-        find = faiss_index(vectors, queries, truth, recall)
+        find = _faiss_index(vectors, queries, truth, recall)
         theirs, numpy = _Ring(queries, find), _Ring(queries, lambda query: _exact(vectors, query))
         names = {"ours": timed(ours), "faiss": timed(theirs), "numpy": timed(numpy)}
         timings, _ = interleaved(names, rounds=rounds, seconds=1.0)
@@ -98,7 +97,7 @@ def _shell_row(rounds: int) -> Row:
     )
 
 
-def faiss_index(
+def _faiss_index(
     vectors: np.ndarray, queries: np.ndarray, truth: list[list[int]], recall: float
 ) -> Callable[[np.ndarray], list[int]]:
     """Build faiss's IVF index, and choose the fewest probes that find as much."""
@@ -135,18 +134,16 @@ class _Ring:
 
 
 def _parts(count: int) -> Iterator[np.ndarray]:
-    centres = np.random.default_rng(0).normal(size=(_CLUSTERS, _DIM)).astype(np.float32)
     for start in range(0, count, _PART):
-        rng = np.random.default_rng(start + 2)
-        some = rng.integers(0, _CLUSTERS, min(_PART, count - start))
-        yield _unit(centres[some] + _noise(rng, len(some)))
+        yield _clustered(min(_PART, count - start), seed=start + 2)
 
 
-def _noise(rng: np.random.Generator, count: int) -> np.ndarray:
-    return 0.7 * rng.standard_normal((count, _DIM), np.float32)
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
+def _clustered(count: int, *, seed: int) -> np.ndarray:
+    """Unit rows around the same centres whatever the seed."""
+    centres = np.random.default_rng(0).standard_normal((_CLUSTERS, _DIM), np.float32)
+    rng = np.random.default_rng(seed)
+    rows = centres[rng.integers(0, _CLUSTERS, count)]
+    rows += 0.7 * rng.standard_normal((count, _DIM), np.float32)
     unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit
 
