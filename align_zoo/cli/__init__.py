@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from align_zoo import __version__
-from align_zoo.cli import data, images, models, serve
+from align_zoo.cli import collections, data, images, models, serve
 
 __all__ = ["app"]
 
@@ -42,10 +42,10 @@ _PANELS = {
     "Images": (
         images.classify,
         images.embed,
-        images.index,
-        images.search,
-        images.dedupe,
-        images.label,
+        collections.index,
+        collections.search,
+        collections.dedupe,
+        collections.label,
     ),
     "Data": (data.evaluate, data.finetune),
 }
@@ -53,4 +53,4 @@ _PANELS = {
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.add_typer(images.collection, name="collection", rich_help_panel="Images")
+app.add_typer(collections.collection, name="collection", rich_help_panel="Images")
