@@ -265,7 +265,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, embedder, images):
     undisturbed.add(images)
     taken = time.monotonic() - begun
     chance, kills, rounds = random.Random(0), 0, 0
-    while kills < tries(52):
+    wanted = tries(52)
+    while kills < wanted:
         rounds += 1
         killed = Collection.create(tmp_path / f"killed-{rounds}", model=embedder)
         log = tmp_path / f"computed-{rounds}"
@@ -275,7 +276,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, embedder, images):
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 assert process.stdout.readline() == "begun\n"
                 try:
-                    process.wait(chance.uniform(0, taken))
+                    process.wait(chance.uniform(0, 2 * taken) if kills < wanted else 200)
                 except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGKILL)
                     kills += 1

@@ -200,11 +200,14 @@ BOMBS = [
 
 @pytest.mark.parametrize(("data", "reason"), BOMBS)
 def test_a_bomb_is_refused_at_no_cost(data, reason):
-    begin = time.process_time()
-    with pytest.raises(InvalidImage, match=r"[\d,]{2,}") as refused:
-        decode_image(data)
-    assert refused.value.reason == reason
-    assert time.process_time() - begin < 0.5
+    taken = []
+    for _ in range(3):  # Python's own collection of garbage may fall into one
+        begin = time.process_time()
+        with pytest.raises(InvalidImage, match=r"[\d,]{2,}") as refused:
+            decode_image(data)
+        taken.append(time.process_time() - begin)
+        assert refused.value.reason == reason
+    assert min(taken) < 0.5
 
 
 @pytest.mark.parametrize(
