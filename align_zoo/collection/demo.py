@@ -31,4 +31,5 @@ def run_collection_demo(console: Console) -> None:
     sheet = user_cache() / "demo" / "search.png"
     sheet.parent.mkdir(parents=True, exist_ok=True)
     draw_sheet(sheet, _WORDS, [(hit.input, f"{hit.score:.3f}") for hit in (best, *others)])
-    console.print(f"{_WORDS!r} is best shown by {Path(best.path).name}; its sheet: {sheet}")
+    found = f"{_WORDS!r} is best shown by {Path(best.path).name}; its sheet: {sheet}"
+    console.print(found, soft_wrap=True)  # a path that is broken cannot be copied

@@ -96,4 +96,5 @@ def test_the_demo_runs_from_the_wheels(dist, tmp_path):
     for path in run(programs / "python", "-c", code, cwd=tmp_path).split():
         assert Path(path).is_relative_to(tmp_path)
     said = run(programs / "align-zoo", "demo", cwd=tmp_path)
-    assert said.rstrip().endswith("the server is stopped.")
+    assert "the server is stopped." in said
+    assert Path(said.split()[-1]).name == "search.png"
