@@ -68,3 +68,22 @@ def test_a_small_table_has_no_index(table):
     table.append(rows(1, 900)[0])
     table.upkeep(always=True)
     assert table.stats()["indexes"] == []
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["every cosine", "index"])
+def test_rows_with_an_error_are_never_found(table, indexed):
+    sound, vectors = rows(1, 1500)
+    table.append(sound)
+    failed = rows(3, 700)[0].drop_columns(["vector"])
+    zeros = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(700 * DIM, np.float32)), DIM)
+    failed = failed.append_column("error", pa.array(["damaged"] * 700))
+    table.append(failed.append_column("vector", zeros))
+    if indexed:
+        table.upkeep()
+        assert table.stats()["indexes"] == ["vector_idx"]
+    for query in (vectors[0], -vectors[0]):
+        for k in (5, 1500, 2200):
+            found = table.nearest(query, k, exact=not indexed)["path"].to_pylist()
+            assert all(path.startswith("/1/") for path in found)
+            assert len(found) == min(k, 1500) or indexed
+    assert table.nearest(vectors[0], 1)["path"].to_pylist() == ["/1/0.png"]
