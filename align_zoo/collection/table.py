@@ -27,7 +27,7 @@ EXACT = 100_000
 """Rows up to which a search computes every distance: 0.2 s on two cores."""
 _ROUNDS = 25
 """Rounds in which the index's partitions are found; more take longer and find no better ones."""
-_PROBES = 100
+_PROBES = 150
 """Partitions that a search reads."""
 _REFINE = 10
 """Times ``k`` rows whose distances a search computes from the vectors themselves."""
