@@ -26,8 +26,8 @@ from align_zoo.collection.query import embed_terms, read_query, weighted_sum
 from align_zoo.collection.shards import rows_schema, shown_path
 from align_zoo.collection.sources import Source, is_gone
 from align_zoo.collection.state import State
-from align_zoo.collection.table import Table, connect, create, drop_others, quoted
-from align_zoo.collection.writer import Report, Writer, alone
+from align_zoo.collection.table import SOUND, Table, connect, create, drop_others, quoted
+from align_zoo.collection.writer import Report, Writer, alone, keep_finished
 from align_zoo.errors import AlignZooError, InvalidInput
 from align_zoo.progress import progress_bar
 
@@ -288,6 +288,7 @@ class Collection:
                 if repair and not health.sound:
                     second = self._begin_second(self.fingerprint, table.dim, new=True)
                     second.fill(sound_rows(table, known, Health()))
+                    keep_finished(work / table.name, work / second.name)
                     model = str(self._about["model"])
                     self._finish_second(second, self.fingerprint, model, work)
         return health
@@ -413,7 +414,7 @@ class Collection:
                 used.
         """
         shown, _ = shown_path(path)
-        condition = f"path = {quoted(shown)} AND error IS NULL"
+        condition = f"path = {quoted(shown)} AND {SOUND}"
         for batch in self._table.scan(["vector"], condition):
             for row in batch.column("vector").flatten().to_numpy().reshape(len(batch), -1):
                 hits = self.search(row, k=k + 1, where=where)
@@ -486,7 +487,7 @@ class Collection:
             "fingerprint": self.fingerprint,
             "dim": self._table.dim,
             "rows": self._table.count(),
-            "embedded": self._table.count("error IS NULL"),
+            "embedded": self._table.count(SOUND),
             "failed": dict(sorted(reasons.items(), key=lambda item: -item[1])),
             **self._table.stats(),
         }

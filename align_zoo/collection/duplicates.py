@@ -16,7 +16,7 @@ from PIL import Image
 
 from align_zoo.collection.hits import Hit, hit_of, shown_columns
 from align_zoo.collection.sources import Input, read_bytes
-from align_zoo.collection.table import Table
+from align_zoo.collection.table import SOUND, Table
 from align_zoo.errors import InvalidImage
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.progress import progress_bar
@@ -136,8 +136,7 @@ def _load(table: Table, where: str | None) -> tuple[list[dict[str, Any]], np.nda
     columns = [*shown_columns(table.columns), "vector"]
     rows: list[dict[str, Any]] = []
     parts = [np.empty((0, table.dim), np.float32)]
-    sound = "error IS NULL"
-    for batch in table.scan(columns, f"({where}) AND {sound}" if where else sound):
+    for batch in table.scan(columns, f"({where}) AND {SOUND}" if where else SOUND):
         parts.append(batch.column("vector").flatten().to_numpy().reshape(-1, table.dim))
         rows.extend(batch.drop_columns(["vector"]).to_pylist())
     order = sorted(range(len(rows)), key=lambda i: _worth(rows[i]))

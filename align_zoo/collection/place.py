@@ -100,7 +100,7 @@ def store_of(url: str) -> tuple[Any, str]:
 
 @lru_cache
 def _s3(endpoint: str | None, region: str | None) -> Any:
-    """Return one file system for all threads: fsspec would connect anew in each of them."""
+    """Return one file system for all threads; fsspec itself makes one for each thread."""
     import fsspec
 
     return fsspec.filesystem("s3", endpoint_url=endpoint, client_kwargs={"region_name": region})

@@ -19,7 +19,7 @@ from align_zoo.errors import AlignZooError, InvalidInput
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
 
-__all__ = ["Table", "connect", "create", "drop_others", "quoted"]
+__all__ = ["SOUND", "Table", "connect", "create", "drop_others", "quoted"]
 
 R = TypeVar("R")
 
@@ -36,7 +36,8 @@ _FRAGMENTS = 4
 _PARTS_A_COMMIT = 32
 _UNINDEXED = 0.1
 """Share of rows beside the index, beyond which they are added to it."""
-_SOUND = "error IS NULL"
+SOUND = "error IS NULL"
+"""The SQL condition of rows with an embedding."""
 _UNREACHABLE = ("Generic", "Unauthenticated", "PermissionDenied")
 """The kinds of errors of Lance's client of object stores when a store fails or refuses."""
 _LONGEST = 300
@@ -231,7 +232,7 @@ class Table:
             # rows with an error are hardly ever near: their embeddings are zeros.
             rows = search(None) if where is None else None
             if rows is None or len(rows) < k or rows["error"].null_count < len(rows):
-                rows = search(f"({where}) AND {_SOUND}" if where else _SOUND)
+                rows = search(f"({where}) AND {SOUND}" if where else SOUND)
             return rows if "error" in columns else rows.drop_columns(["error"])
 
         try:
@@ -301,7 +302,7 @@ class Table:
                 # A reader of an older version reads the latest one instead: see `nearest`.
                 warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
                 self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
-        if self.count(_SOUND) > EXACT and "vector_idx" not in indexed:
+        if self.count(SOUND) > EXACT and "vector_idx" not in indexed:
             self.build_index()
 
     @_in_words

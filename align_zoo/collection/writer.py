@@ -20,12 +20,12 @@ from align_zoo.collection.place import place_of, work_folder
 from align_zoo.collection.shards import SHARD, Shard, content_of, plan, shown_path
 from align_zoo.collection.sources import Input, Source, list_source, read_bytes
 from align_zoo.collection.state import Known, State
-from align_zoo.collection.table import Table, quoted
+from align_zoo.collection.table import SOUND, Table, quoted
 from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.progress import progress_bar
 from align_zoo.writing import alone_in, replacing
 
-__all__ = ["Report", "Writer", "alone", "known_of"]
+__all__ = ["Report", "Writer", "alone", "keep_finished", "known_of"]
 
 _SHARDS_A_COMMIT = 32
 """Many small commits make many files."""
@@ -101,6 +101,13 @@ def alone(where: str) -> Iterator[Path]:
         ) from error
 
 
+def keep_finished(work: Path, other: Path) -> None:
+    """Move the finished shards of a table to the folder of one that takes its place."""
+    other.mkdir(exist_ok=True)
+    for path in work.glob("*.parquet"):
+        path.replace(other / path.name)
+
+
 class Writer:
     """The one process that writes to a collection.
 
@@ -173,9 +180,8 @@ class Writer:
     ) -> dict[str, int]:
         """See :meth:`Collection.label`."""
         counts = dict.fromkeys(labels.names, 0)
-        sound = "error IS NULL"
-        with progress_bar("images", self._table.count(sound), show=progress) as advance:
-            batches = self._table.scan(["path", "vector"], sound)
+        with progress_bar("images", self._table.count(SOUND), show=progress) as advance:
+            batches = self._table.scan(["path", "vector"], SOUND)
             for part in _chunks(batches, _BATCHES_A_COMMIT):
                 rows = pa.Table.from_batches(part)
                 vectors = rows.column("vector").combine_chunks().flatten().to_numpy()

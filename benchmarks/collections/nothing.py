@@ -1,6 +1,6 @@
 """When does nothing match? `python -m benchmarks.collections.nothing` compares criteria for it.
 
-Random collections of images drawn anew, of one concept or of many, from one image to hundreds, are
+Random collections of new drawings, of one concept or of many, from one image to hundreds, are
 searched for concepts that are there and for others that are not. A flat cutoff is chosen with
 hindsight, on the very searches that are reported; every other criterion has one constant, chosen on
 collections of other seeds (the product's are in `align_zoo/collection/matching.py`). Prints the

@@ -14,6 +14,7 @@ from align_zoo.collection import check as checking
 from align_zoo.collection import table as tables
 from align_zoo.collection.collection import Collection
 from align_zoo.collection.state import State
+from align_zoo.collection.writer import Writer
 
 
 @pytest.fixture
@@ -140,3 +141,17 @@ class Vectors:
 
     def texts(self, texts):
         return np.zeros((len(texts), 64), np.float32)
+
+
+def test_a_repair_keeps_finished_shards(collection, images, embedder, monkeypatch):
+    collection.add(next(images.glob("*.png")))
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_commit_finished", lambda self: None)  # as if killed before
+        collection.add(images)
+    truncate(next(Path(collection.where).glob("*.lance/data/*.lance")))
+    again = Collection.open(collection.where, model=embedder)
+    assert again.check(repair=True).damaged
+    embedder.count = 0
+    again.add(images)
+    assert again.info()["embedded"] == 12
+    assert embedder.count == 1

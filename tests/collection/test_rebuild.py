@@ -38,7 +38,7 @@ def other(embedder) -> Other:
     return Other(embedder)
 
 
-def test_a_rebuilt_collection_is_one_made_anew(collection, images, tmp_path, other):
+def test_a_rebuilt_collection_equals_a_new_one(collection, images, tmp_path, other):
     (images / "broken.jpg").write_bytes(b"rubbish")
     collection.add(images)
     collection.add(draw(tmp_path / "elsewhere" / "o.png", 200).parent)

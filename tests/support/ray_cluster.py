@@ -76,7 +76,7 @@ def processes(session: int | None = None) -> list[str]:
 
 
 class Faulty(EncoderEmbedder):
-    """Computes until the worker of it does what it is told by a file.
+    """Computes shards until a file tells the worker to die or to wait.
 
     Args:
         model: the checkpoint.
