@@ -43,6 +43,12 @@ class TextBatcher:
         self, texts: Sequence[str], tower: Callable[[np.ndarray, np.ndarray], np.ndarray]
     ) -> np.ndarray:
         """Compute unit rows [N, D] of N > 0 texts; a text that occurs twice is computed once."""
+        return self.embed_counted(texts, tower)[0]
+
+    def embed_counted(
+        self, texts: Sequence[str], tower: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    ) -> tuple[np.ndarray, list[int]]:
+        """Compute unit rows [N, D] as :meth:`embed`, and count the tokens that each text has."""
         unique = list(dict.fromkeys(texts))
         tokens = list(self._tokens(unique))
         rows: dict[str, np.ndarray] = {}
@@ -52,7 +58,8 @@ class TextBatcher:
         for chunk in reversed(chunks):  # the longest texts first: the others fit into their memory
             embeds = tower(*self._pad_to_longest([tokens[i] for i in chunk]))
             rows.update(zip((unique[i] for i in chunk), embeds, strict=True))
-        return np.stack([rows[text] for text in texts])
+        counts = dict(zip(unique, map(len, tokens), strict=True))
+        return np.stack([rows[text] for text in texts]), [counts[text] for text in texts]
 
     def _tokens(self, texts: Sequence[str]) -> Iterator[list[int]]:
         for i in range(0, len(texts), _TOKENIZED_AT_ONCE):

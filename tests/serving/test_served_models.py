@@ -39,6 +39,12 @@ def test_texts_equal_the_model_in_process(triton, reference):
     np.testing.assert_allclose(answer.as_numpy("TEMPERATURE"), temperature, rtol=1e-6)
 
 
+def test_each_text_has_its_tokens_counted(triton, reference):
+    _, _, tokenizer = reference
+    tokens = tokenizer([t.decode() for t in TEXTS])["attention_mask"].sum(axis=1, keepdims=True)
+    np.testing.assert_array_equal(ask(triton, "align_text", TEXTS).as_numpy("TOKENS"), tokens)
+
+
 @pytest.mark.parametrize("model", ["align_image", "align_text"])
 def test_embeddings_are_unit_rows_of_a_named_checkpoint(triton, model, pictures):
     answer = ask(triton, model, pictures[:3] if model == "align_image" else TEXTS[:3])

@@ -10,7 +10,7 @@ import torch
 from align_zoo import InvalidImage, InvalidText, create_align, load_encoder
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.serving.model.image import ImageService
-from align_zoo.serving.model.text import Recent, TextService, decode_text
+from align_zoo.serving.model.text import Counted, Recent, TextService, decode_text
 
 TEXTS = ["a photo of a cat", "dog", "a red bus!", "photo " * 100]
 
@@ -103,23 +103,32 @@ def test_repeated_text_is_computed_once(encoder):
     assert not np.allclose(first, new)
 
 
+def test_tokens_are_those_that_the_tower_read(text_service, reference):
+    _, _, tokenizer = reference
+    expected = tokenizer(TEXTS)["attention_mask"].sum(axis=1, keepdims=True).numpy()
+    items = [text.encode() for text in TEXTS]
+    for _ in range(2):  # computed, then remembered
+        embedded(text_service, [*items, b""])
+        np.testing.assert_array_equal(text_service.beside(items)["TOKENS"], expected)
+
+
 def test_the_least_recently_asked_for_is_forgotten():
     recent = Recent(2, longest=9)
-    recent.keep({"a": np.zeros(1), "b": np.ones(1)})
+    recent.keep({"a": Counted(np.zeros(1), 3), "b": Counted(np.ones(1), 3)})
     assert set(recent.find(["a"])) == {"a"}
-    recent.keep({"c": np.ones(1)})
+    recent.keep({"c": Counted(np.ones(1), 3)})
     assert set(recent.find(["a", "b", "c"])) == {"a", "c"}
 
 
 def test_entries_with_long_keys_are_not_kept():
     recent = Recent(2, longest=3)
-    recent.keep({"abc": np.zeros(1), "abcd": np.ones(1)})
+    recent.keep({"abc": Counted(np.zeros(1), 3), "abcd": Counted(np.ones(1), 3)})
     assert set(recent.find(["abc", "abcd"])) == {"abc"}
 
 
 def test_kept_vectors_do_not_hold_their_batch():
     recent, batch = Recent(2, longest=3), np.zeros((64, 640), np.float32)
-    recent.keep({"abc": batch[0]})
+    recent.keep({"abc": Counted(batch[0], 3)})
     others = weakref.ref(batch)
     del batch
     assert others() is None

@@ -36,7 +36,9 @@ MODELS = {
     "align_image": Model(
         "IMAGE", frozenset(["EMBEDDING", "CHECKPOINT", "RUNTIME", "RESIZE", "RESIZE_CHECK"])
     ),
-    "align_text": Model("TEXT", frozenset(["EMBEDDING", "TEMPERATURE", "CHECKPOINT", "RUNTIME"])),
+    "align_text": Model(
+        "TEXT", frozenset(["EMBEDDING", "TOKENS", "TEMPERATURE", "CHECKPOINT", "RUNTIME"])
+    ),
 }
 
 _PARAMETERS: dict[str, dict[str, type]] = {

@@ -43,6 +43,9 @@ class Service(Protocol):
     def portions(self, items: Sequence[bytes]) -> Iterable[Sequence[Answer]]:
         """Yield one unit vector [D], or one error, for each item, in portions as they are ready."""
 
+    def beside(self, items: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Return further outputs [N, ...] of N items that were answered just now."""
+
 
 class TritonAdapter:
     """Serves one tower to Triton.
@@ -106,8 +109,10 @@ class TritonAdapter:
         """Yield responses in the order of the requests, in portions that are ready together."""
         left = deque(requests)
         try:
-            for answers in embed_requests([self._items(each) for each in requests], self._embed):
-                portion = [self._response(answer) for answer in answers]
+            items = [self._items(each) for each in requests]
+            unanswered = iter(items)
+            for answers in embed_requests(items, self._embed):
+                portion = [self._response(next(unanswered), answer) for answer in answers]
                 for _ in portion:
                     left.popleft()
                 yield portion
@@ -132,10 +137,11 @@ class TritonAdapter:
             if answers:
                 self._metrics.add(answers, self._service.counts)
 
-    def _response(self, answer: Answer) -> Any:
+    def _response(self, items: Sequence[bytes], answer: Answer) -> Any:
         if isinstance(answer, InvalidInput):
             return _error(str(answer), pb_utils.TritonError.INVALID_ARG)
-        outputs = {"EMBEDDING": answer, **self._constants(len(answer))}
+        beside = self._service.beside(items)
+        outputs = {"EMBEDDING": answer, **beside, **self._constants(len(answer))}
         return pb_utils.InferenceResponse(
             output_tensors=[pb_utils.Tensor(name, array) for name, array in outputs.items()]
         )

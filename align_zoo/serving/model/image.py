@@ -73,6 +73,10 @@ class ImageService:
         """
         return self._batcher.portions(items, self._tower)
 
+    def beside(self, items: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Return no outputs of single images beside their embeddings."""
+        return {}
+
 
 def _resize(transform: AlignTransform) -> dict[str, np.ndarray]:
     """Return the outputs for a client that shrinks images: RESIZE and RESIZE_CHECK.

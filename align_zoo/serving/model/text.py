@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from align_zoo.runtime.encoder import Encoder
 from align_zoo.serving.model.answer import Answer
 from align_zoo.serving.model.outputs import provenance
 
-__all__ = ["MAX_CHARACTERS", "Recent", "TextService", "decode_text"]
+__all__ = ["MAX_CHARACTERS", "Counted", "Recent", "TextService", "decode_text"]
 
 MAX_CHARACTERS = 10_000
 """The most characters in the first 64 words of a longer text: the tokenizer takes up to 25 ms."""
@@ -29,6 +30,15 @@ _REMEMBERED = 20_000
 """The most strings whose vectors are kept: 50 MB at 640 dimensions."""
 _LONGEST_REMEMBERED = 1_000
 """The most characters of a kept string: all kept strings take at most 80 MB."""
+
+
+class Counted(NamedTuple):
+    """What is kept of a text."""
+
+    vector: np.ndarray
+    """The unit vector [D]."""
+    tokens: int
+    """The number of tokens that the tower read."""
 
 
 class TextService:
@@ -51,6 +61,8 @@ class TextService:
     def __init__(self, encoder: Encoder) -> None:
         self._tower, self._texts = encoder.text, encoder.texts
         self._known = Recent(_REMEMBERED, longest=_LONGEST_REMEMBERED)
+        self._answered: dict[str, Counted] = {}
+        """The texts answered since the begin of the last batch."""
         self.counts = {"text_cache_hits": 0, "text_cache_misses": 0}
         """The number of different texts whose vector was remembered, or had to be computed."""
         self.slowdown = encoder.slowdown("text")
@@ -65,17 +77,25 @@ class TextService:
         """Return one unit vector [D], or one error, for each text."""
         texts = [_decoded_or_error(data) for data in items]
         sound = {text for text in texts if isinstance(text, str)}
-        vectors = self._known.find(sound)
-        self.counts["text_cache_hits"] += len(vectors)
-        if new := sorted(sound - vectors.keys()):
-            computed = dict(zip(new, self._texts.embed(new, self._tower), strict=True))
+        answered = self._known.find(sound)
+        self.counts["text_cache_hits"] += len(answered)
+        if new := sorted(sound - answered.keys()):
+            rows = map(Counted, *self._texts.embed_counted(new, self._tower))
+            computed = dict(zip(new, rows, strict=True))
             self.counts["text_cache_misses"] += len(computed)
             self._known.keep(computed)
-            vectors |= computed
-        return [vectors[text] if isinstance(text, str) else text for text in texts]
+            answered |= computed
+        self._answered |= answered
+        return [answered[text].vector if isinstance(text, str) else text for text in texts]
+
+    def beside(self, items: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Return the output TOKENS [N, 1] of texts that the last batch has answered."""
+        tokens = [[self._answered[decode_text(data)].tokens] for data in items]
+        return {"TOKENS": np.array(tokens, dtype=np.int32)}
 
     def portions(self, items: Sequence[bytes]) -> list[list[Answer]]:
         """Return the same answers in one portion: texts of all lengths are computed together."""
+        self._answered = {}
         return [self.embed(items)]
 
 
@@ -83,7 +103,7 @@ class Recent:
     """Keeps the vectors of the most recently used strings. For one thread.
 
     >>> recent = Recent(20_000, longest=1_000)
-    >>> recent.keep({"a star": vector})
+    >>> recent.keep({"a star": Counted(vector, tokens=3)})
     >>> recent.find(["a star", "a circle"]).keys()
     dict_keys(['a star'])
 
@@ -95,19 +115,25 @@ class Recent:
 
     def __init__(self, size: int, *, longest: int) -> None:
         self._size, self._longest = size, longest
-        self._entries: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._entries: OrderedDict[str, Counted] = OrderedDict()
 
-    def find(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
+    def find(self, keys: Iterable[str]) -> dict[str, Counted]:
         """Return the kept entries of ``keys``."""
         found = {key: self._entries[key] for key in keys if key in self._entries}
         for key in found:
             self._entries.move_to_end(key)
         return found
 
-    def keep(self, entries: Mapping[str, np.ndarray]) -> None:
+    def keep(self, entries: Mapping[str, Counted]) -> None:
         """Add entries, and drop the least recently used entries beyond the bound."""
         # Copies: a vector is a view that would keep its whole batch alive.
-        self._entries.update({k: v.copy() for k, v in entries.items() if len(k) <= self._longest})
+        self._entries.update(
+            {
+                text: Counted(vector.copy(), tokens)
+                for text, (vector, tokens) in entries.items()
+                if len(text) <= self._longest
+            }
+        )
         while len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
