@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from image_folders import CountingEmbedder, draw
 
+from align_zoo.checkpoint.paths import user_cache
 from align_zoo.collection.collection import Collection
 
 
@@ -33,3 +34,13 @@ def images(tmp_path: Path) -> Path:
 @pytest.fixture
 def collection(tmp_path: Path, embedder: CountingEmbedder) -> Collection:
     return Collection.create(tmp_path / "collection", model=embedder)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's cache with nothing in it but this run's exports, which take seconds to make."""
+    exports = user_cache() / "exports"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    user_cache().mkdir(parents=True)
+    (user_cache() / "exports").symlink_to(exports)
+    return user_cache()

@@ -265,7 +265,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, embedder, images):
     undisturbed.add(images)
     taken = time.monotonic() - begun
     chance, kills, rounds = random.Random(0), 0, 0
-    wanted = tries(52)
+    wanted = tries(52, short=4)
     while kills < wanted:
         rounds += 1
         killed = Collection.create(tmp_path / f"killed-{rounds}", model=embedder)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from image_folders import SAMPLES, CountingEmbedder
+from typer.testing import CliRunner
 
+from align_zoo.cli import app
 from align_zoo.collection import matching
 from align_zoo.collection.collection import Collection
 from align_zoo.collection.matching import Background, background_texts
@@ -148,11 +148,10 @@ class Watched(CountingEmbedder):
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"rubbish"])
-def test_the_background_is_computed_once(tmp_path, monkeypatch, damage):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_the_background_is_computed_once(own_cache, damage):
     embedder = Watched("align_tiny")
     first = Background(embedder).texts
-    (kept,) = (tmp_path / "align-zoo" / "background").glob("*.npy")
+    (kept,) = (own_cache / "background").glob("*.npy")
     if damage is not None:
         kept.write_bytes(damage)
     np.testing.assert_array_equal(Background(embedder).texts, first)
@@ -174,18 +173,17 @@ def test_background_texts_are_everyday_words():
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "align_zoo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return CliRunner().invoke(app, arguments)
 
 
 def test_the_command_says_that_nothing_matches(collection):
     collection.add(SAMPLES)
     done = run("search", collection.where, "a", "dog")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (1, "")
     nearest = collection.search("a dog", k=1, all=True)[0]
     assert done.stderr == (
         f"nothing here matches 'a dog'; the nearest is {nearest.path} ({nearest.score:.3f}): "
         "--all shows it\n"
     )
     shown = run("search", collection.where, "a", "dog", "--all", "-n1", "--paths")
-    assert (shown.returncode, shown.stdout, shown.stderr) == (0, f"{nearest.path}\n", "")
+    assert (shown.exit_code, shown.stdout, shown.stderr) == (0, f"{nearest.path}\n", "")

@@ -103,4 +103,32 @@ TRACED: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
 """What building, tracing and computing a tower may depend on."""
 
 
-STATES = ORDINARY | TRACED
+def together(
+    states: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]],
+) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+    """All states at once, as one context."""
+
+    @contextmanager
+    def all_of_them() -> Iterator[None]:
+        with contextlib.ExitStack() as entered:
+            for state in states.values():
+                entered.enter_context(state())
+            yield
+
+    return all_of_them
+
+
+def _pick(*names: str) -> dict[str, Callable[[], contextlib.AbstractContextManager[Any]]]:
+    return {name: TRACED[name] for name in names}
+
+
+AT_ONCE = {
+    "all ordinary": together(ORDINARY),
+    "float64 and more": together(
+        _pick("float64", "inference mode", "imprecise matmul", "short recursion")
+    ),
+    "bfloat16 and more": together(
+        _pick("bfloat16", "meta device", "autocast", "newer precision", "warnings are errors")
+    ),
+}
+"""Every state, in three contexts: what takes seconds under each."""

@@ -17,6 +17,11 @@ settings.register_profile("short", max_examples=_LONG // 4, **_USUAL)
 settings.load_profile("short")  # `--hypothesis-profile=long` is read later, and counts
 
 
-def tries(count: int) -> int:
-    """Return how many of ``count`` tries the profile has: all in `long`, a quarter in `short`."""
+def tries(count: int, *, short: int | None = None) -> int:
+    """Return how many of ``count`` tries the profile has: all in `long`, a quarter in `short`.
+
+    A test whose tries take seconds each says how many are enough in ``short``.
+    """
+    if short is not None and settings.default.max_examples < _LONG:
+        return short
     return max(1, count * settings.default.max_examples // _LONG)
