@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from align_zoo.towers.factory import create_align
     from align_zoo.zero_shot.classifier import bake_zero_shot, zero_shot_weights
     from align_zoo.zero_shot.compose import compose
+    from align_zoo.zero_shot.heatmap import Heatmap, heatmap, heatmaps
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ __all__ = [
     "CheckpointError",
     "Collection",
     "Encoder",
+    "Heatmap",
     "Hit",
     "InvalidImage",
     "InvalidInput",
@@ -60,6 +62,8 @@ __all__ = [
     "bake_zero_shot",
     "compose",
     "create_align",
+    "heatmap",
+    "heatmaps",
     "load_encoder",
     "save_hf",
     "save_timm",
@@ -73,6 +77,7 @@ _HOMES = {
     "CheckpointError": "errors",
     "Collection": "collection.collection",
     "Encoder": "runtime.encoder",
+    "Heatmap": "zero_shot.heatmap",
     "Hit": "collection.hits",
     "InvalidImage": "errors",
     "InvalidInput": "errors",
@@ -86,6 +91,8 @@ _HOMES = {
     "bake_zero_shot": "zero_shot.classifier",
     "compose": "zero_shot.compose",
     "create_align": "towers.factory",
+    "heatmap": "zero_shot.heatmap",
+    "heatmaps": "zero_shot.heatmap",
     "load_encoder": "runtime.load",
     "save_hf": "formats.save",
     "save_timm": "formats.save",

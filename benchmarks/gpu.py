@@ -61,7 +61,7 @@ def compare_on(
     )
     side = encoder.transform.input_size or (289, 289)
     for batch in batches:
-        pixels = _noise(batch, encoder.num_channels, *side).to(device)
+        pixels = _noise(batch, encoder.vision.num_channels, *side).to(device)
         ids, mask = _texts(batch, truth.config.text_config.vocab_size)
         padded = [torch.from_numpy(x).to(device) for x in pad_texts(ids, mask, [_PADDED])]
         tokens = {

@@ -179,6 +179,20 @@ class VisionConfig:
         return int(2 ** (1 + list(self.strides).count(2)))
 
     @property
+    def grid(self) -> tuple[int, float]:
+        """Where the places of the last feature map lie in an image, along either side.
+
+        The distance of neighbouring places, and the centre of the first place, in pixels of the
+        image. ALIGN's padding puts each centre half a place behind the middle of an even division.
+        """
+        distance, centre = 1, 0.5
+        squares = [block.square_padding for block in self.blocks() if block.stride == 2]
+        for square in [False, *squares]:  # the stem comes first
+            centre += 0 if square else distance
+            distance *= 2
+        return distance, centre
+
+    @property
     def activation(self) -> str:
         """``hidden_act`` by timm's name."""
         return _ACTIVATIONS[self.hidden_act]

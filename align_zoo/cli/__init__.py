@@ -42,6 +42,7 @@ _PANELS = {
     "Images": (
         images.classify,
         images.embed,
+        images.explain,
         collections.index,
         collections.search,
         collections.dedupe,

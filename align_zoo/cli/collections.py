@@ -31,7 +31,6 @@ from align_zoo.cli.options import (
 )
 from align_zoo.cli.rows import Csv, Json, NamesOnly, Nul, chosen, printable, write_rows
 from align_zoo.cli.shared import CHECKPOINT, one_line_errors
-from align_zoo.errors import AlignZooError
 from align_zoo.serving.model.settings import DEFAULT_MODEL
 
 __all__ = ["collection", "dedupe", "index", "label", "search"]
@@ -144,10 +143,7 @@ def search(
             from align_zoo.collection.sheet import draw_sheet
 
             shown = [(hit.input, f"{hit.score:.3f}") for hit in hits]
-            try:
-                draw_sheet(sheet, " ".join(query), shown)
-            except OSError as error:
-                raise AlignZooError(f"{sheet} cannot be written: {error.strerror}") from error
+            draw_sheet(sheet, " ".join(query), shown)
             typer.echo(f"drawn to {sheet}", err=True)
     for hit in nearest:
         typer.echo(

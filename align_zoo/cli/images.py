@@ -1,4 +1,4 @@
-"""The commands about images without a collection: classify and embed."""
+"""The commands about images without a collection: classify, embed and explain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -40,7 +40,7 @@ from align_zoo.serving.model.settings import DEFAULT_MODEL
 if TYPE_CHECKING:
     from align_zoo.collection.sources import Input
 
-__all__ = ["classify", "embed"]
+__all__ = ["classify", "embed", "explain"]
 
 
 class _Dtype(str, Enum):
@@ -91,6 +91,40 @@ def classify(
 
         count = write_rows(rows(), form, {"path": str, "label": str, "score": "{:.3f}".format})
     exit_with(count - (len(failures) if form is Format.JSON else 0), len(failures))
+
+
+@one_line_errors()
+def explain(
+    image: Annotated[Path, typer.Argument(help="An image file.")],
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FILE", help="The image to write, as a .png.")
+    ],
+    against: Annotated[
+        Optional[str],
+        typer.Option(metavar="TEXT", help="Show what speaks for the first text and not this."),
+    ] = None,
+    size: Annotated[
+        Optional[int],
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Compute on about N x N pixels, for a finer map; the score changes.",
+        ),
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="Draw on a dark ground.")] = False,
+    model: Model = DEFAULT_MODEL,
+) -> None:
+    """Draw where in an image a text is seen."""
+    from align_zoo.inputs.image_files import save_image, written_format
+    from align_zoo.runtime.load import load_encoder
+    from align_zoo.zero_shot.heatmap import heatmap
+
+    with interruptible():
+        written_format(out)  # before a model is loaded
+        heat = heatmap(load_encoder(model), image, text, against=against, size=size)
+        save_image(heat.overlay(dark=dark), out)
+    typer.echo(f"{heat.summary()}; drawn to {out}")
 
 
 @one_line_errors()

@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from align_zoo.collection.sources import Input, read_bytes
-from align_zoo.errors import InvalidImage, InvalidInput
+from align_zoo.errors import InvalidImage
+from align_zoo.inputs.image_files import save_image
 from align_zoo.inputs.preprocess import decode_image
-from align_zoo.writing import replacing
 
 __all__ = ["draw_sheet"]
 
@@ -30,7 +30,7 @@ def draw_sheet(path: Path, title: str, images: Sequence[tuple[Input, str]]) -> N
 
     Raises:
         InvalidInput: the ending names no format that Pillow writes.
-        OSError: the file cannot be written.
+        AlignZooError: the file cannot be written.
     """
     columns = min(5, max(1, len(images)))
     rows = math.ceil(len(images) / columns)
@@ -58,11 +58,7 @@ def draw_sheet(path: Path, title: str, images: Sequence[tuple[Input, str]]) -> N
             _FAINT,
             small,
         )
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise InvalidInput(f"{path} has the ending of no image format; use .png")
-    kind = Image.registered_extensions()[path.suffix.lower()]
-    with replacing(path) as part, part.open("wb") as file:
-        sheet.save(file, format=kind)
+    save_image(sheet, path)
 
 
 def _fitting(

@@ -240,6 +240,36 @@ class AlignTransform:
         """Height and width of the output; None if the output has the image's own size."""
         return self.crop or self.size
 
+    def at_size(self, height: int, width: int) -> AlignTransform:
+        """Return the transform that takes the same part of an image at another size of output.
+
+        A transform that crops without resizing takes a larger part.
+        """
+        size = {"height": height, "width": width}
+        if not self.crop:
+            return self.with_options(do_resize=True, size=size)
+        if not self.size:
+            return self.with_options(crop_size=size)
+        (rows, columns), (inner_rows, inner_columns) = self.size, self.crop
+        resized = {
+            "height": round(height * rows / inner_rows),
+            "width": round(width * columns / inner_columns),
+        }
+        return self.with_options(size=resized, crop_size=size)
+
+    def part(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return the part of an upright image that the crop keeps: left, top, right, bottom.
+
+        Args:
+            width: the width of the image, in pixels, as are the answers.
+            height: the height of the image.
+        """
+        rows, columns = self.size or (height, width)
+        inner_rows, inner_columns = self.crop or (rows, columns)
+        top, left = (rows - inner_rows) // 2, (columns - inner_columns) // 2
+        x, y = width / columns, height / rows
+        return left * x, top * y, (left + inner_columns) * x, (top + inner_rows) * y
+
     def to_array(self, image: Image.Image) -> np.ndarray:
         """Compute a float32 array [3, H, W] from any image.
 

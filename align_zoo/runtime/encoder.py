@@ -6,15 +6,17 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, overload
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol, TypeVar, overload
 
 import numpy as np
 
+from align_zoo.checkpoint.config import VisionConfig
 from align_zoo.errors import InvalidImage, InvalidInput
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.prompts import check_classnames, fill, read_templates
+from align_zoo.runtime.features import FeatureMap, InputSize, map_features
 from align_zoo.runtime.given import Images, Texts, as_images, as_texts, keeps_errors
-from align_zoo.runtime.images import ImageBatcher, ImageLike
+from align_zoo.runtime.images import ImageBatcher, ImageLike, read_image
 from align_zoo.runtime.predictions import Prediction, check_top_k, ranked
 from align_zoo.runtime.texts import TextBatcher
 
@@ -29,11 +31,19 @@ __all__ = [
 
 T = TypeVar("T")
 
-ImageTower = Callable[[np.ndarray], np.ndarray]
-"""Computes unit embeddings [N, D] float32 from pixels [N, 3, H, W] float32, for any N."""
 TextTower = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Computes unit embeddings [N, D] float32 from token ids and mask [N, L] int64, for any N."""
 _ITEMS = {"image": "images", "text": "texts"}
+
+
+class ImageTower(Protocol):
+    """The image tower in a runtime, from pixels [N, 3, H, W] float32, for any N."""
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute unit embeddings [N, D] float32."""
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute the last feature maps [N, D, h, w] float32."""
 
 
 class SlowPath(NamedTuple):
@@ -93,8 +103,8 @@ class Encoder:
     """The checkpoint's fingerprint: only embeddings of the same fingerprint compare."""
     images_at_once: int
     """The number of images in a call of the tower with which this runtime is fast."""
-    num_channels: int
-    """The channels of an image."""
+    vision: VisionConfig
+    """The shape of the image tower."""
     runtime: str
     """"onnx" or "torch"."""
     reason: str
@@ -279,16 +289,36 @@ class Encoder:
         Raises:
             InvalidImage: the pixels have another shape or type.
         """
-        wanted = f"[N, {self.num_channels}, H, W] float32"
+        channels = self.vision.num_channels
+        wanted = f"[N, {channels}, H, W] float32"
         if not isinstance(x, np.ndarray) or x.dtype != np.float32:
             kind = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
             raise InvalidImage(f"the pixels are {kind}, not an array {wanted}")
-        if x.ndim != 4 or not len(x) or x.shape[1] != self.num_channels:
+        if x.ndim != 4 or not len(x) or x.shape[1] != channels:
             raise InvalidImage(f"the pixels are {list(x.shape)}, not {wanted}")
         if min(x.strides) < 0 or not x.flags.aligned:  # torch takes no such array
             x = x.copy()
         chunks = range(0, len(x), self.images_at_once)
         return np.concatenate([self.image(x[i : i + self.images_at_once]) for i in chunks])
+
+    def features(self, image: ImageLike, *, size: InputSize = None) -> FeatureMap:
+        """Compute the last feature map of an image: the embedding at each place of the image.
+
+        Args:
+            image: a path, an encoded file (bytes) or a PIL image.
+            size: the size of the tower's input, as ``map_features`` takes it.
+
+        Raises:
+            InvalidImage: the image is not accepted.
+            InvalidInput: the size cannot be used, or the tower pools by maximum.
+        """
+        return map_features(
+            read_image(image),
+            transform=self.transform,
+            tower=self.image.features,
+            vision=self.vision,
+            size=size,
+        )
 
     def embed_texts(self, texts: Texts) -> np.ndarray:
         """Compute unit rows [N, D] of a string or N strings; equal strings are computed once.

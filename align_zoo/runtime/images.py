@@ -21,7 +21,7 @@ from align_zoo.inputs.pixels import in_words
 from align_zoo.inputs.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, open_encoded, to_rgb
 from align_zoo.runtime.machine import cores
 
-__all__ = ["ImageBatcher", "ImageLike", "WeightedSemaphore"]
+__all__ = ["ImageBatcher", "ImageLike", "WeightedSemaphore", "read_image"]
 
 ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image]
 """A path, an encoded file's bytes or a PIL image."""
@@ -119,25 +119,11 @@ class ImageBatcher:
     def _pixels(self, item: ImageLike) -> Answer:
         """Return [3, H, W] at the tower's size: 16 images of 50 MP in full would take 2.4 GB."""
         try:
-            image = item if isinstance(item, Image.Image) else self._opened(item)
+            image = _opened(item, **self._limits)
             with self._pixels_at_once.take(_pixels_of(image)):
-                with _reading[id(image) // 16 % len(_reading)]:  # addresses are multiples of 16
-                    rgb = to_rgb(image)
-                return self._transform.to_array(rgb)
+                return self._transform.to_array(_rgb(image))
         except InvalidImage as error:
-            if isinstance(item, Image.Image) and error.__cause__ and "closed" not in str(error):
-                # The image is the caller's own, so the message may quote its decoder.
-                words = f"{error} ({in_words(error.__cause__)})"
-                return InvalidImage(words, error.reason)
-            return error
-
-    def _opened(self, item: str | os.PathLike[str] | bytes) -> Image.Image:
-        if not isinstance(item, str | os.PathLike | bytes):
-            raise InvalidImage(
-                f"a {type(item).__name__} is neither a path nor an encoded image (bytes) nor "
-                "a PIL image"
-            )
-        return open_encoded(item if isinstance(item, bytes) else _read(item), **self._limits)
+            return _quoting(error, item)
 
     def _chunks(self, decoded: Iterable[Answer], first: int) -> Iterator[list[Answer]]:
         """Yield chunks in order, each of one shape.
@@ -156,6 +142,18 @@ class ImageBatcher:
             chunk.append(each)
         if chunk:
             yield chunk
+
+
+def read_image(item: ImageLike) -> Image.Image:
+    """Decode one image to RGB, turned upright by its EXIF orientation.
+
+    Raises:
+        InvalidImage: the image is not accepted; the message names its path.
+    """
+    try:
+        return _rgb(_opened(item))
+    except InvalidImage as error:
+        raise _named(_quoting(error, item), item) from error.__cause__
 
 
 class WeightedSemaphore:
@@ -188,6 +186,29 @@ class WeightedSemaphore:
             with self._changed:
                 self._left += wanted
                 self._changed.notify()  # only the thread that holds _turn waits here
+
+
+def _opened(item: ImageLike, **limits: int) -> Image.Image:
+    if isinstance(item, Image.Image):
+        return item
+    if not isinstance(item, str | os.PathLike | bytes):
+        raise InvalidImage(
+            f"a {type(item).__name__} is neither a path nor an encoded image (bytes) nor "
+            "a PIL image"
+        )
+    return open_encoded(item if isinstance(item, bytes) else _read(item), **limits)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    with _reading[id(image) // 16 % len(_reading)]:  # addresses are multiples of 16
+        return to_rgb(image)
+
+
+def _quoting(error: InvalidImage, item: ImageLike) -> InvalidImage:
+    """Quote the decoder if the image is the caller's own PIL image."""
+    if isinstance(item, Image.Image) and error.__cause__ and "closed" not in str(error):
+        return InvalidImage(f"{error} ({in_words(error.__cause__)})", error.reason)
+    return error
 
 
 def _sound(chunk: list[Answer]) -> list[np.ndarray]:

@@ -202,8 +202,8 @@ def _onnx(
         from align_zoo.runtime.onnx.sessions import (
             PADDING_A_CALL,
             TEXTS_AT_ONCE,
+            FromSide,
             OnnxText,
-            from_side,
         )
     except ImportError as error:
         if instead is None:
@@ -221,7 +221,7 @@ def _onnx(
         return instead(f"the export failed: {error}")
 
     count = threads or cores()
-    smallest = checkpoint.config.vision_config.smallest_side
+    vision = checkpoint.config.vision_config
 
     slow_paths: dict[str, SlowPath] = {}
 
@@ -229,7 +229,7 @@ def _onnx(
         tower, why_not_laid_out = open_image(folder, count, make)
         if why_not_laid_out:
             slow_paths["image"] = SlowPath(_AS_EXPORTED, why_not_laid_out)
-        return from_side(smallest, tower)
+        return FromSide(vision.smallest_side, tower)
 
     def load_text() -> OnnxText:
         find_or_export(folder, (TEXT,), make)
@@ -250,7 +250,7 @@ def _onnx(
         temperature=manifest.temperature,
         fingerprint=manifest.fingerprint,
         images_at_once=images_at_once(count),
-        num_channels=manifest.num_channels,
+        vision=vision,
         runtime="onnx",
         reason=reason,
         threads=count,

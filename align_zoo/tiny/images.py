@@ -85,7 +85,8 @@ def _place(mask: Image.Image, radius: float, rng: np.random.Generator, canvas: C
     return np.asarray(layer, dtype=np.float32)[..., None] / 255
 
 
-def _lay(canvas: Canvas, cover: Canvas, colour: RGB | Canvas) -> Canvas:
+def lay(canvas: Canvas, cover: Canvas, colour: RGB | Canvas) -> Canvas:
+    """Lay a colour over the canvas where the cover, ``[H, W, 1]`` in 0 to 1, is above 0."""
     return canvas + cover * (colour - canvas)
 
 
@@ -95,7 +96,7 @@ def _blurred(cover: Canvas, radius: float) -> Canvas:
     return np.asarray(soft, dtype=np.float32)[..., None] / 255
 
 
-def _shade(ink: RGB, canvas: Canvas, rng: np.random.Generator) -> Canvas:
+def shade(ink: RGB, canvas: Canvas, rng: np.random.Generator) -> Canvas:
     """Draw the ink under an uneven light, ``[H, W, 3]``."""
     height, width = canvas.shape[:2]
     strength = rng.uniform(0, 0.12)
@@ -104,7 +105,7 @@ def _shade(ink: RGB, canvas: Canvas, rng: np.random.Generator) -> Canvas:
     return np.clip(ink * light[..., None], 0, 1)
 
 
-def _photograph(canvas: Canvas, rng: np.random.Generator) -> Image.Image:
+def photograph(canvas: Canvas, rng: np.random.Generator) -> Image.Image:
     """Add noise, blur and compression."""
     if rng.random() < 0.4:
         canvas = canvas + rng.normal(0, rng.uniform(0.01, 0.06), canvas.shape)
@@ -157,8 +158,8 @@ def draw_image(
     cover = _place(mask, radius, rng, canvas)
     if rng.random() < 0.15:
         shadow = np.roll(_blurred(cover, radius / 6), round(radius / 5), axis=(0, 1))
-        canvas = _lay(canvas, shadow * rng.uniform(0.2, 0.5), np.zeros(3, np.float32))
-    canvas = _lay(canvas, cover, _shade(ink, canvas, rng)).astype(np.float32)
+        canvas = lay(canvas, shadow * rng.uniform(0.2, 0.5), np.zeros(3, np.float32))
+    canvas = lay(canvas, cover, shade(ink, canvas, rng)).astype(np.float32)
     if style.camera:
-        return _photograph(canvas, rng)
+        return photograph(canvas, rng)
     return Image.fromarray((np.clip(canvas, 0, 1) * 255).astype(np.uint8))

@@ -136,6 +136,17 @@ class AlignImage(EfficientNet):
         return take
 
     @torch.jit.ignore
+    def feature_maps(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute the last feature maps [N, D, h, w], whose means are the embeddings.
+
+        Raises:
+            InvalidImage: ``x`` is not [N, in_chans, H, W], or its sides are too small.
+        """
+        self._check(x)
+        features: torch.Tensor = self.forward_features(x)
+        return features
+
+    @torch.jit.ignore
     def forward_hidden_states(
         self, x: torch.Tensor
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:

@@ -17,7 +17,7 @@ COMMANDS = typer.main.get_command(app).commands
 PANELS = {
     "Serve": ["serve", "reload", "probe", "bench", "demo"],
     "Models": ["export", "convert"],
-    "Images": ["classify", "embed", "index", "search", "dedupe", "label", "collection"],
+    "Images": ["classify", "embed", "explain", "index", "search", "dedupe", "label", "collection"],
     "Data": ["evaluate", "finetune"],
 }
 SENTENCES = [

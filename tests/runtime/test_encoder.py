@@ -68,6 +68,24 @@ def test_pixels_of_any_size_are_embedded(encoder, model, shape):
     np.testing.assert_allclose(encoder.embed_pixels(x.numpy()), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [None, 75, (64, 160)])
+def test_feature_map_is_the_models(encoder, model, size):
+    align, transform, _ = model
+    image = picture(7).resize((200, 200))
+    features = encoder.features(png(image), size=size)
+    if size is not None:
+        transform = transform.at_size(*(size if isinstance(size, tuple) else (size, size)))
+    with torch.inference_mode():
+        (expected,) = align.image.feature_maps(transform(image)[None]).numpy()
+    assert features.values.dtype == np.float32
+    np.testing.assert_allclose(features.values, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_small_image_has_no_feature_map(encoder):
+    with pytest.raises(align_zoo.InvalidImage, match="this tower takes sides of"):
+        encoder.features(picture(7), size=(4, 75))
+
+
 @pytest.mark.parametrize("texts", [TEXTS[:1], TEXTS, [f"photo {i}" for i in range(130)]])
 def test_texts_get_the_models_unit_embeddings(encoder, model, texts):
     align, _, tokenizer = model

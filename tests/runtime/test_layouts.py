@@ -67,6 +67,17 @@ def test_layout_of_every_shape_answers_as_the_export(shape):
     np.testing.assert_allclose(BlockedImage(layout)(PIXELS), portable(shape), atol=1e-5)
 
 
+def test_feature_maps_average_to_the_embedding(shape):
+    (layout,) = layouts(shape)
+    maps = []
+    for tower in (OnnxImage(shape / "image.onnx"), BlockedImage(layout)):
+        rows = tower.features(PIXELS).mean(axis=(2, 3), dtype=np.float64)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        np.testing.assert_allclose(tower(PIXELS), rows, atol=1e-6)
+        maps.append(tower.features(PIXELS))
+    np.testing.assert_allclose(*maps, atol=1e-5 * np.abs(maps[0]).max())
+
+
 @settings(max_examples=tries(25), deadline=None)
 @given(
     count=st.integers(1, 9),

@@ -29,6 +29,7 @@ from align_zoo.runtime.sample_inputs import TEXTS, sample_pixels
 from align_zoo.torch_state import ordinary
 from align_zoo.towers.dual_encoder import Align
 from align_zoo.towers.factory import create_align
+from align_zoo.towers.image_tower import AlignImage
 
 __all__ = ["TOLERANCE", "export"]
 
@@ -69,7 +70,6 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
         Manifest(
             fingerprint=checkpoint.fingerprint,
             temperature=float(model.temperature.detach()),
-            num_channels=model.image.in_chans,
             max_length=tokenizer.max_length,
             pad_token_id=tokenizer.hf.pad_token_id,
             preprocessor=dict(transform.config),
@@ -94,10 +94,10 @@ def _write_image(model: Align, transform: AlignTransform, folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about axis names that the exporter unites
         program = torch.onnx.export(
-            model.image,
+            _WithFeatures(model.image),
             (torch.from_numpy(pixels[:2]),),
             input_names=["pixels"],
-            output_names=["embeds"],
+            output_names=["embeds", "features"],
             dynamic_shapes={"x": {0: Dim("batch", min=1, max=_BATCH)}},
             dynamo=True,
             verbose=False,
@@ -197,12 +197,29 @@ def _check(tower: OnnxImage | OnnxText, references: list[Reference], name: str) 
     check(tower, references, tolerance=TOLERANCE, what=f"{name}: exported embeddings")
 
 
+class _WithFeatures(nn.Module):
+    """Computes the embedding, and the last feature map, whose mean is the embedding.
+
+    The map costs nothing: it is computed anyway, and copied where it is fetched.
+    """
+
+    def __init__(self, tower: AlignImage) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.tower.forward_features(x)
+        return self.tower.forward_head(features), features
+
+
 def _of_any_size(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:
     """Return the graph for images of any height and width; the program was traced at one size."""
     model = program.model_proto
     (pixels,) = model.graph.input
-    for dim, name in ((2, "height"), (3, "width")):
-        pixels.type.tensor_type.shape.dim[dim].dim_param = name
+    _, features = model.graph.output
+    for value, names in ((pixels, ("height", "width")), (features, ("rows", "columns"))):
+        for dim, name in enumerate(names, 2):
+            value.type.tensor_type.shape.dim[dim].dim_param = name
     del model.graph.value_info[:]
     # If ONNX Runtime knows shapes to be equal, it merges residual sums into convolutions.
     shaped: onnx.ModelProto = SymbolicShapeInference.infer_shapes(model, auto_merge=True)

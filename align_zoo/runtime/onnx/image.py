@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock
 
 from align_zoo.errors import CheckpointError
@@ -55,9 +54,7 @@ def open_image(
             why = str(error)
     reason = why or f"no layout in blocks is known for {machine}"
     _log.warning("the image tower runs as exported, more slowly: %s", reason)
-    tower = OnnxImage(folder / IMAGE, threads)
-    # A batch gains nothing on a CPU, and each further image takes 100 MB of activations.
-    return lambda pixels: np.concatenate([tower(one) for one in np.split(pixels, len(pixels))]), why
+    return OnnxImage(folder / IMAGE, threads, at_once=1), why  # a batch gains nothing on a CPU
 
 
 def layout_note(folder: Path) -> Path:

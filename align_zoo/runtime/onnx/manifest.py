@@ -32,7 +32,7 @@ __all__ = [
     "open_exported",
 ]
 
-EXPORT_VERSION = 4
+EXPORT_VERSION = 5
 """The version of the export's format, raised when an older export must not be used any more."""
 
 MANIFEST, IMAGE, TEXT, TOKENIZER = "export.json", "image.onnx", "text.onnx", "tokenizer.json"
@@ -48,8 +48,6 @@ class Manifest:
     """The checkpoint's fingerprint."""
     temperature: float
     """The learned scalar of ``logits = cosine / temperature``."""
-    num_channels: int
-    """The channels of an image."""
     max_length: int
     """The most tokens of a text."""
     pad_token_id: int

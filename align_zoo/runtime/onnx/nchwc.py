@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from align_zoo.errors import CheckpointError
 from align_zoo.runtime.machine import cores
 from align_zoo.runtime.onnx.comparison import check, clearest, read_references
 from align_zoo.runtime.onnx.manifest import REFERENCES, check_whole, digest
-from align_zoo.runtime.onnx.sessions import open_session, unit
+from align_zoo.runtime.onnx.sessions import open_session, run, unit
 
 __all__ = [
     "GRAPH",
@@ -85,9 +86,14 @@ class BlockedImage:
         rows: list[np.ndarray] = []
         while len(ones) >= len(self._apart) > 1:
             some, ones = ones[: len(self._apart)], ones[len(self._apart) :]
-            rows += self._pool.map(_run, self._apart, some)
-        rows += [_run(self._together, one) for one in ones]
+            rows += self._pool.map(run, self._apart, repeat("embeds"), some)
+        rows += [run(self._together, "embeds", one) for one in ones]
         return unit(np.concatenate(rows))
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute the last feature maps [N, D, h, w] of a batch of one image size."""
+        ones = np.split(pixels, len(pixels))
+        return np.concatenate([run(self._together, "features", one) for one in ones])
 
 
 def open_blocked(folder: Path, threads: int | None = None) -> BlockedImage:
@@ -125,8 +131,3 @@ def _check_files(folder: Path) -> None:
         check_whole(folder.parent, {REFERENCES: sha256[REFERENCES]})
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-
-
-def _run(session: onnxruntime.InferenceSession, one: np.ndarray) -> np.ndarray:
-    rows: np.ndarray = session.run(None, {"pixels": one})[0]
-    return rows

@@ -16,10 +16,11 @@ __all__ = [
     "CPU",
     "PADDING_A_CALL",
     "TEXTS_AT_ONCE",
+    "FromSide",
     "OnnxImage",
     "OnnxText",
-    "from_side",
     "open_session",
+    "run",
     "unit",
 ]
 
@@ -42,17 +43,30 @@ class OnnxImage:
     Args:
         path: the exported graph.
         threads: CPU threads; as many as ``cores`` by default.
+        at_once: the most images in a run, which takes 100 MB of activations for each; all by
+            default.
 
     Raises:
         CheckpointError: the file cannot be loaded.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        self._session = open_session(path, threads)
+    def __init__(
+        self, path: Path, threads: int | None = None, *, at_once: int | None = None
+    ) -> None:
+        self._session, self._at_once = open_session(path, threads), at_once
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Embed a batch of one image size; an image takes 100 MB of activations."""
-        return unit(self._session.run(None, {"pixels": pixels})[0])
+        """Embed a batch of one image size."""
+        return unit(self._run("embeds", pixels))
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute the last feature maps [N, D, h, w] of a batch of one image size."""
+        return self._run("features", pixels)
+
+    def _run(self, output: str, pixels: np.ndarray) -> np.ndarray:
+        step = self._at_once or len(pixels)
+        pieces = [pixels[i : i + step] for i in range(0, len(pixels), step)]
+        return np.concatenate([run(self._session, output, piece) for piece in pieces])
 
 
 class OnnxText:
@@ -82,19 +96,35 @@ class OnnxText:
         return embeds
 
 
-def from_side(smallest: int, tower: ImageTower) -> ImageTower:
-    """Make a tower refuse images with a side below ``smallest``."""
+class FromSide:
+    """An image tower that refuses images with a side below ``smallest``."""
 
-    def checked(pixels: np.ndarray) -> np.ndarray:
+    def __init__(self, smallest: int, tower: ImageTower) -> None:
+        self._smallest, self._tower = smallest, tower
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Embed a batch of one image size."""
+        return self._tower(self._checked(pixels))
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute the last feature maps [N, D, h, w] of a batch of one image size."""
+        return self._tower.features(self._checked(pixels))
+
+    def _checked(self, pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[2:]
-        if min(height, width) < smallest:
+        if min(height, width) < self._smallest:
             raise InvalidImage(
-                f"the pixels are {height} x {width}; this tower takes sides of {smallest} and more",
+                f"the pixels are {height} x {width}; this tower takes sides of {self._smallest} "
+                "and more",
                 "too_small",
             )
-        return tower(pixels)
+        return pixels
 
-    return checked
+
+def run(session: onnxruntime.InferenceSession, output: str, pixels: np.ndarray) -> np.ndarray:
+    """Run an image tower's graph for one of its outputs, "embeds" or "features"."""
+    (array,) = session.run([output], {"pixels": pixels})
+    return np.asarray(array)
 
 
 def open_session(

@@ -122,7 +122,7 @@ def torch_encoder(
         temperature=temperature,
         fingerprint=checkpoint.fingerprint,
         images_at_once=_IMAGES_AT_ONCE[kind],
-        num_channels=source.config.vision_config.num_channels,
+        vision=source.config.vision_config,
         runtime="torch",
         reason=reason,
         threads=count,

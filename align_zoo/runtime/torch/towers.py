@@ -53,16 +53,25 @@ class TorchImage:
             x = pixels.to(dtype=dtype, memory_format=torch.channels_last)
             return _unit(tower(x))
 
+        def features(pixels: torch.Tensor) -> torch.Tensor:
+            x = pixels.to(dtype=dtype, memory_format=torch.channels_last)
+            return tower.feature_maps(x)
+
         # The fastest kernels are chosen by noise.
         noise = np.random.default_rng(0).standard_normal
         rows = []
         if sizes and image_size:
             rows.append((noise((1, tower.in_chans, *image_size), dtype=np.float32),))
         self.batches = FixedBatches(unit, device, rows, sizes, threads)
+        self._features = FixedBatches(features, device, threads=threads)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Embed a batch of one image size."""
         return self.batches(pixels)
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute the last feature maps [N, D, h, w] of a batch of one image size."""
+        return self._features(pixels)
 
 
 class TorchText:
