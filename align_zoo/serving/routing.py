@@ -12,11 +12,25 @@ from typing import Any, Protocol
 
 import grpc
 
-__all__ = ["Backend", "Backends", "NotServing", "Supervision"]
+__all__ = ["Backend", "Backends", "NotServing", "Served", "Supervision"]
 
 
 class NotServing(Exception):
     """No tritonserver answers now; the message gives the reason to the caller of the service."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a tritonserver answers with."""
+
+    name: str
+    """The model's name for callers: a hub id, a folder's last name or a name of the package's."""
+    checkpoint: str
+    """The checkpoint's fingerprint."""
+    width: int
+    """The width of the embeddings."""
+    since: float
+    """The time of the first answer, in Unix time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +47,8 @@ class Backend:
     """The Unix socket of its metrics."""
     at_once: dict[str, int]
     """By model, the most items to let through at once: two full batches."""
+    served: Served
+    """The checkpoint that the server has loaded."""
 
 
 class Supervision(Protocol):

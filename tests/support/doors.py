@@ -19,7 +19,9 @@ from waiting import wait_until
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
-from align_zoo.serving.routing import Backend, Backends
+from align_zoo.serving.routing import Backend, Backends, Served
+
+SERVED = Served("align_tiny", checkpoint="", width=128, since=1.7e9)
 
 
 class Loop:
@@ -109,9 +111,8 @@ def open_doors(loop, folder, *, at_once=32, **options):
         backends, metrics = Backends(), Metrics()
         doors = Doors(loop, None, backends, metrics)
         channel = grpc.aio.insecure_channel(f"unix:{folder}/grpc:1")
-        backends.set(
-            Backend(1, channel, folder / "http", folder / "metrics", dict.fromkeys(INPUTS, at_once))
-        )
+        sockets, models = (folder / "http", folder / "metrics"), dict.fromkeys(INPUTS, at_once)
+        backends.set(Backend(1, channel, *sockets, models, SERVED))
         doors.gateway = Gateway(backends, GatewayOptions(**settings), metrics, doors)
         await doors.gateway.start()
         return doors, channel

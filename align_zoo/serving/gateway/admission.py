@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 from align_zoo.serving.gateway.model_queue import ModelQueue
 from align_zoo.serving.gateway.options import GatewayOptions
@@ -56,6 +56,8 @@ class Admission:
         items: int = 1,
         size: int = 0,
         content: Content | None = None,
+        *,
+        held: bool = False,
     ) -> AsyncIterator[Backend]:
         """Yield the backend for one call, after the call's turn has come.
 
@@ -65,11 +67,13 @@ class Admission:
             size: the size of the request in bytes.
             content: the identity of an inference: a request that a server died with is let through
                 alone; None for a call that only reads.
+            held: whether the call is a part of one that :meth:`hold` has accepted.
 
         Raises:
             Refusal: the call is not accepted.
         """
-        self.check()
+        if not held:
+            self.check()
         self._under_way += 1
         try:
             queue = self._queue(model)
@@ -88,6 +92,35 @@ class Admission:
         finally:
             self._under_way -= 1
             self._changed.set()
+
+    @contextmanager
+    def hold(self) -> Iterator[Backend]:
+        """Accept a call of several inferences; yield the backend that it begins with.
+
+        The service does not stop before the block has ended, and answers its calls with ``held``.
+
+        Raises:
+            Refusal: the call is not accepted.
+        """
+        self.check()
+        backend = self.backends.current
+        assert backend is not None, "check() has seen it"
+        self._under_way += 1
+        try:
+            yield backend
+        finally:
+            self._under_way -= 1
+            self._changed.set()
+
+    def batch_size(self, model: str) -> int:
+        """Return the most items of a request to a model that the backend has.
+
+        Raises:
+            Refusal: there is no backend.
+        """
+        if self.backends.current is None:
+            raise _not_ready(self.backends.reason)
+        return max(1, self.backends.current.at_once[model] // 2)
 
     def knows(self, model: str) -> bool:
         """Return whether the backend has the model; only such models get a queue and a label."""

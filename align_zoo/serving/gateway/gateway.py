@@ -22,6 +22,7 @@ from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.parts import Parts
 from align_zoo.serving.gateway.ports import address, taken
 from align_zoo.serving.gateway.renewal import renewal
+from align_zoo.serving.gateway.rest.handler import RestHandler
 from align_zoo.serving.gateway.suspects import Suspects
 from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import Upstream
@@ -85,8 +86,9 @@ class Gateway:
         self._grpc_handler = GrpcHandler(parts)
         self._bodies = Bodies(options.max_message_bytes, options.queue_bytes)
         http = HttpHandler(parts, self._bodies)
+        rest = RestHandler(parts, self._bodies)
         both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
-        self._http = HttpServer(http.app(), "http", journal, files=_HTTP_FILES, **both)
+        self._http = HttpServer(http.app(rest.routes()), "http", journal, files=_HTTP_FILES, **both)
         operators = metrics_app(backends, upstream, metrics, health)
         self._metrics = HttpServer(operators, "metrics", journal, files=_METRICS_FILES, **both)
         self._grpc: grpc.aio.Server | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,7 @@ from align_zoo.serving.gateway.calls import (
     not_open,
 )
 from align_zoo.serving.gateway.grpc_health import health_handlers
-from align_zoo.serving.gateway.grpc_request import read
+from align_zoo.serving.gateway.grpc_request import read, without_id
 from align_zoo.serving.gateway.grpc_stream import stream
 from align_zoo.serving.gateway.journal import Entry, fresh_id, shown_id
 from align_zoo.serving.gateway.parts import Parts
@@ -91,7 +90,7 @@ class GrpcHandler(grpc.GenericRpcHandler):
             entry.id = shown_id(asked.id) or entry.id or fresh_id()
             entry.model = asked.model if self._admission.knows(asked.model) else ""
             entry.items = judge(asked)
-            content = Content(entry.model, entry.id, partial(_without_id, request))
+            content = Content(entry.model, entry.id, partial(without_id, request))
             size = len(request)
             async with self._admission.call(entry.model, entry.items, size, content) as backend:
                 entry.its_turn()
@@ -167,13 +166,6 @@ def _with_id(request: bytes, id: str) -> bytes:
     # Protobuf allows fields in any order. Field 3 (bytes) and its length are appended, so that an
     # image's message need not be serialized again.
     return request + bytes([3 << 3 | 2, len(id)]) + id.encode()
-
-
-def _without_id(request: bytes) -> Iterator[bytes]:
-    """Yield the request's bytes without its id, for comparison with other requests."""
-    message = service_pb2.ModelInferRequest.FromString(request)
-    message.ClearField("id")
-    yield message.SerializeToString(deterministic=True)
 
 
 def _id_of(context: Any) -> str:

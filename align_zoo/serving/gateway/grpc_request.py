@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
@@ -10,7 +10,7 @@ from tritonclient.grpc import service_pb2
 from align_zoo.serving.gateway.allowed import Asked, Output, Parameters, Tensor
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 
-__all__ = ["read"]
+__all__ = ["read", "without_id"]
 
 
 def read(request: bytes) -> Asked:
@@ -46,6 +46,13 @@ def read(request: bytes) -> Asked:
     )
     _judge_fields(message)
     return asked
+
+
+def without_id(request: bytes) -> Iterator[bytes]:
+    """Yield a serialized request's bytes without its id, for comparison with other requests."""
+    message = service_pb2.ModelInferRequest.FromString(request)
+    message.ClearField("id")
+    yield message.SerializeToString(deterministic=True)
 
 
 def _judge_fields(message: service_pb2.ModelInferRequest) -> None:

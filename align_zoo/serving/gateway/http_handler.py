@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import grpc
@@ -115,10 +115,10 @@ class HttpHandler:
         self._tokens, self._health, self._journal = parts[3:]
         self._bodies = bodies
 
-    def app(self) -> web.Application:
-        """Make the application of all paths."""
+    def app(self, others: Iterable[web.RouteDef] = ()) -> web.Application:
+        """Make the application of all paths; those of ``others`` have handlers of their own."""
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._handle)
+        app.add_routes([*others, web.route("*", "/{path:.*}", self._handle)])
         return app
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -196,8 +196,7 @@ class HttpHandler:
     def _refused(self, refusal: Refusal, entry: Entry) -> web.Response:
         self._journal.refused(entry, refusal.reason)
         response = _error(refusal.reason.http, refusal.message)
-        if refusal.reason is Reason.UNAUTHORIZED:
-            response.headers["WWW-Authenticate"] = "Bearer"
+        response.headers.update(refusal.headers())
         if refusal.reason in (Reason.TOO_LARGE, Reason.TOO_SLOW):
             response.force_close()  # the rest of the body is not read
         return response

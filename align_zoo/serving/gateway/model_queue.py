@@ -165,6 +165,7 @@ class ModelQueue:
             Reason.QUEUE_SECONDS,
             f"overloaded: the request would wait {seconds:.1f} s, "
             f"longer than {self._queue_seconds:g} s",
+            retry_seconds=max(1.0, seconds - self._queue_seconds),
         )
 
     def _fits(self, items: int) -> bool:

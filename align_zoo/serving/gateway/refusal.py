@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import traceback
 from enum import Enum
 
@@ -42,12 +43,31 @@ class Reason(Enum):
 
 
 class Refusal(Exception):
-    """The gateway's own answer to a call that tritonserver does not answer."""
+    """The gateway's own answer to a call that tritonserver does not answer.
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    Args:
+        reason: the reason.
+        message: the message for the caller.
+        param: the part of the request that is at fault, such as ``input[3]``.
+        retry_seconds: the time after which another try may succeed, if the reason passes.
+    """
+
+    def __init__(
+        self, reason: Reason, message: str, *, param: str | None = None, retry_seconds: float = 1.0
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.param = param
+        self.retry_seconds = retry_seconds
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of HTTP that go with the status."""
+        if self.reason is Reason.UNAUTHORIZED:
+            return {"WWW-Authenticate": "Bearer"}
+        if self.reason.http in (429, 503):
+            return {"Retry-After": str(math.ceil(self.retry_seconds))}
+        return {}
 
 
 def internal_error(error: Exception, id: str) -> Refusal:

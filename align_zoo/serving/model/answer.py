@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from align_zoo.errors import InvalidInput
 
-__all__ = ["Answer", "Embed", "embed_requests", "refused_item"]
+__all__ = ["Answer", "Embed", "embed_requests", "read_refused_item", "refused_item"]
 
 Answer = np.ndarray | InvalidInput
 """A unit vector [D], or of a request its vectors [items, D]; else why it cannot be used."""
 Embed = Callable[[Sequence[bytes]], Iterable[Sequence[Answer]]]
 """Items to their answers in the same order, in portions: each as soon as it is computed."""
+
+_REFUSED_ITEM = re.compile(r"item (?P<place>\d+): (?P<reason>.*)", re.DOTALL)
 
 
 def embed_requests(requests: Sequence[Sequence[bytes]], embed: Embed) -> Iterator[list[Answer]]:
@@ -49,6 +52,12 @@ def refused_item(index: int, error: InvalidInput) -> InvalidInput:
         error: what is wrong with the item.
     """
     return type(error)(f"item {index}: {error}", error.reason)
+
+
+def read_refused_item(message: str) -> tuple[int, str] | None:
+    """Return the place and the reason that :func:`refused_item` has written; None without them."""
+    found = _REFUSED_ITEM.match(message)
+    return (int(found["place"]), found["reason"]) if found else None
 
 
 def _join(answers: Sequence[Answer]) -> Answer:

@@ -8,13 +8,14 @@ import shutil
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.probe import MODELS, ask, explain
-from align_zoo.serving.routing import Backend
+from align_zoo.serving.routing import Backend, Served
 from align_zoo.serving.supervision.liveness import ModelLiveness
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.triton.command import ServeOptions, unix_sockets
@@ -74,6 +75,7 @@ class Running:
 
     def __init__(self, options: ServeOptions, number: int, folder: RunFolder) -> None:
         self.number = number
+        self._model = options.model
         self._verbose = options.verbose
         self._sockets = folder.path / str(number)
         addresses = unix_sockets(self._sockets)
@@ -201,6 +203,9 @@ class Running:
             http=http,
             metrics=metrics,
             at_once={model: 2 * await _max_batch_size(channel, model) for model in MODELS},
+            served=Served(
+                _name(self._model), self.checkpoint, width=health[0].dim, since=time.time()
+            ),
         )
 
 
@@ -228,6 +233,13 @@ async def start(options: ServeOptions, number: int, folder: RunFolder) -> Runnin
     except (OSError, RuntimeError) as error:  # the system has no process, file or thread left
         raise AlignZooError(f"tritonserver cannot be started: {error}") from error
     return running
+
+
+def _name(model: str) -> str:
+    """Return the name of a model for callers, who need not know where its folder is."""
+    folder = Path(model)
+    name = folder.resolve().name if folder.is_dir() else model
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 async def _max_batch_size(channel: grpc.aio.Channel, model: str) -> int:

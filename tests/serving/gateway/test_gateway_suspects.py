@@ -36,7 +36,7 @@ class Service:
         self.backend = self.next_backend()
 
     def next_backend(self):
-        return Backend(self.deaths, None, None, None, {})
+        return Backend(self.deaths, None, None, None, {}, None)
 
     def work(self, *names):
         """All of them at once; the server answers, or dies with them."""

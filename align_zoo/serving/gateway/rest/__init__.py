@@ -1,0 +1,1 @@
+"""HTTP as users' tools speak it: embeddings in four spellings, and labels of images."""

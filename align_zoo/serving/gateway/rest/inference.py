@@ -1,0 +1,198 @@
+"""The items of one request to their unit vectors, through the queues of both models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from align_zoo.errors import InvalidInput, reason_of
+from align_zoo.serving.gateway.allowed import MODELS
+from align_zoo.serving.gateway.calls import GRPC_INFER
+from align_zoo.serving.gateway.grpc_request import without_id
+from align_zoo.serving.gateway.journal import Entry
+from align_zoo.serving.gateway.parts import Parts
+from align_zoo.serving.gateway.refusal import Reason, Refusal
+from align_zoo.serving.gateway.suspects import Content
+from align_zoo.serving.model.answer import read_refused_item
+
+__all__ = ["Inference", "Outcome", "Row"]
+
+_TRIES = 2
+_BATCH_BYTES = 2**22
+"""The bytes after which a batch is full: each of its bytes is copied thrice while no other call is
+answered."""
+_OUTPUTS = {
+    "align_image": ("EMBEDDING", "CHECKPOINT"),
+    "align_text": ("EMBEDDING", "CHECKPOINT", "TOKENS", "TEMPERATURE"),
+}
+_T = TypeVar("_T")
+
+
+class Row(NamedTuple):
+    """The answer to one item."""
+
+    vector: np.ndarray
+    """The unit vector [D], float32."""
+    checkpoint: str
+    """The fingerprint of the checkpoint that computed the vector."""
+    tokens: int
+    """The tokens of a text; 0 for an image."""
+    temperature: float
+    """The learned scalar of ``logits = cosine / temperature``; 0 for an image."""
+
+
+Outcome = Row | InvalidInput | None
+"""The answer to an item, or why the item cannot be used; None if another item cannot be used."""
+
+
+class Inference:
+    """Embeds the items of a request, in requests to tritonserver of one batch each.
+
+    >>> inference = Inference(parts)
+    >>> rows = await inference.rows({"align_text": [b"a star"]}, entries, keep=False)
+
+    Args:
+        parts: the gateway's parts that all protocols use.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._admission, self._upstream, self._supervision = parts[:3]
+
+    async def rows(
+        self, items: Mapping[str, Sequence[bytes]], entries: Mapping[str, Entry], *, keep: bool
+    ) -> dict[str, list[Outcome]]:
+        """Embed the items of each model; all rows are of one checkpoint.
+
+        Args:
+            items: for each model the encoded images, or the texts in UTF-8.
+            entries: for each model the entry of the request.
+            keep: answer the other items, too, if some cannot be used.
+
+        Raises:
+            Refusal: a model does not answer.
+            grpc.aio.AioRpcError: tritonserver answers with an error of its own.
+        """
+        for _ in range(_TRIES):
+            answers = await _together(
+                [self._model(model, items[model], entries[model], keep) for model in items]
+            )
+            found = dict(zip(items, answers, strict=True))
+            rows = [row for each in answers for row in each if isinstance(row, Row)]
+            if len({row.checkpoint for row in rows}) <= 1:
+                return found
+        raise Refusal(
+            Reason.NOT_READY, "server not ready: its checkpoint is being replaced by another one"
+        )
+
+    async def _model(
+        self, model: str, items: Sequence[bytes], entry: Entry, keep: bool
+    ) -> list[Outcome]:
+        batches = _batches(items, self._admission.batch_size(model))
+        answers = await _together([self._batch(model, each, entry, keep) for each in batches])
+        return [row for each in answers for row in each]
+
+    async def _batch(
+        self, model: str, items: Sequence[bytes], entry: Entry, keep: bool
+    ) -> list[Outcome]:
+        """Embed the items of one batch.
+
+        tritonserver names one bad item and answers no item of the request. With ``keep`` the others
+        are sent again without it.
+        """
+        outcomes: list[Outcome] = [None] * len(items)
+        left = list(range(len(items)))
+        while left:
+            try:
+                rows = await self._ask(model, [items[i] for i in left], entry)
+            except grpc.aio.AioRpcError as error:
+                place, invalid = _bad_item(error, entry.id, len(left))
+                outcomes[left.pop(place)] = invalid
+                if not keep:
+                    break
+            else:
+                for i, row in zip(left, rows, strict=True):
+                    outcomes[i] = row
+                break
+        return outcomes
+
+    async def _ask(self, model: str, items: Sequence[bytes], entry: Entry) -> list[Row]:
+        request = _message(model, items, entry.id)
+        content = Content(model, entry.id, partial(without_id, request))
+        async with self._admission.call(
+            model, len(items), len(request), content, held=True
+        ) as backend:
+            if entry.turn is None:
+                entry.its_turn()
+            answer = await self._upstream.call_grpc(backend, GRPC_INFER, request, None)
+            self._supervision.on_answer(backend, model)
+        return _rows(answer, len(items))
+
+
+async def _together(calls: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Return the results of all calls; after the first error the others are cancelled."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _bad_item(error: grpc.aio.AioRpcError, id: str, items: int) -> tuple[int, InvalidInput]:
+    """Return the place of the item that cannot be used, and why; else raise ``error`` again."""
+    if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+        raise error
+    message = (error.details() or "").removeprefix(f"[request id: {id}] ")
+    place, words = (0, message) if items == 1 else read_refused_item(message) or (items, "")
+    if place >= items:
+        raise error
+    return place, InvalidInput(words, reason_of(words) or "invalid")
+
+
+def _batches(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    """Yield the items in batches of at most ``size``, with one item beyond _BATCH_BYTES at most."""
+    begin, held = 0, 0
+    for i, item in enumerate(items):
+        if i - begin == size or held > _BATCH_BYTES:
+            yield items[begin:i]
+            begin, held = i, 0
+        held += len(item)
+    yield items[begin:]
+
+
+def _message(model: str, items: Sequence[bytes], id: str) -> bytes:
+    """Return a serialized ModelInferRequest."""
+    message = service_pb2.ModelInferRequest(model_name=model, id=id)
+    message.inputs.add(name=MODELS[model].input, datatype="BYTES", shape=[len(items), 1])
+    for name in _OUTPUTS[model]:
+        message.outputs.add(name=name)
+    parts = [part for item in items for part in (len(item).to_bytes(4, "little"), item)]
+    message.raw_input_contents.append(b"".join(parts))
+    serialized: bytes = message.SerializeToString()
+    return serialized
+
+
+def _rows(answer: bytes, items: int) -> list[Row]:
+    """Read a serialized ModelInferResponse."""
+    message = service_pb2.ModelInferResponse.FromString(answer)
+    found = {
+        output.name: contents
+        for output, contents in zip(message.outputs, message.raw_output_contents, strict=True)
+    }
+    vectors = np.frombuffer(found["EMBEDDING"], "<f4").reshape(items, -1)
+    # A BYTES tensor: each string follows its length in 4 bytes. All items have the same string.
+    checkpoint = found["CHECKPOINT"][4 : len(found["CHECKPOINT"]) // items].decode()
+    tokens = np.frombuffer(found.get("TOKENS", bytes(4 * items)), "<i4").tolist()
+    temperatures = np.frombuffer(found.get("TEMPERATURE", bytes(4 * items)), "<f4").tolist()
+    return [
+        Row(vector, checkpoint, *scalars)
+        for vector, *scalars in zip(vectors, tokens, temperatures, strict=True)
+    ]
