@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from messages import json_request, message
 from visitors import Clock, at_a_queue
 
-from align_zoo.serving.gateway.grpc_handler import _without_id
+from align_zoo.serving.gateway.grpc_request import without_id
 from align_zoo.serving.gateway.http_request import read_request
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.refusal import Reason, Refusal
@@ -220,7 +220,7 @@ def test_without_suspects_nothing_is_read():
 
 
 def over_grpc(text, id):
-    return _without_id(message("align_text", [text.encode()], id).SerializeToString())
+    return without_id(message("align_text", [text.encode()], id).SerializeToString())
 
 
 def in_json(text, id):
