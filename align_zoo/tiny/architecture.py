@@ -57,13 +57,12 @@ def build_config(vocabulary: int) -> AlignConfig:
     )
 
 
-def build_model(vocabulary: int) -> Align:
+def random_start(config: AlignConfig, transform: AlignTransform) -> Align:
     """Make an untrained model, initialised as transformers does, with two differences.
 
     transformers initialises convolutions for fine-tuning, and its BatchNorm momentum of 0.01,
-    which Keras has for long trainings, is too slow for this short training.
+    which Keras has for long trainings, is too slow for a short training.
     """
-    config = build_config(vocabulary)
     start = AlignModel(hf_config(config))
     for module in start.modules():
         if isinstance(module, nn.Conv2d):
@@ -72,7 +71,7 @@ def build_model(vocabulary: int) -> Align:
                 nn.init.zeros_(module.bias)
     nn.init.xavier_uniform_(start.text_projection.weight)
     weights = start.state_dict()
-    image = build_image_tower(config.vision_config, build_transform())
+    image = build_image_tower(config.vision_config, transform)
     image.load_state_dict(from_hf(weights, image_table(image)))
     for module in image.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -83,15 +82,20 @@ def build_model(vocabulary: int) -> Align:
 
 
 def build_transform() -> AlignTransform:
-    """Make the transform: that of kakaobrain/align-base with other sizes."""
+    """Make align_tiny's transform."""
+    return square_transform(RESIZE, IMAGE_SIZE)
+
+
+def square_transform(resize: int, crop: int) -> AlignTransform:
+    """Make the transform of kakaobrain/align-base with other sizes."""
     return AlignTransform.from_dict(
         {
             "image_processor_type": "EfficientNetImageProcessor",
             "do_resize": True,
-            "size": {"height": RESIZE, "width": RESIZE},
+            "size": {"height": resize, "width": resize},
             "resample": 2,
             "do_center_crop": True,
-            "crop_size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+            "crop_size": {"height": crop, "width": crop},
             "do_rescale": True,
             "rescale_factor": 1 / 127.5,
             "rescale_offset": True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -12,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from align_zoo.inputs.tokenizer import AlignTokenizer
-from align_zoo.tiny.architecture import build_config, build_model, build_transform
+from align_zoo.tiny.architecture import build_config, build_transform, random_start
 from align_zoo.tiny.sampler import CAPTIONS_EACH, ImagePool, sample_batch
-from align_zoo.tiny.vocabulary import build_vocabulary, save_tokenizer
+from align_zoo.tiny.vocabulary import build_vocabulary, make_tokenizer, save_tokenizer
 from align_zoo.towers.dual_encoder import Align, AlignOutput
 from align_zoo.training.accelerator import open_accelerator
-from align_zoo.training.batches import Batch
+from align_zoo.training.batches import Batch, BatchSource
 from align_zoo.training.recipe import Recipe
 from align_zoo.training.trainer import Trainer
 
@@ -100,11 +99,14 @@ class TinyTraining:
     """
 
     def __init__(self, plan: Plan, out: Path, pool: ImagePool, *, resume: bool) -> None:
-        self.out, self.transform, self.tokenizer = out, build_transform(), _tokenizer()
+        tokens = build_vocabulary()
+        config = build_config(len(tokens))
+        self.out, self.transform = out, build_transform()
+        self.tokenizer = make_tokenizer(tokens, config.text_config)
         self.batches = TinyBatches(plan, pool, self.tokenizer)
         torch.manual_seed(plan.seed)
         self.trainer = Trainer(
-            build_model(len(self.tokenizer.hf)),
+            random_start(config, self.transform),
             self.batches,
             _loss,
             plan.recipe,
@@ -116,22 +118,22 @@ class TinyTraining:
 
     def finish(self) -> None:
         """Settle the statistics and write the checkpoint in the Hugging Face format."""
-        settle_statistics(self.trainer.align, self.batches)
+        settle_statistics(self.trainer.align, self.batches, self.batches.plan.steps)
         self.trainer.finish(self.transform, self.tokenizer)
-        save_tokenizer(self.out)  # the same files, and the words as vocab.txt
+        save_tokenizer(self.out, build_vocabulary())  # the same files, and the words as vocab.txt
 
 
 @torch.no_grad()
-def settle_statistics(model: Align, batches: TinyBatches, count: int = 50) -> None:
-    """Estimate BatchNorm's statistics for the final weights, over many batches."""
+def settle_statistics(model: Align, batches: BatchSource, step: int, count: int = 50) -> None:
+    """Estimate BatchNorm's statistics for the final weights, over ``count`` batches."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average
     model.train()
-    for step in range(batches.plan.steps, batches.plan.steps + count):
-        model.encode_image(batches[step].pixels)
+    for each in range(step, step + count):
+        model.encode_image(batches[each].pixels)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
@@ -160,13 +162,6 @@ def caption_loss(similarity: Tensor, rivals: Tensor, each: int = 1) -> Tensor:
     other_images = wrong[:, : each * count].logsumexp(dim=0).reshape(each, count)
     to_image = F.softplus(other_images - own)
     return (to_caption.mean() + to_image.mean()) / 2
-
-
-def _tokenizer() -> AlignTokenizer:
-    with TemporaryDirectory() as folder:
-        save_tokenizer(Path(folder))
-        config = build_config(len(build_vocabulary())).text_config
-        return AlignTokenizer.from_folder(Path(folder), config)
 
 
 def _loss(output: AlignOutput, temperature: torch.Tensor, rivals: Any) -> torch.Tensor:

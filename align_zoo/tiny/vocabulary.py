@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from transformers import BertTokenizer
 
+from align_zoo.checkpoint.config import TextConfig
+from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.tiny.captions import write_caption, write_unrelated
 from align_zoo.tiny.concepts import ALL_COLOURS, ALL_SHAPES, DIGIT_WORDS, SIZES, Meaning
 
@@ -65,16 +69,16 @@ def build_vocabulary() -> list[str]:
     return list(dict.fromkeys(ordered))
 
 
-def save_tokenizer(folder: Path) -> BertTokenizer:
+def save_tokenizer(folder: Path, tokens: Sequence[str]) -> BertTokenizer:
     """Write vocab.txt, tokenizer.json and tokenizer_config.json.
 
     Args:
         folder: An existing folder.
+        tokens: The tokens in the order of their ids.
 
     Returns:
         The tokenizer, as the folder's files give it.
     """
-    tokens = build_vocabulary()
     (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
     tokenizer = BertTokenizer(
         vocab={token: index for index, token in enumerate(tokens)},
@@ -83,3 +87,10 @@ def save_tokenizer(folder: Path) -> BertTokenizer:
     )
     tokenizer.save_pretrained(folder)
     return BertTokenizer.from_pretrained(folder)
+
+
+def make_tokenizer(tokens: Sequence[str], config: TextConfig) -> AlignTokenizer:
+    """Make the tokenizer that the files of ``save_tokenizer`` give."""
+    with TemporaryDirectory() as folder:
+        save_tokenizer(Path(folder), tokens)
+        return AlignTokenizer.from_folder(Path(folder), config)

@@ -1,0 +1,111 @@
+"""Texts about concepts: names in many wordings, keywords alone and in pairs, groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align_zoo.emoji.concepts import Concept
+
+__all__ = ["NEW_WORDINGS", "WORDINGS", "Attributes", "write", "write_names"]
+
+WORDINGS = (
+    "{a}",
+    "{the}",
+    "{} emoji",
+    "{} icon",
+    "{} symbol",
+    "the {} emoji",
+    "an emoji of {a}",
+    "an icon of {a}",
+    "a picture of {a}",
+    "a photo of {a}",
+    "an image of {the}",
+    "a cartoon of {a}",
+    "a small {}",
+    "clip art of {a}",
+    "a sticker with {a}",
+    "emoji: {}",
+    "it is {a}",
+    "here you see {a}",
+    "i want {a}",
+    "something like {a}",
+)
+"""Wordings of a name or a keyword in training, beside the name alone."""
+
+NEW_WORDINGS = (
+    "a drawing of {a}",
+    "this emoji shows {a}",
+    "graphic depicting {}",
+    "find me {the}",
+)
+"""Wordings for the evaluation; no training has them."""
+
+_PLAIN = 0.5  # share of the texts that are a name or a keyword alone
+
+
+def write(wording: str, what: str) -> str:
+    """Put a name into a wording; ``{a}`` has an indefinite article, ``{the}`` a definite one."""
+    article = "an" if what[:1] in "aeiou" else "a"
+    return wording.format(what, a=f"{article} {what}", the=f"the {what}")
+
+
+def write_names(names: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Write each name, alone or in one of the wordings of training."""
+    plain = rng.random(len(names)) < _PLAIN
+    chosen = rng.integers(len(WORDINGS), size=len(names))
+    return [
+        name if alone else write(WORDINGS[which], name)
+        for name, alone, which in zip(names, plain, chosen, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What is said of several concepts: keywords, words of names, groups and subgroups.
+
+    Attributes:
+        texts: each attribute's text.
+        has: whether a concept has the attribute, ``[texts, concepts]``.
+    """
+
+    texts: list[str]
+    has: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, concepts: Sequence[Concept]) -> Attributes:
+        """Collect the attributes of concepts."""
+        holders: dict[str, set[int]] = {}
+        for index, each in enumerate(concepts):
+            for text in {*each.keywords, *each.name.split(), each.group, each.subgroup}:
+                holders.setdefault(text, set()).add(index)
+        has = np.zeros((len(holders), len(concepts)), bool)
+        for row, indices in zip(has, holders.values(), strict=True):
+            row[list(indices)] = True
+        return cls(list(holders), has)
+
+    def sample(
+        self, count: int, shown: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[list[str], NDArray[np.bool_]]:
+        """Write texts of one attribute or two, each true of a concept that is shown.
+
+        Args:
+            count: how many texts.
+            shown: the concepts of the step's images.
+            rng: chooses the attributes and the wordings.
+
+        Returns:
+            The texts, and which concept they are true of, ``[count, concepts]``.
+        """
+        texts, fits = [], np.empty((count, self.has.shape[1]), bool)
+        subjects = rng.choice(shown, count)
+        pairs = rng.random(count) < 0.35
+        for row, subject, pair in zip(fits, subjects, pairs, strict=True):
+            own = np.flatnonzero(self.has[:, subject])
+            chosen = rng.choice(own, min(len(own), 1 + int(pair)), replace=False)
+            row[:] = self.has[chosen].all(axis=0)
+            texts.append(" ".join(self.texts[each] for each in chosen))
+        return write_names(texts, rng), fits
