@@ -48,7 +48,7 @@ def test_transparent_parts_become_white():
 
 
 @pytest.mark.parametrize("held_out", [False, True])
-def test_rows_are_of_styles_and_of_known_or_held_out_concepts(drawings, held_out):
+def test_rows_are_of_styles_and_kinds_of_concepts(drawings, held_out):
     rows = drawings.rows(["noto", "twemoji"], held_out=held_out)
     assert len(rows) == 2 * (100 if held_out else 12)
     assert {drawings.style[row] for row in rows} == {"noto", "twemoji"}

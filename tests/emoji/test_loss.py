@@ -29,7 +29,7 @@ def test_right_embeddings_have_the_least_loss():
     assert loss(right, texts) < loss(wrong, texts)
 
 
-def test_a_batch_without_further_truths_has_a_finite_loss():
+def test_few_truths_make_a_finite_loss():
     fits = FITS.clone()
     fits[2:] = False  # two images that no further text is true of, one text of no image
     assert 0 < loss(torch.randn(4, 8), torch.randn(5, 8), fits) < 100

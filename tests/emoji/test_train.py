@@ -33,7 +33,7 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path):
         torch.testing.assert_close(weight, two[name], rtol=0, atol=0, msg=name)
 
 
-def test_the_weights_on_disk_are_halves_of_equal_value(tmp_path):
+def test_weights_on_disk_are_halves_of_equal_value(tmp_path):
     assert run(tmp_path / "out").exit_code == 0
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert {each.dtype for each in weights.values()} <= {torch.float16, torch.int64}  # counters

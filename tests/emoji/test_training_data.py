@@ -31,7 +31,7 @@ def batches(drawings, tokenizer):
     return EmojiBatches(PLAN, drawings, tokenizer)
 
 
-def test_no_drawing_of_the_held_out_style_is_trained_on(drawings, batches):
+def test_the_held_out_style_is_not_trained_on(drawings, batches):
     rows = [row for styles in batches.rows for each in styles for row in each]
     assert len(rows) == 12 * 7
     assert HELD_OUT_STYLE not in {drawings.style[row] for row in rows}
@@ -90,7 +90,7 @@ def test_held_out_wordings_are_not_trained_on():
     assert write("a drawing of {a}", "owl") == "a drawing of an owl"
 
 
-def test_a_pair_of_attributes_is_true_of_concepts_with_both():
+def test_a_pair_is_true_of_concepts_with_both():
     cats = [
         Concept("1", "crying cat", ("pet",), "faces", "cat face"),
         Concept("2", "crying face", (), "faces", "face"),
