@@ -53,7 +53,7 @@ _EMBEDDING = {
     "/v1/classify": _Call(spellings.classify, replies.classified),
     "/v2/embed": _Call(spellings.cohere, replies.as_cohere),
 }
-_READING = ("/v1/models", "/openapi.json")
+_READING = ("/v1/models", "/v1/health", "/openapi.json")
 _PATHS = (*_EMBEDDING, *_READING)
 
 
@@ -95,7 +95,7 @@ class RestHandler:
     """
 
     def __init__(self, parts: Parts, bodies: Bodies) -> None:
-        self._admission, self._tokens = parts.admission, parts.tokens
+        self._admission, self._tokens, self._health = parts.admission, parts.tokens, parts.health
         self._journal: Journal = parts.journal
         self._inference = Inference(parts)
         self._bodies = bodies
@@ -140,6 +140,9 @@ class RestHandler:
             return response
         if path == "/openapi.json":
             return _json(document())
+        if path == "/v1/health":  # infinity's client asks it before each call
+            ready, about = self._health.report()
+            return _json(about, 200 if ready else 503)
         self._tokens.check(request.headers.get("Authorization"))
         self._admission.check()
         if path == "/v1/models":

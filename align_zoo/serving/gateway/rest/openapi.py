@@ -234,6 +234,20 @@ def document() -> dict[str, Any]:
         "operationId": "models",
         "responses": _responses(_ref("Models"), 401, 503),
     }
+    ready = {
+        "type": "object",
+        "properties": {"ready": {"type": "boolean"}},
+        "required": ["ready"],
+    }
+    health = {
+        "summary": "Whether the service can answer",
+        "operationId": "health",
+        "security": [],
+        "responses": {
+            "200": _content(ready, "The service can answer."),
+            "503": _content(ready, "The service cannot answer, and why."),
+        },
+    }
     itself = {
         "summary": "This document",
         "operationId": "document",
@@ -260,6 +274,7 @@ def document() -> dict[str, Any]:
                 "Classified",
             ),
             "/v1/models": {"get": listed},
+            "/v1/health": {"get": health},
             "/openapi.json": {"get": itself},
         },
         "components": {

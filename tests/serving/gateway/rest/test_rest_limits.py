@@ -65,8 +65,9 @@ def test_accepted_token_lets_in(guarded, path):
     assert reply.status == 200
 
 
-def test_document_needs_no_token(guarded):
-    assert call(guarded, "/openapi.json", None)[0].status == 200
+@pytest.mark.parametrize("path", ["/openapi.json", "/v1/health"])
+def test_document_and_health_need_no_token(guarded, path):
+    assert call(guarded, path, None)[0].status == 200
 
 
 @pytest.mark.parametrize("path", CALLS)
