@@ -1,9 +1,12 @@
 """Both models behind the real tritonserver: strings in, unit vectors out."""
 
+import queue
+
 import numpy as np
 import pytest
 import torch
-from calls import ask, ask_at_once, executions, queued_seconds
+from calls import ask, ask_at_once, executions, queued_seconds, request
+from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 from waiting import wait_until
 
@@ -11,6 +14,7 @@ from align_zoo import create_align
 from align_zoo.inputs.preprocess import decode_image
 from align_zoo.runtime.machine import cores
 
+OUTPUTS = ["EMBEDDING", "CHECKPOINT", "RUNTIME", "RESIZE", "RESIZE_CHECK", "FEATURES"]
 TEXTS = [b"a red circle", b"blue", b"the digit three", b"a photo of a big green star", b"ring"]
 
 
@@ -43,6 +47,44 @@ def test_each_text_has_its_tokens_counted(triton, reference):
     _, _, tokenizer = reference
     tokens = tokenizer([t.decode() for t in TEXTS])["attention_mask"].sum(axis=1, keepdims=True)
     np.testing.assert_array_equal(ask(triton, "align_text", TEXTS).as_numpy("TOKENS"), tokens)
+
+
+def named(*outputs):
+    return {"outputs": [grpc.InferRequestedOutput(name) for name in outputs]}
+
+
+@torch.inference_mode()
+def test_feature_maps_come_when_they_are_named(triton, reference, pictures):
+    model, transform, _ = reference
+    answer = ask(triton, "align_image", pictures, **named("FEATURES", "EMBEDDING"))
+    pixels = torch.stack([transform(decode_image(data)) for data in pictures])
+    expected = model.image.feature_maps(pixels).numpy()
+    np.testing.assert_allclose(answer.as_numpy("FEATURES"), expected, atol=1e-4)
+    alone = ask(triton, "align_image", pictures).as_numpy("EMBEDDING")
+    np.testing.assert_allclose(answer.as_numpy("EMBEDDING"), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, named(*OUTPUTS)], ids=["none-named", "all-named"])
+def test_feature_maps_are_left_out_otherwise(options, triton, pictures):
+    answer = ask(triton, "align_image", pictures[:2], **options)
+    assert {output.name for output in answer.get_response().outputs} == {*OUTPUTS} - {"FEATURES"}
+
+
+def test_requests_with_and_without_maps_are_mixed(triton, pictures):
+    done = queue.SimpleQueue()
+    for i in range(12):
+        triton.async_infer(
+            "align_image",
+            request("align_image", [pictures[i % 3]]),
+            callback=lambda result, error, i=i: done.put((i, result, error)),
+            **(named("FEATURES", "EMBEDDING") if i % 4 == 1 else {}),
+        )
+    alone = ask(triton, "align_image", pictures[:3]).as_numpy("EMBEDDING")
+    for _ in range(12):
+        i, result, error = done.get(timeout=90)
+        assert error is None
+        assert (result.as_numpy("FEATURES") is not None) == (i % 4 == 1)
+        np.testing.assert_allclose(result.as_numpy("EMBEDDING"), alone[[i % 3]], atol=1e-6)
 
 
 @pytest.mark.parametrize("model", ["align_image", "align_text"])

@@ -34,7 +34,8 @@ class Model(NamedTuple):
 
 MODELS = {
     "align_image": Model(
-        "IMAGE", frozenset(["EMBEDDING", "CHECKPOINT", "RUNTIME", "RESIZE", "RESIZE_CHECK"])
+        "IMAGE",
+        frozenset(["EMBEDDING", "FEATURES", "CHECKPOINT", "RUNTIME", "RESIZE", "RESIZE_CHECK"]),
     ),
     "align_text": Model(
         "TEXT", frozenset(["EMBEDDING", "TOKENS", "TEMPERATURE", "CHECKPOINT", "RUNTIME"])

@@ -5,11 +5,14 @@ Imported only inside Triton's Python backend, which brings ``triton_python_backe
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +24,7 @@ from align_zoo.runtime.machine import spare_what_stays
 from align_zoo.serving.model.answer import Answer, embed_requests
 from align_zoo.serving.model.image import ImageService
 from align_zoo.serving.model.metrics import ModelMetrics
+from align_zoo.serving.model.outputs import FEATURES, of_features
 from align_zoo.serving.model.settings import ServingSettings, image_limits
 from align_zoo.serving.model.text import TextService
 
@@ -29,6 +33,9 @@ __all__ = ["TritonAdapter"]
 _IDLE_SECONDS = 0.002
 """The idle time after which a new request has not waited: a request that waits in Triton nearly
 always arrives sooner, and otherwise is computed in vain at worst."""
+
+
+Compute = Callable[[Sequence[bytes]], Iterable[Sequence[Answer]]]
 
 
 class Service(Protocol):
@@ -42,6 +49,9 @@ class Service(Protocol):
 
     def portions(self, items: Sequence[bytes]) -> Iterable[Sequence[Answer]]:
         """Yield one unit vector [D], or one error, for each item, in portions as they are ready."""
+
+    def features(self, items: Sequence[bytes]) -> Iterable[Sequence[Answer]]:
+        """Yield one feature map [D, h, w], or one error, for each item, as ``portions`` does."""
 
     def beside(self, items: Sequence[bytes]) -> dict[str, np.ndarray]:
         """Return further outputs [N, ...] of N items that were answered just now."""
@@ -74,6 +84,7 @@ class TritonAdapter:
             self._service.counts,
             self._service.slowdown,
         )
+        self._outputs = len(json.loads(args["model_config"])["output"])
         self._ended = 0.0
         self._repeated: dict[int, dict[str, np.ndarray]] = {}
         spare_what_stays()
@@ -109,13 +120,15 @@ class TritonAdapter:
         """Yield responses in the order of the requests, in portions that are ready together."""
         left = deque(requests)
         try:
-            items = [self._items(each) for each in requests]
-            unanswered = iter(items)
-            for answers in embed_requests(items, self._embed):
-                portion = [self._response(next(unanswered), answer) for answer in answers]
-                for _ in portion:
-                    left.popleft()
-                yield portion
+            for wants_features, group in groupby(requests, self._wants_features):
+                items = [self._items(each) for each in group]
+                compute = self._service.features if wants_features else self._service.portions
+                unanswered = iter(items)
+                for answers in embed_requests(items, partial(self._embed, compute)):
+                    portion = [self._response(next(unanswered), answer) for answer in answers]
+                    for _ in portion:
+                        left.popleft()
+                    yield portion
         # The outermost handler: after any failure (a bug, no memory left) every request gets an
         # answer, and only the request that causes the failure gets an error.
         except Exception as error:
@@ -127,10 +140,18 @@ class TritonAdapter:
             pb_utils.Logger.log_error(f"request {_name(requests[0])}: {reason}\n{_where(error)}")
             yield [_error(reason, pb_utils.TritonError.INTERNAL)]
 
-    def _embed(self, items: Sequence[bytes]) -> Iterator[Sequence[Answer]]:
+    def _wants_features(self, request: Any) -> bool:
+        """Return whether a request names FEATURES, and not all outputs as if it named none.
+
+        The feature map of an image is some eighty times as large as its embedding.
+        """
+        names = request.requested_output_names()
+        return FEATURES in names and len(names) < self._outputs
+
+    def _embed(self, compute: Compute, items: Sequence[bytes]) -> Iterator[Sequence[Answer]]:
         answers: list[Answer] = []
         try:
-            for portion in self._service.portions(items):
+            for portion in compute(items):
                 answers += portion
                 yield portion
         finally:
@@ -141,7 +162,8 @@ class TritonAdapter:
         if isinstance(answer, InvalidInput):
             return _error(str(answer), pb_utils.TritonError.INVALID_ARG)
         beside = self._service.beside(items)
-        outputs = {"EMBEDDING": answer, **beside, **self._constants(len(answer))}
+        computed = {"EMBEDDING": answer} if answer.ndim == 2 else of_features(answer)
+        outputs = {**computed, **beside, **self._constants(len(answer))}
         return pb_utils.InferenceResponse(
             output_tensors=[pb_utils.Tensor(name, array) for name, array in outputs.items()]
         )

@@ -12,7 +12,8 @@ from align_zoo.errors import InvalidInput
 __all__ = ["Answer", "Embed", "embed_requests", "read_refused_item", "refused_item"]
 
 Answer = np.ndarray | InvalidInput
-"""A unit vector [D], or of a request its vectors [items, D]; else why it cannot be used."""
+"""A unit vector [D] or a feature map [D, h, w], or of a request those of its items, [items, ...];
+else why it cannot be used."""
 Embed = Callable[[Sequence[bytes]], Iterable[Sequence[Answer]]]
 """Items to their answers in the same order, in portions: each as soon as it is computed."""
 
@@ -68,4 +69,6 @@ def _join(answers: Sequence[Answer]) -> Answer:
                 return answer
             return refused_item(i, answer)
         vectors.append(answer)
+    if len({vector.shape for vector in vectors}) > 1:  # a checkpoint that does not resize
+        return InvalidInput("the feature maps of these images differ in size: send one at a time")
     return np.stack(vectors)

@@ -73,6 +73,13 @@ class ImageService:
         """
         return self._batcher.portions(items, self._tower)
 
+    def features(self, items: Sequence[bytes]) -> Iterator[Sequence[Answer]]:
+        """Yield one feature map [D, h, w], or one error, for each encoded image.
+
+        The mean of a map is the image's embedding before normalisation.
+        """
+        return self._batcher.portions(items, self._tower.features)
+
     def beside(self, items: Sequence[bytes]) -> dict[str, np.ndarray]:
         """Return no outputs of single images beside their embeddings."""
         return {}

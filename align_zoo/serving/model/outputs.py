@@ -10,9 +10,19 @@ from PIL import Image
 
 from align_zoo.runtime.encoder import Encoder
 
-__all__ = ["provenance", "resize_fingerprint"]
+__all__ = ["FEATURES", "of_features", "provenance", "resize_fingerprint"]
+
+FEATURES = "FEATURES"
+"""The output of feature maps, for requests that name it."""
 
 _SIZES = ((150, 900), (900, 150), (480, 640), (640, 480), (31, 97))
+
+
+def of_features(maps: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the outputs ``EMBEDDING`` [N, D] and ``FEATURES`` of feature maps [N, D, h, w]."""
+    means = maps.mean(axis=(2, 3), dtype=np.float64)
+    norms = np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    return {"EMBEDDING": (means / norms).astype(np.float32), FEATURES: maps}
 
 
 def provenance(encoder: Encoder) -> dict[str, np.ndarray]:

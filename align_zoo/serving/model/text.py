@@ -93,6 +93,10 @@ class TextService:
         tokens = [[self._answered[decode_text(data)].tokens] for data in items]
         return {"TOKENS": np.array(tokens, dtype=np.int32)}
 
+    def features(self, items: Sequence[bytes]) -> list[list[Answer]]:
+        """Do as ``portions``: a text has no feature map, and no such output."""
+        return self.portions(items)
+
     def portions(self, items: Sequence[bytes]) -> list[list[Answer]]:
         """Return the same answers in one portion: texts of all lengths are computed together."""
         self._answered = {}

@@ -18,10 +18,10 @@ __all__ = ["Sent", "odd_request"]
 _INPUTS = {"align_image": "IMAGE", "align_text": "TEXT"}
 _BOTH = ("EMBEDDING", "CHECKPOINT", "RUNTIME")
 _OUTPUTS = {
-    "align_image": (*_BOTH, "RESIZE", "RESIZE_CHECK"),
+    "align_image": (*_BOTH, "FEATURES", "RESIZE", "RESIZE_CHECK"),
     "align_text": (*_BOTH, "TEMPERATURE", "TOKENS"),
 }
-_ALL_OUTPUTS = (*_BOTH, "TEMPERATURE", "TOKENS", "RESIZE", "RESIZE_CHECK")
+_ALL_OUTPUTS = (*_BOTH, "FEATURES", "TEMPERATURE", "TOKENS", "RESIZE", "RESIZE_CHECK")
 _ODD_NAMES = ("", "embedding", "X" * 1000, "EMBEDDING\0", "%s%n", "\u2028", "../RUNTIME")
 _SIZES = (0, 1, 2, 16, 17, 63, 64, 65, 255, 2**16, 2**31 - 1, 2**31, 2**32 + 1, 2**63 - 1, -1)
 _ALLOWED = {
