@@ -18,6 +18,7 @@ from benchmarks.peers import PeerUnavailable, infinity, triton_transformers
 from benchmarks.peers.worker import Worker
 from benchmarks.results import Row
 from benchmarks.served import analyzer_rows, bare_rows, classify_rows, peer_rows
+from benchmarks.serving_cost import cost_rows
 from benchmarks.start import memory_row, serving, start_rows
 from benchmarks.towers import tower_rows
 
@@ -133,6 +134,11 @@ def workers(folder: Path, _: int, rounds: int) -> list[Row]:
     return [workers_row(folder, min(rounds, 3))]
 
 
+def cost(_folder: Path, _: int, rounds: int) -> list[Row]:
+    """The CPU time of serving an image, with towers of next to no work."""
+    return cost_rows(rounds=rounds)
+
+
 def search(_folder: Path, _: int, rounds: int) -> list[Row]:
     """Searches of a large collection."""
     return search_rows(rounds=rounds)
@@ -144,6 +150,7 @@ PARTS: dict[str, Part] = {
     "triton": against_triton,
     "perf_analyzer": by_perf_analyzer,
     "serving": serving_itself,
+    "cost": cost,
     "classify": classify,
     "start": start,
     "index": index,
