@@ -10,6 +10,7 @@ from pathlib import Path
 from align_client import AlignClient
 from benchmarks.chaos.rows import ChaosRow
 from tests.support.known import Known
+from tests.support.rest_client import RestClient
 from tests.support.service import running_service
 from tests.support.traffic import Traffic
 
@@ -19,7 +20,7 @@ _RETRYABLE = "ServerUnavailable"
 
 
 def drain(requests: Sequence[Known], callers: int = 16) -> ChaosRow:
-    """Stop a service under the load of clients that do not retry.
+    """Stop a service under the load of clients that do not retry, a quarter of them over HTTP.
 
     Each request must be answered or refused as retryable. The exit code must be 0, and no file may
     be left in /dev/shm.
@@ -28,7 +29,9 @@ def drain(requests: Sequence[Known], callers: int = 16) -> ChaosRow:
         tempfile.TemporaryDirectory() as scratch,
         running_service("align_tiny", Path(scratch) / "log") as service,
         AlignClient(service.url, timeout=30, retries=False) as client,
-        Traffic(client, requests, callers) as traffic,
+        Traffic(
+            client, requests, callers, RestClient(service.http, timeout=30, retries=False)
+        ) as traffic,
     ):
         names = service.shared_memory()
         time.sleep(1)  # until requests are under way

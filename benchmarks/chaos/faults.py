@@ -20,6 +20,7 @@ from align_client import AlignClient, AlignClientError
 from align_zoo.serving.probe import explain, probe
 from benchmarks.chaos.rows import ChaosRow
 from tests.support.known import Known
+from tests.support.rest_client import RestClient
 from tests.support.service import Service, running_service, until
 from tests.support.traffic import Traffic, Watch
 
@@ -56,7 +57,7 @@ class Fault:
 
 
 def suffer(fault: Fault, requests: Sequence[Known], callers: int = 4) -> ChaosRow:
-    """Cause a fault under the load of retrying clients.
+    """Cause a fault under the load of retrying clients, a quarter of them over HTTP.
 
     Args:
         fault: the fault.
@@ -74,7 +75,8 @@ def suffer(fault: Fault, requests: Sequence[Known], callers: int = 4) -> ChaosRo
             running_service(str(checkpoint), scratch / "log", wrapper=fault.wrapper)
         )
         client = stack.enter_context(AlignClient(service.url, timeout=_PATIENCE))
-        traffic = stack.enter_context(Traffic(client, requests, callers))
+        rest = RestClient(service.http, timeout=_PATIENCE)
+        traffic = stack.enter_context(Traffic(client, requests, callers, rest))
         watch = stack.enter_context(
             Watch(lambda: AlignClient(service.url, timeout=2, retries=False), watched)
         )

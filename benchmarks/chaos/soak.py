@@ -11,6 +11,7 @@ from pathlib import Path
 from align_client import AlignClient
 from benchmarks.chaos.rows import ChaosRow
 from tests.support.known import Known
+from tests.support.rest_client import RestClient
 from tests.support.service import running_service
 from tests.support.traffic import Traffic
 
@@ -22,6 +23,8 @@ GROWTH = 0.02
 def soak(requests: Sequence[Known], count: int, *, callers: int = 8) -> ChaosRow:
     """Send at least ``count`` requests, with bad requests among them.
 
+    A quarter of the callers send theirs over HTTP.
+
     The first third is the warm-up: caches fill and allocators settle. After the warm-up no process
     may grow by more than 2 %.
     """
@@ -30,7 +33,8 @@ def soak(requests: Sequence[Known], count: int, *, callers: int = 8) -> ChaosRow
         running_service("align_tiny", Path(scratch) / "log") as service,
         AlignClient(service.url, timeout=60) as client,
     ):
-        with Traffic(client, requests, callers) as traffic:
+        rest = RestClient(service.http, timeout=60)
+        with Traffic(client, requests, callers, rest) as traffic:
             _wait(traffic, count // 3)
             before = service.resident()
             _wait(traffic, count)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
+import subprocess
 
 import numpy as np
 import pytest
 from calls import ask
-from environments import environment, run
+from environments import ROOT, environment, run
 from PIL import Image
 from rest_calls import SAMPLES
 from served import starts_server
@@ -107,3 +109,15 @@ def test_clients_understand_the_errors(found):
 
 def test_openai_lists_the_model(found):
     assert found["listed"] == ["align_tiny"]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_snippets_of_the_document_run(service, number):
+    page = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(snippets) == 5
+    code = snippets[number].replace("http://localhost:8000", service.http)
+    python = environment("http-clients", PINS)
+    done = subprocess.run([python, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\d+( \d+)?\n", done.stdout)

@@ -10,6 +10,7 @@ from types import TracebackType
 
 from align_client import AlignClient, AlignClientError
 from tests.support.known import Known, mixed
+from tests.support.rest_client import RestClient
 
 __all__ = ["Traffic", "Watch"]
 
@@ -18,13 +19,20 @@ class Traffic:
     """Callers in threads of their own, each with one request at a time, while the block runs.
 
     Args:
-        client: shared by all of them.
+        client: shared by them.
+        over_http: a client of every fourth of them; None for none.
         requests: what they ask for.
         callers: how many.
     """
 
-    def __init__(self, client: AlignClient, requests: Sequence[Known], callers: int = 4) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: AlignClient,
+        requests: Sequence[Known],
+        callers: int = 4,
+        over_http: RestClient | None = None,
+    ) -> None:
+        self._clients = [over_http or client, client, client, client]
         self._requests = requests
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -58,7 +66,7 @@ class Traffic:
                 return
             error, right = None, False
             try:
-                right = request.ask(self._client)
+                right = request.ask(self._clients[seed % 4])
             except AlignClientError as caught:
                 error = f"{type(caught).__name__}: {caught}"
             with self._lock:

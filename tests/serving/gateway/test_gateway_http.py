@@ -208,6 +208,7 @@ def test_missing_backend_is_refused_at_once_with_reason(own_doors):
     doors.unset("it is loading the models")
     reply = http(doors.gateway.http_port, INFER, json_request("a"))
     assert (reply.status, reply.error) == (503, "server not ready: it is loading the models")
+    assert reply.headers["Retry-After"] == "1"
 
 
 def test_an_id_comes_back(doors):

@@ -12,8 +12,9 @@ from align_zoo.serving.gateway.journal import shown_id
 
 __all__ = ["Item", "content", "looks_like_image"]
 
-_SLICE = 2**18
-"""The characters that are decoded without a break, in which another thread may run: 1 ms."""
+_SLICE = 2**16
+"""The characters that are decoded without a break, in which another thread may run: 0.3 ms. Larger
+slices take twice the time in all, because glibc then asks the kernel for the memory of each."""
 _ALPHABET = bytes.maketrans(b"-_", b"+/")  # of URLs, and of everything else
 _BLANKS = b" \t\r\n"
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]{0,30}):")
