@@ -37,7 +37,7 @@ def _before_any_command(
 
 
 _PANELS = {
-    "Serve": (serve.serve, serve.reload, serve.probe, serve.bench, serve.demo),
+    "Serve": (serve.serve, serve.reload, serve.probe, serve.bench, serve.demo, collections.mcp),
     "Models": (models.export, models.convert),
     "Images": (
         images.classify,

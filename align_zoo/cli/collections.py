@@ -1,4 +1,4 @@
-"""The commands about collections: index, search, dedupe, label, and their upkeep."""
+"""The commands about collections: index, search, dedupe, label, mcp, and their upkeep."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from align_zoo.cli.options import (
     templates_of,
 )
 from align_zoo.cli.rows import Csv, Json, NamesOnly, Nul, chosen, printable, write_rows
-from align_zoo.cli.shared import CHECKPOINT, one_line_errors
+from align_zoo.cli.shared import CHECKPOINT, needs, one_line_errors
 from align_zoo.serving.model.settings import DEFAULT_MODEL
 
-__all__ = ["collection", "dedupe", "index", "label", "search"]
+__all__ = ["collection", "dedupe", "index", "label", "mcp", "search"]
 
 # A path would make s3:/ of s3://.
 _Collection = Annotated[
@@ -229,6 +229,39 @@ def label(
     rows = [{"label": name, "images": count} for name, count in counts.items()]
     write_rows(rows, chosen(False, False, False, False), {"label": str, "images": str})
     exit_with(sum(counts.values()), 0)
+
+
+@one_line_errors()
+def mcp(
+    folder: Annotated[
+        list[Path],
+        typer.Option(
+            "--folder", metavar="DIR", help="Read images within this folder. May be repeated."
+        ),
+    ],
+    where: Annotated[
+        Optional[str],
+        typer.Option("--collection", metavar="COLLECTION", help="A collection to search."),
+    ] = None,
+    model: Annotated[
+        Optional[str],
+        typer.Option(metavar="CHECKPOINT", help=f"{CHECKPOINT} A collection has its own."),
+    ] = None,
+    server: Server = None,
+) -> None:
+    """Give an assistant tools by the Model Context Protocol, on stdin and stdout.
+
+    The tools are classify, compare and, of a collection, search.
+    """
+    with needs("align-zoo mcp", extra=".[mcp]", missing=ModuleNotFoundError), interruptible():
+        from align_zoo.collection.assistant import Assistant, Folders, mcp_server
+        from align_zoo.collection.collection import Collection
+
+        folders = Folders(folder)
+        given = embedder_of(model or DEFAULT_MODEL, server) if server or model else None
+        kept = Collection.open(where, model=given) if where else None
+        embedder = kept.embedder if kept else given or embedder_of(DEFAULT_MODEL, None)
+        mcp_server(Assistant(embedder, folders, kept)).run("stdio")
 
 
 collection = typer.Typer(help="Look after a collection.", no_args_is_help=True)

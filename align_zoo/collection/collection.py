@@ -22,7 +22,7 @@ from align_zoo.collection.engines import choose_engine
 from align_zoo.collection.hits import Hit, hit_of, shown_columns
 from align_zoo.collection.matching import Background, find_matches
 from align_zoo.collection.place import place_of, read_about, write_about
-from align_zoo.collection.query import embed_terms, read_query, weighted_sum
+from align_zoo.collection.query import Term, embed_terms, read_query, weighted_sum
 from align_zoo.collection.shards import rows_schema, shown_path
 from align_zoo.collection.sources import Source, is_gone
 from align_zoo.collection.state import State
@@ -315,7 +315,7 @@ class Collection:
 
     def search(
         self,
-        query: str | Sequence[str] | np.ndarray,
+        query: str | Sequence[str] | Sequence[Term] | np.ndarray,
         *,
         k: int = 10,
         where: str | None = None,
@@ -327,7 +327,8 @@ class Collection:
 
         Args:
             query: words, the path of an image, sums and differences of these with weights, as
-                "beach + ./dog.jpg - 0.5:people"; or a unit vector [D], whose hits are not judged.
+                "beach + ./dog.jpg - 0.5:people"; or its terms, as ``read_query`` gives them; or a
+                unit vector [D], whose hits are not judged.
             k: the most hits.
             where: an SQL condition on the columns, as "width > 1000 and path like '%2024%'".
             exact: compute every distance, without the index.
@@ -354,7 +355,7 @@ class Collection:
 
     def _search(
         self,
-        query: str | Sequence[str] | np.ndarray,
+        query: str | Sequence[str] | Sequence[Term] | np.ndarray,
         k: int,
         where: str | None,
         exact: bool,

@@ -32,8 +32,10 @@ class Term(NamedTuple):
         return self.text.startswith(("./", "../", "/", "~/")) or ends
 
 
-def read_query(words: str | Sequence[str]) -> list[Term]:
+def read_query(words: str | Sequence[str] | Sequence[Term]) -> list[Term]:
     """Read a search: terms between ``+`` and ``-`` that stand alone, each with a weight if wanted.
+
+    Terms that were read before stay as they are.
 
     >>> read_query("beach + 0.5:./dog.jpg - people")
     [Term('beach', 1.0), Term('./dog.jpg', 0.5), Term('people', -1.0)]
@@ -41,8 +43,9 @@ def read_query(words: str | Sequence[str]) -> list[Term]:
     Raises:
         InvalidInput: there is no term, a term is empty, or nothing is wanted.
     """
-    parts = words.split() if isinstance(words, str) else [w for word in words for w in _cut(word)]
-    terms: list[Term] = []
+    terms = [word for word in words if isinstance(word, Term)]
+    others = [word for word in words if not isinstance(word, Term)]
+    parts = words.split() if isinstance(words, str) else [w for word in others for w in _cut(word)]
     sign, text = "", list[str]()
     for part in [*parts, ""]:
         if part and part not in _SIGNS:

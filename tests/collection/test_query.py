@@ -25,6 +25,7 @@ WEIGHTS = st.sampled_from([-2.0, -1.0, -0.5, 0.25, 1.0, 3.0])
         ("wi-fi 10:30", [Term("wi-fi 10:30")]),
         (["red", "star"], [Term("red star")]),
         (["red star", "-", "2:blue"], [Term("red star"), Term("blue", -2)]),
+        ([Term("a + b", 2), Term("c", -1)], [Term("a + b", 2), Term("c", -1)]),
     ],
     ids=lambda each: str(each)[:20],
 )

@@ -1,0 +1,298 @@
+"""An assistant classifies, compares and searches, and reads within its folders alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_folders import SAMPLES
+from mcp import Client, StdioServerParameters, stdio_client
+from tries import tries
+
+import align_zoo
+from align_zoo.collection.assistant import Assistant, Folders
+from align_zoo.collection.embedder import EncoderEmbedder
+from align_zoo.errors import InvalidImage, InvalidInput
+
+COMMAND = ["-m", "align_zoo", "mcp"]
+LABELS = ["a red star", "a blue triangle", "the digit three"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder of images, beside images that nobody may read; links lead to and fro."""
+    place = tmp_path_factory.mktemp("place").resolve()
+    shutil.copytree(SAMPLES, place / "images")
+    shutil.copytree(SAMPLES, place / "private")
+    (place / "images" / "deep").mkdir()
+    (place / "images" / "deep" / "inside.png").symlink_to("../red-star.png")
+    (place / "images" / "link.png").symlink_to("../private/red-star.png")
+    (place / "images" / "out").symlink_to("../private")
+    (place / "private" / "in").symlink_to("../images")
+    (place / "images-too").symlink_to("private")
+    (place / "images" / "note.txt").write_text("no image")
+    (place / "images" / "round").symlink_to("round")
+    return place
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return align_zoo.load_encoder("align_tiny")
+
+
+@pytest.fixture(scope="module")
+def assistant(place, encoder):
+    return Assistant(EncoderEmbedder("align_tiny", encoder), Folders([place / "images"]))
+
+
+@pytest.fixture(scope="module")
+def collection(place):
+    with align_zoo.Collection.create(place / "c", model="align_tiny") as made:
+        made.add(SAMPLES)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def searching(place, collection):
+    return Assistant(collection.embedder, Folders([place / "images"]), collection)
+
+
+def ask(*arguments, calls):
+    """The names of a server's tools, and the results of the calls, over stdin and stdout."""
+    own = {name: os.environ[name] for name in ("PATH", "XDG_CACHE_HOME")}
+    server = StdioServerParameters(
+        command=sys.executable, args=[*COMMAND, *map(str, arguments)], env=own
+    )
+
+    async def talk():
+        async with Client(stdio_client(server)) as client:
+            tools = [tool.name for tool in (await client.list_tools()).tools]
+            return tools, [await client.call_tool(name, given) for name, given in calls]
+
+    return asyncio.run(talk())
+
+
+# Over the protocol
+
+
+def test_tools_answer_over_stdio(place, encoder, collection):
+    images = ["red-star.png", "blue-triangle.png", "/etc/passwd"]
+    tools, (classified, compared, found) = ask(
+        f"--folder={place / 'images'}",
+        f"--collection={place / 'c'}",
+        calls=[
+            ("classify", {"images": images, "labels": LABELS, "template": "{}", "top_k": 2}),
+            ("compare", {"images": images, "texts": LABELS}),
+            ("search", {"query": "a red star", "number": 1}),
+        ],
+    )
+    assert tools == ["classify", "compare", "search"]
+    *good, refused = classified.structured_content["images"]
+    for name, answer in zip(images, good, strict=False):
+        expected = encoder.classify(place / "images" / name, LABELS, top_k=2)
+        assert [each["label"] for each in answer["labels"]] == [e.label for e in expected]
+        scores = [each["score"] for each in answer["labels"]]
+        assert scores == pytest.approx([each.score for each in expected], abs=1e-6)
+    assert "outside of the folders" in refused["error"]
+    cosines = [each["cosines"] for each in compared.structured_content["images"][:2]]
+    rows = encoder.embed_images([place / "images" / name for name in images[:2]])
+    np.testing.assert_allclose(cosines, rows @ encoder.embed_texts(LABELS).T, atol=1e-5)
+    (hit,) = found.structured_content["images"]
+    assert Path(hit["image"]).name.endswith("red-star.png")
+
+
+def test_without_a_collection_nothing_is_searched(place):
+    tools, (refused, wrong) = ask(
+        "--model=align_tiny",
+        f"--folder={place / 'images'}",
+        calls=[("search", {"query": "star"}), ("classify", {"images": [], "labels": ["star"]})],
+    )
+    assert tools == ["classify", "compare"]
+    assert refused.is_error
+    assert wrong.is_error
+    assert wrong.content[0].text.endswith("there are 0 images; give 1 to 1,000")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--folder=nowhere", "--model=align_tiny"], "nowhere is no folder; name one by --folder"),
+        (["--folder=.", "--model=no/folder"], "no/folder"),
+        (["--folder=.", "--collection=none"], "there is no collection at"),
+    ],
+    ids=["folder", "model", "collection"],
+)
+def test_wrong_start_is_one_line(arguments, words, tmp_path):
+    done = subprocess.run(
+        [sys.executable, *COMMAND, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert words in done.stderr and done.stderr.startswith("align-zoo: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_missing_package_names_its_extra():
+    code = "import sys; sys.modules['mcp'] = None; from align_zoo.cli import app; app()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "mcp", "--folder=."], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "align-zoo mcp needs mcp" in done.stderr and ".[mcp]" in done.stderr
+
+
+# The folders
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("red-star.png", "red-star.png"),
+        ("deep/inside.png", "red-star.png"),
+        ("deep/../red-star.png", "red-star.png"),
+        ("out/in/red-star.png", "red-star.png"),
+        ("{place}/images/red-star.png", "red-star.png"),
+        ("{place}/private/in/red-star.png", "red-star.png"),
+    ],
+)
+def test_path_inside_is_found(name, target, place):
+    found = Folders([place / "images"]).find(name.format(place=place))
+    assert found == place / "images" / target
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../private/red-star.png",
+        "link.png",
+        "out/red-star.png",
+        "deep/../../private/red-star.png",
+        "{place}/private/red-star.png",
+        "{place}/images/../private/red-star.png",
+        "{place}/images-too/red-star.png",
+        "{place}/not-there.png",
+        "/etc/passwd",
+        "/proc/self/root/etc/passwd",
+        "..",
+        "/",
+    ],
+)
+def test_path_outside_is_refused(name, place):
+    with pytest.raises(InvalidImage, match=r"outside of the folders .* with a further --folder"):
+        Folders([place / "images"]).find(name.format(place=place))
+
+
+@pytest.mark.parametrize("name", ["no.png", "", ".", "deep", "round", "a\0b", "~", "note.txt/x"])
+def test_path_without_an_image_is_refused(name, place):
+    with pytest.raises(InvalidImage, match=r"does not exist, or is no file|is no path"):
+        Folders([place / "images"]).find(name)
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from(
+            (
+                ".. . out in deep images private images-too link.png red-star.png inside.png round"
+                " {place} /"
+            ).split()
+        ),
+        max_size=7,
+    )
+)
+@settings(max_examples=tries(300))
+def test_no_path_leads_out(parts, place):
+    try:
+        found = Folders([place / "images"]).find("/".join(parts).replace("{place}", str(place)))
+    except InvalidImage:
+        return
+    assert Path(os.path.realpath(found)).is_relative_to(place / "images")
+
+
+def test_several_folders_are_looked_through(place):
+    folders = Folders([place / "images" / "deep", place / "private"])
+    assert folders.find("red-star.png") == place / "private" / "red-star.png"
+
+
+def test_folders_must_be_named():
+    with pytest.raises(InvalidInput, match="name at least one folder by --folder"):
+        Folders([])
+
+
+# The tools
+
+
+def test_each_image_has_its_own_error(assistant):
+    names = ["red-star.png", "note.txt", "no.png", "out/red-star.png", "red-star.png"]
+    first, *wrong, last = assistant.compare(names, ["a star"])["images"]
+    assert first == last
+    assert [each["image"] for each in wrong] == names[1:4]
+    assert "not an image" in wrong[0]["error"]
+    assert "does not exist" in wrong[1]["error"]
+    assert "outside of the folders" in wrong[2]["error"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "options", "words"),
+    [
+        ("classify", {"labels": []}, "label"),
+        ("classify", {"labels": ["star"], "template": "star"}, "{}"),
+        ("classify", {"labels": ["star"], "top_k": 0}, "top_k"),
+        ("compare", {"texts": []}, "there are no texts"),
+        ("compare", {"texts": ["a"], "images": ["a"] * 1001}, "there are 1001 images"),
+    ],
+)
+def test_wrong_argument_is_named(tool, options, words, assistant):
+    with pytest.raises(InvalidInput, match=words):
+        getattr(assistant, tool)(**{"images": ["red-star.png"], **options})
+
+
+@pytest.mark.parametrize(
+    ("query", "images", "best"),
+    [
+        ("a blue triangle", None, "blue-triangle.png"),
+        ("", ["red-star.png"], "red-star.png"),
+        ("red-star.png", None, "red-star.png"),
+        ("a star", ["red-star.png"], "red-star.png"),
+    ],
+    ids=["words", "image", "image-in-words", "both"],
+)
+def test_search_takes_words_and_images(query, images, best, searching):
+    hits = searching.search(query, images, number=1, all=True)["images"]
+    assert [Path(hit["image"]).name for hit in hits] == [best]
+
+
+@pytest.mark.parametrize(
+    ("query", "images"),
+    [
+        ("../private/red-star.png", None),
+        ("a star + 0.5:/etc/passwd.png", None),
+        ("out/red-star.png", None),
+        ("", ["../private/red-star.png"]),
+        ("~/x.png", ["/etc/passwd"]),
+    ],
+)
+def test_search_reads_nothing_outside(query, images, searching):
+    with pytest.raises(InvalidImage, match=r"outside of the folders|does not exist"):
+        searching.search(query, images)
+
+
+def test_search_finds_nothing_where_nothing_matches(searching):
+    assert searching.search("a red star + a dog playing the piano")["images"] == []
+
+
+def test_search_needs_a_collection(assistant):
+    with pytest.raises(InvalidInput, match="with --collection"):
+        assistant.search("a star")
