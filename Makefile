@@ -3,6 +3,7 @@
 # make lint    ruff, mypy and the directions of imports: under a minute, so run it first
 # make test    the whole test suite, against the real tritonserver (ARGS=... for pytest)
 # make test-long   the same, with four times the tries of each test of random inputs
+# make test-page   the page, in a real Chromium of this machine
 # make test-library PYTHON=python3.13   what needs no tritonserver, on another Python
 # make test-client PYTHON=python3.10    of the client what needs neither tritonserver nor align-zoo
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
@@ -27,7 +28,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test test-long test-library test-client test-neighbours lint bench growth chaos \
+.PHONY: setup demo test test-long test-library test-client test-page test-neighbours lint bench growth chaos \
 	fuzz audit constraints clean
 
 setup: $(VENV)/.setup
@@ -37,7 +38,8 @@ demo: setup
 
 # Environments of other versions, made under build/ when they are first needed.
 NEIGHBOURS := tests/neighbours
-PYTEST := $(BIN)/python -m pytest --ignore=$(NEIGHBOURS)
+PAGE := tests/page
+PYTEST := $(BIN)/python -m pytest --ignore=$(NEIGHBOURS) --ignore=$(PAGE)
 
 # Tests that start a tritonserver (tests/support/served.py gives them the mark `served`) do not run
 # beside those that compute for minutes: Triton gives up a model that is silent for a second. Tests
@@ -49,6 +51,9 @@ test: $(VENV)/.test-tools
 
 test-long: ARGS += --hypothesis-profile=long
 test-long: test
+
+test-page: $(VENV)/.test-tools
+	$(BIN)/python -m pytest $(PAGE) $(ARGS)
 
 test-neighbours: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)
@@ -62,7 +67,7 @@ test-library:
 	@test -x $(LIBRARY)/bin/python || $(PYTHON) -m venv $(LIBRARY)
 	@PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(LIBRARY)/bin/python -m pip \
 		install --disable-pip-version-check --quiet --editable ".[gateway,test]" --editable ./client
-	$(LIBRARY)/bin/python -m pytest --ignore=$(NEIGHBOURS) --ignore=tests/benchmarks \
+	$(LIBRARY)/bin/python -m pytest --ignore=$(NEIGHBOURS) --ignore=$(PAGE) --ignore=tests/benchmarks \
 		--numprocesses 2 --dist loadfile -m "not hub and not served" $(ARGS)
 
 # Not pinned: a client lives in environments of others, at whatever versions they have.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from align_zoo import __version__
-from align_zoo.cli import collections, data, images, models, serve
+from align_zoo.cli import collections, data, images, models, serve, web
 
 __all__ = ["app"]
 
@@ -37,7 +37,15 @@ def _before_any_command(
 
 
 _PANELS = {
-    "Serve": (serve.serve, serve.reload, serve.probe, serve.bench, serve.demo, collections.mcp),
+    "Serve": (
+        serve.serve,
+        web.web,
+        serve.reload,
+        serve.probe,
+        serve.bench,
+        serve.demo,
+        collections.mcp,
+    ),
     "Models": (models.export, models.convert),
     "Images": (
         images.classify,

@@ -128,6 +128,9 @@ def serve(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show all output of tritonserver during its start.")
     ] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Serve the page for people on the port of HTTP, too.")
+    ] = False,
 ) -> None:
     """Serve ALIGN in the foreground, and keep the service up through faults.
 
@@ -137,6 +140,7 @@ def serve(
         from align_zoo.serving.gateway.options import GatewayOptions
         from align_zoo.serving.serve import serve as run
         from align_zoo.serving.triton.command import ServeOptions
+        from align_zoo.web.site import page_site
     options = ServeOptions(
         model=model,
         revision=revision,
@@ -160,7 +164,7 @@ def serve(
         queue_size=queue_size,
         queue_seconds=queue_seconds,
     )
-    raise typer.Exit(run(options, gateway, limit=restart_limit))
+    raise typer.Exit(run(options, gateway, limit=restart_limit, site=page_site() if page else None))
 
 
 @one_line_errors()

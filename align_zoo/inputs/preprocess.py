@@ -257,7 +257,7 @@ class AlignTransform:
         }
         return self.with_options(size=resized, crop_size=size)
 
-    def part(self, width: int, height: int) -> tuple[float, float, float, float]:
+    def part(self, width: float, height: float) -> tuple[float, float, float, float]:
         """Return the part of an upright image that the crop keeps: left, top, right, bottom.
 
         Args:

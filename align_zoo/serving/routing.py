@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import grpc
 
+from align_zoo.runtime.features import Layout
+
 __all__ = ["Backend", "Backends", "NotServing", "Served", "Supervision"]
 
 
@@ -31,6 +33,8 @@ class Served:
     """The width of the embeddings."""
     since: float
     """The time of the first answer, in Unix time."""
+    read_layout: Callable[[], Layout]
+    """Reads where the places of the checkpoint's feature maps lie."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 from align_zoo.checkpoint.folder import local_checkpoint
 from align_zoo.runtime.machine import spare_what_stays
-from align_zoo.serving.gateway.gateway import Gateway
+from align_zoo.serving.gateway.gateway import Gateway, Site
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.suspects import Suspects
@@ -29,7 +29,9 @@ _DRAIN_SECONDS = 30.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def serve(options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5) -> int:
+def serve(
+    options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5, site: Site | None = None
+) -> int:
     """Serve in the foreground until a signal arrives.
 
     Args:
@@ -37,6 +39,7 @@ def serve(options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5) -> 
         gateway: the addresses and the access rules.
         limit: the number of failures, without a healthy minute between them, after which the
             service gives up.
+        site: what the port of HTTP serves beside the models.
 
     Returns:
         The exit code: 0 after a signal if all accepted calls were answered, else 1; 128 + n if
@@ -47,10 +50,10 @@ def serve(options: ServeOptions, gateway: GatewayOptions, *, limit: int = 5) -> 
             served, or the service has given up.
     """
     with unhindered():
-        return _serve(options, gateway, limit)
+        return _serve(options, gateway, limit, site)
 
 
-def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int) -> int:
+def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int, site: Site | None) -> int:
     gateway.check()
     # Both raise if something is missing, before anything starts.
     local_checkpoint(options.model)
@@ -60,7 +63,7 @@ def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if gone := remove_dead():
         event("cleaned", folders=gone)
-    return asyncio.run(_run(options, gateway, limit))
+    return asyncio.run(_run(options, gateway, limit, site))
 
 
 def _raise_file_limit() -> None:
@@ -69,7 +72,9 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _run(options: ServeOptions, gateway_options: GatewayOptions, limit: int) -> int:
+async def _run(
+    options: ServeOptions, gateway_options: GatewayOptions, limit: int, site: Site | None
+) -> int:
     """Serve until a signal comes; arguments, result and errors as of :func:`serve`."""
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in _SIGNALS:
@@ -77,18 +82,24 @@ async def _run(options: ServeOptions, gateway_options: GatewayOptions, limit: in
             continue  # nohup: the service outlives its terminal
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     backends, metrics = Backends(), Metrics()
+
+    def ready() -> None:
+        write(f"align-zoo: ready on {gateway.addresses()}")
+        if site:
+            site.ready(gateway.http_address())
+
     with RunFolder() as folder:
         suspects = Suspects(metrics)
         supervisor = Supervisor(
             options,
             backends,
             folder,
-            ready=lambda: write(f"align-zoo: ready on {gateway.addresses()}"),
+            ready=ready,
             restarted=metrics.restarted,
             died=suspects.died,
             limit=limit,
         )
-        gateway = Gateway(backends, gateway_options, metrics, supervisor, suspects)
+        gateway = Gateway(backends, gateway_options, metrics, supervisor, suspects, site)
         async with AsyncExitStack() as stack:
             # Ports first: a taken port is reported before a model is loaded.
             await gateway.start()

@@ -15,7 +15,7 @@ from align_zoo.cli import app
 
 COMMANDS = typer.main.get_command(app).commands
 PANELS = {
-    "Serve": ["serve", "reload", "probe", "bench", "demo", "mcp"],
+    "Serve": ["serve", "web", "reload", "probe", "bench", "demo", "mcp"],
     "Models": ["export", "convert"],
     "Images": ["classify", "embed", "explain", "index", "search", "dedupe", "label", "collection"],
     "Data": ["evaluate", "finetune"],

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -16,12 +17,19 @@ from calls import INPUTS
 from tritonclient.grpc import service_pb2_grpc
 from waiting import wait_until
 
+from align_zoo.runtime.features import Layout
 from align_zoo.serving.gateway.gateway import Gateway
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.routing import Backend, Backends, Served
 
-SERVED = Served("align_tiny", checkpoint="", width=128, since=1.7e9)
+SERVED = Served(
+    "align_tiny",
+    checkpoint="",
+    width=128,
+    since=1.7e9,
+    read_layout=partial(Layout.read, "align_tiny"),
+)
 
 
 class Loop:

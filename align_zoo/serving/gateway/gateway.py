@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import NamedTuple
 
 import grpc
+from aiohttp import web
 
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.gateway.admission import Admission
@@ -28,7 +31,7 @@ from align_zoo.serving.gateway.tokens import Tokens
 from align_zoo.serving.gateway.upstream import Upstream
 from align_zoo.serving.routing import Backends, Supervision
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "Site"]
 
 _LAST_WORDS_SECONDS = 1.0
 """The time for finished answers to reach their callers when the servers close."""
@@ -48,6 +51,15 @@ _GRPC_OPTIONS = [
 ]
 
 
+class Site(NamedTuple):
+    """What the port of HTTP serves beside the models."""
+
+    routes: Callable[[RestHandler], Iterable[web.RouteDef]]
+    """Returns the routes of files, after it has added its calls to the handler."""
+    ready: Callable[[str], None] = lambda address: None
+    """Is called with the address of HTTP when the models answer for the first time."""
+
+
 class Gateway:
     """Answers callers over gRPC and HTTP, and the operator's requests for metrics.
 
@@ -61,6 +73,7 @@ class Gateway:
         metrics: the counters.
         supervision: knows the health of the servers, and is notified of answers and deaths.
         suspects: remembers the requests that a server died with; None for the gateway's own.
+        site: what else the port of HTTP serves.
 
     Raises:
         AlignZooError: as ``options.check()``.
@@ -73,6 +86,7 @@ class Gateway:
         metrics: Metrics,
         supervision: Supervision,
         suspects: Suspects | None = None,
+        site: Site | None = None,
     ) -> None:
         options.check()
         self._options = options
@@ -87,8 +101,9 @@ class Gateway:
         self._bodies = Bodies(options.max_message_bytes, options.queue_bytes)
         http = HttpHandler(parts, self._bodies)
         rest = RestHandler(parts, self._bodies)
+        routes = [*(site.routes(rest) if site else ()), *rest.routes()]
         both = {"last_words": _LAST_WORDS_SECONDS, "silence": options.silence_seconds}
-        self._http = HttpServer(http.app(rest.routes()), "http", journal, files=_HTTP_FILES, **both)
+        self._http = HttpServer(http.app(routes), "http", journal, files=_HTTP_FILES, **both)
         operators = metrics_app(backends, upstream, metrics, health)
         self._metrics = HttpServer(operators, "metrics", journal, files=_METRICS_FILES, **both)
         self._grpc: grpc.aio.Server | None = None
@@ -112,6 +127,11 @@ class Gateway:
             f"{_place(options.listen, self.http_port)} (HTTP{secured}), "
             f"{_place(options.metrics_listen, self.metrics_port)} (metrics)"
         )
+
+    def http_address(self) -> str:
+        """Name the address of HTTP, as a browser reads it."""
+        scheme = "https" if self._options.tls_cert else "http"
+        return f"{scheme}://{_place(self._options.listen, self.http_port)}/"
 
     async def start(self) -> None:
         """Listen on all three ports.

@@ -8,12 +8,14 @@ import shutil
 import signal
 import time
 from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from align_zoo.errors import AlignZooError
+from align_zoo.runtime.features import Layout
 from align_zoo.serving.probe import MODELS, ask, explain
 from align_zoo.serving.routing import Backend, Served
 from align_zoo.serving.supervision.liveness import ModelLiveness
@@ -76,6 +78,7 @@ class Running:
     def __init__(self, options: ServeOptions, number: int, folder: RunFolder) -> None:
         self.number = number
         self._model = options.model
+        self._revision = options.revision
         self._verbose = options.verbose
         self._sockets = folder.path / str(number)
         addresses = unix_sockets(self._sockets)
@@ -204,7 +207,11 @@ class Running:
             metrics=metrics,
             at_once={model: 2 * await _max_batch_size(channel, model) for model in MODELS},
             served=Served(
-                _name(self._model), self.checkpoint, width=health[0].dim, since=time.time()
+                _name(self._model),
+                self.checkpoint,
+                width=health[0].dim,
+                since=time.time(),
+                read_layout=cache(partial(Layout.read, self._model, self._revision)),
             ),
         )
 

@@ -11,7 +11,7 @@ import grpc
 import orjson
 from aiohttp import web
 
-from align_zoo.errors import InvalidInput
+from align_zoo.errors import CheckpointError, InvalidInput
 from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_deadline import deadline
 from align_zoo.serving.gateway.journal import Entry, Journal, fresh_id, shown_id
@@ -51,6 +51,7 @@ class _Call(NamedTuple):
 _EMBEDDING = {
     "/v1/embeddings": _Call(spellings.openai, replies.as_openai),
     "/v1/classify": _Call(spellings.classify, replies.classified),
+    "/v1/heatmap": _Call(spellings.heatmap, replies.as_heatmap),
     "/v2/embed": _Call(spellings.cohere, replies.as_cohere),
 }
 _READING = ("/v1/models", "/v1/health", "/openapi.json")
@@ -158,6 +159,8 @@ class RestHandler:
         del body  # the contents have it
         with self._admission.hold() as backend:
             _check(asked, backend.served)
+            if asked.shares:
+                await _check_layout(backend.served)
             outcomes = await self._outcomes(asked, contents, entries)
             answer = asked, _answered(asked, outcomes), backend.served, entries.first.id
             many = len(asked.items) > _MANY
@@ -184,7 +187,9 @@ class RestHandler:
                 sent.setdefault(model, []).append(found)
         for model, items in sent.items():
             entries.add(model, len(items))
-        answers = await self._inference.rows(sent, entries.models, keep=asked.keep)
+        answers = await self._inference.rows(
+            sent, entries.models, keep=asked.keep, features=asked.shares is not None
+        )
         for model, rows in answers.items():
             for i, row in zip(places[model], rows, strict=True):
                 outcomes[i] = row
@@ -211,6 +216,25 @@ def _check(asked: Asked, served: Served) -> None:
     if asked.width and asked.width[1] != served.width:
         field, width = asked.width
         raise malformed(f"{field} is {width}, but the checkpoint has {served.width}", field)
+
+
+async def _check_layout(served: Served) -> None:
+    """Return if a heat map can be made of what the served checkpoint answers with.
+
+    Raises:
+        Refusal: MALFORMED; it cannot, and the message says why.
+    """
+    try:
+        # In a thread: the first time, files of the checkpoint are read.
+        layout = await asyncio.to_thread(served.read_layout)
+        layout.check()
+    except (CheckpointError, InvalidInput) as error:
+        raise malformed(str(error)) from None
+    if layout.transform.size is None:
+        raise malformed(
+            "this checkpoint does not resize images, so the places of a heat map depend on the "
+            "image's size, which is not read here: use `align-zoo explain`"
+        )
 
 
 def _read(call: _Call, body: bytes) -> tuple[Asked, list[bytes | InvalidInput]]:
@@ -245,6 +269,7 @@ def _answered(asked: Asked, outcomes: Sequence[Outcome]) -> Answered:
         [row.vector if isinstance(row, Row) else row for row in outcomes if row is not None],
         tokens=sum(row.tokens for row in rows),
         temperature=max((row.temperature for row in rows), default=0.0),
+        features=next((row.features for row in rows if row.features is not None), None),
     )
 
 

@@ -45,6 +45,8 @@ class Row(NamedTuple):
     """The tokens of a text; 0 for an image."""
     temperature: float
     """The learned scalar of ``logits = cosine / temperature``; 0 for an image."""
+    features: np.ndarray | None = None
+    """The last feature map [D, h, w], if it was asked for."""
 
 
 Outcome = Row | InvalidInput | None
@@ -65,7 +67,12 @@ class Inference:
         self._admission, self._upstream, self._supervision = parts[:3]
 
     async def rows(
-        self, items: Mapping[str, Sequence[bytes]], entries: Mapping[str, Entry], *, keep: bool
+        self,
+        items: Mapping[str, Sequence[bytes]],
+        entries: Mapping[str, Entry],
+        *,
+        keep: bool,
+        features: bool = False,
     ) -> dict[str, list[Outcome]]:
         """Embed the items of each model; all rows are of one checkpoint.
 
@@ -73,6 +80,7 @@ class Inference:
             items: for each model the encoded images, or the texts in UTF-8.
             entries: for each model the entry of the request.
             keep: answer the other items, too, if some cannot be used.
+            features: answer an image with its feature map, too.
 
         Raises:
             Refusal: a model does not answer.
@@ -80,7 +88,10 @@ class Inference:
         """
         for _ in range(_TRIES):
             answers = await _together(
-                [self._model(model, items[model], entries[model], keep) for model in items]
+                [
+                    self._model(model, items[model], entries[model], keep, features)
+                    for model in items
+                ]
             )
             found = dict(zip(items, answers, strict=True))
             rows = [row for each in answers for row in each if isinstance(row, Row)]
@@ -91,14 +102,16 @@ class Inference:
         )
 
     async def _model(
-        self, model: str, items: Sequence[bytes], entry: Entry, keep: bool
+        self, model: str, items: Sequence[bytes], entry: Entry, keep: bool, features: bool
     ) -> list[Outcome]:
         batches = _batches(items, self._admission.batch_size(model))
-        answers = await _together([self._batch(model, each, entry, keep) for each in batches])
+        answers = await _together(
+            [self._batch(model, each, entry, keep, features) for each in batches]
+        )
         return [row for each in answers for row in each]
 
     async def _batch(
-        self, model: str, items: Sequence[bytes], entry: Entry, keep: bool
+        self, model: str, items: Sequence[bytes], entry: Entry, keep: bool, features: bool
     ) -> list[Outcome]:
         """Embed the items of one batch.
 
@@ -109,7 +122,7 @@ class Inference:
         left = list(range(len(items)))
         while left:
             try:
-                rows = await self._ask(model, [items[i] for i in left], entry)
+                rows = await self._ask(model, [items[i] for i in left], entry, features)
             except grpc.aio.AioRpcError as error:
                 place, invalid = _bad_item(error, entry.id, len(left))
                 outcomes[left.pop(place)] = invalid
@@ -121,8 +134,10 @@ class Inference:
                 break
         return outcomes
 
-    async def _ask(self, model: str, items: Sequence[bytes], entry: Entry) -> list[Row]:
-        request = _message(model, items, entry.id)
+    async def _ask(
+        self, model: str, items: Sequence[bytes], entry: Entry, features: bool
+    ) -> list[Row]:
+        request = _message(model, items, entry.id, features)
         content = Content(model, entry.id, partial(without_id, request))
         async with self._admission.call(
             model, len(items), len(request), content, held=True
@@ -168,11 +183,12 @@ def _batches(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
     yield items[begin:]
 
 
-def _message(model: str, items: Sequence[bytes], id: str) -> bytes:
+def _message(model: str, items: Sequence[bytes], id: str, features: bool) -> bytes:
     """Return a serialized ModelInferRequest."""
     message = service_pb2.ModelInferRequest(model_name=model, id=id)
     message.inputs.add(name=MODELS[model].input, datatype="BYTES", shape=[len(items), 1])
-    for name in _OUTPUTS[model]:
+    further = ("FEATURES",) if features and model == "align_image" else ()
+    for name in (*_OUTPUTS[model], *further):
         message.outputs.add(name=name)
     parts = [part for item in items for part in (len(item).to_bytes(4, "little"), item)]
     message.raw_input_contents.append(b"".join(parts))
@@ -192,7 +208,11 @@ def _rows(answer: bytes, items: int) -> list[Row]:
     checkpoint = found["CHECKPOINT"][4 : len(found["CHECKPOINT"]) // items].decode()
     tokens = np.frombuffer(found.get("TOKENS", bytes(4 * items)), "<i4").tolist()
     temperatures = np.frombuffer(found.get("TEMPERATURE", bytes(4 * items)), "<f4").tolist()
+    maps: Sequence[np.ndarray | None] = [None] * items
+    if features := found.get("FEATURES"):
+        (shape,) = (output.shape for output in message.outputs if output.name == "FEATURES")
+        maps = list(np.frombuffer(features, "<f4").reshape(shape))
     return [
-        Row(vector, checkpoint, *scalars)
-        for vector, *scalars in zip(vectors, tokens, temperatures, strict=True)
+        Row(vector, checkpoint, *rest)
+        for vector, *rest in zip(vectors, tokens, temperatures, maps, strict=True)
     ]

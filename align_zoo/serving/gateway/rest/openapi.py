@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from align_zoo.serving.gateway.rest.body import MOST_ITEMS
-from align_zoo.serving.gateway.rest.spellings import FORMATS, INPUT_TYPES
+from align_zoo.serving.gateway.rest.spellings import FORMATS, INPUT_TYPES, MOST_MAPS
 
 __all__ = ["document"]
 
@@ -167,6 +167,10 @@ def _schemas() -> dict[str, _Schema]:
                 "type": ["string", "null"],
                 "description": "The prompt template; `{}` is replaced by the label.",
             },
+            none={
+                "type": ["string", "null"],
+                "description": "A further label, without the template, for other images.",
+            },
             top_k={"type": ["integer", "null"], "minimum": 1},
             on_error=_ON_ERROR,
         ),
@@ -176,6 +180,44 @@ def _schemas() -> dict[str, _Schema]:
             data=_list(classified),
             model=_STRING,
             temperature={"type": "number", "exclusiveMinimum": 0},
+            usage=usage,
+        ),
+        "HeatmapRequest": _object(
+            "image texts",
+            model=_MODEL,
+            image=_IMAGE,
+            texts=_list(_STRING, most=MOST_MAPS),
+            against={
+                "type": ["string", "null"],
+                "description": "Another text: the shares are those of the difference of cosines.",
+            },
+        ),
+        "Heatmap": _object(
+            "object data against part rows columns model usage",
+            object=_is("list"),
+            data=_list(
+                _object(
+                    "object index text score shares",
+                    object=_is("heatmap"),
+                    index=_COUNT,
+                    text=_STRING,
+                    score={"type": "number", "description": "The sum of the shares."},
+                    shares={
+                        "type": "array",
+                        "items": numbers,
+                        "description": "A row for each row of places, from the top.",
+                    },
+                )
+            ),
+            against={"type": ["string", "null"]},
+            part=numbers
+            | {
+                "description": "Left, top, right and bottom of what the tower sees, as parts of "
+                "the image's width and height."
+            },
+            rows=numbers | {"description": "The centres of the rows, as parts of the height."},
+            columns=numbers | {"description": "The centres of the columns, of the width."},
+            model=_STRING,
             usage=usage,
         ),
         "Models": _object("object data", object=_is("list"), data=_list(model)),
@@ -272,6 +314,11 @@ def document() -> dict[str, Any]:
                 "The labels that fit images, with the learned temperature",
                 "ClassifyRequest",
                 "Classified",
+            ),
+            "/v1/heatmap": _post(
+                "Where in an image texts are seen: exact shares of the cosines",
+                "HeatmapRequest",
+                "Heatmap",
             ),
             "/v1/models": {"get": listed},
             "/v1/health": {"get": health},

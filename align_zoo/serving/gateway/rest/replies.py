@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from align_zoo.errors import InvalidInput
+from align_zoo.runtime.features import shares
 from align_zoo.runtime.predictions import ranked
 from align_zoo.serving.gateway.rest.spellings import Asked
 from align_zoo.serving.routing import Served
@@ -16,6 +17,7 @@ from align_zoo.serving.routing import Served
 __all__ = [
     "Answered",
     "as_cohere",
+    "as_heatmap",
     "as_openai",
     "classified",
     "envelope",
@@ -35,6 +37,8 @@ class Answered(NamedTuple):
     """The tokens of all texts."""
     temperature: float
     """The learned scalar of ``logits = cosine / temperature``; 0 without a text."""
+    features: np.ndarray | None = None
+    """The last feature map [D, h, w] of the image, if it was asked for."""
 
 
 def as_openai(asked: Asked, answered: Answered, served: Served, id: str) -> dict[str, Any]:
@@ -90,6 +94,38 @@ def classified(asked: Asked, answered: Answered, served: Served, id: str) -> dic
         "data": data,
         "model": served.name,
         "temperature": answered.temperature,
+        "usage": _usage(answered),
+    }
+
+
+def as_heatmap(asked: Asked, answered: Answered, served: Served, id: str) -> dict[str, Any]:
+    """Return the shares of an image's places in the cosines of the image and texts."""
+    assert asked.shares is not None and answered.features is not None
+    _, *texts = (row for row in answered.rows if isinstance(row, np.ndarray))
+    rows = np.stack(texts)
+    if asked.shares.against is not None:
+        rows = rows[:-1] - rows[-1]
+    maps = shares(answered.features, rows)
+    # Of an image of one by one: the parts of the width and of the height.
+    part, centres, columns = served.read_layout().places((1, 1), (maps.shape[1], maps.shape[2]))
+    data = [
+        {
+            "object": "heatmap",
+            "index": i,
+            "text": text,
+            "score": float(each.sum(dtype=np.float64)),
+            "shares": each,
+        }
+        for i, (text, each) in enumerate(zip(asked.shares.texts, maps, strict=True))
+    ]
+    return {
+        "object": "list",
+        "data": data,
+        "against": asked.shares.against,
+        "part": part,
+        "rows": centres,
+        "columns": columns,
+        "model": served.name,
         "usage": _usage(answered),
     }
 

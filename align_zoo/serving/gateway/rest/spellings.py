@@ -11,7 +11,18 @@ from align_zoo.inputs.prompts import check_classnames, fill, read_templates
 from align_zoo.serving.gateway.rest.body import Fields, malformed
 from align_zoo.serving.gateway.rest.items import Item, looks_like_image
 
-__all__ = ["FORMATS", "INPUT_TYPES", "Asked", "Labels", "classify", "cohere", "openai"]
+__all__ = [
+    "FORMATS",
+    "INPUT_TYPES",
+    "MOST_MAPS",
+    "Asked",
+    "Labels",
+    "Shares",
+    "classify",
+    "cohere",
+    "heatmap",
+    "openai",
+]
 
 _OPENAI = (
     "model",
@@ -38,8 +49,12 @@ _COHERE = (
     "on_error",
 )
 """The fields of ``/v2/embed``."""
-_CLASSIFY = ("model", "images", "labels", "template", "top_k", "on_error")
+_CLASSIFY = ("model", "images", "labels", "template", "none", "top_k", "on_error")
 """The fields of ``/v1/classify``."""
+_HEATMAP = ("model", "image", "texts", "against")
+"""The fields of ``/v1/heatmap``."""
+MOST_MAPS = 256
+"""The most texts of a heat map."""
 FORMATS = ("float", "base64")
 """The formats of an embedding: numbers, or base64 of little-endian float32."""
 _UNNAMED = ("", "default/not-specified")  # the latter is infinity's word for no name
@@ -59,6 +74,15 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """The question of ``/v1/heatmap``."""
+
+    texts: list[str]
+    against: str | None
+    """The text whose cosine is subtracted from the others'."""
+
+
+@dataclass(frozen=True)
 class Asked:
     """A request in any of the spellings."""
 
@@ -73,6 +97,7 @@ class Asked:
     keep: bool = False
     """Whether an item that cannot be used has its error in its place."""
     labels: Labels | None = None
+    shares: Shares | None = None
 
 
 def openai(found: Any) -> Asked:
@@ -146,10 +171,13 @@ def classify(found: Any) -> Asked:
         (form,) = read_templates(["{}" if template is None else template])
     except InvalidInput as error:
         raise malformed(str(error), "template") from None
-    places: dict[str, int] = {}
+    prompts: dict[str, Item] = {}
     for i, name in enumerate(given):
-        places.setdefault(name, i)
-    names = list(places)
+        prompts.setdefault(name, Item("text", fill(form, name), f"labels[{i}]"))
+    none = fields.string("none")
+    if none is not None:
+        prompts.setdefault(none, Item("text", none, "none"))
+    names = list(prompts)
     top_k = fields.whole("top_k")
     if top_k == 0:
         raise malformed("top_k must be above 0", "top_k")
@@ -160,10 +188,28 @@ def classify(found: Any) -> Asked:
             "are given; send fewer images, or a smaller top_k",
             "top_k",
         )
-    prompts = [Item("text", fill(form, name), f"labels[{i}]") for name, i in places.items()]
     return Asked(
-        _model(fields), [*images, *prompts], keep=_keep(fields), labels=Labels(names, top_k)
+        _model(fields),
+        [*images, *prompts.values()],
+        keep=_keep(fields),
+        labels=Labels(names, top_k),
     )
+
+
+def heatmap(found: Any) -> Asked:
+    """Read a request of ``/v1/heatmap``.
+
+    Raises:
+        Refusal: MALFORMED; the message names the field and the accepted values.
+    """
+    fields = Fields(found, _HEATMAP)
+    image = _item("image", fields.value("image"), "image")
+    texts = [_item("text", each, f"texts[{i}]") for i, each in enumerate(fields.items("texts"))]
+    if len(texts) > MOST_MAPS:
+        raise malformed(f"texts has {len(texts)} items: at most {MOST_MAPS} are accepted", "texts")
+    against = fields.string("against")
+    items = [image, *texts, *([] if against is None else [Item("text", against, "against")])]
+    return Asked(_model(fields), items, shares=Shares([each.value for each in texts], against))
 
 
 def _model(fields: Fields) -> str | None:

@@ -65,6 +65,14 @@ def test_comma_belongs_to_its_label(classify):
     assert {p["label"] for p in classify(names)["data"][0]["predictions"]} == {*names}
 
 
+def test_none_is_asked_about_without_template(classify, encoder, images):
+    labels = [*(f"a photo of a {name}" for name in LABELS), "nothing"]
+    expected = [each.score for each in encoder.classify(images[0], labels)]
+    answer = classify(template="a photo of a {}", none="nothing")["data"][0]["predictions"]
+    np.testing.assert_allclose([each["score"] for each in answer], expected, atol=1e-5)
+    assert {each["label"] for each in answer} == {*LABELS, "nothing"}
+
+
 def test_thousand_labels_sum_to_one(classify):
     (first, *_) = classify([f"star {i}" for i in range(1000)])["data"]
     assert sum(p["score"] for p in first["predictions"]) == pytest.approx(1)
@@ -76,6 +84,7 @@ FAULTS = {
     "no-string": ({"labels": ["star", 3]}, "labels", "label 1 is a int"),
     "blank": ({"labels": ["star", " "]}, "labels", "label 1 is blank"),
     "control": ({"labels": ["star", "ring", "star", "\u200b"]}, "labels[3]", "the text is blank"),
+    "no-none": ({"none": " "}, "none", "the text is blank"),
     "no-place": ({"template": "a photo"}, "template", "needs {} exactly once"),
     "two-places": ({"template": "{} {}"}, "template", "needs {} exactly once"),
     "no-top-k": ({"top_k": 0}, "top_k", "above 0"),

@@ -38,6 +38,11 @@ ACCEPTED = {
     "/v1/classify": [
         {"images": [IMAGE], "labels": ["star", "ring"], "model": "align_tiny"},
         {"images": [IMAGE, ""], "labels": ["star"], "template": "a {}", "top_k": 1, **RETURN},
+        {"images": [IMAGE], "labels": ["star"], "none": "something else"},
+    ],
+    "/v1/heatmap": [
+        {"image": IMAGE, "texts": ["a star", "a ring"], "model": "align_tiny"},
+        {"image": IMAGE, "texts": ["a star"], "against": "a ring"},
     ],
 }
 # Requests that are not accepted by their form alone.
@@ -71,6 +76,13 @@ REFUSED = {
         {"images": IMAGE, "labels": ["star"]},
         {"images": [IMAGE], "labels": [7]},
         {"images": [IMAGE], "labels": ["star"], "top_k": 0},
+    ],
+    "/v1/heatmap": [
+        {"image": IMAGE},
+        {"texts": ["a star"]},
+        {"image": IMAGE, "texts": []},
+        {"image": IMAGE, "texts": "a star"},
+        {"image": IMAGE, "texts": ["a star"] * 257},
     ],
 }
 

@@ -1,0 +1,191 @@
+// One image, many labels: which fits, and where in the image it is seen.
+
+import * as address from "./address.js";
+import { codeButton, fileMark } from "./code.js";
+import { afterPause, element, labelled, linesOf, percent } from "./dom.js";
+import { drawHeat, heatOf } from "./heat.js";
+import { acceptDrops, dataOf, exampleStrip, fromFile, fromKey, sources } from "./images.js";
+import { LABEL_SETS, PROMPTS } from "./label_sets.js";
+import { ask, lastOnly, sentence } from "./service.js";
+
+const SHOWN = 12;
+const HINT = "Point at a label, or move to it by the keyboard, to see where it is found.";
+const FIRST = { image: "example:red-star", labels: LABEL_SETS["Coloured shapes"] };
+
+export function classifyView() {
+  let image = null;
+  let missing = "";
+  let heat = null;
+  const run = lastOnly();
+  const heatRun = lastOnly();
+
+  const labels = element("textarea", {
+    rows: 12, spellcheck: false, autocapitalize: "off", oninput: afterPause(350, () => classify()),
+  });
+  const count = element("small", {});
+  const set = element("select", { onchange: () => chooseSet() },
+    element("option", { value: "" }, "Own labels"),
+    Object.keys(LABEL_SETS).map((name) => element("option", {}, name)));
+  const template = element("input", {
+    list: "prompts", spellcheck: false, autocomplete: "off", value: "{}",
+    oninput: afterPause(350, () => classify()), onchange: () => classify({ anew: true }),
+  });
+  const none = element("input", {
+    value: "something else", autocomplete: "off", "aria-label": "Label for none of these",
+    oninput: afterPause(350, () => classify()),
+  });
+  const withNone = element("input", { type: "checkbox", onchange: () => classify({ anew: true }) });
+  const stage = element("div", { class: "stage" });
+  const results = element("ol", { class: "bars", "aria-label": "Labels, best first" });
+  const status = element("p", { class: "note", role: "status" });
+  const problem = element("p", { class: "problem", role: "alert", hidden: true });
+  const where = element("p", { class: "note", role: "status", id: "heat-hint" });
+  let shown = [];
+  let pinned = "";
+  const more = element("button", { type: "button", class: "quiet", hidden: true });
+
+  const root = element("div", { class: "columns three" },
+    element("section", { class: "card", "aria-label": "Image" }, stage, where,
+      element("div", { class: "row" }, ...sources(([file]) => file && give(file))),
+      exampleStrip((key) => choose(key))),
+    element("section", { class: "card", "aria-label": "Answer" },
+      element("div", { class: "row" }, element("h1", {}, "What it shows"),
+        codeButton(() => question(image ? fileMark(image) : ""))),
+      problem, results, more, status),
+    element("section", { class: "card", "aria-label": "Question" },
+      labelled("Labels, one a line", labels), element("div", { class: "row" }, count,
+        element("label", { class: "inline" }, element("span", { class: "hidden" }, "Label set"), set)),
+      labelled("Prompt", template, "{} is replaced by the label."),
+      element("datalist", { id: "prompts" }, PROMPTS.map((each) => element("option", { value: each }))),
+      element("div", { class: "row start" },
+        element("label", { class: "inline" }, withNone, "None of these"), none),
+      element("button", { type: "button", class: "strong wide", onclick: () => classify({ anew: true }) },
+        "Classify")));
+  acceptDrops(root, ([file]) => file && give(file));
+
+  async function choose(key, { anew = true } = {}) {
+    image = key ? await fromKey(key) : null;
+    missing = key && !image
+      ? "The address names an image that was given before this page was loaded. Give it again." : "";
+    heat = image && heatOf(image);
+    stage.classList.remove("heated");
+    stage.replaceChildren(...image
+      ? [element("img", { src: image.address, alt: `The image ${image.name}` }), element("canvas")]
+      : [element("p", { class: "empty" }, "Drop an image here, paste one, or choose one below.")]);
+    return classify({ anew });
+  }
+
+  function give(file) {
+    return choose(fromFile(file).key);
+  }
+
+  function chooseSet() {
+    if (set.value) labels.value = LABEL_SETS[set.value].join("\n");
+    classify({ anew: true });
+  }
+
+  function fields() {
+    return {
+      image: image?.key,
+      label: linesOf(labels.value),
+      template: template.value === "{}" ? "" : template.value,
+      none: withNone.checked ? none.value : "",
+    };
+  }
+
+  function question(data) {
+    const { label, template, none } = fields();
+    const body = { images: [data], labels: label };
+    if (template) body.template = template;
+    if (none) body.none = none;
+    return { path: "v1/classify", body, images: image ? [image] : [] };
+  }
+
+  function classify({ anew = false } = {}) {
+    const names = linesOf(labels.value);
+    count.textContent = names.length === 1 ? "1 label" : `${names.length} labels`;
+    set.value = Object.keys(LABEL_SETS).find((name) => String(LABEL_SETS[name]) === String(names)) ?? "";
+    none.disabled = !withNone.checked;
+    address.write("classify", fields(), { anew });
+    return run(async (signal) => {
+      if (!image || !names.length) {
+        show([], missing, image ? "Write at least one label." : "");
+        return;
+      }
+      results.setAttribute("aria-busy", "true");
+      const { path, body } = question(await dataOf(image));
+      const begin = performance.now();
+      const { data: [{ predictions }] } = await ask(path, body, signal);
+      const milliseconds = Math.round(performance.now() - begin);
+      show(predictions, "", `${predictions.length} labels in ${milliseconds} ms`);
+    }, (error) => show([], sentence(error.message), ""));
+  }
+
+  function show(predictions, wrong, words) {
+    problem.textContent = wrong;
+    problem.hidden = !wrong;
+    status.textContent = words;
+    results.removeAttribute("aria-busy");
+    shown = predictions.map(({ label }) => textOf(label));
+    showHeat("");
+    results.replaceChildren(...predictions.slice(0, SHOWN).map(bar));
+    more.hidden = predictions.length <= SHOWN;
+    more.textContent = `Show all ${predictions.length}`;
+    more.onclick = () => {
+      results.append(...predictions.slice(SHOWN).map(bar));
+      more.hidden = true;
+    };
+  }
+
+  function bar({ label, score }) {
+    const fill = element("span", { class: "fill" });
+    fill.style.inlineSize = `${score * 100}%`;
+    const text = textOf(label);
+    return element("li", {}, element("button", {
+      type: "button", "aria-pressed": false, "aria-describedby": "heat-hint",
+      onclick: () => { pinned = pinned === text ? "" : text; showHeat(pinned); },
+      onpointerenter: () => showHeat(text), onpointerleave: () => showHeat(pinned),
+      onfocus: () => showHeat(text), onblur: () => showHeat(pinned),
+      "data-text": text,
+    }, fill, element("span", { class: "name" }, label), element("span", { class: "share" }, percent(score))));
+  }
+
+  /** The text that the service embeds for a label. */
+  function textOf(label) {
+    return withNone.checked && label === none.value ? label : template.value.replace("{}", () => label);
+  }
+
+  function showHeat(text) {
+    if (!shown.includes(pinned)) pinned = "";
+    for (const button of results.querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", Boolean(pinned) && button.dataset.text === pinned);
+    }
+    return heatRun(async (signal) => {
+      if (!text || !heat) {
+        stage.classList.remove("heated");
+        where.textContent = shown.length ? HINT : "";
+        return;
+      }
+      // With the first, all that are shown: the image's own part is computed once.
+      const found = await heat(text, [...new Set([text, ...shown.slice(0, SHOWN)])], signal);
+      if (signal.aborted) return;
+      drawHeat(stage.querySelector("canvas"), stage.querySelector("img"), found);
+      stage.classList.add("heated");
+      where.textContent = `Where “${text}” is seen: its cosine, ${found.score.toFixed(3)}, `
+        + `divided among ${found.rows.length} × ${found.columns.length} places.`;
+    }, (error) => { where.textContent = sentence(error.message); });
+  }
+
+  return {
+    root,
+    address: () => address.hashOf("classify", fields()),
+    restore(given) {
+      const first = !String(given);
+      labels.value = (first ? FIRST.labels : given.getAll("label")).join("\n");
+      template.value = given.get("template") || "{}";
+      withNone.checked = given.has("none");
+      none.value = given.get("none") || "something else";
+      return choose(first ? FIRST.image : given.get("image"), { anew: false });
+    },
+  };
+}

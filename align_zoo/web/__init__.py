@@ -1,0 +1,1 @@
+"""A page for people, and the search in a collection over HTTP."""
