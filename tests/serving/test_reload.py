@@ -1,6 +1,7 @@
 """`align-zoo reload`: another checkpoint in a running service, without a failed request."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,21 @@ def test_reload_without_name_reads_the_folder_again(service, checkpoint, other):
 def test_a_relative_folder_is_that_of_the_caller(service, other):
     done = reload(service, "--model=checkpoint", cwd=other.parent)
     assert done.stdout.startswith(f"{other} is served now")
+
+
+def test_callers_see_the_new_models_name(service, other, tmp_path):
+    (tmp_path / "renamed").symlink_to(other)
+    assert named(service) == "checkpoint"
+    assert reload(service, f"--model={tmp_path / 'renamed'}").returncode == 0
+    assert named(service) == "renamed"
+
+
+def named(service):
+    """The model's name over HTTP; its fingerprint is the one that the operator sees."""
+    with urllib.request.urlopen(f"{service.http}/v1/models", timeout=10) as answer:
+        (model,) = json.load(answer)["data"]
+    assert model["checkpoint"] == service.health()["checkpoint"]
+    return model["id"]
 
 
 @pytest.mark.parametrize("damage", ["absent", "without-config", "without-weights"])

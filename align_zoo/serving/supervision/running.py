@@ -244,8 +244,9 @@ async def start(options: ServeOptions, number: int, folder: RunFolder) -> Runnin
 
 def _name(model: str) -> str:
     """Return the name of a model for callers, who need not know where its folder is."""
-    folder = Path(model)
-    name = folder.resolve().name if folder.is_dir() else model
+    folder, name = Path(model), model
+    if folder.is_dir():  # a link keeps its own name, whatever it leads to
+        name = folder.name if folder.name.strip(".") else folder.resolve().name
     return name.encode(errors="surrogateescape").decode(errors="replace")
 
 

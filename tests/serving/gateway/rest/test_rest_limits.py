@@ -17,7 +17,7 @@ from rest_calls import data_uri, encoded, sample
 from waiting import wait_until
 
 from align_zoo.serving.gateway.refusal import Reason, Refusal
-from align_zoo.serving.gateway.rest.inference import Inference, Row
+from align_zoo.serving.gateway.rest.inference import _BATCH_BYTES, Inference, Row, _batches
 from align_zoo.serving.triton.processes import triton_processes
 
 EMBED = "/v1/embeddings"
@@ -246,6 +246,21 @@ class Changing(Inference):
     async def _model(self, model, items, entry, keep):
         checkpoint = self.checkpoints.pop(0)
         return [Row(None, checkpoint, 0, 0.0) for _ in items]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], [[]]),
+        ([1] * 5, [[1, 1], [1, 1], [1]]),
+        ([_BATCH_BYTES + 1] * 2, [[_BATCH_BYTES + 1]] * 2),
+        ([_BATCH_BYTES, 7, 1], [[_BATCH_BYTES, 7], [1]]),
+    ],
+    ids=["none", "many", "large", "large-and-small"],
+)
+def test_batches_are_bounded_in_items_and_bytes(sizes, expected):
+    batches = _batches([bytes(size) for size in sizes], 2)
+    assert [[len(item) for item in batch] for batch in batches] == expected
 
 
 BOTH = {"align_image": [b""], "align_text": [b""]}
