@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from align_zoo.errors import InvalidInput
 from align_zoo.inputs.preprocess import to_rgb
@@ -98,9 +99,11 @@ class Heatmap:
                 is then yellow.
 
         Returns:
-            An RGB image of the size of ``image``.
+            An RGB image of the size of ``image``, of at most 2,048 pixels a side.
         """
         ground = to_rgb(image) if image is not None else self.image
+        if max(ground.size) > _LARGEST:  # a photograph would take gigabytes
+            ground = ImageOps.contain(ground, (_LARGEST, _LARGEST))
         grey = np.asarray(ground.convert("L"), dtype=np.float32)[..., None] / 255
         base = np.float32(0.06 if dark else 1.0)
         canvas = base + (grey - base) * np.float32(0.75)
@@ -247,34 +250,35 @@ def _embed_by_torch(
 
     upright = read_image(image)
     tokens = {name: ids.to(like.device) for name, ids in tokenizer(texts).items()}
+    see = partial(
+        map_features, upright, transform=transform, tower=tower, vision=model.image.config
+    )
     with torch.inference_mode():
-        usual, features = (
-            map_features(
-                upright, transform=transform, tower=tower, vision=model.image.config, size=each
-            )
-            for each in (None, size)
-        )
+        usual = see()
+        features = usual if size is None else see(size=size)
         rows = model.encode_text(tokens, normalize=True).float().cpu().numpy()
     return features, usual, rows
 
 
+_LARGEST = 2_048
+"""The longest side of an overlay."""
 _MARGIN = 2
 """The places around a map in which its border is repeated, for the pixels beyond the centres."""
 _OPAQUE, _GAMMA = 0.85, 0.75
 
-# By rising strength. Their lightness rises or falls in equal steps, so that a share of twice the
-# size looks twice as strong.
+# By rising strength, in steps of about equal lightness (CIE L*), so that no share looks stronger
+# than it is; the two colours of a difference are equally light.
 _SEQUENTIAL = {
-    False: ((1.0, 0.93, 0.6), (0.99, 0.68, 0.25), (0.89, 0.29, 0.2), (0.5, 0.05, 0.36)),
-    True: ((0.2, 0.05, 0.36), (0.66, 0.16, 0.4), (0.96, 0.5, 0.16), (1.0, 0.95, 0.55)),
+    False: ((1.0, 0.93, 0.6), (0.96, 0.6, 0.2), (0.86, 0.26, 0.2), (0.5, 0.05, 0.36)),
+    True: ((0.2, 0.05, 0.36), (0.66, 0.18, 0.42), (0.97, 0.53, 0.18), (1.0, 0.95, 0.55)),
 }
 _FOR = {
-    False: ((1.0, 0.87, 0.7), (0.8, 0.3, 0.0)),
-    True: ((0.4, 0.2, 0.05), (1.0, 0.62, 0.2)),
+    False: ((1.0, 0.87, 0.7), (0.72, 0.26, 0.0)),
+    True: ((0.37, 0.19, 0.05), (0.98, 0.6, 0.2)),
 }
 _AGAINST = {
-    False: ((0.75, 0.87, 1.0), (0.0, 0.34, 0.72)),
-    True: ((0.05, 0.2, 0.4), (0.35, 0.7, 1.0)),
+    False: ((0.77, 0.89, 1.0), (0.0, 0.4, 0.78)),
+    True: ((0.05, 0.23, 0.42), (0.36, 0.71, 1.0)),
 }
 
 

@@ -296,10 +296,12 @@ def test_map_without_positive_shares_has_no_colour(encoder):
     assert np.ptp(grey, axis=2).max() == 0
 
 
-def test_overlay_takes_another_size(encoder):
+@pytest.mark.parametrize(
+    ("size", "drawn"), [((640, 320), (640, 320)), ((8000, 4000), (2048, 1024))]
+)
+def test_overlay_takes_another_size(size, drawn, encoder):
     heat = align_zoo.heatmap(encoder, STAR, "star")
-    larger = heat.image.resize((640, 640))
-    assert heat.overlay(larger).size == (640, 640)
+    assert heat.overlay(heat.image.resize(size)).size == drawn
 
 
 @given(width=st.integers(1, 200), height=st.integers(1, 200), rows=st.integers(16, 70))
