@@ -243,7 +243,7 @@ class Changing(Inference):
     def __init__(self, *checkpoints):
         self.checkpoints = list(checkpoints)
 
-    async def _model(self, model, items, entry, keep):
+    async def _model(self, model, items, *settings):
         checkpoint = self.checkpoints.pop(0)
         return [Row(None, checkpoint, 0, 0.0) for _ in items]
 
