@@ -47,7 +47,7 @@ class AsyncRuntime:
         self.channels = channels
         self._name = name
         self._process = OneProcess(name)
-        self._count = count
+        self.count = count
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._slots: Optional[asyncio.Semaphore] = None
         self._running: Set[asyncio.Future[Any]] = set()
@@ -83,7 +83,7 @@ class AsyncRuntime:
         self._process.check()
         loop = asyncio.get_running_loop()
         if self._loop is None:
-            self._loop, self._slots = loop, asyncio.Semaphore(self._count)
+            self._loop, self._slots = loop, asyncio.Semaphore(self.count)
         if self._loop is not loop:
             raise AlignClientError(
                 f"this client of {self._name} belongs to the event loop of its first call: make "
@@ -95,7 +95,7 @@ class AsyncRuntime:
         return await method(*args, **options)
 
     async def outcomes(
-        self, request: Callable[[T], Awaitable[R]], items: Sequence[T]
+        self, request: Callable[[T], Awaitable[R]], items: Sequence[T], size: int = 1
     ) -> List[Outcome[R]]:
         """Make ``request(item)`` for each item; return answers and errors in the items' order."""
         slots = self._slots
@@ -110,12 +110,13 @@ class AsyncRuntime:
 
         if len(items) == 1:
             return [await outcome(items[0])]
+        most = max(2, self.count // size) if size > 1 else 2 * self.count
         done: List[Outcome[R]] = []
         waiting: Deque[asyncio.Future[Outcome[R]]] = deque()
         try:
             for item in items:
                 # As in SyncRuntime, small calls are made between the parts of a large call.
-                if len(waiting) == 2 * self._count:
+                if len(waiting) == most:
                     done.append(await waiting[0])
                     waiting.popleft()
                 waiting.append(asyncio.ensure_future(outcome(item)))

@@ -55,7 +55,8 @@ class AlignClient(Unpicklable):
             the request or could not be reached. A request that was alone with a server when the
             server died is repeated once. An address that has never answered fails at once.
         max_in_flight: how many requests all calls together make at once. A single image, or
-            texts that fit into one request, do not count: the calling thread sends them.
+            texts that fit into one request, do not count: the calling thread sends them. A call
+            with more images than that puts several into a request.
         label_cache_size: how many texts' embeddings :meth:`classify` and :meth:`similarity`
             keep; the least recently used go first. Each takes about 4 D bytes.
         shrink: whether large images given as paths or bytes are shrunk, too. True: to the

@@ -149,11 +149,21 @@ class Embedder:
     async def _image_rows(
         self, images: Sequence[ImageLike], several: bool, call: Call, keep: bool
     ) -> List[Outcome[Row]]:
-        async def request(image: ImageLike) -> Row:
-            return await self._image_sender.embed(image, call)
+        async def request(pack: Sequence[ImageLike]) -> List[Outcome[Row]]:
+            return await self._image_sender.embed_pack(pack, call)
 
+        try:
+            packs = await self._image_sender.packs(images, call)
+        except AlignClientError as error:
+            if not keep:
+                raise
+            return [kept(error)] * len(images)
+        answers: List[Outcome[Row]] = []
+        largest = max(map(len, packs))
+        for pack, found in zip(packs, await self._runtime.outcomes(request, packs, largest)):
+            answers += [found] * len(pack) if isinstance(found, AlignClientError) else found
         outcomes: List[Outcome[Row]] = []
-        for i, outcome in enumerate(await self._runtime.outcomes(request, images)):
+        for i, outcome in enumerate(answers):
             if isinstance(outcome, AlignClientError):
                 outcome = placed(outcome, f"image {i}: " if several else "")
                 if not keep:
@@ -183,7 +193,7 @@ class Embedder:
             return await self._part(part, call, keep)
 
         try:
-            parts = chunks(missing, await self._transport.max_texts(call))
+            parts = chunks(missing, (await self._transport.batch(TEXT_MODEL, call)).size)
         except AlignClientError as error:
             if not keep:
                 raise
@@ -205,8 +215,8 @@ class Embedder:
     async def _part(self, part: Sequence[str], call: Call, keep: bool) -> Dict[str, Outcome[Row]]:
         """Embed the texts of one request.
 
-        The server names one bad text and answers no text of the request. With ``keep`` the other
-        texts are sent again without the bad text; else they have no outcome.
+        An older server names one bad text and answers no text of the request. With ``keep`` the
+        other texts are sent again without the bad text; else they have no outcome.
         """
         outcomes: Dict[str, Outcome[Row]] = {}
         rest = list(part)

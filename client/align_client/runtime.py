@@ -35,6 +35,8 @@ class Runtime(Protocol):
 
     channels: Channels
     """The connections to the servers."""
+    count: int
+    """How many requests are made at once."""
 
     def check_open(self) -> None:
         """Raise AlignClientError if the client is closed, or of another process or event loop."""
@@ -43,11 +45,13 @@ class Runtime(Protocol):
         """Call a method of tritonclient and return its answer."""
 
     async def outcomes(
-        self, request: Callable[[T], Awaitable[R]], items: Sequence[T]
+        self, request: Callable[[T], Awaitable[R]], items: Sequence[T], size: int = 1
     ) -> List[Outcome[R]]:
         """Make ``request(item)`` for each item; return answers and errors in the items' order.
 
-        All calls of the client together make at most ``max_in_flight`` requests at once.
+        All calls of the client together make at most ``max_in_flight`` requests at once. If a
+        request has up to ``size`` > 1 images, this call makes only as many at once as have together
+        ``max_in_flight`` images, but two: else the queue of a slow server would fill with them.
         ``SyncRuntime`` does not count a single item: the calling thread makes its request.
         """
 

@@ -42,6 +42,7 @@ class SyncRuntime:
 
     def __init__(self, name: str, channels: Channels, count: int) -> None:
         self.channels = channels
+        self.count = count
         self._process = OneProcess(name)
         self._closing = threading.Event()
         # How many requests of one call wait in the pool. With more, a small call of another thread
@@ -67,7 +68,7 @@ class SyncRuntime:
             raise AlignClientError(f"the request cannot be made: {error}") from error
 
     async def outcomes(
-        self, request: Callable[[T], Awaitable[R]], items: Sequence[T]
+        self, request: Callable[[T], Awaitable[R]], items: Sequence[T], size: int = 1
     ) -> List[Outcome[R]]:
         """Make ``request(item)`` for each item; return answers and errors in the items' order.
 
@@ -82,11 +83,12 @@ class SyncRuntime:
 
         if len(items) == 1:
             return [outcome(items[0])]
+        most = max(2, self.count // size) if size > 1 else self._window
         done: List[Outcome[R]] = []
         waiting: Deque[Future[Outcome[R]]] = deque()
         try:
             for item in items:
-                if len(waiting) == self._window:
+                if len(waiting) == most:
                     done.append(waiting.popleft().result())
                 waiting.append(self._pool.submit(outcome, item))
             while waiting:

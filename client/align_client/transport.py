@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
 
 import numpy as np
 from tritonclient.grpc import InferInput
@@ -25,10 +25,10 @@ from align_client.errors import (
 from align_client.replicas import Replica, Replicas
 from align_client.retries import Retries
 from align_client.rules import Again, Failure, breaks_contract, failure_of
-from align_client.runtime import Runtime
+from align_client.runtime import Outcome, Runtime
 from align_client.shrink import tiny_png
 
-__all__ = ["IMAGE_MODEL", "TEXT_MODEL", "Transport"]
+__all__ = ["IMAGE_MODEL", "TEXT_MODEL", "Batch", "Transport"]
 
 IMAGE_MODEL = "align_image"
 TEXT_MODEL = "align_text"
@@ -43,11 +43,29 @@ class _Request(NamedTuple):
     """The positional arguments of the method."""
     id: Optional[str] = None
     """The request's id in the server's log; None for requests that have no id."""
+    options: Mapping[str, Any] = {}
+    """The keyword arguments of the method."""
+    pack: bool = False
+    """Whether the request has items that can be sent one by one instead."""
 
 
 class _Answer(NamedTuple):
     result: Any
     replica: Replica
+
+
+class Batch(NamedTuple):
+    """What a request to a model may have."""
+
+    size: int
+    """The most items."""
+    errors: bool
+    """Whether the answer can have an error for each item (the output ERROR); older servers fail
+    the whole request."""
+
+
+class _Apart(Exception):
+    """The items of a pack must be sent one by one."""
 
 
 class Transport:
@@ -67,7 +85,7 @@ class Transport:
         self.replicas = replicas
         self._runtime = runtime
         self._headers = headers
-        self._max_batch: Optional[int] = None
+        self._batches: Dict[str, Batch] = {}
 
     async def ready(self, call: Call, *, deep: bool) -> bool:
         """Return whether one of the servers and both its models are ready; ``deep``: embed, too."""
@@ -89,47 +107,94 @@ class Transport:
             if deep:
                 image = await self.embed_image(tiny_png(), call)
                 (text,) = await self.embed_texts(["a photo"], call)
-                return image.checkpoint == text.checkpoint
+                return isinstance(text, Row) and image.checkpoint == text.checkpoint
         except AlignClientError:
             self._runtime.check_open()
             return False
         return True
 
-    async def max_texts(self, call: Call) -> int:
-        """Return how many texts one request may hold, from the model's configuration."""
-        if self._max_batch is None:
-            answer = await self._ask(_Request(TEXT_MODEL, "get_model_config", [TEXT_MODEL]), call)
-            size = answer.result.config.max_batch_size
-            if size < 1:
-                raise breaks_contract(answer.replica.url, TEXT_MODEL, "it does not batch")
-            self._max_batch = size
-        return self._max_batch
+    async def batch(self, model: str, call: Call) -> Batch:
+        """Return what one request may have, from the model's configuration."""
+        if model not in self._batches:
+            answer = await self._ask(_Request(model, "get_model_config", [model]), call)
+            config = answer.result.config
+            if config.max_batch_size < 1:
+                raise breaks_contract(answer.replica.url, model, "it does not batch")
+            errors = any(output.name == "ERROR" for output in config.output)
+            self._batches[model] = Batch(config.max_batch_size, errors)
+        return self._batches[model]
+
+    def forget_batch(self, model: str) -> None:
+        """Ask again at the next call: a server may have been replaced by a newer one."""
+        self._batches.pop(model, None)
 
     async def embed_image(self, data: bytes, call: Call) -> Row:
         """Embed one encoded image."""
-        return (await self._embed(IMAGE_MODEL, "IMAGE", [data], call))[0]
+        (row,) = await self._embed(IMAGE_MODEL, "IMAGE", [data], call)
+        assert isinstance(row, Row)  # without errors=True an error is raised
+        return row
 
-    async def embed_texts(self, texts: Sequence[str], call: Call) -> List[Row]:
-        """Embed at most :meth:`max_texts` texts in one request."""
+    async def embed_images(self, files: List[bytes], call: Call) -> Optional[List[Outcome[Row]]]:
+        """Embed encoded images in one request; return None if they must be sent one by one.
+
+        So it is if the server died with the request, has failed because of an item, or is an older
+        one, which does not know errors of items.
+        """
         try:
-            items = [text.encode("utf-8") for text in texts]
+            return await self._embed(IMAGE_MODEL, "IMAGE", files, call, errors=True, pack=True)
+        except _Apart:
+            self.forget_batch(IMAGE_MODEL)
+            return None
+
+    async def embed_texts(self, texts: Sequence[str], call: Call) -> List[Outcome[Row]]:
+        """Embed at most a batch of texts in one request.
+
+        The error of a bad text stands in its place if the server can say it. An older server
+        raises InvalidInput for the first bad text.
+        """
+        items = [text.encode("utf-8") for text in texts]
+        try:
+            if TEXT_MODEL in self._batches and self._batches[TEXT_MODEL].errors:
+                try:
+                    return await self._embed(TEXT_MODEL, "TEXT", items, call, errors=True)
+                except InvalidInput:  # another replica is an older one
+                    self.forget_batch(TEXT_MODEL)
             return await self._embed(TEXT_MODEL, "TEXT", items, call)
         except ModelUnavailable:
-            self._max_batch = None  # the next model may have another batch size
+            self.forget_batch(TEXT_MODEL)  # the next model may have another batch size
             raise
 
-    async def _embed(self, model: str, name: str, items: List[bytes], call: Call) -> List[Row]:
+    async def _embed(
+        self,
+        model: str,
+        name: str,
+        items: List[bytes],
+        call: Call,
+        *,
+        errors: bool = False,
+        pack: bool = False,
+    ) -> List[Outcome[Row]]:
         tensor = InferInput(name, [len(items), 1], "BYTES")
         try:
             tensor.set_data_from_numpy(np.array([[item] for item in items], dtype=np.object_))
         except InferenceServerException as error:
             raise InvalidInput(f"the request cannot be written: {error}") from error
-        request = _Request(model, "infer", [model, [tensor]], uuid.uuid4().hex[:16])
+        id = uuid.uuid4().hex[:16]
+        options = {"parameters": {"errors": "return"}} if errors else {}
+        request = _Request(model, "infer", [model, [tensor]], id, options, pack)
         result, replica = await self._ask(request, call)
         try:
-            return rows_of(result, len(items), of_texts=model == TEXT_MODEL, replica=replica)
+            return [
+                *rows_of(
+                    result,
+                    len(items),
+                    of_texts=model == TEXT_MODEL,
+                    replica=replica,
+                    request_id=id,
+                )
+            ]
         except Broken as error:
-            raise breaks_contract(replica.url, model, str(error), request.id) from error
+            raise breaks_contract(replica.url, model, str(error), id) from error
 
     async def _ask(self, request: _Request, call: Call) -> _Answer:
         """Send a request, again where that is safe, and return the answer."""
@@ -143,6 +208,8 @@ class Transport:
             answer = await self._try(request, call, replica)
             if isinstance(answer, _Answer):
                 return answer
+            if request.pack and _because_of_an_item(answer):
+                raise _Apart
             # If the call asks one replica alone, stay there: its other requests wait there, too.
             stay = replica is call.replica and isinstance(answer.error, Overloaded)
             tried |= set() if stay else {replica}
@@ -165,7 +232,11 @@ class Transport:
         if left <= 0:
             self.replicas.left_open(replica)
             raise too_late(replica.url, timeout, request.id)
-        options: Dict[str, Any] = {"client_timeout": left, "headers": self._headers}
+        options: Dict[str, Any] = {
+            **request.options,
+            "client_timeout": left,
+            "headers": self._headers,
+        }
         if request.id:
             options["request_id"] = request.id
             # A gateway that refuses a call before its message has come knows the id only by this.
@@ -204,6 +275,14 @@ class Transport:
             self.replicas.failed(replica)
         else:
             self.replicas.answered(replica)
+
+
+def _because_of_an_item(failure: Failure) -> bool:
+    """Return whether a request may have failed because of one of its items."""
+    if failure.again is Again.ONCE:
+        return True
+    refused = isinstance(failure.error, (InvalidInput, ModelUnavailable))
+    return refused and failure.again is Again.NEVER
 
 
 def _final(failure: Failure, tries: int) -> AlignClientError:

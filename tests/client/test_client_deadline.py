@@ -10,6 +10,7 @@ from scripted import Scripted
 
 from align_client import AlignClient, AsyncAlignClient, DeadlineExceeded
 from align_client.cores import usable_cores
+from align_client.transport import Batch
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_async_no_image_is_encoded_after_deadline(server, files):
 def test_request_has_only_the_remaining_time(server):
     server.seconds = 0.7
     with AlignClient(server.url, timeout=1.2, max_in_flight=1) as client:
-        client._align.transport._max_batch = 1
+        client._align.transport._batches["align_text"] = Batch(1, errors=False)
         with pytest.raises(DeadlineExceeded, match=r"within 1\.2 s"):
             client.embed_text(["a", "b"])
     assert len(server.requests) == 2

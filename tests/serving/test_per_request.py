@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align_zoo.errors import InvalidInput, InvalidText
-from align_zoo.serving.model.answer import embed_requests
+from align_zoo.serving.model.answer import embed_requests, joined, with_errors
 
 
 def embed(items):
@@ -20,7 +20,16 @@ def embed(items):
 
 
 def all_answers(requests, embed=embed):
-    return [answer for portion in embed_requests(requests, embed) for answer in portion]
+    """For each request its vectors, or its error."""
+    answers = [each for portion in embed_requests(requests, embed) for each in portion]
+    return [outcome(each) for each in answers]
+
+
+def outcome(answers):
+    try:
+        return joined(answers)
+    except InvalidInput as error:
+        return error
 
 
 def test_requests_get_back_their_own_items():
@@ -56,7 +65,7 @@ def test_request_is_answered_by_its_completing_portion(sizes, data):
         assert ends[len(answered) - 1] <= computed  # not before it is complete,
         assert len(answered) == len(ends) or computed < ends[len(answered)]  # and not after it
     expected = [[int(item) for item in items] for items in requests]
-    assert [answer.ravel().tolist() for answer in answered] == expected
+    assert [np.ravel(answer).tolist() for answer in answered] == expected
 
 
 def test_bad_item_fails_only_its_own_request():
@@ -79,6 +88,16 @@ def test_bad_item_gives_its_reason_to_the_request(items):
     (answer,) = all_answers([items], lambda _: [[InvalidText("long", "too_long")] * len(items)])
     assert type(answer) is InvalidText
     assert answer.reason == "too_long"
+
+
+def test_each_item_has_its_own_error():
+    vectors, errors = with_errors([np.ones(2), InvalidText("blank"), np.zeros(2)], width=2)
+    assert vectors.tolist() == [[1, 1], [0, 0], [0, 0]]
+    assert errors.tolist() == [[b""], [b"blank"], [b""]]
+
+
+def test_items_without_any_vector_keep_the_width():
+    assert with_errors([InvalidText("blank")] * 3, width=5)[0].shape == (3, 5)
 
 
 def test_an_error_keeps_its_reason_through_a_pickle():

@@ -159,6 +159,40 @@ def test_a_bad_request_fails_alone_with_its_reason(triton, model, items, reason,
         np.testing.assert_allclose(answer, expected, atol=1e-5)
 
 
+RETURN = {"parameters": {"errors": "return"}}
+
+
+@pytest.mark.parametrize("model", ["align_image", "align_text"])
+def test_each_item_has_its_own_error_on_request(triton, model, pictures):
+    good = pictures[:2] if model == "align_image" else TEXTS[:2]
+    answer = ask(triton, model, [good[0], b"", b"\xff", good[1]], **RETURN)
+    first, empty, bad, last = answer.as_numpy("ERROR").ravel().tolist()
+    assert (first, last) == (b"", b"")
+    assert b"is empty" in empty and bad
+    vectors = answer.as_numpy("EMBEDDING")
+    alone = ask(triton, model, good).as_numpy("EMBEDDING")
+    np.testing.assert_allclose(vectors[[0, 3]], alone, atol=1e-6)
+    assert not vectors[1:3].any()
+    if model == "align_text":
+        assert (answer.as_numpy("TOKENS").ravel() > 0).tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize("model", ["align_image", "align_text"])
+def test_bad_items_alone_have_errors_and_zeros(triton, model):
+    answer = ask(triton, model, [b"", b""], **RETURN)
+    assert all(answer.as_numpy("ERROR").ravel())
+    assert answer.as_numpy("EMBEDDING").tolist() == np.zeros((2, 128)).tolist()
+
+
+def test_feature_maps_come_with_errors_in_place(triton, pictures):
+    asked = named("FEATURES", "EMBEDDING", "ERROR") | RETURN
+    answer = ask(triton, "align_image", [b"", pictures[0]], **asked)
+    bad, good = answer.as_numpy("FEATURES")
+    assert not bad.any() and good.any()
+    alone = ask(triton, "align_image", pictures[:1]).as_numpy("EMBEDDING")
+    np.testing.assert_allclose(answer.as_numpy("EMBEDDING"), [0 * alone[0], alone[0]], atol=1e-6)
+
+
 def test_request_over_the_batch_size_is_refused(triton):
     with pytest.raises(InferenceServerException, match="batch-size must be <= 64"):
         ask(triton, "align_text", [b"cat"] * 65)

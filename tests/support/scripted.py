@@ -8,7 +8,7 @@ from concurrent import futures
 import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2 as pb
-from tritonclient.utils import serialize_byte_tensor
+from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from align_client.shrink import Resize, resize_fingerprint
 
@@ -27,15 +27,27 @@ class Scripted:
         resize: [height, width, filter] that it says it resizes to. It then answers PNG files of
             that size with [1, 0], others with [0, 1].
         seconds: how long an inference takes.
+        errors: whether it knows the parameter errors: True or False; or its configuration says so,
+            and the parameter is "refused" or "ignored". An item that begins with "bad" is refused,
+            and a number is answered with a vector of its own.
     """
 
     def __init__(
-        self, *, port=0, credentials=None, checkpoint="a", token=None, resize=None, seconds=0
+        self,
+        *,
+        port=0,
+        credentials=None,
+        checkpoint="a",
+        token=None,
+        resize=None,
+        seconds=0,
+        errors=False,
     ):
         self.checkpoint = checkpoint
         self.token = token
         self.resize = resize
         self.seconds = seconds
+        self.errors = errors
         self.at_once = self.most_at_once = self.cancelled = 0
         """Inferences."""
         self._counting = threading.Lock()
@@ -43,6 +55,8 @@ class Scripted:
         """(code, words, how often), the first first."""
         self.requests = []
         """Of each inference its model, id and bytes."""
+        self.items = []
+        """Of each inference its number of items."""
         self._server = grpc.server(futures.ThreadPoolExecutor(8), options=MESSAGES)
         self._server.add_generic_rpc_handlers(
             [
@@ -108,9 +122,12 @@ class Scripted:
                 context.abort(grpc.StatusCode.UNAUTHENTICATED, words)
             if isinstance(request, pb.ModelInferRequest):
                 self.requests.append((request.model_name, request.id, request.ByteSize()))
+                self.items.append(request.inputs[0].shape[0])
                 if self.refusals:
                     context.abort(*self.refusals.pop(0))
                 self._take_time(context)
+                if refusal := self._fault(request):
+                    context.abort(grpc.StatusCode.INVALID_ARGUMENT, refusal)
             return answer(request)
 
         return guarded
@@ -132,7 +149,23 @@ class Scripted:
     def _config(self, request):
         answer = pb.ModelConfigResponse()
         answer.config.max_batch_size = 8
+        if self.errors:
+            answer.config.output.add(name="ERROR")
         return answer
+
+    def _fault(self, request):
+        """The words of a server that fails a request for its first bad item; "" without one."""
+        if "errors" in request.parameters and self.errors is True:
+            return ""
+        if "errors" in request.parameters and self.errors == "refused":
+            return (
+                "the request's parameter 'errors' is not accepted: accepted are priority, timeout"
+            )
+        contents = _contents(request)
+        bad = next((i for i, item in enumerate(contents) if item.startswith(b"bad")), None)
+        if bad is None:
+            return ""
+        return f"item {bad}: it is bad" if len(contents) > 1 else "it is bad"
 
     def _infer(self, request):
         items = request.inputs[0].shape[0]
@@ -153,7 +186,21 @@ class Scripted:
                 "UINT32",
                 np.array([[resize_fingerprint(Resize(*self.resize))]], np.uint32),
             )
-        add("EMBEDDING", "FP32", np.tile(np.array([vector], np.float32), (items, 1)))
+        vectors = np.tile(np.array([vector], np.float32), (items, 1))
+        for i, item in enumerate(_contents(request)):
+            if item.isdigit():
+                vectors[i] = np.cos(int(item)), np.sin(int(item))
+        if "errors" in request.parameters and self.errors is True:
+            bad = [item.startswith(b"bad") for item in _contents(request)]
+            vectors[bad] = 0
+            errors = np.array([[b"it is bad" if each else b""] for each in bad], np.object_)
+            add("ERROR", "BYTES", errors)
+        add("EMBEDDING", "FP32", vectors)
         add("CHECKPOINT", "BYTES", np.array([[self.checkpoint]] * items, np.object_))
         add("TEMPERATURE", "FP32", np.full((items, 1), 0.5, np.float32))
         return answer
+
+
+def _contents(request):
+    (raw,) = request.raw_input_contents
+    return deserialize_bytes_tensor(raw).tolist()

@@ -35,16 +35,23 @@ class Model(NamedTuple):
 MODELS = {
     "align_image": Model(
         "IMAGE",
-        frozenset(["EMBEDDING", "FEATURES", "CHECKPOINT", "RUNTIME", "RESIZE", "RESIZE_CHECK"]),
+        frozenset(
+            [
+                *("EMBEDDING", "ERROR", "FEATURES"),
+                *("RESIZE", "RESIZE_CHECK", "CHECKPOINT", "RUNTIME"),
+            ]
+        ),
     ),
     "align_text": Model(
-        "TEXT", frozenset(["EMBEDDING", "TOKENS", "TEMPERATURE", "CHECKPOINT", "RUNTIME"])
+        "TEXT",
+        frozenset(["EMBEDDING", "ERROR", "TOKENS", "TEMPERATURE", "CHECKPOINT", "RUNTIME"]),
     ),
 }
 
 _PARAMETERS: dict[str, dict[str, type]] = {
     "request": {
         "binary_data_output": bool,
+        "errors": str,
         "priority": int,
         "timeout": int,
         "triton_enable_empty_final_response": bool,
@@ -52,7 +59,10 @@ _PARAMETERS: dict[str, dict[str, type]] = {
     "input": {"binary_data_size": int},
     "output": {"binary_data": bool},
 }
-"""The parameters that KServe's clients send, by their place; a whole number is never negative."""
+"""The parameters that KServe's clients send, by their place; a whole number is never negative.
+
+``errors`` is align-zoo's own, and has one value: the error of each item comes in the output ERROR.
+"""
 
 EXTENSIONS = frozenset(
     ["binary_tensor_data", "model_configuration", "schedule_policy", "statistics"]
@@ -62,7 +72,7 @@ EXTENSIONS = frozenset(
 _MOST_ITEMS = 10_000
 """The most items of a request, far beyond any batch: each string's length is read."""
 _MOST = 2**63
-_KINDS = {bool: "true or false", int: "a whole number that is not negative"}
+_KINDS = {bool: "true or false", int: "a whole number that is not negative", str: '"return"'}
 
 Parameters = Mapping[str, object]
 """Values by name; None for a missing value."""
@@ -115,6 +125,8 @@ def judge(asked: Asked) -> int:
     items = _judge_input(tensor, asked.model, model)
     if asked.outputs:
         _judge_outputs(asked.outputs, asked.model, model)
+        if "errors" not in asked.parameters and any(o.name == "ERROR" for o in asked.outputs):
+            raise _malformed('the output ERROR needs the request\'s parameter errors: "return"')
     return items
 
 
@@ -198,7 +210,8 @@ def _judge_parameters(place: str, parameters: Parameters) -> None:
                 f"the {place}'s parameter {_quoted(name)} is not accepted: "
                 f"accepted are {_listed(_PARAMETERS[place])}"
             )
-        if type(value) is not kind or (isinstance(value, int) and not 0 <= value < _MOST):
+        refused = isinstance(value, int) and not 0 <= value < _MOST
+        if type(value) is not kind or refused or (kind is str and value != "return"):
             raise _malformed(f"the {place}'s parameter {name} must be {_KINDS[kind]}")
 
 

@@ -21,7 +21,7 @@ import triton_python_backend_utils as pb_utils
 from align_zoo.errors import AlignZooError, InvalidInput
 from align_zoo.runtime.load import load_encoder
 from align_zoo.runtime.machine import spare_what_stays
-from align_zoo.serving.model.answer import Answer, embed_requests
+from align_zoo.serving.model.answer import Answer, embed_requests, joined, with_errors
 from align_zoo.serving.model.image import ImageService
 from align_zoo.serving.model.metrics import ModelMetrics
 from align_zoo.serving.model.outputs import FEATURES, of_features
@@ -46,6 +46,7 @@ class Service(Protocol):
     counts: dict[str, int]
     slowdown: float
     constants: dict[str, np.ndarray]
+    width: int
 
     def portions(self, items: Sequence[bytes]) -> Iterable[Sequence[Answer]]:
         """Yield one unit vector [D], or one error, for each item, in portions as they are ready."""
@@ -54,7 +55,10 @@ class Service(Protocol):
         """Yield one feature map [D, h, w], or one error, for each item, as ``portions`` does."""
 
     def beside(self, items: Sequence[bytes]) -> dict[str, np.ndarray]:
-        """Return further outputs [N, ...] of N items that were answered just now."""
+        """Return further outputs [N, ...] of N items that were answered just now.
+
+        A bad item, which has an error in place of its vector, gets zeros.
+        """
 
 
 class TritonAdapter:
@@ -84,7 +88,8 @@ class TritonAdapter:
             self._service.counts,
             self._service.slowdown,
         )
-        self._outputs = len(json.loads(args["model_config"])["output"])
+        outputs = json.loads(args["model_config"])["output"]
+        self._outputs = {output["name"] for output in outputs} - {"ERROR"}
         self._ended = 0.0
         self._repeated: dict[int, dict[str, np.ndarray]] = {}
         spare_what_stays()
@@ -121,11 +126,12 @@ class TritonAdapter:
         left = deque(requests)
         try:
             for wants_features, group in groupby(requests, self._wants_features):
-                items = [self._items(each) for each in group]
+                several = list(group)
+                items = [self._items(each) for each in several]
                 compute = self._service.features if wants_features else self._service.portions
-                unanswered = iter(items)
+                unanswered = zip(several, items, strict=True)
                 for answers in embed_requests(items, partial(self._embed, compute)):
-                    portion = [self._response(next(unanswered), answer) for answer in answers]
+                    portion = [self._response(*next(unanswered), each) for each in answers]
                     for _ in portion:
                         left.popleft()
                     yield portion
@@ -146,7 +152,7 @@ class TritonAdapter:
         The feature map of an image is some eighty times as large as its embedding.
         """
         names = request.requested_output_names()
-        return FEATURES in names and len(names) < self._outputs
+        return FEATURES in names and not self._outputs.issubset(names)
 
     def _embed(self, compute: Compute, items: Sequence[bytes]) -> Iterator[Sequence[Answer]]:
         answers: list[Answer] = []
@@ -158,12 +164,18 @@ class TritonAdapter:
             if answers:
                 self._metrics.add(answers, self._service.counts)
 
-    def _response(self, items: Sequence[bytes], answer: Answer) -> Any:
-        if isinstance(answer, InvalidInput):
-            return _error(str(answer), pb_utils.TritonError.INVALID_ARG)
+    def _response(self, request: Any, items: Sequence[bytes], answers: Sequence[Answer]) -> Any:
+        outputs: dict[str, np.ndarray] = {}
+        try:
+            if _returns_errors(request):
+                vectors, outputs["ERROR"] = with_errors(answers, self._service.width)
+            else:
+                vectors = joined(answers)
+        except InvalidInput as error:
+            return _error(str(error), pb_utils.TritonError.INVALID_ARG)
         beside = self._service.beside(items)
-        computed = {"EMBEDDING": answer} if answer.ndim == 2 else of_features(answer)
-        outputs = {**computed, **beside, **self._constants(len(answer))}
+        outputs |= {"EMBEDDING": vectors} if vectors.ndim == 2 else of_features(vectors)
+        outputs |= {**beside, **self._constants(len(items))}
         return pb_utils.InferenceResponse(
             output_tensors=[pb_utils.Tensor(name, array) for name, array in outputs.items()]
         )
@@ -201,6 +213,12 @@ def _device(args: Mapping[str, str], runtime: str) -> str:
     import torch  # here: a server on the CPU does not need torch
 
     return f"cuda:{args['model_instance_device_id']}" if torch.cuda.is_available() else "cpu"
+
+
+def _returns_errors(request: Any) -> bool:
+    """Return whether the request wants the error of each item in the output ERROR."""
+    parameters = request.parameters()
+    return "errors" in parameters and json.loads(parameters).get("errors") == "return"
 
 
 def _where(error: BaseException | None) -> str:

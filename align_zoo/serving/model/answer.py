@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from align_zoo.errors import InvalidInput
 
-__all__ = ["Answer", "Embed", "embed_requests", "read_refused_item", "refused_item"]
+__all__ = ["Answer", "Embed", "embed_requests", "joined", "refused_item", "with_errors"]
 
 Answer = np.ndarray | InvalidInput
-"""A unit vector [D] or a feature map [D, h, w], or of a request those of its items, [items, ...];
-else why it cannot be used."""
+"""An item's unit vector [D] or feature map [D, h, w], or why the item cannot be used."""
 Embed = Callable[[Sequence[bytes]], Iterable[Sequence[Answer]]]
 """Items to their answers in the same order, in portions: each as soon as it is computed."""
 
-_REFUSED_ITEM = re.compile(r"item (?P<place>\d+): (?P<reason>.*)", re.DOTALL)
 
-
-def embed_requests(requests: Sequence[Sequence[bytes]], embed: Embed) -> Iterator[list[Answer]]:
+def embed_requests(
+    requests: Sequence[Sequence[bytes]], embed: Embed
+) -> Iterator[list[list[Answer]]]:
     """Embed the items of all requests in one call of ``embed``.
 
     Yields:
-        The answers to the requests, in order, in portions: each as soon as it is complete. An
-        answer is the request's embeddings [items, D]; or what is wrong with its first bad item,
-        named "item 3: ..." (counted from 0) if the request has several.
+        For each request the answers to its items, in order, in portions: each request as soon as
+        all of its items are answered.
     """
     computed: list[Answer] = []
     answered = 0
@@ -34,11 +31,46 @@ def embed_requests(requests: Sequence[Sequence[bytes]], embed: Embed) -> Iterato
         computed += portion
         complete = []
         while answered < len(requests) and len(computed) >= (count := len(requests[answered])):
-            complete.append(_join(computed[:count]))
+            complete.append(computed[:count])
             del computed[:count]
             answered += 1
         if complete:
             yield complete
+
+
+def joined(answers: Sequence[Answer]) -> np.ndarray:
+    """Return the vectors or feature maps of a request, [items, ...].
+
+    Raises:
+        InvalidInput: the fault of the first bad item, named "item 3: ..." (counted from 0) if the
+            request has several items; or the feature maps differ in size.
+    """
+    arrays: list[np.ndarray] = []
+    for i, answer in enumerate(answers):
+        if isinstance(answer, InvalidInput):
+            raise answer if len(answers) == 1 else refused_item(i, answer)
+        arrays.append(answer)
+    if len({array.shape for array in arrays}) > 1:  # a checkpoint that does not resize
+        raise InvalidInput("the feature maps of these images differ in size: send one at a time")
+    return np.stack(arrays)
+
+
+def with_errors(answers: Sequence[Answer], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors or feature maps of a request, and the errors BYTES [items, 1].
+
+    The error of a sound item is empty. A bad item has zeros, which JSON can carry and which are no
+    unit vector; they have the shape of the sound items, or [width] without one.
+
+    Raises:
+        InvalidInput: the feature maps differ in size.
+    """
+    sound = (answer for answer in answers if not isinstance(answer, InvalidInput))
+    nothing = np.zeros_like(next(sound, np.zeros(width, np.float32)))
+    errors = np.full((len(answers), 1), b"", np.object_)
+    for i, answer in enumerate(answers):
+        if isinstance(answer, InvalidInput):
+            errors[i, 0] = str(answer).encode("utf-8", "surrogateescape")
+    return joined([nothing if isinstance(a, InvalidInput) else a for a in answers]), errors
 
 
 def refused_item(index: int, error: InvalidInput) -> InvalidInput:
@@ -53,22 +85,3 @@ def refused_item(index: int, error: InvalidInput) -> InvalidInput:
         error: what is wrong with the item.
     """
     return type(error)(f"item {index}: {error}", error.reason)
-
-
-def read_refused_item(message: str) -> tuple[int, str] | None:
-    """Return the place and the reason that :func:`refused_item` has written; None without them."""
-    found = _REFUSED_ITEM.match(message)
-    return (int(found["place"]), found["reason"]) if found else None
-
-
-def _join(answers: Sequence[Answer]) -> Answer:
-    vectors: list[np.ndarray] = []
-    for i, answer in enumerate(answers):
-        if isinstance(answer, InvalidInput):
-            if len(answers) == 1:
-                return answer
-            return refused_item(i, answer)
-        vectors.append(answer)
-    if len({vector.shape for vector in vectors}) > 1:  # a checkpoint that does not resize
-        return InvalidInput("the feature maps of these images differ in size: send one at a time")
-    return np.stack(vectors)

@@ -60,6 +60,8 @@ class ImageService:
         """The service's own counts: none beside the items."""
         self.slowdown = encoder.slowdown("image")
         """The time of an image divided by the time on the fastest path, about."""
+        self.width = encoder.vision.embedding_dim
+        """The width of the embeddings."""
         self.constants = {
             **provenance(encoder),
             **_resize(encoder.transform),

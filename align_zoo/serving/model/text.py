@@ -67,6 +67,8 @@ class TextService:
         """The number of different texts whose vector was remembered, or had to be computed."""
         self.slowdown = encoder.slowdown("text")
         """The time of a text divided by the time on the fastest path, about."""
+        self.width = encoder.vision.embedding_dim
+        """The width of the embeddings."""
         self.constants = {
             "TEMPERATURE": np.array([encoder.temperature], dtype=np.float32),
             **provenance(encoder),
@@ -89,9 +91,13 @@ class TextService:
         return [answered[text].vector if isinstance(text, str) else text for text in texts]
 
     def beside(self, items: Sequence[bytes]) -> dict[str, np.ndarray]:
-        """Return the output TOKENS [N, 1] of texts that the last batch has answered."""
-        tokens = [[self._answered[decode_text(data)].tokens] for data in items]
-        return {"TOKENS": np.array(tokens, dtype=np.int32)}
+        """Return the output TOKENS [N, 1] of texts that the last batch has answered.
+
+        A text that cannot be used has 0 tokens.
+        """
+        texts = map(_decoded_or_error, items)
+        tokens = [self._answered[text].tokens if isinstance(text, str) else 0 for text in texts]
+        return {"TOKENS": np.array(tokens, dtype=np.int32)[:, None]}
 
     def features(self, items: Sequence[bytes]) -> list[list[Answer]]:
         """Do as ``portions``: a text has no feature map, and no such output."""

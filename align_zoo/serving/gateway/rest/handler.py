@@ -176,24 +176,19 @@ class RestHandler:
         self, asked: Asked, contents: Sequence[bytes | InvalidInput], entries: _Entries
     ) -> list[Outcome]:
         """Ask the models for the rows of all items with contents."""
-        outcomes: list[Outcome] = []
-        places: dict[str, list[int]] = {}
         sent: dict[str, list[bytes]] = {}
-        for i, (item, found) in enumerate(zip(asked.items, contents, strict=True)):
-            outcomes.append(None if isinstance(found, bytes) else found)
+        for item, found in zip(asked.items, contents, strict=True):
             if isinstance(found, bytes):
-                model = f"align_{item.kind}"
-                places.setdefault(model, []).append(i)
-                sent.setdefault(model, []).append(found)
+                sent.setdefault(f"align_{item.kind}", []).append(found)
         for model, items in sent.items():
             entries.add(model, len(items))
-        answers = await self._inference.rows(
-            sent, entries.models, keep=asked.keep, features=asked.shares is not None
-        )
-        for model, rows in answers.items():
-            for i, row in zip(places[model], rows, strict=True):
-                outcomes[i] = row
-        return outcomes
+        features = asked.shares is not None
+        answers = await self._inference.rows(sent, entries.models, features=features)
+        rows = {model: iter(found) for model, found in answers.items()}
+        return [
+            next(rows[f"align_{item.kind}"]) if isinstance(found, bytes) else found
+            for item, found in zip(asked.items, contents, strict=True)
+        ]
 
     def _refused(self, refusal: Refusal, entries: _Entries) -> web.Response:
         reason = refusal.reason
@@ -266,7 +261,7 @@ def _answered(asked: Asked, outcomes: Sequence[Outcome]) -> Answered:
             raise _BadItem(asked, i, row)
     rows = [row for row in outcomes if isinstance(row, Row)]
     return Answered(
-        [row.vector if isinstance(row, Row) else row for row in outcomes if row is not None],
+        [row.vector if isinstance(row, Row) else row for row in outcomes],
         tokens=sum(row.tokens for row in rows),
         temperature=max((row.temperature for row in rows), default=0.0),
         features=next((row.features for row in rows if row.features is not None), None),

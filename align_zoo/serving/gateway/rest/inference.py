@@ -7,9 +7,9 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
+from tritonclient.utils import deserialize_bytes_tensor
 
 from align_zoo.errors import InvalidInput, reason_of
 from align_zoo.serving.gateway.allowed import MODELS
@@ -19,7 +19,6 @@ from align_zoo.serving.gateway.journal import Entry
 from align_zoo.serving.gateway.parts import Parts
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 from align_zoo.serving.gateway.suspects import Content
-from align_zoo.serving.model.answer import read_refused_item
 
 __all__ = ["Inference", "Outcome", "Row"]
 
@@ -28,8 +27,8 @@ _BATCH_BYTES = 2**22
 """The bytes after which a batch is full: each of its bytes is copied thrice while no other call is
 answered."""
 _OUTPUTS = {
-    "align_image": ("EMBEDDING", "CHECKPOINT"),
-    "align_text": ("EMBEDDING", "CHECKPOINT", "TOKENS", "TEMPERATURE"),
+    "align_image": ("EMBEDDING", "CHECKPOINT", "ERROR"),
+    "align_text": ("EMBEDDING", "CHECKPOINT", "ERROR", "TOKENS", "TEMPERATURE"),
 }
 _T = TypeVar("_T")
 
@@ -49,15 +48,15 @@ class Row(NamedTuple):
     """The last feature map [D, h, w], if it was asked for."""
 
 
-Outcome = Row | InvalidInput | None
-"""The answer to an item, or why the item cannot be used; None if another item cannot be used."""
+Outcome = Row | InvalidInput
+"""The answer to an item, or why the item cannot be used."""
 
 
 class Inference:
     """Embeds the items of a request, in requests to tritonserver of one batch each.
 
     >>> inference = Inference(parts)
-    >>> rows = await inference.rows({"align_text": [b"a star"]}, entries, keep=False)
+    >>> rows = await inference.rows({"align_text": [b"a star"]}, entries)
 
     Args:
         parts: the gateway's parts that all protocols use.
@@ -71,7 +70,6 @@ class Inference:
         items: Mapping[str, Sequence[bytes]],
         entries: Mapping[str, Entry],
         *,
-        keep: bool,
         features: bool = False,
     ) -> dict[str, list[Outcome]]:
         """Embed the items of each model; all rows are of one checkpoint.
@@ -79,7 +77,6 @@ class Inference:
         Args:
             items: for each model the encoded images, or the texts in UTF-8.
             entries: for each model the entry of the request.
-            keep: answer the other items, too, if some cannot be used.
             features: answer an image with its feature map, too.
 
         Raises:
@@ -88,10 +85,7 @@ class Inference:
         """
         for _ in range(_TRIES):
             answers = await _together(
-                [
-                    self._model(model, items[model], entries[model], keep, features)
-                    for model in items
-                ]
+                [self._model(model, items[model], entries[model], features) for model in items]
             )
             found = dict(zip(items, answers, strict=True))
             rows = [row for each in answers for row in each if isinstance(row, Row)]
@@ -102,41 +96,16 @@ class Inference:
         )
 
     async def _model(
-        self, model: str, items: Sequence[bytes], entry: Entry, keep: bool, features: bool
+        self, model: str, items: Sequence[bytes], entry: Entry, features: bool
     ) -> list[Outcome]:
         batches = _batches(items, self._admission.batch_size(model))
-        answers = await _together(
-            [self._batch(model, each, entry, keep, features) for each in batches]
-        )
+        answers = await _together([self._batch(model, each, entry, features) for each in batches])
         return [row for each in answers for row in each]
 
     async def _batch(
-        self, model: str, items: Sequence[bytes], entry: Entry, keep: bool, features: bool
-    ) -> list[Outcome]:
-        """Embed the items of one batch.
-
-        tritonserver names one bad item and answers no item of the request. With ``keep`` the others
-        are sent again without it.
-        """
-        outcomes: list[Outcome] = [None] * len(items)
-        left = list(range(len(items)))
-        while left:
-            try:
-                rows = await self._ask(model, [items[i] for i in left], entry, features)
-            except grpc.aio.AioRpcError as error:
-                place, invalid = _bad_item(error, entry.id, len(left))
-                outcomes[left.pop(place)] = invalid
-                if not keep:
-                    break
-            else:
-                for i, row in zip(left, rows, strict=True):
-                    outcomes[i] = row
-                break
-        return outcomes
-
-    async def _ask(
         self, model: str, items: Sequence[bytes], entry: Entry, features: bool
-    ) -> list[Row]:
+    ) -> list[Outcome]:
+        """Embed the items of one batch."""
         request = _message(model, items, entry.id, features)
         content = Content(model, entry.id, partial(without_id, request))
         async with self._admission.call(
@@ -161,17 +130,6 @@ async def _together(calls: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
         raise
 
 
-def _bad_item(error: grpc.aio.AioRpcError, id: str, items: int) -> tuple[int, InvalidInput]:
-    """Return the place of the item that cannot be used, and why; else raise ``error`` again."""
-    if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
-        raise error
-    message = (error.details() or "").removeprefix(f"[request id: {id}] ")
-    place, words = (0, message) if items == 1 else read_refused_item(message) or (items, "")
-    if place >= items:
-        raise error
-    return place, InvalidInput(words, reason_of(words) or "invalid")
-
-
 def _batches(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
     """Yield the items in batches of at most ``size``, with one item beyond _BATCH_BYTES at most."""
     begin, held = 0, 0
@@ -186,6 +144,7 @@ def _batches(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
 def _message(model: str, items: Sequence[bytes], id: str, features: bool) -> bytes:
     """Return a serialized ModelInferRequest."""
     message = service_pb2.ModelInferRequest(model_name=model, id=id)
+    message.parameters["errors"].string_param = "return"
     message.inputs.add(name=MODELS[model].input, datatype="BYTES", shape=[len(items), 1])
     further = ("FEATURES",) if features and model == "align_image" else ()
     for name in (*_OUTPUTS[model], *further):
@@ -196,7 +155,7 @@ def _message(model: str, items: Sequence[bytes], id: str, features: bool) -> byt
     return serialized
 
 
-def _rows(answer: bytes, items: int) -> list[Row]:
+def _rows(answer: bytes, items: int) -> list[Outcome]:
     """Read a serialized ModelInferResponse."""
     message = service_pb2.ModelInferResponse.FromString(answer)
     found = {
@@ -204,7 +163,8 @@ def _rows(answer: bytes, items: int) -> list[Row]:
         for output, contents in zip(message.outputs, message.raw_output_contents, strict=True)
     }
     vectors = np.frombuffer(found["EMBEDDING"], "<f4").reshape(items, -1)
-    # A BYTES tensor: each string follows its length in 4 bytes. All items have the same string.
+    errors = [error.decode() for error in deserialize_bytes_tensor(found["ERROR"])]
+    # All items have the same string.
     checkpoint = found["CHECKPOINT"][4 : len(found["CHECKPOINT"]) // items].decode()
     tokens = np.frombuffer(found.get("TOKENS", bytes(4 * items)), "<i4").tolist()
     temperatures = np.frombuffer(found.get("TEMPERATURE", bytes(4 * items)), "<f4").tolist()
@@ -213,6 +173,8 @@ def _rows(answer: bytes, items: int) -> list[Row]:
         (shape,) = (output.shape for output in message.outputs if output.name == "FEATURES")
         maps = list(np.frombuffer(features, "<f4").reshape(shape))
     return [
-        Row(vector, checkpoint, *rest)
-        for vector, *rest in zip(vectors, tokens, temperatures, maps, strict=True)
+        InvalidInput(error, reason_of(error) or "invalid")
+        if error
+        else Row(vector, checkpoint, *rest)
+        for error, vector, *rest in zip(errors, vectors, tokens, temperatures, maps, strict=True)
     ]

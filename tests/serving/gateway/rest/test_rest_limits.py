@@ -269,10 +269,10 @@ BOTH = {"align_image": [b""], "align_text": [b""]}
 def test_rows_of_two_checkpoints_are_asked_again():
     entries = dict.fromkeys(BOTH)
     changing = Changing("old", "new", "new", "new")
-    found = asyncio.run(changing.rows(BOTH, entries, keep=False))
+    found = asyncio.run(changing.rows(BOTH, entries))
     assert {row.checkpoint for rows in found.values() for row in rows} == {"new"}
     with pytest.raises(Refusal, match="checkpoint is being replaced"):
-        asyncio.run(Changing("old", "new", "new", "newer").rows(BOTH, entries, keep=False))
+        asyncio.run(Changing("old", "new", "new", "newer").rows(BOTH, entries))
 
 
 def test_request_that_waits_does_not_hold_others_up(own_doors, held, under_way):
