@@ -27,6 +27,7 @@ __all__ = [
     "NoneLabel",
     "Prompts",
     "Ray",
+    "SearchedCollection",
     "Server",
     "Template",
     "Workers",
@@ -66,6 +67,11 @@ Workers = Annotated[
 Ray = Annotated[
     Optional[str],
     typer.Option(metavar="ADDRESS", help="Compute on this Ray cluster, as HOST:PORT or auto."),
+]
+# A path would make s3:/ of s3://.
+SearchedCollection = Annotated[
+    Optional[str],
+    typer.Option(metavar="COLLECTION", help="Search this collection over HTTP, too."),
 ]
 LabelsText = Annotated[Optional[str], typer.Option(metavar="TEXT", help='Labels, as "cat, dog".')]
 LabelsFile = Annotated[Optional[Path], typer.Option(metavar="FILE", help="Labels, one per line.")]

@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from align_zoo.cli.options import SearchedCollection, needs_collection
 from align_zoo.cli.shared import (
     CHECKPOINT,
     Revision,
@@ -131,6 +132,7 @@ def serve(
     page: Annotated[
         bool, typer.Option("--page", help="Serve the page for people on the port of HTTP, too.")
     ] = False,
+    collection: SearchedCollection = None,
 ) -> None:
     """Serve ALIGN in the foreground, and keep the service up through faults.
 
@@ -140,7 +142,7 @@ def serve(
         from align_zoo.serving.gateway.options import GatewayOptions
         from align_zoo.serving.serve import serve as run
         from align_zoo.serving.triton.command import ServeOptions
-        from align_zoo.web.site import page_site
+        from align_zoo.web.site import site
     options = ServeOptions(
         model=model,
         revision=revision,
@@ -164,7 +166,9 @@ def serve(
         queue_size=queue_size,
         queue_seconds=queue_seconds,
     )
-    raise typer.Exit(run(options, gateway, limit=restart_limit, site=page_site() if page else None))
+    with needs_collection():
+        beside = site(page=page, collection=collection)
+    raise typer.Exit(run(options, gateway, limit=restart_limit, site=beside))
 
 
 @one_line_errors()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from align_zoo.cli.options import SearchedCollection, needs_collection
 from align_zoo.cli.shared import ServedModel, needs, one_line_errors
 
 __all__ = ["web"]
@@ -14,6 +15,7 @@ __all__ = ["web"]
 @one_line_errors()
 def web(
     model: ServedModel = "align_tiny",
+    collection: SearchedCollection = None,
     port: Annotated[
         int,
         typer.Option(
@@ -24,7 +26,7 @@ def web(
         bool, typer.Option("--open", help="Open the page in the browser.")
     ] = False,
 ) -> None:
-    """Show a page to classify and compare images, on this machine alone.
+    """Show a page to classify, compare and search images, on this machine alone.
 
     Ctrl-C ends it.
     """
@@ -32,7 +34,8 @@ def web(
         from align_zoo.serving.gateway.options import GatewayOptions
         from align_zoo.serving.serve import serve
         from align_zoo.serving.triton.command import ServeOptions
-        from align_zoo.web.site import page_site
+        from align_zoo.web.site import site
     gateway = GatewayOptions(grpc_port=0, http_port=port, metrics_port=0)
-    site = page_site(open_browser=open_browser)
-    raise typer.Exit(serve(ServeOptions(model=model), gateway, site=site))
+    with needs_collection():
+        page = site(collection=collection, open_browser=open_browser)
+    raise typer.Exit(serve(ServeOptions(model=model), gateway, site=page))

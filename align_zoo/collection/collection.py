@@ -19,7 +19,7 @@ from align_zoo.collection.classify import Labels
 from align_zoo.collection.duplicates import Duplicates, find_duplicates, fold
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
 from align_zoo.collection.engines import choose_engine
-from align_zoo.collection.hits import Hit, hit_of, shown_columns
+from align_zoo.collection.hits import HIDDEN, Hit, hit_of, shown_columns
 from align_zoo.collection.matching import Background, find_matches
 from align_zoo.collection.place import place_of, read_about, write_about
 from align_zoo.collection.query import Term, embed_terms, read_query, weighted_sum
@@ -170,6 +170,10 @@ class Collection:
         if about is None or about["table"] == self._about["table"]:
             return False
         if about["fingerprint"] != self.fingerprint:
+            if self._embedder is not None and not self._embedder.model:
+                raise AlignZooError(
+                    f"{self.where} was rebuilt with another checkpoint than that of the server"
+                )
             self._embedder = None
         self._about = about
         self._table = Table(self._base, about["table"], self.where)
@@ -414,13 +418,35 @@ class Collection:
             InvalidInput: the collection has no embedding of that path, or the condition cannot be
                 used.
         """
+        _, row = self.get(path)
+        hits = self.search(row, k=k + 1, where=where)
+        return [hit for hit in hits if hit.path != path][:k]
+
+    def get(self, path: str) -> tuple[Hit, np.ndarray]:
+        """Return an image of the collection, with the score 1, and its unit row [D].
+
+        Args:
+            path: the image's path in the collection.
+
+        Raises:
+            InvalidInput: the collection has no embedding of that path.
+        """
         shown, _ = shown_path(path)
-        condition = f"path = {quoted(shown)} AND {SOUND}"
-        for batch in self._table.scan(["vector"], condition):
-            for row in batch.column("vector").flatten().to_numpy().reshape(len(batch), -1):
-                hits = self.search(row, k=k + 1, where=where)
-                return [hit for hit in hits if hit.path != path][:k]
+        columns = [*shown_columns(self._table.columns), "vector"]
+        for batch in self._table.scan(columns, f"path = {quoted(shown)} AND {SOUND}"):
+            for row in batch.to_pylist():
+                vector = np.asarray(row.pop("vector"), np.float32)
+                return hit_of(row, 1.0), vector
         raise InvalidInput(f"{self.where} has no embedding of {path}")
+
+    def columns(self) -> list[str]:
+        """Return the names of the columns that a hit has and a condition may name."""
+        hidden = ("path", "raw_path", *HIDDEN)
+        return ["path", *(name for name in self._table.columns if name not in hidden)]
+
+    def count(self) -> int:
+        """Count the images that have an embedding."""
+        return self._table.count(SOUND)
 
     def duplicates(self, *, where: str | None = None, progress: bool = False) -> Duplicates:
         """Find the images that are copies of one: re-encoded, resized or a little trimmed.

@@ -9,9 +9,9 @@ from typing import Any
 
 from align_zoo.collection.sources import Input
 
-__all__ = ["Hit", "hit_of", "shown_columns"]
+__all__ = ["HIDDEN", "Hit", "hit_of", "shown_columns"]
 
-_HIDDEN = ("source", "content", "error", "reason", "mtime_ns", "archive", "offset", "vector")
+HIDDEN = ("source", "content", "error", "reason", "mtime_ns", "archive", "offset", "vector")
 """Columns that a hit does not show."""
 
 
@@ -37,7 +37,7 @@ class Hit:
 
 def shown_columns(names: list[str]) -> list[str]:
     """Return the columns that :func:`hit_of` needs, of all of a table's."""
-    hidden = set(_HIDDEN) - {"mtime_ns", "archive", "offset"}
+    hidden = set(HIDDEN) - {"mtime_ns", "archive", "offset"}
     return [name for name in names if name not in hidden]
 
 
@@ -46,5 +46,5 @@ def hit_of(row: Mapping[str, Any], score: float) -> Hit:
     raw = row.get("raw_path")
     path = os.fsdecode(raw) if raw is not None else row["path"]
     place = Input(path, row["size"], row["mtime_ns"], row["offset"], row["archive"] or "")
-    left_out = (*_HIDDEN, "path", "raw_path", "_distance")
+    left_out = (*HIDDEN, "path", "raw_path", "_distance")
     return Hit(path, score, {k: v for k, v in row.items() if k not in left_out}, place)

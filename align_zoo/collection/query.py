@@ -24,10 +24,20 @@ class Term(NamedTuple):
 
     text: str
     weight: float = 1.0
+    content: str | bytes | np.ndarray | None = None
+    """What the term is whatever its text looks like: a text, an encoded image, or the unit row [D]
+    of an image; None if the text says so.
+    """
 
     @property
     def is_image(self) -> bool:
-        """Whether the term is a path: it begins with a folder, or has an image's ending."""
+        """Whether the term is an image.
+
+        Without a content: whether it is a path, which begins with a folder or has an image's
+        ending.
+        """
+        if self.content is not None:
+            return not isinstance(self.content, str)
         ends = Path(self.text).suffix.lower() in SUFFIXES
         return self.text.startswith(("./", "../", "/", "~/")) or ends
 
@@ -81,18 +91,24 @@ def embed_terms(terms: Sequence[Term], embedder: Embedder) -> list[np.ndarray]:
         InvalidText: a text cannot be embedded.
     """
     texts = [term.text for term in terms if not term.is_image]
-    rows = dict(zip(texts, embedder.texts(texts), strict=True)) if texts else {}
-    for term in terms:
-        if term.is_image:
-            path = Path(term.text).expanduser()
-            try:
-                (answer,) = embedder.images([path.read_bytes()])
-            except OSError as error:
-                raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
-            if isinstance(answer, InvalidImage):
-                raise InvalidInput(f"{path}: {answer}")
-            rows[term.text] = answer
-    return [rows[term.text] for term in terms]
+    rows = iter(embedder.texts(texts) if texts else ())
+    return [_embed_image(term, embedder) if term.is_image else next(rows) for term in terms]
+
+
+def _embed_image(term: Term, embedder: Embedder) -> np.ndarray:
+    if isinstance(term.content, np.ndarray):
+        return term.content
+    content = term.content
+    if not isinstance(content, bytes):
+        path = Path(term.text).expanduser()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+    (answer,) = embedder.images([content])
+    if isinstance(answer, InvalidImage):
+        raise InvalidInput(f"{term.text}: {answer}")
+    return answer
 
 
 def weighted_sum(terms: Sequence[Term], rows: Sequence[np.ndarray]) -> np.ndarray:

@@ -56,9 +56,13 @@ class _File(NamedTuple):
         return response
 
 
-def page_routes() -> list[web.RouteDef]:
-    """Return a route for each file of the page; no other file is ever read."""
-    return [web.get(path, _read(file).handle) for path, file in _files()]
+def page_routes(*, search: bool = False) -> list[web.RouteDef]:
+    """Return a route for each file of the page; no other file is ever read.
+
+    Args:
+        search: show the view that searches a collection.
+    """
+    return [web.get(path, _read(file, search).handle) for path, file in _files()]
 
 
 def _files() -> Iterator[tuple[str, Path]]:
@@ -69,6 +73,8 @@ def _files() -> Iterator[tuple[str, Path]]:
                 yield prefix + file.name, file
 
 
-def _read(file: Path) -> _File:
+def _read(file: Path, search: bool) -> _File:
     content = file.read_bytes()
+    if search and file.name == "index.html":
+        content = content.replace(b' data-view="search" hidden', b' data-view="search"')
     return _File(content, _KINDS[file.suffix], hashlib.sha256(content).hexdigest()[:24])

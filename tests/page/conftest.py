@@ -10,7 +10,9 @@ from playwright.sync_api import expect, sync_playwright
 from served import starts_server
 from service import running_service
 
+from align_zoo.collection.collection import Collection
 from align_zoo.serving.tools.demo import sample_images
+from align_zoo.tiny.album import draw_album
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
@@ -26,9 +28,16 @@ expect.set_options(timeout=10_000)
 @pytest.fixture(scope="session")
 @starts_server
 def service(tmp_path_factory):
-    """A service with the page."""
-    log = tmp_path_factory.mktemp("page") / "service.log"
-    with running_service("align_tiny", log, "--page") as service:
+    """A service with the page, and a collection of an album and of the shipped images."""
+    folder = tmp_path_factory.mktemp("page")
+    draw_album(folder / "album", 60)
+    for path in sample_images():
+        shutil.copy(path, folder / "album")
+    shutil.copy(folder / "album" / "0038.png", folder / "album" / "0038-copy.png")
+    with Collection.create(folder / "album.collection", model="align_tiny") as kept:
+        kept.add(folder / "album")
+    flags = ("--page", "--collection", str(folder / "album.collection"))
+    with running_service("align_tiny", folder / "service.log", *flags) as service:
         yield service
 
 
@@ -50,6 +59,7 @@ class Visit:
 
     def __init__(self, context, address):
         self.page = context.new_page()
+        self.page.set_default_timeout(10_000)
         self.address = address
         self.asked = []
         self.complaints = []

@@ -107,7 +107,7 @@ class Doors:
 
 
 @contextlib.contextmanager
-def open_doors(loop, folder, *, at_once=32, **options):
+def open_doors(loop, folder, *, at_once=32, site=None, **options):
     """A gateway on free ports in front of the server whose sockets lie in a folder.
 
     ``at_once`` items of a model are let through together.
@@ -121,7 +121,7 @@ def open_doors(loop, folder, *, at_once=32, **options):
         channel = grpc.aio.insecure_channel(f"unix:{folder}/grpc:1")
         sockets, models = (folder / "http", folder / "metrics"), dict.fromkeys(INPUTS, at_once)
         backends.set(Backend(1, channel, *sockets, models, SERVED))
-        doors.gateway = Gateway(backends, GatewayOptions(**settings), metrics, doors)
+        doors.gateway = Gateway(backends, GatewayOptions(**settings), metrics, doors, site=site)
         await doors.gateway.start()
         return doors, channel
 

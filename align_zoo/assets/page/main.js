@@ -3,11 +3,13 @@
 import { onReturn, read } from "./address.js";
 import { classifyView } from "./classify.js";
 import { compareView } from "./compare.js";
+import { searchView } from "./search.js";
 import { ask } from "./service.js";
 
 const view = document.getElementById("view");
 const tabs = [...document.querySelectorAll("#tabs a")];
-const views = { classify: classifyView, compare: compareView };
+const views = { classify: classifyView, compare: compareView, search: searchView };
+for (const tab of tabs) if (tab.hidden) delete views[tab.dataset.view];
 const shown = {};
 let current;
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from align_zoo.serving.gateway.rest.replies import Answered
 from align_zoo.serving.gateway.rest.spellings import Asked
 from align_zoo.serving.routing import Served
 
-__all__ = ["RestHandler"]
+__all__ = ["Further", "RestHandler"]
 
 _ID = "Align-Request-Id"
 _CHECKPOINT = "Align-Checkpoint"
@@ -56,6 +56,16 @@ _EMBEDDING = {
 }
 _READING = ("/v1/models", "/v1/health", "/openapi.json")
 _PATHS = (*_EMBEDDING, *_READING)
+
+
+class Further(NamedTuple):
+    """A call beside those that embed: of the page, or of another package."""
+
+    method: str
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse | dict[str, Any]]]
+    """Answers with JSON or with a response; a Refusal is answered in the envelope."""
+    operation: dict[str, Any]
+    """What the OpenAPI document says of the call."""
 
 
 class _BadItem(Exception):
@@ -100,10 +110,44 @@ class RestHandler:
         self._journal: Journal = parts.journal
         self._inference = Inference(parts)
         self._bodies = bodies
+        self._further: dict[str, Further] = {}
+
+    def add(self, path: str, further: Further) -> None:
+        """Answer one more path; tokens and limits hold for it, too."""
+        self._further[path] = further
+
+    async def read(self, request: web.Request) -> Any:
+        """Read the JSON of a request's body, within the limits of all bodies."""
+        body = await self._bodies.read(request)
+        return await asyncio.to_thread(read_json, body) if len(body) > _LARGE else read_json(body)
+
+    async def embed(self, model: str, items: Sequence[bytes]) -> list[Outcome]:
+        """Embed encoded images or texts, through the queue; a bad item has its error in its place.
+
+        Raises:
+            Refusal: the model does not answer.
+            grpc.aio.AioRpcError: tritonserver answers with an error of its own.
+        """
+        entries = _Entries(Entry(id=fresh_id()))
+        entries.first.it_waits()
+        entries.add(model, len(items))
+        try:
+            found = await self._inference.rows({model: items}, entries.models, keep=True)
+        except Refusal as refusal:
+            entries.each(self._journal.refused, refusal.reason)
+            raise
+        except grpc.aio.AioRpcError as error:
+            entries.each(self._journal.failed, error.code().name, error.details() or "")
+            raise
+        entries.each(self._journal.answered)
+        return found[model]
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of all calls; what else is below ``/v1`` is refused in the envelope."""
-        return [web.route("*", path, self._handle) for path in (*_PATHS, "/v1/{path:.*}")]
+        return [web.route("*", path, self._handle) for path in (*self._paths(), "/v1/{path:.*}")]
+
+    def _paths(self) -> Sequence[str]:
+        return (*_PATHS, *self._further)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         entries = _Entries(Entry(id=shown_id(request.headers.get(_ID, "")) or fresh_id()))
@@ -128,19 +172,21 @@ class RestHandler:
             response.headers[_ID] = entries.first.id
         return response
 
-    async def _answer(self, request: web.Request, entries: _Entries) -> web.Response:
+    async def _answer(self, request: web.Request, entries: _Entries) -> web.StreamResponse:
         path = request.path
-        if path not in _PATHS:
+        if path not in self._paths():
             raise Refusal(
-                Reason.UNKNOWN_CALL, f"there is nothing here; there are {', '.join(_PATHS)}"
+                Reason.UNKNOWN_CALL, f"there is nothing here; there are {', '.join(self._paths())}"
             )
-        methods = ("POST",) if path in _EMBEDDING else ("GET", "HEAD")
+        further = self._further.get(path)
+        posted = path in _EMBEDDING or (further is not None and further.method == "POST")
+        methods = ("POST",) if posted else ("GET", "HEAD")
         if request.method not in methods:
             response = _error(405, f"{path} wants {methods[0]}", None, "method")
             response.headers["Allow"] = ", ".join(methods)
             return response
         if path == "/openapi.json":
-            return _json(document())
+            return _json(document({path: each.operation for path, each in self._further.items()}))
         if path == "/v1/health":  # infinity's client asks it before each call
             ready, about = self._health.report()
             return _json(about, 200 if ready else 503)
@@ -149,6 +195,10 @@ class RestHandler:
         if path == "/v1/models":
             with self._admission.hold() as backend:
                 return _json(replies.models(backend.served))
+        if further:
+            with self._admission.hold():
+                answer = await further.answer(request)
+            return answer if isinstance(answer, web.StreamResponse) else _json(answer)
         call = _EMBEDDING[path]
         body = await self._bodies.read(request)
         entries.first.it_waits()
@@ -162,9 +212,9 @@ class RestHandler:
             if asked.shares:
                 await _check_layout(backend.served)
             outcomes = await self._outcomes(asked, contents, entries)
-            answer = asked, _answered(asked, outcomes), backend.served, entries.first.id
+            whole = asked, _answered(asked, outcomes), backend.served, entries.first.id
             many = len(asked.items) > _MANY
-            found = await asyncio.to_thread(call.reply, *answer) if many else call.reply(*answer)
+            found = await asyncio.to_thread(call.reply, *whole) if many else call.reply(*whole)
         for model, entry in entries.models.items():
             kinds = zip(asked.items, outcomes, strict=True)
             entry.items = sum(isinstance(r, Row) and model.endswith(i.kind) for i, r in kinds)
@@ -273,5 +323,5 @@ def _error(status: int, message: str, param: str | None, code: str) -> web.Respo
 
 
 def _json(found: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    body = orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY)
+    body = orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY, default=str)
     return web.Response(status=status, body=body, headers=headers, content_type="application/json")

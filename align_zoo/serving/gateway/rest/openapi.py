@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 from align_zoo.serving.gateway.rest.body import MOST_ITEMS
 from align_zoo.serving.gateway.rest.spellings import FORMATS, INPUT_TYPES, MOST_MAPS
 
-__all__ = ["document"]
+__all__ = ["document", "operation"]
 
 _Schema = dict[str, Any]
 
@@ -35,6 +37,7 @@ _DIMENSIONS: _Schema = {
 _ERRORS = {
     400: "The request is not accepted as it is, or an item cannot be used: `param` names it.",
     401: "A bearer token is needed, or the token is not accepted.",
+    403: "Another site's page may not ask this.",
     404: "The model is not the served one.",
     408: "The body did not come in time.",
     413: "The body is too large.",
@@ -247,7 +250,11 @@ def _responses(answer: _Schema, *statuses: int) -> dict[str, Any]:
 
 
 def _content(schema: _Schema, description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {"description": description, **_json_content(schema)}
+
+
+def _json_content(schema: _Schema) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _post(summary: str, request: str, answer: str) -> dict[str, Any]:
@@ -263,14 +270,46 @@ def _post(summary: str, request: str, answer: str) -> dict[str, Any]:
         "operationId": answer.lower(),
         "parameters": [timeout],
         "requestBody": body,
-        "responses": _responses(_ref(answer), *_ERRORS),
+        "responses": _responses(_ref(answer), *(each for each in _ERRORS if each != 403)),
     }
     return {"post": operation}
 
 
+def document(further: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Return the document, in OpenAPI 3.1.
+
+    Args:
+        further: what it says of further paths, each made by :func:`operation`.
+    """
+    found = _document()
+    return {**found, "paths": {**found["paths"], **further}}
+
+
+def operation(
+    method: str, summary: str, *, request: _Schema | None = None, answer: _Schema, **more: Any
+) -> dict[str, Any]:
+    """Return what the document says of a further path.
+
+    Args:
+        method: "get" or "post".
+        summary: one sentence.
+        request: the schema of the body.
+        answer: the schema of the answer.
+        more: further parts of the operation.
+    """
+    body = {"required": True, **_json_content(request)} if request else None
+    return {
+        method: {
+            "summary": summary,
+            **({"requestBody": body} if body else {}),
+            "responses": _responses(answer, 400, 401, 403, 500, 503),
+            **more,
+        }
+    }
+
+
 @cache
-def document() -> dict[str, Any]:
-    """Return the document, in OpenAPI 3.1."""
+def _document() -> dict[str, Any]:
     listed = {
         "summary": "The served model",
         "operationId": "models",
