@@ -33,6 +33,9 @@ __all__ = ["IMAGE_MODEL", "TEXT_MODEL", "Batch", "Transport"]
 IMAGE_MODEL = "align_image"
 TEXT_MODEL = "align_text"
 
+_NO_ERRORS = "parameter 'errors' is not accepted"
+"""The words of an older gateway, which does not know errors of items."""
+
 
 class _Request(NamedTuple):
     model: str
@@ -154,11 +157,15 @@ class Transport:
         """
         items = [text.encode("utf-8") for text in texts]
         try:
-            if TEXT_MODEL in self._batches and self._batches[TEXT_MODEL].errors:
+            # A refusal of a single text is in the server's log with its id.
+            known = self._batches.get(TEXT_MODEL)
+            if known and known.errors and len(items) > 1:
                 try:
                     return await self._embed(TEXT_MODEL, "TEXT", items, call, errors=True)
-                except InvalidInput:  # another replica is an older one
-                    self.forget_batch(TEXT_MODEL)
+                except InvalidInput as error:
+                    if _NO_ERRORS not in error.message:
+                        raise
+                    self.forget_batch(TEXT_MODEL)  # another replica is an older one
             return await self._embed(TEXT_MODEL, "TEXT", items, call)
         except ModelUnavailable:
             self.forget_batch(TEXT_MODEL)  # the next model may have another batch size

@@ -139,6 +139,19 @@ def test_bad_texts_have_errors_in_place(kind, errors):
             assert len(server.items) == 13
 
 
+def test_refusal_of_whole_request_is_not_repeated(kind, server):
+    server.refuse("INVALID_ARGUMENT", "poisoned: the server died 2 times of this request")
+    with pytest.raises(InvalidInput, match="poisoned"):
+        ask(kind, server, "embed_text", ["a", "b"])
+    assert server.items == [2]
+
+
+def test_single_text_is_refused_as_before(kind, server):
+    (answer,) = ask(kind, server, "embed_text", ["bad"], on_error="return")
+    assert isinstance(answer, InvalidInput)
+    assert server.parameters == [set()]
+
+
 def test_images_of_a_deadly_pack_are_sent_alone(kind, server):
     server.refuse("ABORTED", "server restarted: it died while it worked on this request")
     np.testing.assert_array_equal(ask(kind, server, "embed_image", IMAGES), VECTORS)

@@ -57,6 +57,8 @@ class Scripted:
         """Of each inference its model, id and bytes."""
         self.items = []
         """Of each inference its number of items."""
+        self.parameters = []
+        """Of each inference the names of its parameters."""
         self._server = grpc.server(futures.ThreadPoolExecutor(8), options=MESSAGES)
         self._server.add_generic_rpc_handlers(
             [
@@ -123,6 +125,7 @@ class Scripted:
             if isinstance(request, pb.ModelInferRequest):
                 self.requests.append((request.model_name, request.id, request.ByteSize()))
                 self.items.append(request.inputs[0].shape[0])
+                self.parameters.append({*request.parameters})
                 if self.refusals:
                     context.abort(*self.refusals.pop(0))
                 self._take_time(context)
