@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -21,6 +20,7 @@ from align_zoo.serving.gateway.rest.handler import Further, RestHandler
 from align_zoo.serving.gateway.rest.inference import Outcome, Row
 from align_zoo.serving.gateway.rest.items import Item, content
 from align_zoo.web import openapi
+from align_zoo.web.same_site import check_site
 
 if TYPE_CHECKING:
     from align_zoo.collection.collection import Collection
@@ -124,7 +124,7 @@ class CollectionSearch:
 
     async def _with_collection(self, request: web.Request, work: Callable[[Collection], _T]) -> _T:
         """Run ``work`` with the collection, in a thread."""
-        _check_site(request)
+        check_site(request, secured=self._rest.wants_token)
         try:
             return await asyncio.to_thread(work, await self._opened())
         except (InvalidInput, InvalidText) as error:
@@ -244,33 +244,3 @@ def _shown(hit: Hit, index: int) -> dict[str, Any]:
         "score": float(hit.score),
         "columns": hit.columns,
     }
-
-
-def _check_site(request: web.Request) -> None:
-    """Return if no other site's page asks.
-
-    A user's browser reaches loopback for any page that it shows. Such a page cannot read an answer,
-    unless its own name leads to loopback.
-
-    Raises:
-        Refusal: CLOSED.
-    """
-    if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-        raise Refusal(Reason.CLOSED, "another site's page may not search the collection")
-    if "Authorization" in request.headers or request.transport is None:
-        return
-    here = request.transport.get_extra_info("sockname")[0]
-    host = urlsplit(f"//{request.host}").hostname or ""
-    if _is_loopback(here) and not _is_loopback(host):
-        raise Refusal(
-            Reason.CLOSED,
-            "the collection is open to this machine alone, and the address names another: "
-            "use http://localhost, or give the service a --token-file",
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -27,6 +27,10 @@ class Tokens:
         """Accept only these tokens from now on."""
         self._digests = [_digest(token) for token in tokens]
 
+    def __bool__(self) -> bool:
+        """Return whether a call needs a token."""
+        return bool(self._digests)
+
     def check(self, header: str | bytes | None) -> None:
         """Return if a call with this ``authorization`` header is accepted.
 

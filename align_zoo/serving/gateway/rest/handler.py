@@ -116,6 +116,11 @@ class RestHandler:
         """Answer one more path; tokens and limits hold for it, too."""
         self._further[path] = further
 
+    @property
+    def wants_token(self) -> bool:
+        """Whether a call needs a token."""
+        return bool(self._tokens)
+
     async def read(self, request: web.Request) -> Any:
         """Read the JSON of a request's body, within the limits of all bodies."""
         body = await self._bodies.read(request)
@@ -132,7 +137,7 @@ class RestHandler:
         entries.first.it_waits()
         entries.add(model, len(items))
         try:
-            found = await self._inference.rows({model: items}, entries.models, keep=True)
+            found = await self._inference.rows({model: items}, entries.models)
         except Refusal as refusal:
             entries.each(self._journal.refused, refusal.reason)
             raise

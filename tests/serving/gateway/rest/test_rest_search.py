@@ -116,8 +116,13 @@ def test_no_other_file_has_a_thumbnail(doors, path):
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Host": "evil.example"}],
-    ids=["cross-site", "same-site", "rebound-name"],
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example"},
+        {"Host": "evil.example", "Authorization": "Bearer any"},
+    ],
+    ids=["cross-site", "same-site", "rebound-name", "rebound-with-a-token"],
 )
 @pytest.mark.parametrize("path", ["/v1/collection", "/v1/collection/thumbnail?path=a"])
 def test_page_of_another_site_is_refused(doors, path, headers):
