@@ -12,6 +12,7 @@ import typer
 from align_zoo.cli.options import SearchedCollection, needs_collection
 from align_zoo.cli.shared import (
     CHECKPOINT,
+    TOKEN_FILE,
     Revision,
     ServedModel,
     ServedRevision,
@@ -21,8 +22,6 @@ from align_zoo.cli.shared import (
 from align_zoo.serving.model.settings import DEFAULT_MODEL
 
 __all__ = ["bench", "demo", "probe", "reload", "serve"]
-
-_TOKEN_FILE = "ALIGN_ZOO_TOKEN_FILE"
 
 _ServerUrl = Annotated[str, typer.Argument(help="gRPC address of the server, as host:port.")]
 
@@ -87,7 +86,7 @@ def serve(
     token_file: Annotated[
         Optional[Path],
         typer.Option(
-            envvar=_TOKEN_FILE,
+            envvar=TOKEN_FILE,
             metavar="FILE",
             help="Bearer tokens, one per line. Every call must carry one of the tokens.",
         ),
@@ -220,7 +219,7 @@ def probe(
     token_file: Annotated[
         Optional[Path],
         typer.Option(
-            envvar=_TOKEN_FILE, metavar="FILE", help="File whose first line is the bearer token."
+            envvar=TOKEN_FILE, metavar="FILE", help="File whose first line is the bearer token."
         ),
     ] = None,
 ) -> None:

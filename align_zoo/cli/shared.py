@@ -10,8 +10,18 @@ import typer
 
 from align_zoo.errors import AlignZooError, to_install
 
-__all__ = ["CHECKPOINT", "Revision", "ServedModel", "ServedRevision", "needs", "one_line_errors"]
+__all__ = [
+    "CHECKPOINT",
+    "TOKEN_FILE",
+    "Revision",
+    "ServedModel",
+    "ServedRevision",
+    "needs",
+    "one_line_errors",
+]
 
+TOKEN_FILE = "ALIGN_ZOO_TOKEN_FILE"
+"""The variable that names the file of tokens."""
 CHECKPOINT = "Checkpoint: a hub id, a local folder, or align_tiny."
 _REVISION = "Branch, tag or commit of the hub id."
 

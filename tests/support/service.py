@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from align_zoo.serving.credentials import OPEN, Access
 from align_zoo.serving.probe import explain, probe
 from align_zoo.serving.triton.command import ServeOptions
 
@@ -33,6 +34,7 @@ class Service:
         wrapper: a command that starts it, ["unshare", "--mount"].
         env: changes to the environment.
         program: the `align-zoo` of another installation.
+        access: what it demands of its callers.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Service:
         wrapper: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         program: str | Path = _PROGRAM,
+        access: Access = OPEN,
     ) -> None:
         free = ServeOptions().on_free_ports()
         self.url = f"{free.host}:{free.grpc_port}"
         self.http = f"http://{free.host}:{free.http_port}"
         self.metrics = f"http://{free.host}:{free.metrics_port}/metrics"
         self.log = log
+        self.access = access
         self.grpc_port = free.grpc_port
         self.env = {**os.environ, **(env or {})}
         self.command = [
@@ -69,7 +73,11 @@ class Service:
             self.process = subprocess.Popen(
                 self.command, env=self.env, stdout=output, stderr=subprocess.STDOUT
             )
-        until(lambda: self.ended() or explain(probe(self.url))[0], 120, "the service answers")
+        until(
+            lambda: self.ended() or explain(probe(self.url, access=self.access))[0],
+            120,
+            "the service answers",
+        )
         assert not self.ended(), self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
 
     def stop(self) -> int:
