@@ -43,7 +43,9 @@ def main(url: str) -> None:
             file = _FOLDER / f"page-{name}.png"
             page.screenshot(path=file)
             page.close()
-            Image.open(file).convert("RGB").quantize(192).save(file, optimize=True)
+            image = Image.open(file).convert("RGB")
+            # A heat map has more colours than a palette.
+            (image if wait == _STAR else image.quantize(192)).save(file, optimize=True)
         browser.close()
 
 
