@@ -121,7 +121,6 @@ def test_missing_backend_says_when_to_return(own_doors, path):
 def test_drain_finishes_accepted_calls_and_refuses_new(own_doors, held, under_way):
     doors = own_doors(at_once=2)
     with held():
-        # The bad text is found when the service stops already: the others are sent again.
         texts = {"input": ["", "a star", "", "a ring"], "on_error": "return"}
         taken = [under_way(doors, EMBED, each) for each in (MIXED, texts)]
         wait_until(lambda: doors.gateway.waiting("align_text") >= 2)
