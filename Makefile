@@ -1,5 +1,5 @@
 # make setup   the environment alone: .venv with all that the commands below need
-# make demo    a real tritonserver classifies the shipped images, and a collection finds one
+# make demo    a real tritonserver classifies emoji, and a collection of emoji is searched
 # make lint    ruff, mypy and the directions of imports: under a minute, so run it first
 # make test    the whole test suite, against the real tritonserver (ARGS=... for pytest)
 # make test-long   the same, with four times the tries of each test of random inputs

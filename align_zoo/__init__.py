@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from align_zoo.runtime.encoder import Encoder
     from align_zoo.runtime.load import load_encoder
     from align_zoo.runtime.predictions import Prediction
-    from align_zoo.towers.align_image import align_base_image, align_tiny_image
-    from align_zoo.towers.align_text import align_base_text, align_tiny_text
+    from align_zoo.towers.align_image import (
+        align_base_image,
+        align_emoji_image,
+        align_tiny_image,
+    )
+    from align_zoo.towers.align_text import align_base_text, align_emoji_text, align_tiny_text
     from align_zoo.towers.dual_encoder import Align, AlignOutput
     from align_zoo.towers.factory import create_align
     from align_zoo.zero_shot.classifier import bake_zero_shot, zero_shot_weights
@@ -57,6 +61,8 @@ __all__ = [
     "Report",
     "align_base_image",
     "align_base_text",
+    "align_emoji_image",
+    "align_emoji_text",
     "align_tiny_image",
     "align_tiny_text",
     "bake_zero_shot",
@@ -86,6 +92,8 @@ _HOMES = {
     "Report": "collection.writer",
     "align_base_image": "towers.align_image",
     "align_base_text": "towers.align_text",
+    "align_emoji_image": "towers.align_image",
+    "align_emoji_text": "towers.align_text",
     "align_tiny_image": "towers.align_image",
     "align_tiny_text": "towers.align_text",
     "bake_zero_shot": "zero_shot.classifier",

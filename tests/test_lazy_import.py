@@ -11,7 +11,9 @@ import pytest
 import align_zoo
 
 LIST = "print(timm.list_models('align_*'))"
-NAMES = "['align_base_image', 'align_base_text', 'align_tiny_image', 'align_tiny_text']"
+NAMES = str(
+    [f"align_{size}_{kind}" for size in ("base", "emoji", "tiny") for kind in ("image", "text")]
+)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,9 @@ __all__ = [
     "unchanged",
 ]
 
-EMBEDDED = {"align_tiny": Path(__file__).parents[1] / "assets" / "align_tiny"}
+EMBEDDED = {
+    name: Path(__file__).parents[1] / "assets" / name for name in ("align_tiny", "align_emoji")
+}
 """The folders of checkpoints in the package, by the checkpoints' names."""
 
 TIMM_FILE = "align.json"
@@ -147,7 +149,7 @@ def open_checkpoint(
     """Find a checkpoint's folder; download a checkpoint of the hub if it is not in the cache.
 
     Args:
-        name_or_folder: "align_tiny", a folder in Hugging Face's ALIGN format, or a hub id.
+        name_or_folder: "align_tiny", "align_emoji", an ALIGN folder, or a hub id.
         revision: branch, tag or commit of a hub id.
         cache_dir: the hub cache, instead of Hugging Face's default.
 

@@ -281,7 +281,7 @@ def bench(
 
 @one_line_errors()
 def demo() -> None:
-    """Classify the shipped images by a server on align_tiny, and search a collection of them."""
+    """Classify emoji by a server on align_emoji, and search a collection of them."""
     # As Ctrl-C does: unwind, so that the server is stopped, too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with needs("the demo"):

@@ -22,7 +22,7 @@ __all__ = [
 
 TOKEN_FILE = "ALIGN_ZOO_TOKEN_FILE"
 """The variable that names the file of tokens."""
-CHECKPOINT = "Checkpoint: a hub id, a local folder, or align_tiny."
+CHECKPOINT = "Checkpoint: a hub id, a local folder, align_tiny or align_emoji."
 _REVISION = "Branch, tag or commit of the hub id."
 
 Revision = Annotated[Optional[str], typer.Option(metavar="REVISION", help=_REVISION)]

@@ -66,7 +66,7 @@ class Collection:
 
         Args:
             where: a new folder, or an object store's address.
-            model: a hub id, a folder in Hugging Face's ALIGN format, "align_tiny", or an embedder
+            model: a hub id, an ALIGN folder, "align_tiny", "align_emoji", or an embedder
                 such as :class:`ServerEmbedder`.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The demonstration of a collection: the shipped images, one search, and its sheet."""
+"""The demonstration of a collection: the shipped emoji, five searches, and a sheet of the hits."""
 
 from __future__ import annotations
 
@@ -6,30 +6,47 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from align_zoo.checkpoint.paths import user_cache
 from align_zoo.collection.collection import Collection
 from align_zoo.collection.sheet import draw_sheet
-from align_zoo.serving.tools.demo import sample_images
+from align_zoo.serving.tools.demo import emoji_folder
 
 __all__ = ["run_collection_demo"]
 
-_WORDS = "a red star"
+_SEARCHES = (
+    "crying cat",
+    "red fruit",
+    "something to open a bottle",
+    "celebration",
+    "tangerine.png",
+)
+"""What is searched for; the last is an image of the collection."""
+_HITS = 5
 
 
 def run_collection_demo(console: Console) -> None:
-    """Index the shipped images in this process, search them, and draw the sheet of the hits.
+    """Index the shipped emoji in this process, search them, and draw a sheet of the hits.
 
     Raises:
         AlignZooError: the disk is full.
     """
-    folder = sample_images()[0].parent
+    folder = emoji_folder()
+    table = Table(title="searches among the emoji, best image first")
+    table.add_column("search")
+    table.add_column("images")
+    shown = []
     with tempfile.TemporaryDirectory(prefix="align-zoo-") as scratch:
-        collection = Collection.create(Path(scratch) / "collection", model="align_tiny")
+        collection = Collection.create(Path(scratch) / "collection", model="align_emoji")
         console.print(f"collection: {collection.add(folder).summary()}")
-        best, *others = collection.search(_WORDS, k=5, all=True)
+        for search in _SEARCHES:
+            query = str(folder / search) if search.endswith(".png") else search
+            hits = collection.search([query], k=_HITS, all=True)
+            table.add_row(search, ", ".join(Path(hit.path).stem for hit in hits))
+            shown += [(hit.input, f"{search}: {hit.score:.3f}") for hit in hits]
+    console.print(table)
     sheet = user_cache() / "demo" / "search.png"
     sheet.parent.mkdir(parents=True, exist_ok=True)
-    draw_sheet(sheet, _WORDS, [(hit.input, f"{hit.score:.3f}") for hit in (best, *others)])
-    found = f"{_WORDS!r} is best shown by {Path(best.path).name}; its sheet: {sheet}"
-    console.print(found, soft_wrap=True)  # a path that is broken cannot be copied
+    draw_sheet(sheet, f"{len(_SEARCHES)} searches, a row each", shown)
+    console.print(f"their sheet: {sheet}", soft_wrap=True)  # a broken path cannot be copied

@@ -59,7 +59,7 @@ class EncoderEmbedder:
     (1, 128)
 
     Args:
-        model: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
+        model: a hub id, an ALIGN folder, "align_tiny" or "align_emoji".
         encoder: the loaded checkpoint, if there is one already.
         threads: CPU threads of a tower; by default one for each core.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align_zoo.emoji.concepts import Concept
+from align_zoo.tiny.vocabulary import COMMON
 
-__all__ = ["NEW_WORDINGS", "WORDINGS", "Attributes", "write", "write_names"]
+__all__ = ["NEW_WORDINGS", "WORDINGS", "Attributes", "choose_fillers", "write", "write_names"]
 
 WORDINGS = (
     "{a}",
@@ -44,7 +46,7 @@ NEW_WORDINGS = (
 )
 """Wordings for the evaluation; no training has them."""
 
-_PLAIN = 0.5  # share of the texts that are a name or a keyword alone
+_PLAIN, _WORDED = 0.4, 0.3  # shares of the texts; the others stand between any words
 
 
 def write(wording: str, what: str) -> str:
@@ -53,14 +55,36 @@ def write(wording: str, what: str) -> str:
     return wording.format(what, a=f"{article} {what}", the=f"the {what}")
 
 
-def write_names(names: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """Write each name, alone or in one of the wordings of training."""
-    plain = rng.random(len(names)) < _PLAIN
-    chosen = rng.integers(len(WORDINGS), size=len(names))
-    return [
-        name if alone else write(WORDINGS[which], name)
-        for name, alone, which in zip(names, plain, chosen, strict=True)
-    ]
+def choose_fillers(concepts: Sequence[Concept]) -> list[str]:
+    """List common words that say nothing of the concepts, and are in no wording held out."""
+    said = {
+        word
+        for each in concepts
+        for text in (each.name, *each.keywords, each.group, each.subgroup)
+        for word in text.split()
+    }
+    held_out = set(re.findall("[a-z]+", " ".join(NEW_WORDINGS)))
+    return [word for word in dict.fromkeys(COMMON) if word not in said | held_out]
+
+
+def write_names(
+    names: Sequence[str], fillers: Sequence[str], rng: np.random.Generator
+) -> list[str]:
+    """Write each name alone, in one of the wordings of training, or between any words.
+
+    The words between which a name stands teach that what is unknown does not matter.
+    """
+    texts = []
+    for name, kind in zip(names, rng.random(len(names)), strict=True):
+        if kind < _PLAIN:
+            texts.append(name)
+        elif kind < _PLAIN + _WORDED:
+            texts.append(write(WORDINGS[rng.integers(len(WORDINGS))], name))
+        else:
+            words = rng.choice(fillers, rng.integers(1, 5)).tolist()
+            place = len(words) if rng.random() < 0.6 else int(rng.integers(len(words) + 1))
+            texts.append(" ".join([*words[:place], name, *words[place:]]))
+    return texts
 
 
 @dataclass(frozen=True)
@@ -88,13 +112,18 @@ class Attributes:
         return cls(list(holders), has)
 
     def sample(
-        self, count: int, shown: NDArray[np.int64], rng: np.random.Generator
+        self,
+        count: int,
+        shown: NDArray[np.int64],
+        fillers: Sequence[str],
+        rng: np.random.Generator,
     ) -> tuple[list[str], NDArray[np.bool_]]:
         """Write texts of one attribute or two, each true of a concept that is shown.
 
         Args:
             count: how many texts.
             shown: the concepts of the step's images.
+            fillers: words that say nothing.
             rng: chooses the attributes and the wordings.
 
         Returns:
@@ -108,4 +137,4 @@ class Attributes:
             chosen = rng.choice(own, min(len(own), 1 + int(pair)), replace=False)
             row[:] = self.has[chosen].all(axis=0)
             texts.append(" ".join(self.texts[each] for each in chosen))
-        return write_names(texts, rng), fits
+        return write_names(texts, fillers, rng), fits

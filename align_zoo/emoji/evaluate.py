@@ -37,6 +37,7 @@ FIRST = 10
 """Images of a search in which a keyword's image has to be."""
 
 Rows = NDArray[np.int64]
+Figures = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,20 @@ class Embedded:
         better = (cosine > own[:, None]).sum(axis=1)
         return float((better < 1).mean()), float((better < 5).mean())
 
-    def find_same(self, rows: Rows) -> tuple[float, int]:
+    def find_same(self, rows: Rows) -> tuple[float | None, int]:
         """Return how often the nearest image of the gallery is the same concept, and of how many.
 
-        Concepts that the gallery does not have are left out.
+        The gallery's own images, and concepts that it does not have, are left out.
         """
         concept = self.drawings.concept
         held_in, held_out = (
             self.drawings.rows([GALLERY], held_out=which) for which in (False, True)
         )
         gallery = np.concatenate([held_in, held_out])
-        asked = rows[np.isin(concept[rows], concept[gallery])]
+        others = rows[~np.isin(rows, gallery)]
+        asked = others[np.isin(concept[others], concept[gallery])]
+        if not len(asked):
+            return None, 0
         nearest = gallery[(self.images[asked] @ self.images[gallery].T).argmax(axis=1)]
         return float((concept[nearest] == concept[asked]).mean()), len(asked)
 
@@ -133,8 +137,8 @@ def beyond_the_name(concept: Concept) -> list[str]:
     return [each for each in concept.keywords if not name & set(each.replace("-", " ").split())]
 
 
-def figures(embedded: Embedded, rows: Rows) -> dict[str, float]:
-    """Measure all figures of some drawings, 0 to 1."""
+def figures(embedded: Embedded, rows: Rows) -> Figures:
+    """Measure all figures of some drawings, 0 to 1; None where nothing is asked."""
     first, five = embedded.find_names(rows, embedded.names)
     counts, _ = embedded.confuse_groups(rows)
     return {
@@ -146,7 +150,7 @@ def figures(embedded: Embedded, rows: Rows) -> dict[str, float]:
     }
 
 
-def report(embedded: Embedded) -> dict[str, dict[str, float]]:
+def report(embedded: Embedded) -> dict[str, Figures]:
     """Measure the style never seen, each style seen, and the concepts never seen."""
     drawings = embedded.drawings
     found = {style: figures(embedded, drawings.rows([style])) for style in reversed(STYLES)}
@@ -244,6 +248,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print()
 
 
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
 def main(
     model: Annotated[str, typer.Argument(help="A checkpoint.")] = "align_emoji",
     out: Annotated[Path | None, typer.Option(help="A folder for report.json and images.")] = None,
@@ -258,13 +266,9 @@ def main(
     except AlignZooError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    columns = list(found)
     print_table(
-        ["", *columns],
-        [
-            [what, *(f"{found[each][what]:.1%}" for each in columns)]
-            for what in found[HELD_OUT_STYLE]
-        ],
+        ["drawings", *found[HELD_OUT_STYLE]],
+        [[each, *(_percent(share) for share in shares.values())] for each, shares in found.items()],
     )
     print_table(
         [f"wording, {HELD_OUT_STYLE}", "first", "in five"],

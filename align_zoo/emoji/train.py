@@ -65,6 +65,7 @@ def train(
     ),
     learning_rate: Annotated[float, typer.Option(help="The highest.")] = Plan.learning_rate,
     without: Annotated[list[str] | None, typer.Option(help="A style to leave out.")] = None,
+    start: Annotated[str, typer.Option(help="A checkpoint to go on from.")] = Plan.start,
     watch: Annotated[str, typer.Option(help="The style to measure on meanwhile.")] = "noto",
     measure_every: Annotated[int, typer.Option(help="Steps between; 0 for the end only.")] = 250,
     save_every: Annotated[int, typer.Option(help="Steps between; 0 for the end only.")] = 200,
@@ -82,6 +83,7 @@ def train(
         concepts=concepts,
         learning_rate=learning_rate,
         without=tuple(without or ()),
+        start=start,
     )
     try:
         with training_alone(out):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from align_zoo.emoji.architecture import IMAGE_SIZE, build_config, build_transform
 from align_zoo.emoji.augment import augment, can_mirror
-from align_zoo.emoji.captions import Attributes, write_names
+from align_zoo.emoji.captions import Attributes, choose_fillers, write_names
 from align_zoo.emoji.drawings import Drawings
 from align_zoo.emoji.packages import HELD_OUT_STYLE, STYLES
 from align_zoo.emoji.vocabulary import train_vocabulary
@@ -25,6 +25,7 @@ from align_zoo.tiny.architecture import random_start
 from align_zoo.tiny.trainer import settle_statistics
 from align_zoo.tiny.vocabulary import make_tokenizer
 from align_zoo.towers.dual_encoder import AlignOutput
+from align_zoo.towers.factory import create_align
 from align_zoo.training.accelerator import open_accelerator
 from align_zoo.training.batches import Batch
 from align_zoo.training.recipe import Recipe
@@ -33,8 +34,8 @@ from align_zoo.writing import replacing
 
 __all__ = ["EmojiBatches", "EmojiTraining", "Plan", "Target", "emoji_loss"]
 
-LONGEST = 11
-"""Tokens at which training cuts a text, a thirtieth of all: padding is half of the work."""
+LONGEST = 16
+"""Tokens at which training cuts a text, a hundredth of all: padding is work for nothing."""
 SIDES = ((0.5, 41), (0.8, 49))
 """The images' side until a share of the steps: small images teach as much at half the cost."""
 
@@ -53,10 +54,12 @@ class Plan:
         weight_decay: the weight decay of matrices and kernels.
         coldest: the least temperature that is learned.
         without: styles that are not trained on, beside the one that is always held out.
+        start: a checkpoint of this architecture to go on from, with large images; "" for a
+            random start.
     """
 
     seed: int = 0
-    steps: int = 1800
+    steps: int = 2500
     concepts: int = 96
     names: int = 640
     attributes: int = 192
@@ -64,6 +67,7 @@ class Plan:
     weight_decay: float = 0.05
     coldest: float = 0.03
     without: tuple[str, ...] = ()
+    start: str = ""
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -118,6 +122,7 @@ class EmojiBatches:
         """The drawings of each training concept, by style."""
         self.concepts = [drawings.concepts[each] for each in kept]
         self.attributes = Attributes.of(self.concepts)
+        self.fillers = choose_fillers(self.concepts)
         self.can_mirror = torch.tensor([can_mirror(each) for each in self.concepts])
 
     def __getitem__(self, step: int) -> Batch:
@@ -126,7 +131,7 @@ class EmojiBatches:
         shown = self._shown(step)
         chosen = [row for each in shown for row in _two_styles(self.rows[each], rng)]
         concept = np.repeat(shown, 2)
-        further, fits = self.attributes.sample(self.plan.attributes, shown, rng)
+        further, fits = self.attributes.sample(self.plan.attributes, shown, self.fillers, rng)
         others = np.setdiff1d(np.arange(len(self.concepts)), shown)
         others = rng.permutation(others)[: self.plan.names - len(shown)]
         named = [self.concepts[each].name for each in (*shown, *others)]
@@ -138,12 +143,12 @@ class EmojiBatches:
         )
         name = torch.arange(len(shown)).repeat_interleave(2)
         target = Target(name, torch.from_numpy(fits[:, concept].T.copy()))
-        texts = write_names(named, rng) + further
+        texts = write_names(named, self.fillers, rng) + further
         return Batch(pixels, dict(self.tokenizer(texts, max_length=LONGEST)), target)
 
     def _side(self, step: int) -> int:
         """Return the side of a step's images: the checkpoint's own at last."""
-        done = step / self.plan.steps
+        done = 1.0 if self.plan.start else step / self.plan.steps
         return next((side for until, side in SIDES if done < until), IMAGE_SIZE)
 
     def _shown(self, step: int) -> np.ndarray:
@@ -202,7 +207,7 @@ def _several(logits: Tensor, right: Tensor) -> Tensor:
 
 
 class EmojiTraining:
-    """A training of align_emoji from a random start.
+    """A training of align_emoji.
 
     Args:
         plan: the plan.
@@ -227,7 +232,7 @@ class EmojiTraining:
         self.batches = EmojiBatches(plan, drawings, self.tokenizer)
         torch.manual_seed(plan.seed)
         self.trainer = Trainer(
-            random_start(config, self.transform),
+            create_align(plan.start)[0] if plan.start else random_start(config, self.transform),
             self.batches,
             emoji_loss,
             plan.recipe,

@@ -33,7 +33,7 @@ class EvaluateOptions:
 
     Attributes:
         data: a folder with a folder for each class, or a file of captions (.json, .csv).
-        model: a hub id, a folder or "align_tiny".
+        model: a hub id, a folder, "align_tiny" or "align_emoji".
         out: folder for the report, the chart and the embeddings.
         templates: for classification, as ``zero_shot_weights`` takes them; "photo" by default.
         classnames: for classification, a JSON file {"folder": "class name"}.

@@ -66,7 +66,7 @@ def load_encoder(
     Start processes by "spawn", or load the encoder in each process.
 
     Args:
-        name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
+        name_or_folder: a hub id, an ALIGN folder, "align_tiny" or "align_emoji".
         runtime: "onnx" (ONNX Runtime, on the CPU; the first load exports the checkpoint to the
             user's cache, later loads do not even import torch), "torch", or "auto": torch on a
             GPU, else onnx, and torch if the export fails.
@@ -143,7 +143,7 @@ def export_checkpoint(
     """Export a checkpoint ahead of time, unless the user's cache has a whole export.
 
     Args:
-        name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
+        name_or_folder: a hub id, an ALIGN folder, "align_tiny" or "align_emoji".
         revision: branch, tag or commit of a hub id.
         again: whether to repeat an export or a layout that was refused or failed before.
 

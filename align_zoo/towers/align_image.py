@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from align_zoo.towers.image_tower import AlignImage
 
-__all__ = ["align_base_image", "align_tiny_image"]
+__all__ = ["align_base_image", "align_emoji_image", "align_tiny_image"]
 
 
 def checkpoint_filter_fn(state_dict: dict[str, Any], model: nn.Module) -> StateDict:
@@ -140,6 +140,12 @@ default_cfgs = generate_default_cfgs(
             crop_pct=0.835,  # timm resizes to floor(289 / 0.835) = 346
             origin_url="https://github.com/kakaobrain/coyo-align",
         ),
+        "align_emoji_image.emoji": _cfg(
+            file=str(EMBEDDED["align_emoji"] / "model.safetensors"),
+            input_size=(3, 57, 57),
+            pool_size=(7, 7),
+            crop_pct=0.975,  # timm resizes to floor(57 / 0.975) = 58
+        ),
         "align_tiny_image.shapes_digits": _cfg(
             file=str(EMBEDDED["align_tiny"] / "model.safetensors"),
             input_size=(3, 49, 49),
@@ -161,6 +167,13 @@ def align_base_image(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 
 @register_model
 def align_tiny_image(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """Build the embedded checkpoint's image tower: coloured shapes and handwritten digits."""
+    """Build align_tiny's image tower: coloured shapes and handwritten digits."""
     shape = open_checkpoint("align_tiny").config.vision_config
     return _create("align_tiny_image", pretrained, shape, **kwargs)
+
+
+@register_model
+def align_emoji_image(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """Build align_emoji's image tower: emoji and other small drawings."""
+    shape = open_checkpoint("align_emoji").config.vision_config
+    return _create("align_emoji_image", pretrained, shape, **kwargs)

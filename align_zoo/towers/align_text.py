@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from align_zoo.towers.text_tower import AlignText
 
-__all__ = ["align_base_text", "align_tiny_text"]
+__all__ = ["align_base_text", "align_emoji_text", "align_tiny_text"]
 
 
 def checkpoint_filter_fn(state_dict: Mapping[str, Any], model: nn.Module) -> StateDict:
@@ -110,6 +110,9 @@ default_cfgs = generate_default_cfgs(
             num_classes=640,
             origin_url="https://github.com/kakaobrain/coyo-align",
         ),
+        "align_emoji_text.emoji": _cfg(
+            file=str(EMBEDDED["align_emoji"] / "model.safetensors"), num_classes=256
+        ),
         "align_tiny_text.shapes_digits": _cfg(
             file=str(EMBEDDED["align_tiny"] / "model.safetensors"), num_classes=128
         ),
@@ -128,6 +131,13 @@ def align_base_text(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 
 @register_model
 def align_tiny_text(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """Build the embedded checkpoint's text tower."""
+    """Build align_tiny's text tower: colours, shapes and digits in English."""
     shape = open_checkpoint("align_tiny").config.text_config
     return _create("align_tiny_text", pretrained, shape, **kwargs)
+
+
+@register_model
+def align_emoji_text(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """Build align_emoji's text tower: names and keywords of emoji in English."""
+    shape = open_checkpoint("align_emoji").config.text_config
+    return _create("align_emoji_text", pretrained, shape, **kwargs)

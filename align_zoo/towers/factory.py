@@ -63,7 +63,7 @@ def create_align(
     """Load the model in eval mode, its image transform and its tokenizer.
 
     Args:
-        name_or_folder: a hub id, a folder in Hugging Face's ALIGN format, or "align_tiny".
+        name_or_folder: a hub id, an ALIGN folder, "align_tiny" or "align_emoji".
         device: the model's device; the CPU by default.
         dtype: the model's dtype; float32 by default, also for checkpoints of another dtype.
         revision: branch, tag or commit of a hub id.

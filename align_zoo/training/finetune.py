@@ -35,7 +35,7 @@ class FinetuneOptions:
     ``FinetuneOptions(model="align_tiny", data="captions.csv", out=Path("finetuned"))``.
 
     Attributes:
-        model: a hub id, a folder or "align_tiny".
+        model: a hub id, a folder, "align_tiny" or "align_emoji".
         data: a CSV or webdataset shards, see ``open_pairs``.
         out: the folder to write.
         eval_data: held-out pairs, for retrieval during training.

@@ -23,7 +23,7 @@ class ServingSettings:
     """
 
     model: str = DEFAULT_MODEL
-    """``ALIGN_ZOO_MODEL``: a hub id, a folder in Hugging Face's format, or "align_tiny"."""
+    """``ALIGN_ZOO_MODEL``: a hub id, an ALIGN folder, "align_tiny" or "align_emoji"."""
 
     revision: str | None = None
     """``ALIGN_ZOO_REVISION``: branch, tag or commit of a hub id."""

@@ -74,7 +74,7 @@ def reload(port: int, model: str | None, revision: str | None) -> str:
 
     Args:
         port: the gRPC port of a service on this machine, of the same user.
-        model: a hub id, a folder, or "align_tiny"; None for the served model.
+        model: a hub id, a folder, "align_tiny" or "align_emoji"; None for the served model.
         revision: the branch, tag or commit of a hub id.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The demonstration: a real server on align_tiny classifies the shipped images."""
+"""The demonstration: a real server on align_emoji classifies shipped emoji."""
 
 from __future__ import annotations
 
@@ -21,12 +21,26 @@ from align_zoo.serving.triton.process import how_it_ended
 __all__ = [
     "Answer",
     "classify_all",
+    "emoji_folder",
     "run_demo",
     "sample_images",
     "sample_labels",
 ]
 
-_SAMPLES = Path(str(resources.files("align_zoo"))) / "assets" / "samples"
+_ASSETS = Path(str(resources.files("align_zoo"))) / "assets"
+_SAMPLES = _ASSETS / "samples"
+_SHOWN = (
+    "bicycle",
+    "crying-cat",
+    "hot-beverage",
+    "lady-beetle",
+    "mushroom",
+    "octopus",
+    "red-apple",
+    "rocket",
+    "smiling-face-with-sunglasses",
+    "umbrella-with-rain-drops",
+)
 
 
 class Answer(NamedTuple):
@@ -47,6 +61,11 @@ def sample_labels() -> list[str]:
     """Return the candidate labels of the shipped images."""
     lines = (_SAMPLES / "labels.txt").read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]
+
+
+def emoji_folder() -> Path:
+    """Return the folder of the shipped emoji; a file's name is the emoji's name."""
+    return _ASSETS / "emoji"
 
 
 def classify_all(url: str, images: Sequence[Path], labels: Sequence[str]) -> list[Answer]:
@@ -74,7 +93,7 @@ def classify_all(url: str, images: Sequence[Path], labels: Sequence[str]) -> lis
 
 def _table(answers: Sequence[Answer], labels: int) -> Table:
     """Make a table with a row for each image: image, best label, probability, ms."""
-    table = Table(title=f"align_tiny behind tritonserver, {labels} labels")
+    table = Table(title=f"align_emoji behind tritonserver, {labels:,} labels")
     table.add_column("image")
     table.add_column("best label")
     table.add_column("probability", justify="right")
@@ -86,15 +105,18 @@ def _table(answers: Sequence[Answer], labels: int) -> Table:
 
 
 def run_demo(console: Console) -> None:
-    """Start a server on free loopback ports, classify the shipped images, and stop the server.
+    """Start a server on free loopback ports, classify ten shipped emoji, and stop the server.
+
+    The labels are the names of all shipped emoji.
 
     Raises:
         AlignZooError: the server does not start, does not answer, or does not stop cleanly.
     """
-    images, labels = sample_images(), sample_labels()
+    images = [emoji_folder() / f"{name}.png" for name in _SHOWN]
+    labels = sorted(path.stem.replace("-", " ") for path in emoji_folder().glob("*.png"))
     with tempfile.TemporaryDirectory(prefix="align-zoo-") as folder:
-        options = ServeOptions(model="align_tiny").on_free_ports()
-        console.print("starting tritonserver on align_tiny ...")
+        options = ServeOptions(model="align_emoji").on_free_ports()
+        console.print("starting tritonserver on align_emoji ...")
         begin = time.perf_counter()
         with run_server(options, log=Path(folder) / "tritonserver.log") as server:
             console.print(f"both models answer after {time.perf_counter() - begin:.1f} s")
@@ -106,6 +128,6 @@ def run_demo(console: Console) -> None:
     # The median, because the first image's time includes the labels, which the client then keeps.
     middle = statistics.median(each.milliseconds for each in answers)
     console.print(
-        f"{len(answers)} images classified among {len(labels)} labels, "
+        f"{len(answers)} images classified among {len(labels):,} labels, "
         f"{middle:.0f} ms an image; the server is stopped."
     )
