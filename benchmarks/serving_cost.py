@@ -12,7 +12,6 @@ import json
 import os
 import select
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -222,8 +221,9 @@ def lock_held(folder: Path, files: Sequence[bytes]) -> float | None:
 
     A process embeds images one after another in one thread, as the model's process does, through a
     tower that does nothing. This process reads meanwhile, from the other's memory, which thread
-    holds the lock. The share of the reads with a holder, times the CPU time of an image, is the
-    result: a thread that the kernel has stopped is read as often with the lock as without.
+    holds the lock. Each read counts as much as the CPU time that the other has used since the one
+    before, so that a thread that the kernel has stopped does not count. The share of the reads with
+    a holder, times the CPU time of an image, is the result.
 
     Returns:
         None where Python does not keep the holder in one place (3.12 and newer).
@@ -237,7 +237,8 @@ def lock_held(folder: Path, files: Sequence[bytes]) -> float | None:
         ) as child:
             assert child.stdin and child.stdout
             places = json.loads(child.stdout.readline())
-            reads = []
+            held = spent = 0.0
+            clock = (~child.pid << 3) | 2  # the clock of a process's CPU time, as glibc makes it
             with (Path("/proc") / str(child.pid) / "mem").open("rb", buffering=0) as memory:
 
                 def read(place: int) -> bool:
@@ -249,11 +250,14 @@ def lock_held(folder: Path, files: Sequence[bytes]) -> float | None:
                 child.stdin.flush()
                 started = child.stdout.readline()
                 assert started
+                before = time.clock_gettime(clock)
                 while not select.select([child.stdout], [], [], 0.0007)[0]:
                     if place is not None:
-                        reads.append(read(place))
+                        has_holder, now = read(place), time.clock_gettime(clock)
+                        held, spent = held + has_holder * (now - before), spent + now - before
+                        before = now
                 line = child.stdout.readline()
-    return None if place is None else statistics.mean(reads) * json.loads(line)
+    return None if place is None else held / spent * json.loads(line)
 
 
 def _hold(folder: str, scratch: str) -> None:

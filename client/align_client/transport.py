@@ -35,6 +35,8 @@ TEXT_MODEL = "align_text"
 
 _NO_ERRORS = "parameter 'errors' is not accepted"
 """The words of an older gateway, which does not know errors of items."""
+_DIED = "died while it worked on this request"
+"""The words of :mod:`rules` for a request that was with a server at its death."""
 
 
 class _Request(NamedTuple):
@@ -285,8 +287,12 @@ class Transport:
 
 
 def _because_of_an_item(failure: Failure) -> bool:
-    """Return whether a request may have failed because of one of its items."""
-    if failure.again is Again.ONCE:
+    """Return whether a request may have failed because of one of its items.
+
+    A pack that was with a server at its death is not sent again even if it was there with other
+    requests: a deadly image would end a server in the pack, and others alone.
+    """
+    if failure.again is Again.ONCE or _DIED in failure.error.message:
         return True
     refused = isinstance(failure.error, (InvalidInput, ModelUnavailable))
     return refused and failure.again is Again.NEVER

@@ -152,8 +152,9 @@ def test_single_text_is_refused_as_before(kind, server):
     assert server.parameters == [set()]
 
 
-def test_images_of_a_deadly_pack_are_sent_alone(kind, server):
-    server.refuse("ABORTED", "server restarted: it died while it worked on this request")
+@pytest.mark.parametrize("others", ["", " and others"], ids=["alone", "with-others"])
+def test_images_of_a_deadly_pack_are_sent_alone(kind, server, others):
+    server.refuse("ABORTED", f"server restarted: it died while it worked on this request{others}")
     np.testing.assert_array_equal(ask(kind, server, "embed_image", IMAGES), VECTORS)
     assert server.items.count(1) >= 7
 
