@@ -75,7 +75,10 @@ def test_the_readme_lists_every_document(page):
 def test_code_and_messages_name_documents_that_exist():
     sources = [*ROOT.glob("align_zoo/**/*.py"), *ROOT.glob("client/align_client/*.py")]
     sources += [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("tests/**/*.py")]
-    sources += [*ROOT.glob("deploy/*"), *ROOT.glob("model_repository/*/config.pbtxt")]
+    sources += [
+        *(path for path in ROOT.glob("deploy/**/*") if path.is_file()),
+        *ROOT.glob("model_repository/*/config.pbtxt"),
+    ]
     named = {
         page
         for source in sources
