@@ -166,7 +166,7 @@ def serve(
         queue_seconds=queue_seconds,
     )
     with needs_collection():
-        beside = site(page=page, collection=collection)
+        beside = site(page=page, model=model, collection=collection)
     raise typer.Exit(run(options, gateway, limit=restart_limit, site=beside))
 
 

@@ -16,7 +16,7 @@ __all__ = ["web"]
 
 @one_line_errors()
 def web(
-    model: ServedModel = "align_tiny",
+    model: ServedModel = "align_emoji",
     server: Annotated[
         Optional[str],
         typer.Option(
@@ -63,5 +63,5 @@ def web(
         return
     gateway = GatewayOptions(grpc_port=0, http_port=port, metrics_port=0)
     with needs_collection():
-        page = site(collection=collection, open_browser=open_browser)
+        page = site(model=model, collection=collection, open_browser=open_browser)
     raise typer.Exit(serve(ServeOptions(model=model), gateway, site=page))

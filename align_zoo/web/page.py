@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from aiohttp import ETag, web
 
+from align_zoo.serving.tools.demo import SHOWN, emoji_folder
+
 __all__ = ["page_routes"]
 
 _ASSETS = Path(__file__).parents[1] / "assets"
@@ -56,13 +58,14 @@ class _File(NamedTuple):
         return response
 
 
-def page_routes(*, search: bool = False) -> list[web.RouteDef]:
+def page_routes(*, search: bool = False, model: str = "align_tiny") -> list[web.RouteDef]:
     """Return a route for each file of the page; no other file is ever read.
 
     Args:
         search: show the view that searches a collection.
+        model: the served model's name; for align_emoji the examples are emoji.
     """
-    return [web.get(path, _read(file, search).handle) for path, file in _files()]
+    return [web.get(path, _read(file, search, model).handle) for path, file in _files()]
 
 
 def _files() -> Iterator[tuple[str, Path]]:
@@ -71,10 +74,14 @@ def _files() -> Iterator[tuple[str, Path]]:
         for file in sorted((_ASSETS / folder).iterdir()):
             if file.suffix in _KINDS and file.name != "index.html":
                 yield prefix + file.name, file
+    for name in SHOWN:
+        yield f"/page/emoji/{name}.png", emoji_folder() / f"{name}.png"
 
 
-def _read(file: Path, search: bool) -> _File:
+def _read(file: Path, search: bool, model: str) -> _File:
     content = file.read_bytes()
     if search and file.name == "index.html":
         content = content.replace(b' data-view="search" hidden', b' data-view="search"')
+    if model == "align_emoji" and file.name == "index.html":
+        content = content.replace(b'data-examples="shapes"', b'data-examples="emoji"')
     return _File(content, _KINDS[file.suffix], hashlib.sha256(content).hexdigest()[:24])

@@ -17,7 +17,11 @@ __all__ = ["site"]
 
 
 def site(
-    *, page: bool = True, collection: str | None = None, open_browser: bool = False
+    *,
+    page: bool = True,
+    model: str = "align_tiny",
+    collection: str | None = None,
+    open_browser: bool = False,
 ) -> Site | None:
     """Return what the gateway serves beside the models; None for nothing.
 
@@ -25,6 +29,7 @@ def site(
 
     Args:
         page: serve the page for people.
+        model: the served model's name, for the page's examples.
         collection: the folder or address of a collection to search.
         open_browser: open the page in the user's browser once the models answer.
 
@@ -39,7 +44,7 @@ def site(
             from align_zoo.web.search import CollectionSearch
 
             CollectionSearch(collection, rest).add()
-        return page_routes(search=collection is not None) if page else ()
+        return page_routes(search=collection is not None, model=model) if page else ()
 
     def ready(address: str) -> None:
         if page:

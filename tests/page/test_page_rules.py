@@ -2,13 +2,17 @@
 
 import http.client
 import json
+import re
 import statistics
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+
+from align_zoo.web.page import page_routes
 
 VIEWS = ["#/classify", "#/compare", "#/search?q=a%20star"]
 LOAD_SECONDS = 1.5
@@ -82,6 +86,22 @@ def test_policy_is_strict(service):
         assert policy["default-src"] == "'none'"
         assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
         assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("model", "examples"), [("align_tiny", "shapes"), ("align_emoji", "emoji")]
+)
+def test_examples_fit_the_model(model, examples):
+    routes = {route.path: route.handler.__self__ for route in page_routes(model=model)}
+    assert f'data-examples="{examples}"'.encode() in routes["/"].content
+
+
+def test_every_example_is_served():
+    routes = {route.path: route.handler.__self__ for route in page_routes()}
+    source = routes["/page/examples.js"].content.decode()
+    lists = source[source.index("const SHAPES") : source.index("const OF_EMOJI")]
+    served = {Path(path).stem for path in routes if path.endswith(".png")}
+    assert {*re.findall(r'"([\w-]+)"', lists)} == served
 
 
 def test_known_file_is_not_sent_again(service):

@@ -16,7 +16,7 @@ def ask(tab, words):
 
 
 def test_words_find_images(visit):
-    assert names(visit(STAR))[0] == "0038.png"
+    assert names(visit(STAR))[0] in ("0038.png", "0038-copy.png")
 
 
 def test_image_finds_those_like_it(visit, sample):
@@ -28,9 +28,9 @@ def test_image_finds_those_like_it(visit, sample):
 def test_more_like_this_asks_by_the_image(visit):
     tab = visit(STAR)
     names(tab)
-    tab.page.get_by_role("button", name="More like 0038.png").click()
+    tab.page.get_by_role("button", name="More like 0022.png").click()
     expect(tab.page.get_by_label("What to search for")).to_have_value("")
-    expect(tab.page.locator(".hit .path").first).to_have_text("0038.png")
+    expect(tab.page.locator(".hit .path").first).to_have_text("0022.png")
     tab.page.go_back()
     expect(tab.page.get_by_label("What to search for")).to_have_value("a star")
 
@@ -38,9 +38,9 @@ def test_more_like_this_asks_by_the_image(visit):
 def test_dragged_hit_becomes_a_term(visit):
     tab = visit(STAR)
     names(tab)
-    hit = tab.page.locator(".hit", has_text="0038.png").first
+    hit = tab.page.locator(".hit", has_text="0022.png").first
     hit.drag_to(tab.page.get_by_role("search"))
-    expect(tab.page.get_by_role("button", name="0038.png is wanted")).to_be_visible()
+    expect(tab.page.get_by_role("button", name="0022.png is wanted")).to_be_visible()
 
 
 def test_image_can_be_unwanted(visit):

@@ -3,6 +3,7 @@
 import * as address from "./address.js";
 import { codeButton, fileMark } from "./code.js";
 import { afterPause, element, labelled, linesOf, percent } from "./dom.js";
+import { FIRST } from "./examples.js";
 import { drawHeat, heatOf } from "./heat.js";
 import { acceptDrops, dataOf, exampleStrip, fromFile, fromKey, sources } from "./images.js";
 import { LABEL_SETS, PROMPTS } from "./label_sets.js";
@@ -10,7 +11,6 @@ import { ask, lastOnly, sentence } from "./service.js";
 
 const SHOWN = 12;
 const HINT = "Point at a label, or move to it by the keyboard, to see where it is found.";
-const FIRST = { image: "example:red-star", labels: LABEL_SETS["Coloured shapes"] };
 
 export function classifyView() {
   let image = null;
@@ -185,7 +185,7 @@ export function classifyView() {
       template.value = given.get("template") || "{}";
       withNone.checked = given.has("none");
       none.value = given.get("none") || "something else";
-      return choose(first ? FIRST.image : given.get("image"), { anew: false });
+      return choose(first ? `example:${FIRST.image}` : given.get("image"), { anew: false });
     },
   };
 }

@@ -45,8 +45,8 @@ function addressOf(path) {
 }
 
 function examples(images) {
-  return images.filter((image) => image.key.startsWith("example:"))
-    .map((image) => [image.name, addressOf(`page/samples/${image.name}`)]);
+  return images.filter((image) => image.source)
+    .map((image) => [image.name, addressOf(image.source)]);
 }
 
 export function asCurl({ path, body, images }) {

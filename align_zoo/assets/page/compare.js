@@ -3,13 +3,10 @@
 import * as address from "./address.js";
 import { codeButton, fileMark } from "./code.js";
 import { afterPause, element, labelled, linesOf, percent } from "./dom.js";
+import { FIRST } from "./examples.js";
 import { acceptDrops, dataOf, exampleStrip, fromFile, fromKey, sources } from "./images.js";
 import { ask, lastOnly, sentence } from "./service.js";
 
-const FIRST = {
-  images: ["red-star", "green-ring", "blue-triangle", "digit-3"].map((name) => `example:${name}`),
-  texts: ["a red star", "a green ring", "a blue triangle", "the digit three"],
-};
 /** What a cell shows, and the request that it comes from. */
 const MEASURES = {
   cosine: {
@@ -149,7 +146,7 @@ export function compareView() {
       const first = !String(given);
       texts.value = (first ? FIRST.texts : given.getAll("text")).join("\n");
       measure = given.get("by") in MEASURES ? given.get("by") : "cosine";
-      await load(first ? FIRST.images : given.getAll("image"));
+      await load(first ? FIRST.images.map((name) => `example:${name}`) : given.getAll("image"));
       return compare();
     },
   };

@@ -1,11 +1,8 @@
 // Images from the user: dropped, pasted, chosen, taken by the camera, or an example.
 
 import { element, openDialog } from "./dom.js";
+import { exampleAddress, EXAMPLES } from "./examples.js";
 
-const EXAMPLES = [
-  "red-star", "green-ring", "blue-triangle", "orange-circle", "purple-square", "yellow-cross",
-  "digit-0", "digit-2", "digit-3", "digit-5", "digit-6",
-];
 const dropped = new Map();
 let count = 0;
 
@@ -24,13 +21,11 @@ export function fromFile(file) {
 export async function fromKey(key) {
   if (dropped.has(key)) return dropped.get(key);
   const name = /^example:([\w-]+)$/.exec(key)?.[1];
-  if (!EXAMPLES.includes(name)) return null;
-  const response = await fetch(`page/samples/${name}.png`);
-  return response.ok ? remembered(key, `${name}.png`, await response.blob()) : null;
-}
-
-export function exampleKeys() {
-  return EXAMPLES.map((name) => `example:${name}`);
+  const source = name && exampleAddress(name);
+  if (!source) return null;
+  const response = await fetch(source);
+  if (!response.ok) return null;
+  return Object.assign(remembered(key, `${name}.png`, await response.blob()), { source });
 }
 
 /** The image as a data URI, as the service takes it. */
@@ -49,7 +44,7 @@ export function dataOf(image) {
 export function exampleStrip(choose) {
   const buttons = EXAMPLES.map((name) => element("button",
     { type: "button", title: name, onclick: () => choose(`example:${name}`) },
-    element("img", { src: `page/samples/${name}.png`, alt: `Example ${name}`, loading: "lazy" })));
+    element("img", { src: exampleAddress(name), alt: `Example ${name}`, loading: "lazy" })));
   return element("div", { class: "examples", role: "group", "aria-label": "Example images" }, buttons);
 }
 

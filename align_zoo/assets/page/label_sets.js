@@ -9,6 +9,9 @@ const article = (words) => `${/^[aeiou]/.test(words) ? "an" : "a"} ${words}`;
 export const LABEL_SETS = {
   "Coloured shapes": SHAPES.flatMap((shape, i) => [0, 1].map((step) =>
     article(`${COLOURS[(i + 3 * step) % 6]} ${shape}`))),
+  "Emoji": ["rocket", "bicycle", "octopus", "mushroom", "red apple", "hot beverage", "crying cat",
+    "lady beetle", "smiling face with sunglasses", "umbrella with rain drops", "airplane", "guitar",
+    "pizza", "sunflower", "soccer ball", "house", "snowman", "red heart"],
   "Handwritten digits": DIGITS.map((digit) => `the digit ${digit}`),
   "Kinds of images": ["a photo", "a drawing", "a painting", "a screenshot", "a chart", "a map",
     "a scanned document", "a logo"],

@@ -19,6 +19,7 @@ from align_zoo.serving.triton.launcher import run_server
 from align_zoo.serving.triton.process import how_it_ended
 
 __all__ = [
+    "SHOWN",
     "Answer",
     "classify_all",
     "emoji_folder",
@@ -29,7 +30,7 @@ __all__ = [
 
 _ASSETS = Path(str(resources.files("align_zoo"))) / "assets"
 _SAMPLES = _ASSETS / "samples"
-_SHOWN = (
+SHOWN = (
     "bicycle",
     "crying-cat",
     "hot-beverage",
@@ -112,7 +113,7 @@ def run_demo(console: Console) -> None:
     Raises:
         AlignZooError: the server does not start, does not answer, or does not stop cleanly.
     """
-    images = [emoji_folder() / f"{name}.png" for name in _SHOWN]
+    images = [emoji_folder() / f"{name}.png" for name in SHOWN]
     labels = sorted(path.stem.replace("-", " ") for path in emoji_folder().glob("*.png"))
     with tempfile.TemporaryDirectory(prefix="align-zoo-") as folder:
         options = ServeOptions(model="align_emoji").on_free_ports()
