@@ -46,6 +46,13 @@ def test_phone_needs_no_sideways_scrolling(visit, view):
     assert tab.page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+def test_phone_shows_the_whole_image(visit):
+    tab = visit("#/classify?image=example:red-star", viewport={"width": 360, "height": 740})
+    expect(tab.page.locator(".stage img")).to_be_visible()
+    stage, image = (tab.page.locator(f".stage{each}").bounding_box() for each in ("", " img"))
+    assert image["height"] <= stage["height"] and image["width"] <= stage["width"]
+
+
 def test_page_is_usable_in_time(visit):
     tab = visit(opened=False)
     begin = time.perf_counter()
