@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 import ray_cluster
 from image_folders import rows_of
 from ray_cluster import Faulty, processes, two_machines
+from tries import tries
 from waiting import wait_until
 
 from align_zoo.collection import ray_engine, shards, writer
@@ -203,6 +206,42 @@ def test_an_ended_run_leaves_no_process(images, tmp_path, end):
         run.send_signal(end)
         run.wait()
     wait_until(lambda: processes(driver) == [])
+
+
+KILLED = textwrap.dedent(
+    """
+    import sys
+    from align_zoo.collection import shards
+    from align_zoo.collection.collection import Collection
+    shards.SHARD = 4
+    place, images, address = sys.argv[1:]
+    collection = Collection.open(place, model="align_tiny")
+    print("begun", flush=True)
+    collection.add(images, ray=address)
+    """
+)
+
+
+def test_a_killed_run_on_workers_goes_on(cluster, images, expected, tmp_path):
+    chance, kills, rounds, wanted, longest = random.Random(0), 0, 0, tries(50, short=2), 5.0
+    while kills < wanted:
+        rounds += 1
+        killed = made(tmp_path / f"killed-{rounds}", "align_tiny")
+        command = [sys.executable, "-c", KILLED, killed.where, images, cluster]
+        while True:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout.readline() == "begun\n"
+                begun = time.monotonic()
+                try:
+                    process.wait(chance.uniform(0, 1.2 * longest) if kills < wanted else 200)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    kills += 1
+                    continue
+            assert process.returncode == 0
+            longest = time.monotonic() - begun
+            break
+        assert rows_of(killed) == expected[0]
 
 
 def test_no_cluster_is_told_with_its_address(images, tmp_path):
