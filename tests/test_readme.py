@@ -94,7 +94,8 @@ def test_the_readme_is_short():
 
 
 def test_the_names_the_pages_use_are_true():
-    assert f"| `ALIGN_ZOO_MODEL` | hub id, folder or `align_tiny` | `{DEFAULT_MODEL}` |" in SERVING
+    models = "hub id, folder, `align_tiny` or `align_emoji`"
+    assert f"| `ALIGN_ZOO_MODEL` | {models} | `{DEFAULT_MODEL}` |" in SERVING
     for command in re.findall(r"^make (\w+)|`make ([\w-]+)", README, re.MULTILINE):
         assert f"\n{''.join(command)}:" in (ROOT / "Makefile").read_text()
     names = re.findall(r"align_zoo\.(\w+)\(", README + LIBRARY)

@@ -27,8 +27,8 @@ def tower(request):
     return create(request.param).eval()
 
 
-def test_both_text_towers_are_registered():
-    assert set(NAMES) == {"align_base_text", "align_tiny_text"}
+def test_all_text_towers_are_registered():
+    assert set(NAMES) == {"align_base_text", "align_emoji_text", "align_tiny_text"}
 
 
 def test_forward_is_forward_head_of_forward_features(tower):
