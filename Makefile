@@ -42,11 +42,12 @@ PAGE := tests/page
 PYTEST := $(BIN)/python -m pytest --ignore=$(NEIGHBOURS) --ignore=$(PAGE)
 
 # Tests that start a tritonserver (tests/support/served.py gives them the mark `served`) do not run
-# beside those that compute for minutes: Triton gives up a model that is silent for a second. Tests
-# with bounds of time under load carry the mark `alone`.
+# beside those that compute for minutes: Triton gives up a model that is silent for a second. They
+# wait for half of their time, so three run at once. Tests with bounds of time under load carry the
+# mark `alone`.
 test: $(VENV)/.test-tools
 	$(PYTEST) --numprocesses 2 --dist loadfile -m "not hub and not served and not alone" $(ARGS)
-	$(PYTEST) --numprocesses 2 --dist loadfile -m "served and not alone" $(ARGS)
+	$(PYTEST) --numprocesses 3 --dist loadfile -m "served and not alone" $(ARGS)
 	$(PYTEST) -m alone $(ARGS) $$(grep -rl --include=test_*.py mark.alone tests)
 
 test-long: ARGS += --hypothesis-profile=long

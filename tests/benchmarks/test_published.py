@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     ("page", "results"),
-    [("docs/performance.md", "cpu.json"), ("docs/performance.md", "avx2/cpu.json")],
+    [
+        ("docs/performance.md", "cpu.json"),
+        ("docs/performance.md", "avx2/cpu.json"),
+        ("docs/collections.md", "collections.json"),
+    ],
 )
 def test_the_page_shows_the_table_of_the_results(page, results):
     _, parts = read_rows(ROOT / "benchmarks/results" / results)
