@@ -184,6 +184,13 @@ def test_bad_items_alone_have_errors_and_zeros(triton, model):
     assert answer.as_numpy("EMBEDDING").tolist() == np.zeros((2, 128)).tolist()
 
 
+def test_errors_named_without_the_parameter_are_empty(triton):
+    answer = ask(triton, "align_text", TEXTS[:2], **named("EMBEDDING", "ERROR"))
+    assert answer.as_numpy("ERROR").tolist() == [[b""], [b""]]
+    with pytest.raises(InferenceServerException, match="is empty"):
+        ask(triton, "align_text", [b""], **named("EMBEDDING", "ERROR"))
+
+
 def test_feature_maps_come_with_errors_in_place(triton, pictures):
     asked = named("FEATURES", "EMBEDDING", "ERROR") | RETURN
     answer = ask(triton, "align_image", [b"", pictures[0]], **asked)

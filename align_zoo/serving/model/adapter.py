@@ -125,7 +125,7 @@ class TritonAdapter:
         """Yield responses in the order of the requests, in portions that are ready together."""
         left = deque(requests)
         try:
-            for wants_features, group in groupby(requests, self._wants_features):
+            for wants_features, group in groupby(requests, partial(self._names, output=FEATURES)):
                 several = list(group)
                 items = [self._items(each) for each in several]
                 compute = self._service.features if wants_features else self._service.portions
@@ -146,13 +146,13 @@ class TritonAdapter:
             pb_utils.Logger.log_error(f"request {_name(requests[0])}: {reason}\n{_where(error)}")
             yield [_error(reason, pb_utils.TritonError.INTERNAL)]
 
-    def _wants_features(self, request: Any) -> bool:
-        """Return whether a request names FEATURES, and not all outputs as if it named none.
+    def _names(self, request: Any, *, output: str) -> bool:
+        """Return whether a request names an output, and not all outputs as if it named none.
 
         The feature map of an image is some eighty times as large as its embedding.
         """
         names = request.requested_output_names()
-        return FEATURES in names and not self._outputs.issubset(names)
+        return output in names and not self._outputs.issubset(names)
 
     def _embed(self, compute: Compute, items: Sequence[bytes]) -> Iterator[Sequence[Answer]]:
         answers: list[Answer] = []
@@ -171,6 +171,8 @@ class TritonAdapter:
                 vectors, outputs["ERROR"] = with_errors(answers, self._service.width)
             else:
                 vectors = joined(answers)
+                if self._names(request, output="ERROR"):
+                    outputs["ERROR"] = np.full((len(items), 1), b"", dtype=object)
         except InvalidInput as error:
             return _error(str(error), pb_utils.TritonError.INVALID_ARG)
         beside = self._service.beside(items)

@@ -64,7 +64,6 @@ REFUSED = {
     "own-parameter": (in_json(parameters={"mine": "x"}), "request's"),
     "errors-value": (in_json(parameters={"errors": "raise"}), 'errors must be "return"'),
     "errors-boolean": (in_json(parameters={"errors": True}), 'errors must be "return"'),
-    "error-unasked": (in_json(outputs=[{"name": "ERROR"}]), "the output ERROR needs the request's"),
     "reserved": (in_json(parameters={"triton_mine": True}), "request's"),
     "timeout-text": (in_json(parameters={"timeout": "1"}), "request's"),
     "timeout-negative": (in_json(parameters={"timeout": -1}), "request's"),
