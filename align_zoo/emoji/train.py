@@ -19,10 +19,9 @@ from align_zoo.emoji.augment import place_on_white
 from align_zoo.emoji.drawings import Drawings, load_drawings
 from align_zoo.emoji.packages import packages_folder
 from align_zoo.emoji.trainer import EmojiTraining, Plan
-from align_zoo.errors import AlignZooError
 from align_zoo.inputs.tokenizer import AlignTokenizer
+from align_zoo.tiny.train import ends_in_words
 from align_zoo.towers.dual_encoder import Align
-from align_zoo.training.errors import TrainingStopped
 from align_zoo.training.output import training_alone
 from align_zoo.training.trainer import Every
 
@@ -85,21 +84,14 @@ def train(
         without=tuple(without or ()),
         start=start,
     )
-    try:
-        with training_alone(out):
-            drawings = load_drawings(packages or packages_folder())
-            training = EmojiTraining(plan, out, drawings, resume=resume)
-            watched = Watch(watch, drawings, training.tokenizer)
-            every = Every(save=save_every, measure=measure_every)
-            training.trainer.run(every, measure=watched.measure, workers=workers, until=stop_after)
-            if training.trainer.step == steps:
-                training.finish()
-    except TrainingStopped as stopped:
-        typer.echo(str(stopped), err=True)
-        raise typer.Exit(stopped.exit_code) from None
-    except AlignZooError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    with ends_in_words(), training_alone(out):
+        drawings = load_drawings(packages or packages_folder())
+        training = EmojiTraining(plan, out, drawings, resume=resume)
+        watched = Watch(watch, drawings, training.tokenizer)
+        every = Every(save=save_every, measure=measure_every)
+        training.trainer.run(every, measure=watched.measure, workers=workers, until=stop_after)
+        if training.trainer.step == steps:
+            training.finish()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,14 +22,11 @@ from align_zoo.emoji.packages import HELD_OUT_STYLE, STYLES
 from align_zoo.emoji.vocabulary import train_vocabulary
 from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.tiny.architecture import random_start
-from align_zoo.tiny.trainer import settle_statistics
+from align_zoo.tiny.trainer import ScratchPlan, settle_statistics
 from align_zoo.tiny.vocabulary import make_tokenizer
 from align_zoo.towers.dual_encoder import AlignOutput
 from align_zoo.towers.factory import create_align
-from align_zoo.training.accelerator import open_accelerator
 from align_zoo.training.batches import Batch
-from align_zoo.training.recipe import Recipe
-from align_zoo.training.trainer import Trainer
 from align_zoo.writing import replacing
 
 __all__ = ["EmojiBatches", "EmojiTraining", "Plan", "Target", "emoji_loss"]
@@ -41,18 +38,13 @@ SIDES = ((0.5, 41), (0.8, 49))
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything that decides the outcome of a training.
+class Plan(ScratchPlan):
+    """Everything that decides the outcome of a training of align_emoji.
 
     Attributes:
-        seed: the seed of the weights and the batches.
-        steps: the optimizer steps.
         concepts: the concepts of a step, each in two images of different styles.
         names: the names of a step: those of its concepts, and others that are wrong.
         attributes: the texts of keywords and groups in a step.
-        learning_rate: the highest learning rate, after the warm-up.
-        weight_decay: the weight decay of matrices and kernels.
-        coldest: the least temperature that is learned.
         without: styles that are not trained on, beside the one that is always held out.
         start: a checkpoint of this architecture to go on from, with large images; "" for a
             random start.
@@ -60,12 +52,12 @@ class Plan:
 
     seed: int = 0
     steps: int = 2500
-    concepts: int = 96
-    names: int = 640
-    attributes: int = 192
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     coldest: float = 0.03
+    concepts: int = 96
+    names: int = 640
+    attributes: int = 192
     without: tuple[str, ...] = ()
     start: str = ""
 
@@ -73,19 +65,6 @@ class Plan:
     def styles(self) -> tuple[str, ...]:
         """The styles that are trained on."""
         return tuple(each for each in STYLES if each not in {HELD_OUT_STYLE, *self.without})
-
-    @property
-    def recipe(self) -> Recipe:
-        """The part of the plan that every training has."""
-        return Recipe(
-            steps=self.steps,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            warmup=self.steps // 20,
-            seed=self.seed,
-            batch_norm="train",
-            coldest=self.coldest,
-        )
 
 
 class Target(NamedTuple):
@@ -231,16 +210,8 @@ class EmojiTraining:
         self.tokenizer = make_tokenizer(tokens, config.text_config)
         self.batches = EmojiBatches(plan, drawings, self.tokenizer)
         torch.manual_seed(plan.seed)
-        self.trainer = Trainer(
-            create_align(plan.start)[0] if plan.start else random_start(config, self.transform),
-            self.batches,
-            emoji_loss,
-            plan.recipe,
-            out=out,
-            resume=resume,
-            decides={f"--{name.replace('_', '-')}": value for name, value in asdict(plan).items()},
-            accelerator=open_accelerator("no", cpu=True),
-        )
+        model = create_align(plan.start)[0] if plan.start else random_start(config, self.transform)
+        self.trainer = plan.trainer(model, self.batches, emoji_loss, out, resume=resume)
 
     def finish(self) -> None:
         """Settle the statistics and write the checkpoint in the Hugging Face format, in halves."""

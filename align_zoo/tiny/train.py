@@ -6,6 +6,8 @@ number of threads, the weights equal those of an uninterrupted training.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,6 +73,19 @@ class Watch:
         }
 
 
+@contextmanager
+def ends_in_words() -> Iterator[None]:
+    """End the command with a message and an exit code, where the training ends with an error."""
+    try:
+        yield
+    except TrainingStopped as stopped:
+        typer.echo(str(stopped), err=True)
+        raise typer.Exit(stopped.exit_code) from None
+    except AlignZooError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
 @app.command()
 def train(
     out: Annotated[Path, typer.Option(help="The folder to write.")],
@@ -88,23 +103,16 @@ def train(
     torch.set_num_threads(threads)
     disable_progress_bar()  # of transformers, at every measurement
     plan = Plan(seed=seed, steps=steps, batch=batch, images=images)
-    try:
-        with training_alone(out):
-            training = TinyTraining(plan, out, fill_pool(plan, threads), resume=resume)
-            watch = Watch(seed, training.transform, training.tokenizer) if evaluate_every else None
-            training.trainer.run(
-                Every(save=save_every, measure=evaluate_every),
-                measure=watch.measure if watch else None,
-                until=stop_after,
-            )
-            if training.trainer.step == steps:
-                training.finish()
-    except TrainingStopped as stopped:
-        typer.echo(str(stopped), err=True)
-        raise typer.Exit(stopped.exit_code) from None
-    except AlignZooError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    with ends_in_words(), training_alone(out):
+        training = TinyTraining(plan, out, fill_pool(plan, threads), resume=resume)
+        watch = Watch(seed, training.transform, training.tokenizer) if evaluate_every else None
+        training.trainer.run(
+            Every(save=save_every, measure=evaluate_every),
+            measure=watch.measure if watch else None,
+            until=stop_after,
+        )
+        if training.trainer.step == steps:
+            training.finish()
 
 
 if __name__ == "__main__":

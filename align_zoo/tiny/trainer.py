@@ -18,46 +18,38 @@ from align_zoo.towers.dual_encoder import Align, AlignOutput
 from align_zoo.training.accelerator import open_accelerator
 from align_zoo.training.batches import Batch, BatchSource
 from align_zoo.training.recipe import Recipe
-from align_zoo.training.trainer import Trainer
+from align_zoo.training.trainer import Loss, Trainer
 
-__all__ = ["Plan", "TinyTraining", "caption_loss"]
+__all__ = ["Plan", "ScratchPlan", "TinyTraining", "caption_loss", "settle_statistics"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything that decides the outcome of a training.
+class ScratchPlan:
+    """What the plans of the embedded checkpoints have in common.
 
     Attributes:
-        seed: The seed of the weights, the images, the batches and the captions.
+        seed: The seed of everything random.
         steps: The optimizer steps.
-        batch: The images of a step.
-        unrelated: The captions of a step that fit no image.
-        images: The images that are drawn beforehand, a quarter of them easy.
-        easy_until: The share of the steps after which batches have no easy images.
         learning_rate: The highest learning rate, after the warm-up.
         weight_decay: The weight decay of matrices and kernels.
         coldest: The least temperature that is learned.
     """
 
-    seed: int = 0
-    steps: int = 3300
-    batch: int = 64
-    unrelated: int = 16
-    images: int = 24_000
-    easy_until: float = 0.35
-    learning_rate: float = 5e-3
-    weight_decay: float = 0.02
-    coldest: float = 0.03
+    seed: int
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    coldest: float
 
-    @property
-    def easy_images(self) -> int:
-        """The number of easy images."""
-        return self.images // 4
+    def trainer(
+        self, model: Align, batches: BatchSource, loss: Loss, out: Path, *, resume: bool
+    ) -> Trainer:
+        """Make the trainer of this plan; each of its fields decides the outcome.
 
-    @property
-    def recipe(self) -> Recipe:
-        """The part of the plan that every training has."""
-        return Recipe(
+        Raises:
+            TrainingError: for the reasons of ``Trainer``.
+        """
+        recipe = Recipe(
             steps=self.steps,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
@@ -66,6 +58,43 @@ class Plan:
             batch_norm="train",
             coldest=self.coldest,
         )
+        return Trainer(
+            model,
+            batches,
+            loss,
+            recipe,
+            out=out,
+            resume=resume,
+            decides={f"--{name.replace('_', '-')}": value for name, value in asdict(self).items()},
+            accelerator=open_accelerator("no", cpu=True),
+        )
+
+
+@dataclass(frozen=True)
+class Plan(ScratchPlan):
+    """Everything that decides the outcome of a training of align_tiny.
+
+    Attributes:
+        batch: The images of a step.
+        unrelated: The captions of a step that fit no image.
+        images: The images that are drawn beforehand, a quarter of them easy.
+        easy_until: The share of the steps after which batches have no easy images.
+    """
+
+    seed: int = 0
+    steps: int = 3300
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.02
+    coldest: float = 0.03
+    batch: int = 64
+    unrelated: int = 16
+    images: int = 24_000
+    easy_until: float = 0.35
+
+    @property
+    def easy_images(self) -> int:
+        """The number of easy images."""
+        return self.images // 4
 
 
 @dataclass(frozen=True)
@@ -105,16 +134,8 @@ class TinyTraining:
         self.tokenizer = make_tokenizer(tokens, config.text_config)
         self.batches = TinyBatches(plan, pool, self.tokenizer)
         torch.manual_seed(plan.seed)
-        self.trainer = Trainer(
-            random_start(config, self.transform),
-            self.batches,
-            _loss,
-            plan.recipe,
-            out=out,
-            resume=resume,
-            decides={f"--{name.replace('_', '-')}": value for name, value in asdict(plan).items()},
-            accelerator=open_accelerator("no", cpu=True),
-        )
+        model = random_start(config, self.transform)
+        self.trainer = plan.trainer(model, self.batches, _loss, out, resume=resume)
 
     def finish(self) -> None:
         """Settle the statistics and write the checkpoint in the Hugging Face format."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -138,7 +138,7 @@ class CollectionSearch:
             if self._kept is None:
                 (row,) = await self._rest.embed("align_text", [b"a"])
                 if not isinstance(row, Row):
-                    _fail(row)
+                    raise _error(row)
                 embedder = _ServedEmbedder(self._rest.embed, row)
                 self._kept = await asyncio.to_thread(_open, self._where, embedder)
             return self._kept
@@ -161,7 +161,9 @@ class _ServedEmbedder:
     model = ""
 
     def __init__(
-        self, embed: Callable[[str, Sequence[bytes]], Awaitable[list[Outcome]]], row: Row
+        self,
+        embed: Callable[[str, Sequence[bytes]], Coroutine[Any, Any, list[Outcome]]],
+        row: Row,
     ) -> None:
         self._embed = embed
         self._loop = asyncio.get_running_loop()
@@ -189,7 +191,7 @@ class _ServedEmbedder:
 
     def _rows(self, model: str, items: Sequence[bytes]) -> list[np.ndarray | InvalidInput]:
         work = self._embed(model, items)
-        outcomes = asyncio.run_coroutine_threadsafe(_awaited(work), self._loop).result()
+        outcomes = asyncio.run_coroutine_threadsafe(work, self._loop).result()
         rows: list[np.ndarray | InvalidInput] = []
         for outcome in outcomes:
             if isinstance(outcome, Row) and outcome.checkpoint != self.fingerprint:
@@ -198,17 +200,9 @@ class _ServedEmbedder:
         return rows
 
 
-async def _awaited(work: Awaitable[_T]) -> _T:
-    return await work
-
-
 def _error(outcome: Outcome) -> InvalidInput:
     assert isinstance(outcome, InvalidInput), "every item is answered"
     return outcome
-
-
-def _fail(outcome: Outcome) -> NoReturn:
-    raise _error(outcome)
 
 
 def _terms(fields: Fields, kept: Collection) -> list[Term]:

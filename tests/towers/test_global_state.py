@@ -20,8 +20,9 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from process_states import AT_ONCE, MATMUL, TRACED, default_dtype, setting
+from process_states import AT_ONCE, MATMUL, ORDINARY, TRACED, default_dtype, setting
 from torch.backends import cudnn, mkldnn
+from tries import tries
 
 import align_zoo
 from align_zoo.runtime.load import export_checkpoint
@@ -103,9 +104,11 @@ OPERATIONS: dict[str, Callable[[Path], Callable[[], Answers]]] = {
     "save": saved,
     "export": exported,
 }
-STATES = TRACED | AT_ONCE
-CASES = [(s, o) for s in STATES for o in OPERATIONS if o != "export" or s in AT_ONCE]
-"""An export takes seconds: not under each state by itself."""
+THOROUGH = bool(tries(1, short=0))
+STATES = TRACED | AT_ONCE | (ORDINARY if THOROUGH else {})
+EXPORTED = AT_ONCE | (TRACED if THOROUGH else {})
+CASES = [(s, o) for s in STATES for o in OPERATIONS if o != "export" or s in EXPORTED]
+"""An export takes seconds: under each state by itself in `long` alone."""
 
 
 def state_of_the_process() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""/v1/search: the collection's own answers, to whoever may ask."""
+"""/v1/search: the collection's own answers, to accepted callers."""
 
 import io
 import json
