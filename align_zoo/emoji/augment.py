@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
 from align_zoo.emoji.concepts import Concept
 
-__all__ = ["augment", "can_mirror", "place_on_white"]
+__all__ = ["augment", "can_mirror", "draw_nothing", "place_on_white"]
 
+_BENT = 0.05  # how far points move where a drawing is bent, in half sides
+_HIDDEN = 0.25  # share of the images in which the background hides a part
 _JPEG = 0.05  # share of the images; one after the other they cost most
 _DIRECTED = frozenset(
     "left right clockwise counterclockwise forward back quarter crescent gibbous waxing waning "
@@ -59,6 +62,51 @@ def augment(drawings: Tensor, mirror: Tensor, side: int, seed: int) -> Tensor:
     return images * 2 - 1
 
 
+def draw_nothing(count: int, words: Sequence[str], side: int, seed: int) -> Tensor:
+    """Make images without an emoji: backgrounds, pages of text, coloured noise as in photographs.
+
+    Returns:
+        ``[count, 3, side, side]`` in -1 to 1.
+    """
+    chance = torch.Generator().manual_seed(seed)
+    images = _backgrounds(count, side, chance)
+    kind = torch.rand(count, generator=chance)
+    for index in torch.nonzero(kind < 0.25).flatten().tolist():
+        images[index] = _page(words, side, chance)
+    natural = (kind > 0.65)[:, None, None, None]
+    images = torch.where(natural, _natural(count, side, chance), images)
+    return _focus(_jitter(images, chance), chance).clamp(0, 1) * 2 - 1
+
+
+def _page(words: Sequence[str], side: int, chance: torch.Generator) -> Tensor:
+    """Draw a page of words, [3, side, side]."""
+    chosen = torch.randint(len(words), (120,), generator=chance).tolist()
+    size, wide, high = (
+        int(_uniform(1, *each, chance)) for each in ((11, 20), (60, 500), (60, 400))
+    )
+    dark = bool(_some(1, 0.3, chance))
+    page = Image.new("L", (wide, high), 20 if dark else 255)
+    lines = "\n".join(
+        " ".join(words[each] for each in chosen[at : at + 6]) for at in range(0, 120, 6)
+    )
+    draw = ImageDraw.Draw(page)
+    draw.multiline_text((6, 6), lines, 235 if dark else 0, ImageFont.load_default(size))
+    pixels = np.array(page.resize((side, side), Image.Resampling.BILINEAR))
+    return (torch.from_numpy(pixels) / 255).expand(3, -1, -1)
+
+
+def _natural(count: int, side: int, chance: torch.Generator) -> Tensor:
+    """Draw noise whose amplitude falls with the frequency, as that of photographs does."""
+    frequency = torch.fft.fftfreq(side)[:, None].square() + torch.fft.rfftfreq(side).square()
+    fall = _uniform(count, 0.7, 1.5, chance)[:, None, None, None]
+    amplitude = (frequency + 1 / side**2) ** (-fall / 2)
+    noise = torch.fft.rfft2(torch.randn(count, 3, side, side, generator=chance))
+    layers = torch.fft.irfft2(noise * amplitude, s=(side, side))
+    layers = layers[:, :1] + _uniform(count, 0.1, 1, chance)[:, None, None, None] * layers
+    scale = layers.flatten(1).std(dim=1)[:, None, None, None]
+    return 0.22 * layers / scale + torch.rand(count, 3, 1, 1, generator=chance) * 0.6 + 0.2
+
+
 def _uniform(count: int, low: float, high: float, chance: torch.Generator) -> Tensor:
     return torch.rand(count, generator=chance) * (high - low) + low
 
@@ -92,7 +140,28 @@ def _place(drawings: Tensor, mirror: Tensor, side: int, chance: torch.Generator)
         torch.cat([matrix, offset], 2), [count, 4, 2 * side, 2 * side], align_corners=False
     )
     pixels = drawings.permute(0, 3, 1, 2).float().div_(255)
-    return F.avg_pool2d(F.grid_sample(pixels, grid, align_corners=False), 2)
+    bent = F.grid_sample(pixels, grid + _bends(count, 2 * side, chance), align_corners=False)
+    return _hide(F.avg_pool2d(bent, 2), chance)
+
+
+def _bends(count: int, side: int, chance: torch.Generator) -> Tensor:
+    """Move points a little, neighbours alike, as if another hand drew: [B, side, side, 2]."""
+    strength = _BENT * torch.rand(count, 1, 1, 1, generator=chance)
+    coarse = strength * torch.randn(count, 2, 4, 4, generator=chance)
+    smooth = F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)
+    return smooth.permute(0, 2, 3, 1)
+
+
+def _hide(layers: Tensor, chance: torch.Generator) -> Tensor:
+    """Cut a rectangle out of some drawings."""
+    count, side = len(layers), layers.shape[-1]
+    middle, half = torch.rand(2, count, generator=chance), _uniform(2 * count, 0.06, 0.18, chance)
+    high, wide = half.reshape(2, count)
+    at = torch.linspace(0, 1, side)
+    rows = (at - middle[0][:, None]).abs() < high[:, None]
+    columns = (at - middle[1][:, None]).abs() < wide[:, None]
+    gone = rows[:, None, :, None] & columns[:, None, None, :]
+    return layers.masked_fill(gone & _some(count, _HIDDEN, chance)[:, None, None, None], 0)
 
 
 def _backgrounds(count: int, side: int, chance: torch.Generator) -> Tensor:

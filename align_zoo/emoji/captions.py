@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from align_zoo.emoji.concepts import Concept
 from align_zoo.tiny.vocabulary import COMMON
 
-__all__ = ["NEW_WORDINGS", "WORDINGS", "Attributes", "choose_fillers", "write", "write_names"]
+__all__ = [
+    "NEW_WORDINGS",
+    "WORDINGS",
+    "Attributes",
+    "choose_fillers",
+    "write",
+    "write_names",
+    "write_nothing",
+]
 
 WORDINGS = (
     "{a}",
@@ -46,7 +54,9 @@ NEW_WORDINGS = (
 )
 """Wordings for the evaluation; no training has them."""
 
-_PLAIN, _WORDED = 0.4, 0.3  # shares of the texts; the others stand between any words
+_PLAIN, _WORDED = 0.35, 0.25  # shares of the texts; the others stand between any words
+_LINKED = 0.5  # share of these that have one of the links before the name
+_LINKS = ("a", "the", "of", "of a", "of the", "with a")
 
 
 def write(wording: str, what: str) -> str:
@@ -56,7 +66,11 @@ def write(wording: str, what: str) -> str:
 
 
 def choose_fillers(concepts: Sequence[Concept]) -> list[str]:
-    """List common words that say nothing of the concepts, and are in no wording held out."""
+    """List words that say nothing of the concepts, and are in no wording held out.
+
+    Half are common words. The others are invented, the beginning of a caption's word with the end
+    of another: so a word's pieces alone say nothing.
+    """
     said = {
         word
         for each in concepts
@@ -64,7 +78,18 @@ def choose_fillers(concepts: Sequence[Concept]) -> list[str]:
         for word in text.split()
     }
     held_out = set(re.findall("[a-z]+", " ".join(NEW_WORDINGS)))
-    return [word for word in dict.fromkeys(COMMON) if word not in said | held_out]
+    common = [word for word in dict.fromkeys(COMMON) if word not in said | held_out]
+    rng = np.random.default_rng(0)
+    known = sorted(word for word in said if word.isalpha() and len(word) > 4)
+    invented: dict[str, None] = {}
+    for _ in range(10 * len(common)):  # few words have few beginnings and ends
+        if len(invented) == len(common):
+            break
+        begin, end = rng.choice(known, 2).tolist()
+        word = begin[: int(rng.integers(2, 5))] + end[-int(rng.integers(2, 4)) :]
+        if word not in said | held_out:
+            invented[word] = None
+    return common + list(invented)
 
 
 def write_names(
@@ -83,8 +108,14 @@ def write_names(
         else:
             words = rng.choice(fillers, rng.integers(1, 5)).tolist()
             place = len(words) if rng.random() < 0.6 else int(rng.integers(len(words) + 1))
-            texts.append(" ".join([*words[:place], name, *words[place:]]))
+            link = [str(rng.choice(_LINKS))] if rng.random() < _LINKED else []
+            texts.append(" ".join([*words[:place], *link, name, *words[place:]]))
     return texts
+
+
+def write_nothing(count: int, fillers: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Write texts that say nothing: these are true of images without an emoji."""
+    return [" ".join(rng.choice(fillers, rng.integers(1, 5))) for _ in range(count)]
 
 
 @dataclass(frozen=True)

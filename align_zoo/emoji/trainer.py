@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from align_zoo.emoji.architecture import IMAGE_SIZE, build_config, build_transform
-from align_zoo.emoji.augment import augment, can_mirror
-from align_zoo.emoji.captions import Attributes, choose_fillers, write_names
+from align_zoo.emoji.augment import augment, can_mirror, draw_nothing
+from align_zoo.emoji.captions import Attributes, choose_fillers, write_names, write_nothing
 from align_zoo.emoji.drawings import Drawings
 from align_zoo.emoji.packages import HELD_OUT_STYLE, STYLES
 from align_zoo.emoji.vocabulary import train_vocabulary
@@ -31,9 +31,9 @@ from align_zoo.writing import replacing
 
 __all__ = ["EmojiBatches", "EmojiTraining", "Plan", "Target", "emoji_loss"]
 
-LONGEST = 16
+LONGEST = 18
 """Tokens at which training cuts a text, a hundredth of all: padding is work for nothing."""
-SIDES = ((0.5, 41), (0.8, 49))
+SIDES = ((0.4, 41), (0.7, 49))
 """The images' side until a share of the steps: small images teach as much at half the cost."""
 
 
@@ -45,19 +45,21 @@ class Plan(ScratchPlan):
         concepts: the concepts of a step, each in two images of different styles.
         names: the names of a step: those of its concepts, and others that are wrong.
         attributes: the texts of keywords and groups in a step.
+        nothing: the images without an emoji in a step, and the texts that say nothing.
         without: styles that are not trained on, beside the one that is always held out.
         start: a checkpoint of this architecture to go on from, with large images; "" for a
             random start.
     """
 
     seed: int = 0
-    steps: int = 2500
+    steps: int = 10_000
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     coldest: float = 0.03
     concepts: int = 96
     names: int = 640
     attributes: int = 192
+    nothing: int = 12
     without: tuple[str, ...] = ()
     start: str = ""
 
@@ -68,12 +70,17 @@ class Plan(ScratchPlan):
 
 
 class Target(NamedTuple):
-    """What is true in a batch whose texts are names, then further texts."""
+    """What is true in a batch whose texts are names, then further texts, then all groups.
+
+    The images are drawings, then images without an emoji.
+    """
 
     name: Tensor
-    """The index of each image's name among the texts, [B]."""
+    """The index of each drawing's name among the texts, [drawings]."""
     fits: Tensor
     """Which further text is true of which image, [B, further texts]."""
+    group: Tensor
+    """Which group each drawing is of, [drawings, groups]."""
 
 
 class EmojiBatches:
@@ -102,28 +109,44 @@ class EmojiBatches:
         self.concepts = [drawings.concepts[each] for each in kept]
         self.attributes = Attributes.of(self.concepts)
         self.fillers = choose_fillers(self.concepts)
+        self.groups = sorted({each.group for each in self.concepts})
+        self.group = torch.tensor(
+            [[each.group == group for group in self.groups] for each in self.concepts]
+        )
+        subgroups = sorted({each.subgroup for each in self.concepts})
+        self.subgroup = tuple(subgroups.index(each.subgroup) for each in self.concepts)
         self.can_mirror = torch.tensor([can_mirror(each) for each in self.concepts])
 
     def __getitem__(self, step: int) -> Batch:
         """Make the batch of a step, the same at every call."""
-        rng = np.random.default_rng([self.plan.seed, step])
+        plan, rng = self.plan, np.random.default_rng([self.plan.seed, step])
         shown = self._shown(step)
         chosen = [row for each in shown for row in _two_styles(self.rows[each], rng)]
         concept = np.repeat(shown, 2)
-        further, fits = self.attributes.sample(self.plan.attributes, shown, self.fillers, rng)
         others = np.setdiff1d(np.arange(len(self.concepts)), shown)
-        others = rng.permutation(others)[: self.plan.names - len(shown)]
+        others = rng.permutation(others)[: plan.names - len(shown)]
         named = [self.concepts[each].name for each in (*shown, *others)]
-        pixels = augment(
-            torch.from_numpy(self.pixels[chosen]),
-            self.can_mirror[concept],
-            self._side(step),
-            int(rng.integers(1 << 62)),
+        further, fits = self.attributes.sample(plan.attributes, shown, self.fillers, rng)
+        seeds = rng.integers(1 << 62, size=2).tolist()
+        drawings = torch.from_numpy(self.pixels[chosen])
+        pixels = [
+            augment(drawings, self.can_mirror[concept], self._side(step), seeds[0]),
+            draw_nothing(plan.nothing, self.fillers, self._side(step), seeds[1]),
+        ]
+        target = Target(
+            torch.arange(len(shown)).repeat_interleave(2),
+            torch.block_diag(
+                torch.from_numpy(fits[:, concept].T.copy()), torch.ones(plan.nothing, plan.nothing)
+            ).bool(),
+            self.group[concept],
         )
-        name = torch.arange(len(shown)).repeat_interleave(2)
-        target = Target(name, torch.from_numpy(fits[:, concept].T.copy()))
-        texts = write_names(named, self.fillers, rng) + further
-        return Batch(pixels, dict(self.tokenizer(texts, max_length=LONGEST)), target)
+        texts = [
+            *write_names(named, self.fillers, rng),
+            *further,
+            *write_nothing(plan.nothing, self.fillers, rng),
+            *write_names(self.groups, self.fillers, rng),
+        ]
+        return Batch(torch.cat(pixels), dict(self.tokenizer(texts, max_length=LONGEST)), target)
 
     def _side(self, step: int) -> int:
         """Return the side of a step's images: the checkpoint's own at last."""
@@ -131,10 +154,17 @@ class EmojiBatches:
         return next((side for until, side in SIDES if done < until), IMAGE_SIZE)
 
     def _shown(self, step: int) -> np.ndarray:
-        """Choose the concepts of a step: each once in an epoch."""
-        count, each = len(self.concepts), min(self.plan.concepts, len(self.concepts))
+        """Choose the concepts of a step: half by chance, half from a few subgroups.
+
+        Those of a subgroup are alike, and so are harder to tell apart.
+        """
+        count, each = len(self.concepts), min(self.plan.concepts, len(self.concepts)) // 2
         epoch, place = divmod(step, count // each)
-        return _order(self.plan.seed, epoch, count)[place * each : (place + 1) * each]
+        mixed, alike = (
+            _order(self.plan.seed, epoch, self.subgroup, together) for together in (False, True)
+        )
+        part = slice(place * each, (place + 1) * each)
+        return np.unique(np.concatenate([mixed[part], alike[part]]))
 
 
 def _two_styles(styles: list[list[int]], rng: np.random.Generator) -> list[int]:
@@ -143,17 +173,24 @@ def _two_styles(styles: list[list[int]], rng: np.random.Generator) -> list[int]:
     return [int(rng.choice(styles[each])) for each in chosen]
 
 
-@lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch, count]).permutation(count)
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, subgroup: tuple[int, ...], together: bool) -> np.ndarray:
+    """Order an epoch's concepts by chance; those of a subgroup may stand together."""
+    rng = np.random.default_rng([seed, epoch, len(subgroup)])
+    order = rng.permutation(len(subgroup))
+    if not together:
+        return order
+    place = rng.permutation(max(subgroup) + 1)
+    return order[np.argsort(place[np.array(subgroup)[order]], kind="stable")]
 
 
 def emoji_loss(output: AlignOutput, temperature: Tensor, target: Target) -> Tensor:
-    """Compute the loss of a batch: names, keywords, and images of one concept.
+    """Compute the loss of a batch: names, keywords, groups, and images of one concept.
 
-    Each image has to find its name among the names of the batch, and each shown name its
-    images. Keywords and groups are true of several images: the mean of the log-probabilities of
-    all that are right counts. The images of one concept have to find each other.
+    Each drawing has to find its name among the names of the batch, its group among the groups,
+    and each shown name its drawings. Keywords are true of several images: the mean of the
+    log-probabilities of all that are right counts. The drawings of one concept have to find each
+    other. Images without an emoji are wrong for all of these.
 
     Raises:
         ValueError: an embedding is missing.
@@ -161,16 +198,20 @@ def emoji_loss(output: AlignOutput, temperature: Tensor, target: Target) -> Tens
     logits, images = output.logits_per_image, output.image_embeds
     if logits is None or images is None:
         raise ValueError("the loss needs both embeddings")
-    names = logits.shape[1] - target.fits.shape[1]
-    to_name = F.cross_entropy(logits[:, :names], target.name, label_smoothing=0.1)
-    same = target.name[:, None] == target.name
-    from_name = _several(logits[:, target.name].t(), same)
-    further = logits[:, names:]
-    keywords = _several(further, target.fits) + _several(further.t(), target.fits.t())
-    others = ~torch.eye(len(images), dtype=torch.bool)
-    likeness = (images @ images.t() / temperature.detach()).masked_fill(~others, -1e4)
+    drawings, further = len(target.name), target.fits.shape[1]
+    name, keyword, group = logits.split(
+        [logits.shape[1] - further - target.group.shape[1], further, target.group.shape[1]], dim=1
+    )
+    same = torch.zeros(drawings, len(images), dtype=torch.bool)
+    same[:, :drawings] = target.name[:, None] == target.name
+    to_name = F.cross_entropy(name[:drawings], target.name, label_smoothing=0.1)
+    from_name = _several(name[:, target.name].t(), same)
+    keywords = _several(keyword, target.fits) + _several(keyword.t(), target.fits.t())
+    groups = _several(group[:drawings], target.group)
+    others = ~torch.eye(drawings, len(images), dtype=torch.bool)
+    likeness = (images[:drawings] @ images.t() / temperature.detach()).masked_fill(~others, -1e4)
     alike = _several(likeness, same & others)
-    return to_name + 0.25 * from_name + 0.4 * keywords + 0.25 * alike
+    return to_name + 0.25 * from_name + 0.5 * keywords + 0.25 * groups + 0.5 * alike
 
 
 def _several(logits: Tensor, right: Tensor) -> Tensor:

@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from align_zoo.emoji.architecture import IMAGE_SIZE, build_config
-from align_zoo.emoji.augment import augment, can_mirror, place_on_white
-from align_zoo.emoji.captions import NEW_WORDINGS, WORDINGS, Attributes, write
+from align_zoo.emoji.augment import augment, can_mirror, draw_nothing, place_on_white
+from align_zoo.emoji.captions import NEW_WORDINGS, WORDINGS, Attributes, choose_fillers, write
 from align_zoo.emoji.concepts import Concept
 from align_zoo.emoji.packages import HELD_OUT_STYLE
 from align_zoo.emoji.trainer import EmojiBatches, Plan
 from align_zoo.emoji.vocabulary import train_vocabulary
 from align_zoo.tiny.vocabulary import make_tokenizer
 
-PLAN = Plan(steps=4, concepts=4, names=10, attributes=8)
+PLAN = Plan(steps=10, concepts=4, names=10, attributes=8, nothing=3)
 
 
 def known(drawings):
@@ -53,25 +53,32 @@ def test_a_style_can_be_left_out(drawings, tokenizer):
 
 def test_each_concept_is_shown_twice(batches):
     batch = batches[0]
-    assert len(batch.pixels) == 8
-    assert batch.target.name.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert len(batch.pixels) == 2 * len(batches._shown(0)) + 3
+    assert batch.target.name.tolist() == [
+        each for each in range(len(batches._shown(0))) for _ in "ab"
+    ]
 
 
 def test_small_images_come_first(batches):
-    sides = [batches[step].pixels.shape[-1] for step in range(5)]
-    assert sides == [41, 41, 49, 49, IMAGE_SIZE]
+    sides = [batches[step].pixels.shape[-1] for step in (3, 4, 6, 7, 9)]
+    assert sides == [41, 49, 49, IMAGE_SIZE, IMAGE_SIZE]
 
 
-def test_the_texts_are_names_then_attributes(batches, tokenizer):
-    batch = batches[0]
-    assert len(batch.tokens["input_ids"]) == 10 + 8
-    assert batch.target.fits.shape == (8, 8)
+def test_names_attributes_nothing_and_groups_are_asked(batches, tokenizer):
+    batch, groups = batches[0], len(batches.groups)
+    drawings = 2 * len(batches._shown(0))
+    assert len(batch.tokens["input_ids"]) == 10 + 8 + 3 + groups
+    assert batch.target.fits.shape == (drawings + 3, 8 + 3)
     assert batch.target.fits.any(dim=0).all()  # each is true of an image that is shown
+    assert not batch.target.fits[:drawings, 8:].any()
+    assert not batch.target.fits[drawings:, :8].any()
+    assert batch.target.group.shape == (drawings, groups)
     texts = tokenizer.hf.batch_decode(batch.tokens["input_ids"], skip_special_tokens=True)
     names = [concept.name for concept in batches.concepts]
     found = [[name for name in names if name in text] for text in texts[:10]]
     assert all(len(each) <= 1 for each in found)  # none where a text is cut
     assert len({each[0] for each in found if each}) >= 6
+    assert not [name for text in texts[18:] for name in names if name in text]
 
 
 def test_a_batch_depends_on_its_step_alone(batches):
@@ -80,14 +87,32 @@ def test_a_batch_depends_on_its_step_alone(batches):
     assert not torch.equal(one.pixels, other.pixels)
 
 
-def test_an_epoch_shows_every_concept_once(batches):
-    shown = np.concatenate([batches._shown(step) for step in range(3)])
-    assert sorted(shown) == list(range(12))
+def test_an_epoch_shows_every_concept(batches):
+    shown = np.concatenate([batches._shown(step) for step in range(6)])
+    assert set(shown) == set(range(12))
+
+
+def test_concepts_of_a_subgroup_stand_together(drawings, tokenizer):
+    batches = EmojiBatches(Plan(concepts=6), drawings, tokenizer)
+    batches.subgroup = tuple(index % 4 for index in range(12))
+    shown = [batches._shown(step) for step in range(4)]
+    subgroups = [[batches.subgroup[each] for each in step] for step in shown]
+    assert all(max(map(step.count, step)) >= 3 for step in subgroups)
 
 
 def test_held_out_wordings_are_not_trained_on():
     assert not set(NEW_WORDINGS) & set(WORDINGS)
     assert write("a drawing of {a}", "owl") == "a drawing of an owl"
+
+
+def test_words_between_say_nothing():
+    owl = Concept("1", "night owl", ("bird", "wise"), "animals", "animal bird")
+    fillers = choose_fillers([owl])
+    said = {"night", "owl", "bird", "wise", "animals", "animal"}
+    held_out = {"a", "drawing", "this", "emoji", "shows", "graphic", "depicting", "find", "me"}
+    assert len(fillers) == len(set(fillers)) > 100
+    assert "nigmal" in fillers  # of "night" and "animal"
+    assert not (said | held_out) & set(fillers)
 
 
 def test_a_pair_is_true_of_concepts_with_both():
@@ -120,6 +145,14 @@ def test_images_are_in_range_and_differ(drawings):
     assert images.shape == (60, 3, 33, 33)
     assert -1 <= images.min() < images.max() <= 1
     assert images.flatten(1).std(dim=0).min() > 0
+
+
+def test_images_without_emoji_are_in_range_and_differ():
+    images = draw_nothing(40, ["some", "words"], 33, seed=1)
+    assert images.shape == (40, 3, 33, 33)
+    assert -1 <= images.min() < images.max() <= 1
+    assert images.flatten(1).std(dim=0).min() > 0
+    torch.testing.assert_close(images, draw_nothing(40, ["some", "words"], 33, seed=1))
 
 
 def test_transparent_parts_are_white(drawings):
