@@ -44,9 +44,23 @@ Run = Callable[[], torch.Tensor]
 
 
 def compare_on(
-    device: str, folder: Path, batches: list[int], *, rounds: int = 7, seconds: float = 0.5
+    device: str,
+    folder: Path,
+    batches: list[int],
+    *,
+    rounds: int = 7,
+    seconds: float = 0.5,
+    compiled: bool = True,
 ) -> Iterator[Row]:
     """Yield the rows of all batch sizes: ratios to each peer, and shares of the device's bounds.
+
+    Args:
+        device: "cuda", "cuda:1" ..., or "cpu".
+        folder: an ALIGN folder.
+        batches: the batch sizes.
+        rounds: the turns of each contender.
+        seconds: the duration of a turn.
+        compiled: whether compiled peers take part; compiling takes a minute for each batch size.
 
     Raises:
         AssertionError: our embeddings are not near transformers' in float32.
@@ -76,9 +90,10 @@ def compare_on(
             for dtype, model in peers.items():
                 run = _features(model, features, asked)
                 runs[f"transformers {dtype}"] = run
-                runs[f"transformers {dtype}, compiled"] = torch.compile(
-                    run, dynamic=False, **_COMPILED[kind]
-                )
+                if compiled:
+                    runs[f"transformers {dtype}, compiled"] = torch.compile(
+                        run, dynamic=False, **_COMPILED[kind]
+                    )
             with current(torch.device(device)), torch.inference_mode():
                 wanted = _features(truth, features, asked)()
             limits = count(lambda t=tower, g=given: t.batches.function(*g)), bounds
