@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -239,13 +239,49 @@ def draw_curves(logs: Sequence[Path], path: Path) -> None:
     figure.savefig(path)
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a Markdown table; all columns but the first are numbers."""
-    print(f"| {' | '.join(head)} |")
-    print(f"|---|{'---:|' * (len(head) - 1)}")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
-    print()
+def tables(
+    found: Mapping[str, Figures],
+    worded: Mapping[str, tuple[float, float]],
+    matched: Mapping[str, float],
+) -> str:
+    """Write the figures as the Markdown tables of docs/align-emoji.md, the aims last."""
+    unseen, plain = found[HELD_OUT_STYLE], worded["{}"][0]
+    first, five, same, keyword, group = map(_percent, unseen.values())
+    new = [shares[0] for wording, shares in worded.items() if wording != "{}"]
+    span = f"{_percent(min(new))} to {_percent(max(new))}"
+    aims = [
+        ["its name among all names, first / in the first five", "50% / 75%", f"{first} / {five}"],
+        [f"an image of the same concept in {GALLERY}, first", "60%", same],
+        [f"an image with a keyword beyond its name, in the first {FIRST}", "50%", keyword],
+        ["group", "80%", group],
+        [
+            "names in wordings never trained on, first",
+            f"within 5 points of {_percent(plain)}",
+            span,
+        ],
+    ]
+    written = (
+        (
+            ["drawings", *unseen],
+            [[each, *map(_percent, shares.values())] for each, shares in found.items()],
+        ),
+        (
+            [f"wording, {HELD_OUT_STYLE}", "first", "in five"],
+            [[f"`{each}`", *map(_percent, shares)] for each, shares in worded.items()],
+        ),
+        (
+            ["image", "names that match it"],
+            [[each, _percent(share)] for each, share in matched.items()],
+        ),
+        ([f"on {HELD_OUT_STYLE}, the style never seen", "aim", "reached"], aims),
+    )
+    return "\n\n".join(_table(head, rows) for head, rows in written)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a Markdown table; all columns but the first are numbers."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _percent(share: float | None) -> str:
@@ -266,21 +302,10 @@ def main(
     except AlignZooError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    print_table(
-        ["drawings", *found[HELD_OUT_STYLE]],
-        [[each, *(_percent(share) for share in shares.values())] for each, shares in found.items()],
-    )
-    print_table(
-        [f"wording, {HELD_OUT_STYLE}", "first", "in five"],
-        [[f"`{each}`", *(f"{share:.1%}" for share in shares)] for each, shares in worded.items()],
-    )
-    print_table(
-        ["image", "names that match it"],
-        [[each, f"{share:.1%}"] for each, share in matched.items()],
-    )
+    print(tables(found, worded, matched))
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        whole = {"figures": found, "wordings": worded, "nothing": matched}
+        whole = {"found": found, "worded": worded, "matched": matched}
         (out / "report.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
         counts, groups = embedded.confuse_groups(drawings.rows([HELD_OUT_STYLE]))
         draw_confusion(counts, groups, out / "groups.png")

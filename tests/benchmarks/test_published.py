@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from align_zoo.emoji.evaluate import tables
 from benchmarks.chaos.rows import ChaosRow, chaos_table
 from benchmarks.results import read_rows, table
 
@@ -42,3 +43,12 @@ def test_the_page_shows_what_the_faults_did():
     content = json.loads((ROOT / "benchmarks/results/chaos.json").read_text(encoding="utf-8"))
     rows = [ChaosRow(**{k: v for k, v in row.items() if k != "verdict"}) for row in content["rows"]]
     assert chaos_table(rows) in (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_what_align_emoji_reaches():
+    path = ROOT / "benchmarks/results/align_emoji.json"
+    page = (ROOT / "docs/align-emoji.md").read_text(encoding="utf-8")
+    written = tables(**json.loads(path.read_text(encoding="utf-8"))).split("\n\n")
+    assert len(written) == 4
+    for each in written:
+        assert each in page
