@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from align_zoo.zero_shot.compose import compose
     from align_zoo.zero_shot.heatmap import Heatmap, heatmap, heatmaps
 
-__version__ = "0.1.0"
+__version__: str
 
 __all__ = [
     "Align",
@@ -109,6 +109,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("align-zoo")
     if name not in _HOMES:
         raise AttributeError(f"module 'align_zoo' has no attribute {name!r}")
     return getattr(import_module(f"align_zoo.{_HOMES[name]}"), name)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from align_zoo import __version__
+import align_zoo
 from align_zoo.cli import collections, data, images, models, serve, web
 
 __all__ = ["app"]
@@ -20,7 +20,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"align-zoo {__version__}")
+        typer.echo(f"align-zoo {align_zoo.__version__}")
         raise typer.Exit()
 
 

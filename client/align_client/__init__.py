@@ -30,4 +30,12 @@ __all__ = [
     "Unauthorized",
 ]
 
-__version__ = "0.1.0"
+__version__: str
+
+
+def __getattr__(name: str) -> str:
+    if name != "__version__":
+        raise AttributeError(f"module 'align_client' has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("align-client")
