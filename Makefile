@@ -7,6 +7,7 @@
 # make test-library PYTHON=python3.13   what needs no tritonserver, on another Python
 # make test-client PYTHON=python3.10    of the client what needs neither tritonserver nor align-zoo
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
+# make test-integrations   the adapters for other libraries, with the real packages (asks PyPI)
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, image size, callers and time (ARGS=...)
 # make chaos   faults, overload and a soak against the service: a table (7 minutes; ARGS=...)
@@ -28,8 +29,8 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test test-long test-library test-client test-page test-neighbours lint bench growth chaos \
-	fuzz audit constraints clean
+.PHONY: setup demo test test-long test-library test-client test-page test-neighbours \
+	test-integrations lint bench growth chaos fuzz audit constraints clean
 
 setup: $(VENV)/.setup
 
@@ -38,8 +39,10 @@ demo: setup
 
 # Environments of other versions, made under build/ when they are first needed.
 NEIGHBOURS := tests/neighbours
+INTEGRATIONS := tests/integrations
 PAGE := tests/page
-PYTEST := $(BIN)/python -m pytest --ignore=$(NEIGHBOURS) --ignore=$(PAGE)
+ELSEWHERE := --ignore=$(NEIGHBOURS) --ignore=$(INTEGRATIONS) --ignore=$(PAGE)
+PYTEST := $(BIN)/python -m pytest $(ELSEWHERE)
 
 # Tests that start a tritonserver (tests/support/served.py gives them the mark `served`) do not run
 # beside those that compute for minutes: Triton gives up a model that is silent for a second. They
@@ -59,6 +62,10 @@ test-page: $(VENV)/.test-tools
 test-neighbours: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)
 
+# By name, so that a log of CI says which adapters were tried.
+test-integrations: $(VENV)/.test-tools
+	$(BIN)/python -m pytest --verbose $(INTEGRATIONS) $(ARGS)
+
 # Pinned as setup is, but without the extra `server`, which is bound to Python 3.12.
 VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS = $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
@@ -68,7 +75,7 @@ test-library:
 	@test -x $(LIBRARY)/bin/python || $(PYTHON) -m venv $(LIBRARY)
 	@PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(LIBRARY)/bin/python -m pip \
 		install --disable-pip-version-check --quiet --editable ".[gateway,test]" --editable ./client
-	$(LIBRARY)/bin/python -m pytest --ignore=$(NEIGHBOURS) --ignore=$(PAGE) --ignore=tests/benchmarks \
+	$(LIBRARY)/bin/python -m pytest $(ELSEWHERE) --ignore=tests/benchmarks \
 		--numprocesses 2 --dist loadfile -m "not hub and not served" $(ARGS)
 
 # Not pinned: a client lives in environments of others, at whatever versions they have.

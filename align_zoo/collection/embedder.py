@@ -13,6 +13,7 @@ import numpy as np
 from align_zoo.checkpoint.folder import EMBEDDED
 from align_zoo.errors import AlignZooError, InvalidImage, reason_of, to_install
 from align_zoo.runtime.encoder import Encoder
+from align_zoo.runtime.images import ImageLike
 from align_zoo.runtime.load import load_encoder
 
 __all__ = ["Embedder", "EncoderEmbedder", "ServerEmbedder"]
@@ -75,8 +76,8 @@ class EncoderEmbedder:
         self.fingerprint = encoder.fingerprint
         self.temperature = encoder.temperature
 
-    def images(self, files: Sequence[bytes]) -> list[Answer]:
-        """Embed encoded images; an image that cannot be used has an error in its place."""
+    def images(self, files: Sequence[ImageLike]) -> list[Answer]:
+        """Embed images; an image that cannot be used has an error in its place."""
         return self._encoder.embed_images(files, on_error="return") if files else []
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -115,8 +116,8 @@ class ServerEmbedder:
         except AlignClientError as error:
             raise AlignZooError(f"{self._urls}: {error}") from error
 
-    def images(self, files: Sequence[bytes]) -> list[Answer]:
-        """Embed encoded images; an image that cannot be used has an error in its place.
+    def images(self, files: Sequence[ImageLike]) -> list[Answer]:
+        """Embed images; an image that cannot be used has an error in its place.
 
         Raises:
             AlignZooError: the servers cannot be asked; no image is to blame.
@@ -144,6 +145,10 @@ class ServerEmbedder:
             return self._client.embed_text(list(texts))
         except self._failure as error:
             raise AlignZooError(f"{self._urls}: {error}") from error
+
+    def close(self) -> None:
+        """Close the connections; later calls raise AlignZooError."""
+        self._client.close()
 
     def elsewhere(self) -> Callable[[int | None], Embedder]:
         """Return what asks the same servers from another process."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,10 +10,6 @@ from pathlib import Path
 import pytest
 from environments import environment
 from install_lines import ROOT
-
-# tests/conftest.py gives each run a cache of its own; what pip has fetched is not to be lost by it.
-_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-os.environ.setdefault("PIP_CACHE_DIR", str(_CACHES / "pip"))
 
 
 @pytest.fixture(scope="session")

@@ -19,21 +19,32 @@ SCRIPTS = ROOT / "tests" / "neighbours" / "scripts"
 _FOLDER = ROOT / "build" / "neighbours"
 
 
-def environment(name: str, pins: Sequence[str]) -> Path:
+# tests/conftest.py gives each run a cache of its own; what pip has fetched is not to be lost by it.
+_CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+os.environ.setdefault("PIP_CACHE_DIR", str(_CACHES / "pip"))
+
+
+def environment(name: str, pins: Sequence[str], *, ours: bool = False) -> Path:
     """The Python of the environment ``build/neighbours/NAME``, made if the pins have changed.
 
     The pins are installed without their dependencies. What they do not replace (torch, numpy,
     Pillow) comes from the environment that runs the tests, so that seconds are enough.
+
+    Args:
+        name: the folder's name.
+        pins: requirements with exact versions.
+        ours: whether align-zoo and align-client can be imported, from this checkout.
     """
     folder = _FOLDER / name
     python, made = folder / "bin" / "python", folder / "pins.json"
-    wanted = json.dumps([sys.executable, *pins])
+    below = [sysconfig.get_path("purelib"), *([str(ROOT), str(ROOT / "client")] if ours else [])]
+    wanted = json.dumps([sys.executable, *below, *pins])
     if not made.is_file() or made.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         _call(sys.executable, "-m", "venv", "--without-pip", folder)
         packages = Path(_call(python, "-c", "import site; print(*site.getsitepackages())").strip())
         # Read after the environment's own packages, which therefore go before.
-        (packages / "below.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        (packages / "below.pth").write_text("\n".join(below) + "\n")
         pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
         _call(*pip, "--no-deps", "--ignore-installed", "--disable-pip-version-check", *pins)
         made.write_text(wanted)
@@ -41,10 +52,7 @@ def environment(name: str, pins: Sequence[str]) -> Path:
 
 
 def run(python: Path, script: str, *arguments: object) -> Any:
-    """What a script of ``SCRIPTS`` prints as JSON on its last line.
-
-    No hub, and nothing of ours: the script has only the neighbour's packages.
-    """
+    """What a script of ``SCRIPTS`` prints as JSON on its last line; no hub can be reached."""
     output = _call(python, SCRIPTS / script, *arguments, timeout=300)
     return json.loads(output.splitlines()[-1])
 
