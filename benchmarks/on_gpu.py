@@ -23,7 +23,7 @@ import torch
 import typer
 
 from align_zoo.checkpoint.folder import open_checkpoint
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.runtime.images import ImageBatcher
 from align_zoo.runtime.load import load_encoder
 from align_zoo.runtime.machine import cores

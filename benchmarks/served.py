@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from align_client import AlignClient
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.runtime.load import load_encoder
 from benchmarks import perf_analyzer
 from benchmarks.contenders import fresh_labels, latency, share, throughput

@@ -26,7 +26,8 @@ import numpy as np
 
 from align_client import AlignClient
 from align_zoo.checkpoint.folder import open_checkpoint
-from align_zoo.inputs.preprocess import AlignTransform, open_encoded, read_transform, to_rgb
+from align_zoo.inputs.decode import open_encoded, to_rgb
+from align_zoo.inputs.preprocess import AlignTransform, read_transform
 from align_zoo.runtime.images import ImageBatcher
 from align_zoo.serving.tools.load import closed_loop
 from benchmarks.inputs import photos

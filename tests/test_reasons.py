@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import align_zoo
 from align_zoo import AlignZooError
 from align_zoo.errors import InvalidInput, reason_of
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.serving.model.image import ImageService
 from align_zoo.serving.model.text import TextService, decode_text
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,28 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from align_zoo.collection.check import Health, examine, sound_rows
+from align_zoo.collection.check import Health
 from align_zoo.collection.classify import Labels
-from align_zoo.collection.duplicates import Duplicates, find_duplicates, fold
+from align_zoo.collection.duplicates import Duplicates, find_duplicates
 from align_zoo.collection.embedder import Embedder, EncoderEmbedder
 from align_zoo.collection.engines import choose_engine
-from align_zoo.collection.hits import HIDDEN, Hit, hit_of, shown_columns
+from align_zoo.collection.hits import HIDDEN, Hit
 from align_zoo.collection.matching import Background, find_matches
-from align_zoo.collection.place import place_of, read_about, write_about
+from align_zoo.collection.place import alone, exists, place_of
 from align_zoo.collection.query import Term, embed_terms, read_query, weighted_sum
-from align_zoo.collection.shards import rows_schema, shown_path
-from align_zoo.collection.sources import Source, is_gone
-from align_zoo.collection.state import State
-from align_zoo.collection.table import SOUND, Table, connect, create, drop_others, quoted
-from align_zoo.collection.writer import Report, Writer, alone, keep_finished
+from align_zoo.collection.rebuild import check_storage, rebuild_storage
+from align_zoo.collection.search import hit_at, nearest_hits
+from align_zoo.collection.sources import Source
+from align_zoo.collection.storage import Storage
+from align_zoo.collection.table import SOUND, Table
+from align_zoo.collection.writer import Report, Writer
 from align_zoo.errors import AlignZooError, InvalidInput
-from align_zoo.progress import progress_bar
 
 __all__ = ["Collection"]
-
-_FORMAT = 1
-_JUDGED = 50
-"""Images that a search judges at least."""
 
 
 class Collection:
@@ -50,13 +44,11 @@ class Collection:
     One process at a time adds; any number searches meanwhile.
     """
 
-    def __init__(self, where: str, embedder: Embedder | None, about: dict[str, Any]) -> None:
-        self.where = where
-        self._about = about
+    def __init__(self, storage: Storage, embedder: Embedder | None) -> None:
+        self.where = storage.where
+        self._storage = storage
         self._embedder = embedder
         self._background: Background | None = None
-        self._base = connect(where)
-        self._table = Table(self._base, about["table"], where)
 
     @classmethod
     def create(
@@ -75,20 +67,20 @@ class Collection:
         """
         place = place_of(where)
         embedder = _embedder(model)
-        if read_about(place) is not None:
+        if exists(place):
             raise AlignZooError(f"{place} is a collection already; open it")
         if "://" not in place:
             folder = Path(place)
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise AlignZooError(f"{place} is not empty; a new collection needs a new folder")
             folder.mkdir(parents=True, exist_ok=True)
-        dim = embedder.texts(["a"]).shape[1]
-        name = f"rows_{embedder.fingerprint}"
-        base = connect(place)
-        create(base, name, rows_schema(dim))
-        about = _about(name, embedder.fingerprint, embedder.model)
-        write_about(place, about)
-        return cls(place, embedder, about)
+        storage = Storage.create(
+            place,
+            fingerprint=embedder.fingerprint,
+            model=embedder.model,
+            dim=embedder.texts(["a"]).shape[1],
+        )
+        return cls(storage, embedder)
 
     @classmethod
     def open(
@@ -108,17 +100,7 @@ class Collection:
             AlignZooError: there is no collection, or another version of align-zoo made it, or
                 the model is another than the collection's.
         """
-        place = place_of(where)
-        about = read_about(place)
-        if about is None:
-            raise AlignZooError(
-                f"there is no collection at {place}; make one by `align-zoo index SOURCE {place}`"
-            )
-        if about.get("format") != _FORMAT:
-            raise AlignZooError(
-                f"{place} has the format {about.get('format')!r}; this align-zoo reads {_FORMAT}"
-            )
-        collection = cls(place, None, about)
+        collection = cls(Storage.open(place_of(where)), None)
         if model is not None:
             collection._embedder = collection._same(_embedder(model))
         return collection
@@ -140,7 +122,7 @@ class Collection:
     @property
     def fingerprint(self) -> str:
         """The checkpoint's fingerprint: only embeddings of the same fingerprint compare."""
-        return str(self._about["fingerprint"])
+        return self._storage.fingerprint
 
     @property
     def embedder(self) -> Embedder:
@@ -150,10 +132,14 @@ class Collection:
             AlignZooError: the model cannot be loaded, or is not that of the collection any more.
         """
         if self._embedder is None:
-            if not self._about["model"]:
+            if not self._storage.model:
                 raise AlignZooError(f"{self.where} was made by a server; name the server again")
-            self._embedder = self._same(_embedder(self._about["model"]))
+            self._embedder = self._same(_embedder(self._storage.model))
         return self._embedder
+
+    @property
+    def _table(self) -> Table:
+        return self._storage.table
 
     def _same(self, embedder: Embedder) -> Embedder:
         if embedder.fingerprint != self.fingerprint:
@@ -166,17 +152,16 @@ class Collection:
 
     def _renew(self) -> bool:
         """Follow a rebuild that another process has finished, and return whether there was one."""
-        about = read_about(self.where)
-        if about is None or about["table"] == self._about["table"]:
+        rebuilt = self._storage.rebuilt()
+        if rebuilt is None:
             return False
-        if about["fingerprint"] != self.fingerprint:
+        if rebuilt.fingerprint != self.fingerprint:
             if self._embedder is not None and not self._embedder.model:
                 raise AlignZooError(
                     f"{self.where} was rebuilt with another checkpoint than that of the server"
                 )
             self._embedder = None
-        self._about = about
-        self._table = Table(self._base, about["table"], self.where)
+        self._storage = rebuilt
         return True
 
     def add(
@@ -216,9 +201,14 @@ class Collection:
             )
 
     @contextmanager
-    def _writer(self) -> Iterator[Writer]:
+    def _alone(self) -> Iterator[Path]:
         with alone(self.where) as work:
             self._renew()
+            yield work
+
+    @contextmanager
+    def _writer(self) -> Iterator[Writer]:
+        with self._alone() as work:
             place = work / self._table.name
             with Writer.opened(self._table, place, lambda: self.embedder) as writer:
                 yield writer
@@ -253,23 +243,12 @@ class Collection:
         """
         engine = choose_engine(workers, ray)
         embedder = _embedder(model)
-        with alone(self.where) as work:
-            self._renew()
-            table = self._begin_second(embedder.fingerprint, embedder.texts(["a"]).shape[1])
-            report = Report()
-            with Writer.opened(table, work / table.name, lambda: embedder) as writer:
-                for source in self._table.sources():
-                    if not (prune and is_gone(source)):
-                        report += writer.add(source, engine, prune=True, progress=progress)
-                lost = list(writer.lacking(self._table))
-            if lost and not prune:
-                raise AlignZooError(
-                    f"{len(lost)} images of {self.where} are gone, such as {lost[0]}; "
-                    "--prune forgets them"
-                )
-            self._finish_second(table, embedder.fingerprint, embedder.model, work)
+        with self._alone() as work:
+            report = rebuild_storage(
+                self._storage, work, embedder, engine, prune=prune, progress=progress
+            )
             self._embedder = embedder
-        return replace(report, pruned=len(lost))
+        return report
 
     def check(self, *, repair: bool = False, progress: bool = False) -> Health:
         """Read all rows and compare them with what was written; measure the index.
@@ -282,40 +261,8 @@ class Collection:
         Raises:
             AlignZooError: another process writes at the moment, or the disk is full.
         """
-        with alone(self.where) as work:
-            self._renew()
-            table = self._table
-            with State(work / table.name / "state.sqlite") as state:
-                known = state if state.version == table.version else None
-                with progress_bar("rows", table.count(), show=progress) as advance:
-                    health = examine(table, known, advance)
-                if repair and not health.sound:
-                    second = self._begin_second(self.fingerprint, table.dim, new=True)
-                    second.fill(sound_rows(table, known, Health()))
-                    keep_finished(work / table.name, work / second.name)
-                    model = str(self._about["model"])
-                    self._finish_second(second, self.fingerprint, model, work)
-        return health
-
-    def _begin_second(self, fingerprint: str, dim: int, *, new: bool = False) -> Table:
-        """Return the table that will take the place of this one: unfinished, or new."""
-        names = (f"rows_{fingerprint}", f"rows_{fingerprint}_2")
-        name = next(name for name in names if name != self._table.name)
-        if new or self._about.get("second") != name:
-            # There is another one if a run was killed, or its rebuild was given up.
-            drop_others(self._base, self._table.name)
-            create(self._base, name, rows_schema(dim))
-            self._about["second"] = name
-            write_about(self.where, self._about)
-        return Table(self._base, name, self.where)
-
-    def _finish_second(self, table: Table, fingerprint: str, model: str, work: Path) -> None:
-        first = self._table.name
-        self._about = _about(table.name, fingerprint, model)
-        write_about(self.where, self._about)
-        self._table = table
-        drop_others(self._base, table.name)
-        shutil.rmtree(work / first, ignore_errors=True)
+        with self._alone() as work:
+            return check_storage(self._storage, work, repair=repair, progress=progress)
 
     def search(
         self,
@@ -373,38 +320,20 @@ class Collection:
             query = weighted_sum(terms, parts)
             if judged:
                 judge = partial(find_matches, terms, parts, self._measure(), self._table.count())
-        count = 2 * k if fold_duplicates or judge else k
-        count = max(count, _JUDGED) if judge else count
-        while True:
-            hits, vectors = self._nearest(query, count, where, exact)
-            more = len(hits) == count
-            if judge is not None and hits:
-                matching = judge(vectors)
-                # What is farther than an image that does not match is not looked at.
-                more = more and bool(matching[-1])
-                hits = [hit for hit, matches in zip(hits, matching, strict=True) if matches]
-                vectors = vectors[matching]
-            if fold_duplicates:
-                hits = fold(hits, vectors)
-            if len(hits) >= k or not more:
-                return hits[:k]
-            count *= 2
+        return nearest_hits(
+            self._table,
+            query,
+            k,
+            where=where,
+            exact=exact,
+            fold_duplicates=fold_duplicates,
+            judge=judge,
+        )
 
     def _measure(self) -> Background:
         if self._background is None or self._background.embedder is not self.embedder:
             self._background = Background(self.embedder)
         return self._background
-
-    def _nearest(
-        self, query: np.ndarray, k: int, where: str | None, exact: bool
-    ) -> tuple[list[Hit], np.ndarray]:
-        columns = [*shown_columns(self._table.columns), "vector"]
-        rows = self._table.nearest(query, k, where=where, columns=columns, exact=exact)
-        vectors = rows.column("vector").combine_chunks().flatten().to_numpy()
-        hits = [
-            hit_of(row, 1.0 - row["_distance"]) for row in rows.drop_columns(["vector"]).to_pylist()
-        ]
-        return hits, vectors.reshape(-1, self._table.dim)
 
     def similar(self, path: str, *, k: int = 10, where: str | None = None) -> list[Hit]:
         """Find the images nearest to one of the collection, without it, best first.
@@ -431,13 +360,10 @@ class Collection:
         Raises:
             InvalidInput: the collection has no embedding of that path.
         """
-        shown, _ = shown_path(path)
-        columns = [*shown_columns(self._table.columns), "vector"]
-        for batch in self._table.scan(columns, f"path = {quoted(shown)} AND {SOUND}"):
-            for row in batch.to_pylist():
-                vector = np.asarray(row.pop("vector"), np.float32)
-                return hit_of(row, 1.0), vector
-        raise InvalidInput(f"{self.where} has no embedding of {path}")
+        found = hit_at(self._table, path)
+        if found is None:
+            raise InvalidInput(f"{self.where} has no embedding of {path}")
+        return found
 
     def columns(self) -> list[str]:
         """Return the names of the columns that a hit has and a condition may name."""
@@ -510,7 +436,7 @@ class Collection:
                 reasons[reason] = reasons.get(reason, 0) + 1
         return {
             "where": self.where,
-            "model": self._about["model"],
+            "model": self._storage.model,
             "fingerprint": self.fingerprint,
             "dim": self._table.dim,
             "rows": self._table.count(),
@@ -522,7 +448,3 @@ class Collection:
 
 def _embedder(model: str | os.PathLike[str] | Embedder) -> Embedder:
     return EncoderEmbedder(os.fspath(model)) if isinstance(model, str | os.PathLike) else model
-
-
-def _about(table: str, fingerprint: str, model: str) -> dict[str, Any]:
-    return {"format": _FORMAT, "table": table, "fingerprint": fingerprint, "model": model}

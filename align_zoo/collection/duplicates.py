@@ -18,7 +18,7 @@ from align_zoo.collection.hits import Hit, hit_of, shown_columns
 from align_zoo.collection.sources import Input, read_bytes
 from align_zoo.collection.table import SOUND, Table
 from align_zoo.errors import InvalidImage
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.progress import progress_bar
 from align_zoo.runtime.machine import cores
 

@@ -1,4 +1,4 @@
-"""Where a collection is, and what it says of itself; and object stores, by their addresses."""
+"""Where a collection is, what it says of itself, and where its unfinished work is."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from align_zoo.checkpoint.paths import user_cache
+from align_zoo.collection.object_store import store_errors, store_of
 from align_zoo.errors import AlignZooError
-from align_zoo.writing import replacing
+from align_zoo.writing import alone_in, replacing
 
-__all__ = [
-    "exists",
-    "place_of",
-    "read_about",
-    "store_errors",
-    "store_of",
-    "work_folder",
-    "write_about",
-]
+__all__ = ["alone", "exists", "place_of", "read_about", "write_about"]
 
 _ABOUT = "collection.json"
 
@@ -75,54 +67,30 @@ def write_about(place: str, about: dict[str, Any]) -> None:
             part.write_text(text)
 
 
-def work_folder(place: str) -> Path:
+@contextmanager
+def alone(where: str) -> Iterator[Path]:
+    """Keep other processes from writing to a collection, and yield its folder of unfinished work.
+
+    Raises:
+        AlignZooError: another process writes to the collection, or the disk is full.
+    """
+    work = _work_folder(where)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with alone_in(work):
+            yield work
+    except BlockingIOError as error:
+        raise AlignZooError(
+            f"another process writes to {where}; wait until it has finished"
+        ) from error
+    except OSError as error:
+        raise AlignZooError(
+            f"{error.filename or work}: {error.strerror or error}; what is finished is kept"
+        ) from error
+
+
+def _work_folder(place: str) -> Path:
     """Return the folder of unfinished work: on this machine, wherever the collection is."""
     if "://" not in place:
         return Path(place) / "work"
     return user_cache() / "collections" / hashlib.sha256(place.encode()).hexdigest()[:32]
-
-
-def store_of(url: str) -> tuple[Any, str]:
-    """Return the fsspec file system of an address, and the path in it.
-
-    Raises:
-        ImportError: the package of the address's store is not installed.
-        ValueError: there is no such kind of address.
-    """
-    import fsspec
-
-    if url.startswith("s3://"):
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        return _s3(os.environ.get("AWS_ENDPOINT_URL"), region), url.removeprefix("s3://")
-    system, path = fsspec.core.url_to_fs(url)
-    return system, path
-
-
-@lru_cache
-def _s3(endpoint: str | None, region: str | None) -> Any:
-    """Return one file system for all threads; fsspec itself makes one for each thread."""
-    import fsspec
-
-    return fsspec.filesystem("s3", endpoint_url=endpoint, client_kwargs={"region_name": region})
-
-
-@contextmanager
-def store_errors(url: str) -> Iterator[None]:
-    """Turn what a store's package raises into an error of align-zoo; a missing file's stays.
-
-    Raises:
-        AlignZooError: the package is not installed, or the store does not answer or refuses.
-    """
-    try:
-        yield
-    except (AlignZooError, FileNotFoundError):
-        raise
-    except ImportError as error:
-        package = getattr(error.__cause__, "name", None) or str(error)
-        raise AlignZooError(f"{url} needs {package}: pip install {package}") from error
-    except Exception as error:  # each store has its own types of errors
-        said = str(error).partition("\n")[0] or type(error).__name__
-        raise AlignZooError(
-            f"{url} cannot be reached: {said}; check the address, the keys and the network, "
-            "and run the command again"
-        ) from error

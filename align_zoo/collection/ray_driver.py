@@ -6,27 +6,23 @@ rather than in Ray, whose retries know no end, and wait silently for machines th
 
 from __future__ import annotations
 
-import math
 import os
 import pickle
-import secrets
 import shutil
-import socket
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from align_zoo.collection.ray_cluster import join_cluster, share_out
 from align_zoo.collection.ray_engine import Setup, end_session
 from align_zoo.collection.shards import Shard, embed_shard
 from align_zoo.collection.sources import read_bytes
 from align_zoo.errors import AlignZooError, InvalidImage
-from align_zoo.runtime.machine import cores
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,11 +35,7 @@ _TRIES = 3
 """Of a shard, and of starting a worker while none gets ready, until the run ends."""
 _AHEAD = 2
 """Shards of a worker: one is computed while the next one waits, so that none waits for a commit."""
-_CORES_A_WORKER = 4
-"""Fewer would take the memory of more checkpoints, more would wait for each other."""
 _LOOK_SECONDS = 1.0
-_REACH_SECONDS = 10.0
-_OBJECT_STORE = 300 << 20
 _LONGEST_REASON = 300
 
 
@@ -98,18 +90,6 @@ class Worker:
             return str(error)
 
 
-class _Size(NamedTuple):
-    """What the workers are, and what each takes of the cluster."""
-
-    workers: int
-    threads: int | None
-    cpus: float
-    gpus: float
-
-    def __str__(self) -> str:
-        return f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
-
-
 @dataclass(eq=False)
 class _Hired:
     """A worker as the driver sees it."""
@@ -142,9 +122,9 @@ class _Run:
         Raises:
             AlignZooError: it is not possible.
         """
-        self._ray = ray = _connected(self._setup)
+        self._ray = ray = join_cluster(self._setup)
         self._connection.send(("started",))
-        self._size = _size(self._setup, ray)
+        self._size = share_out(self._setup, ray)
         self._hired = [self._hire() for _ in range(self._size.workers)]
         while self._hand_out():
             done, _ = ray.wait(list(self._waiting), num_returns=1, timeout=_LOOK_SECONDS)
@@ -284,85 +264,6 @@ class _Run:
             )
 
 
-def _connected(setup: Setup) -> Any:
-    """Start Ray on this machine, or join a cluster; return the module.
-
-    Raises:
-        AlignZooError: it is not possible.
-    """
-    if setup.address is None:
-        # Read when ray is imported. Ray's servers listen on all addresses: hence the token.
-        os.environ.update(
-            RAY_USAGE_STATS_ENABLED="0",
-            RAY_AUTH_MODE="token",
-            RAY_AUTH_TOKEN=secrets.token_hex(32),
-            RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",
-            RAY_worker_niceness="0",  # this run has no other work; 15 would give way to all else
-        )
-    import ray
-
-    try:
-        if setup.address is None:
-            ray.init(
-                address="local",
-                num_cpus=setup.workers or 1,
-                include_dashboard=False,
-                log_to_driver=False,
-                object_store_memory=_OBJECT_STORE,
-                _node_ip_address="127.0.0.2",  # 127.0.0.1 would become the machine's own
-                _temp_dir=setup.temporary,
-            )
-        else:
-            _reach(setup.address)
-            ray.init(address=setup.address, log_to_driver=False)
-    except Exception as error:  # of many kinds, with many lines
-        if setup.address is None:
-            raise AlignZooError(f"Ray cannot be started: {_first_line(error)}") from error
-        raise AlignZooError(
-            f"{setup.address} cannot be joined: {_first_line(error)}; RAY_AUTH_TOKEN, Python and "
-            "ray must be the cluster's, and this machine one of its own"
-        ) from error
-    return ray
-
-
-def _reach(address: str) -> None:
-    """Try a host and port, which Ray itself would do for minutes.
-
-    Raises:
-        OSError: nobody listens there.
-    """
-    host, _, port = address.rpartition(":")
-    if "://" not in address and port.isdigit():
-        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
-
-
-def _size(setup: Setup, ray: Any) -> _Size:
-    """Share the cluster's GPUs or cores out among the workers.
-
-    Raises:
-        AlignZooError: the cluster has neither.
-    """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    if gpus:
-        workers = setup.workers or gpus
-        share = 1 / math.ceil(workers / gpus)
-        return _Size(workers, None, share, math.floor(share * 1e4) / 1e4)
-    if setup.address is None:
-        workers = setup.workers or 1
-        return _Size(workers, max(1, cores() // workers), 1, 0)
-    cpus = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
-    if not cpus:
-        raise AlignZooError(f"the cluster at {setup.address} has neither CPUs nor GPUs")
-    if setup.workers is None:
-        threads = min(_CORES_A_WORKER, *cpus)
-        return _Size(sum(each // threads for each in cpus), threads, threads, 0)
-    threads = max(1, min(*cpus, sum(cpus) // setup.workers))
-    if setup.workers <= sum(cpus):
-        return _Size(setup.workers, threads, threads, 0)
-    return _Size(setup.workers, 1, math.floor(sum(cpus) / setup.workers * 100) / 100, 0)
-
-
 def _unseen(shard: Shard, rows: pa.Table) -> str | None:
     """Return an image's path that a worker cannot read, although it can be read here."""
     for item, reason in zip(shard.items, rows["reason"].to_pylist(), strict=True):
@@ -380,8 +281,3 @@ def _reason(error: Exception) -> str:
         if start in text:
             text = text[text.index(start) :].removeprefix("exit detail: ")
     return text[:_LONGEST_REASON]
-
-
-def _first_line(error: Exception) -> str:
-    lines: Iterator[str] = filter(None, (line.strip() for line in str(error).splitlines()))
-    return next(lines, type(error).__name__)[:_LONGEST_REASON]

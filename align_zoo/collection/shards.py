@@ -17,8 +17,8 @@ from PIL import Image
 from align_zoo.collection.embedder import Answer, Embedder
 from align_zoo.collection.sources import Input, read_bytes
 from align_zoo.errors import InvalidImage
+from align_zoo.inputs.decode import open_encoded
 from align_zoo.inputs.pixels import orientation
-from align_zoo.inputs.preprocess import open_encoded
 from align_zoo.runtime.machine import cores
 
 __all__ = [

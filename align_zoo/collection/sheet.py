@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from align_zoo.collection.sources import Input, read_bytes
 from align_zoo.errors import InvalidImage
+from align_zoo.inputs.decode import decode_image
 from align_zoo.inputs.image_files import save_image
-from align_zoo.inputs.preprocess import decode_image
 
 __all__ = ["draw_sheet"]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, NamedTuple, Union
 
-from align_zoo.collection.place import store_errors, store_of
+from align_zoo.collection.object_store import state_at, state_of, store_errors, store_of
 from align_zoo.errors import AlignZooError, InvalidImage
+from align_zoo.inputs.decode import MAX_BYTES
 from align_zoo.inputs.image_files import SUFFIXES, is_of_tools
-from align_zoo.inputs.preprocess import MAX_BYTES
 
 __all__ = ["Input", "Source", "is_gone", "list_names", "list_source", "read_bytes"]
 
@@ -93,7 +93,7 @@ def list_names(lines: Iterable[bytes]) -> Iterator[Input]:
     """
     for line in lines:
         if name := os.fsdecode(line.rstrip(b"\r\n\0")):
-            yield Input(name, *_remote_state(name)) if "://" in name else _file(name)
+            yield Input(name, *state_at(name)) if "://" in name else _file(name)
 
 
 def read_bytes(item: Input) -> bytes:
@@ -219,7 +219,7 @@ def _row(table: Path, column: str, row: dict[str, Any]) -> Input:
     if not name:
         raise AlignZooError(f"{table}: a row has an empty {column}")
     if "://" in name:
-        return Input(name, *_remote_state(name), columns=columns)
+        return Input(name, *state_at(name), columns=columns)
     return _file(os.path.abspath(table.parent / name), columns)
 
 
@@ -285,21 +285,4 @@ def _remote(url: str) -> Iterator[Input]:
         parts = name.split("/")
         shown = not any(part.startswith(".") or is_of_tools(part) for part in parts)
         if shown and os.path.splitext(parts[-1])[1].lower() in SUFFIXES:
-            yield Input(system.unstrip_protocol(name), *_state(info))
-
-
-def _remote_state(url: str) -> tuple[int, int]:
-    try:
-        with store_errors(url):
-            system, name = store_of(url)
-            return _state(system.info(name))
-    except (FileNotFoundError, AlignZooError):
-        return 0, 0
-
-
-def _state(info: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the size and the time of change in nanoseconds, as far as the store has them."""
-    changed = info.get("mtime") or info.get("LastModified") or info.get("last_modified") or 0
-    if hasattr(changed, "timestamp"):
-        changed = changed.timestamp()
-    return int(info.get("size") or 0), int(float(changed) * 1e9)
+            yield Input(system.unstrip_protocol(name), *state_of(info))

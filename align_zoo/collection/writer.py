@@ -16,16 +16,16 @@ import pyarrow.parquet as pq
 from align_zoo.collection.classify import Labels
 from align_zoo.collection.embedder import Embedder
 from align_zoo.collection.engines import Engine
-from align_zoo.collection.place import place_of, work_folder
+from align_zoo.collection.place import place_of
 from align_zoo.collection.shards import SHARD, Shard, content_of, plan, shown_path
 from align_zoo.collection.sources import Input, Source, list_source, read_bytes
 from align_zoo.collection.state import Known, State
 from align_zoo.collection.table import SOUND, Table, quoted
-from align_zoo.errors import AlignZooError, InvalidImage
+from align_zoo.errors import InvalidImage
 from align_zoo.progress import progress_bar
-from align_zoo.writing import alone_in, replacing
+from align_zoo.writing import replacing
 
-__all__ = ["Report", "Writer", "alone", "keep_finished", "known_of"]
+__all__ = ["Report", "Writer", "keep_finished", "known_of"]
 
 _SHARDS_A_COMMIT = 32
 """Many small commits make many files."""
@@ -77,28 +77,6 @@ class Report:
         }
         shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         return f"{self.listed} images: {shown or 'nothing to do'}"
-
-
-@contextmanager
-def alone(where: str) -> Iterator[Path]:
-    """Keep other processes from writing to a collection, and yield its folder of unfinished work.
-
-    Raises:
-        AlignZooError: another process writes to the collection, or the disk is full.
-    """
-    work = work_folder(where)
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        with alone_in(work):
-            yield work
-    except BlockingIOError as error:
-        raise AlignZooError(
-            f"another process writes to {where}; wait until it has finished"
-        ) from error
-    except OSError as error:
-        raise AlignZooError(
-            f"{error.filename or work}: {error.strerror or error}; what is finished is kept"
-        ) from error
 
 
 def keep_finished(work: Path, other: Path) -> None:

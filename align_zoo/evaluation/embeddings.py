@@ -17,7 +17,8 @@ from safetensors.torch import save
 
 from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.evaluation.checkpoint import Loaded
-from align_zoo.inputs.preprocess import AlignTransform, decode_image
+from align_zoo.inputs.decode import decode_image
+from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.progress import progress_bar
 from align_zoo.runtime.machine import cores
 from align_zoo.writing import replacing

@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from align_zoo.errors import InvalidImage
+from align_zoo.inputs.decode import MAX_BYTES, MAX_PIXELS, open_encoded, to_rgb
 from align_zoo.inputs.pixels import in_words
-from align_zoo.inputs.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform, open_encoded, to_rgb
+from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.runtime.machine import cores
 
 __all__ = ["ImageBatcher", "ImageLike", "WeightedSemaphore", "read_image"]

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from align_zoo.errors import InvalidImage, InvalidInput
-from align_zoo.inputs.preprocess import AlignTransform, decode_image
+from align_zoo.inputs.decode import decode_image
+from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.training.errors import TrainingError
 from align_zoo.training.pair import Pairs

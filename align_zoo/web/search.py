@@ -109,7 +109,7 @@ class CollectionSearch:
 
         def draw(kept: Collection) -> bytes:
             from align_zoo.collection.sources import read_bytes
-            from align_zoo.inputs.preprocess import decode_image
+            from align_zoo.inputs.decode import decode_image
 
             hit, _ = kept.get(path)  # of the collection alone: no other file is read
             image = decode_image(read_bytes(hit.input))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from align_zoo.collection.collection import Collection
 from align_zoo.collection.embedder import EncoderEmbedder
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.runtime.load import load_encoder
 from benchmarks.inputs import photos, write_photos
 from benchmarks.measure import compare, interleaved, timed

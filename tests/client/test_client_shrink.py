@@ -14,7 +14,7 @@ from tries import tries
 
 from align_client import AlignClient, InvalidInput, images
 from align_client.shrink import NO_RESIZE, Resize, _decoding_slots, is_large, shrunk_file
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.serving.model.outputs import resize_fingerprint
 
 

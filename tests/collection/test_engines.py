@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from align_zoo.checkpoint.folder import EMBEDDED
 from align_zoo.cli import app
-from align_zoo.collection import ray_driver, ray_engine
+from align_zoo.collection import ray_cluster, ray_engine
 from align_zoo.collection.embedder import EncoderEmbedder
 from align_zoo.collection.engines import in_process
 from align_zoo.errors import AlignZooError, InvalidInput
@@ -34,7 +34,7 @@ def test_a_failed_start_tells_rays_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "environ", {})
     setup = SimpleNamespace(address=None, workers=1, temporary=str(tmp_path))
     with pytest.raises(AlignZooError, match=r"^Ray cannot be started: no room for sockets$"):
-        ray_driver._connected(setup)
+        ray_cluster.join_cluster(setup)
 
 
 def test_the_missing_extra_is_named(collection, images, monkeypatch):
@@ -69,13 +69,13 @@ def test_a_clusters_cores_are_shared_out(nodes, workers, size):
     there = [{"Alive": True, "Resources": each} for each in NODES[nodes]]
     there.append({"Alive": False, "Resources": {"CPU": 100.0}})
     ray = SimpleNamespace(nodes=lambda: there)
-    assert ray_driver._size(SimpleNamespace(workers=workers, address="auto"), ray) == size
+    assert ray_cluster.share_out(SimpleNamespace(workers=workers, address="auto"), ray) == size
 
 
 def test_workers_on_this_machine_share_its_cores():
     ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
     setup = SimpleNamespace(workers=2, address=None)
-    assert ray_driver._size(setup, ray) == (2, max(1, cores() // 2), 1, 0)
+    assert ray_cluster.share_out(setup, ray) == (2, max(1, cores() // 2), 1, 0)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from align_zoo.cli import app as command
 from align_zoo.collection.collection import Collection
-from align_zoo.collection.place import store_of
+from align_zoo.collection.object_store import store_of
 from align_zoo.errors import AlignZooError
 
 COUNT = 36

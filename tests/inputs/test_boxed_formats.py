@@ -22,7 +22,7 @@ from align_client.shrink import Resize, shrunk_file
 from align_zoo import InvalidImage
 from align_zoo.inputs.cost import av1, format_of
 from align_zoo.inputs.cost.judge import Judge
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 
 RNG = np.random.default_rng(0)
 WAVES = np.stack([np.add.outer(np.arange(96) * down, np.arange(128) * 1.2) for down in (1, 2)], -1)
@@ -307,7 +307,7 @@ def test_plugin_is_registered_by_its_first_image(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 for name in ("avif", "heif"):
     decode_image((Path(sys.argv[1]) / name).read_bytes())
     print("pillow_heif" in sys.modules)

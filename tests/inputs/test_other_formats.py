@@ -16,7 +16,7 @@ from other_files import PNG_CHANNELS, Bmp, Frame, bmp_file, bmp_runs, gif_file, 
 from PIL import Image
 
 from align_zoo import InvalidImage
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 
 RNG = np.random.default_rng(0)
 WAVES = np.stack([np.add.outer(np.arange(40) * down, np.arange(56) * 4) for down in (2, 5, 7)], -1)

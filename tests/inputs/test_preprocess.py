@@ -19,7 +19,8 @@ from transformers.image_utils import load_image
 from tries import tries
 
 from align_zoo import InvalidImage
-from align_zoo.inputs.preprocess import AlignTransform, decode_image, to_rgb
+from align_zoo.inputs.decode import decode_image, to_rgb
+from align_zoo.inputs.preprocess import AlignTransform
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:

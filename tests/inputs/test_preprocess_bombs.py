@@ -31,7 +31,7 @@ from PIL import Image
 
 from align_zoo import InvalidImage
 from align_zoo.inputs.cost.judge import MAX_BLOCK, MAX_PARTS
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 
 
 def written(kind: str, size: tuple[int, int] = (32, 16), **options) -> bytes:
@@ -291,7 +291,7 @@ def test_big_endian_bigtiff_is_not_accepted():
 
 MEASURED = """
 import json, re, sys
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 
 def peak():  # not getrusage's, which begins with that of the process it was started by
     return 1024 * int(re.search("VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1])

@@ -19,7 +19,7 @@ from tries import tries
 
 from align_zoo import InvalidImage
 from align_zoo.inputs.cost import FORMATS
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.serving.model.image import ImageService
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged files

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from tries import tries
 
-from align_zoo.inputs.preprocess import AlignTransform, decode_image, to_rgb
+from align_zoo.inputs.decode import decode_image, to_rgb
+from align_zoo.inputs.preprocess import AlignTransform
 
 OPTIONS = [
     {},

@@ -9,7 +9,7 @@ from fuzz.files import Entry, bigtiff, tiff
 
 from align_zoo import InvalidImage
 from align_zoo.inputs.cost.judge import MAX_PARTS
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 
 WIDTH, HEIGHT = (256, 3, 1, 8), (257, 3, 1, 8)
 ONE_BIT: list[Entry] = [WIDTH, HEIGHT, (258, 3, 1, 1), (259, 3, 1, 1), (262, 3, 1, 1)]

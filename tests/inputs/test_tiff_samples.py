@@ -13,8 +13,8 @@ from PIL import Image
 from tiff_files import CHANNELS, COMPRESSIONS, Layout, colour_map, samples, tiff_file
 
 from align_zoo import InvalidImage
+from align_zoo.inputs.decode import decode_image
 from align_zoo.inputs.pixels import PixelError, eight_bit, tiff_gap
-from align_zoo.inputs.preprocess import decode_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of odd files
 

@@ -13,7 +13,8 @@ from PIL import Image
 from align_client import InvalidInput
 from align_client.images import encoded, may_shrink
 from align_zoo import InvalidImage
-from align_zoo.inputs.preprocess import AlignTransform, to_rgb
+from align_zoo.inputs.decode import to_rgb
+from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.runtime.images import ImageBatcher
 
 KINDS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF"]

@@ -11,7 +11,7 @@ from tritonclient.utils import InferenceServerException
 from waiting import wait_until
 
 from align_zoo import create_align
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.runtime.machine import cores
 
 OUTPUTS = ["EMBEDDING", "CHECKPOINT", "RUNTIME", "RESIZE", "RESIZE_CHECK", "FEATURES"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from align_zoo import InvalidImage, InvalidText, create_align, load_encoder
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.serving.model.image import ImageService
 from align_zoo.serving.model.text import Counted, Recent, TextService, decode_text
 

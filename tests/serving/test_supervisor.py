@@ -19,7 +19,7 @@ from waiting import wait_until
 
 import align_zoo
 from align_zoo import create_align
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.serving.triton.processes import is_alive
 
 pytestmark = pytest.mark.alone

@@ -12,7 +12,7 @@ from align_client import InvalidInput
 from align_client.images import encoded
 from align_client.shrink import Resize
 from align_zoo import InvalidImage
-from align_zoo.inputs.preprocess import decode_image, to_rgb
+from align_zoo.inputs.decode import decode_image, to_rgb
 from align_zoo.serving.model.outputs import resize_fingerprint
 
 __all__ = ["REFUSED", "RESIZE", "seen", "seen_resized"]

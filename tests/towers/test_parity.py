@@ -121,7 +121,7 @@ def test_the_real_weights_give_the_published_logits():
     import io
     import urllib.request
 
-    from align_zoo.inputs.preprocess import decode_image
+    from align_zoo.inputs.decode import decode_image
 
     url = "http://images.cocodataset.org/val2017/000000039769.jpg"
     with urllib.request.urlopen(url) as response:

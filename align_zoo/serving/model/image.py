@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from align_zoo.inputs.preprocess import MAX_BYTES, MAX_PIXELS, AlignTransform
+from align_zoo.inputs.decode import MAX_BYTES, MAX_PIXELS
+from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.images import ImageBatcher
 from align_zoo.serving.model.answer import Answer

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 from align_zoo.errors import InvalidImage
-from align_zoo.inputs.preprocess import MAX_PIXELS, decode_image
+from align_zoo.inputs.decode import MAX_PIXELS, decode_image
 from align_zoo.serving.model.image import ImageService
 from fuzz.mutations import mutated
 from fuzz.outcomes import Outcomes

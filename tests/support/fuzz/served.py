@@ -11,7 +11,7 @@ from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
 from align_zoo.errors import InvalidImage
-from align_zoo.inputs.preprocess import decode_image
+from align_zoo.inputs.decode import decode_image
 from align_zoo.runtime.encoder import Encoder
 from fuzz.mutations import mutated
 from fuzz.outcomes import Outcomes
