@@ -6,20 +6,21 @@ share for each place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from align_zoo.errors import InvalidInput
-from align_zoo.inputs.preprocess import to_rgb
+from align_zoo.inputs.decode import to_rgb
 from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.features import FeatureMap, InputSize, map_features
 from align_zoo.runtime.given import as_texts
 from align_zoo.runtime.images import ImageLike, read_image
+from align_zoo.zero_shot.overlay import draw_overlay
 
 if TYPE_CHECKING:
     from align_zoo.inputs.preprocess import AlignTransform
@@ -101,45 +102,15 @@ class Heatmap:
         Returns:
             An RGB image of the size of ``image``, of at most 2,048 pixels a side.
         """
-        ground = to_rgb(image) if image is not None else self.image
-        if max(ground.size) > _LARGEST:  # a photograph would take gigabytes
-            ground = ImageOps.contain(ground, (_LARGEST, _LARGEST))
-        grey = np.asarray(ground.convert("L"), dtype=np.float32)[..., None] / 255
-        base = np.float32(0.06 if dark else 1.0)
-        canvas = base + (grey - base) * np.float32(0.75)
-        x, y = ground.width / self.image.width, ground.height / self.image.height
-        left, top, right, bottom = (
-            round(edge * scale) for edge, scale in zip(self.part, (x, y, x, y), strict=True)
+        return draw_overlay(
+            to_rgb(image) if image is not None else self.image,
+            self.shares,
+            size=self.image.size,
+            part=self.part,
+            centres=self.centres,
+            signed=self.against is not None,
+            dark=dark,
         )
-        strength = self._strength(right - left, bottom - top)
-        seen = canvas[top:bottom, left:right]
-        if self.against is None:
-            colours = _colours(strength, _SEQUENTIAL[dark])
-        else:
-            positive = strength[..., None] >= 0
-            strength = np.abs(strength)
-            colours = np.where(
-                positive, _colours(strength, _FOR[dark]), _colours(strength, _AGAINST[dark])
-            )
-        opacity = (_OPAQUE * strength**_GAMMA)[..., None]
-        relief = 0.55 + 0.45 * grey[top:bottom, left:right]
-        coloured = seen + opacity * (colours * relief - seen)
-        canvas = base + (canvas - base) * np.float32(0.35)
-        canvas = np.repeat(canvas, 3, axis=2)
-        canvas[top:bottom, left:right] = coloured
-        return Image.fromarray((np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8))
-
-    def _strength(self, width: int, height: int) -> np.ndarray:
-        """Return the shares over the greatest, from -1 or 0 to 1, for each pixel of the part."""
-        floor = 0.0 if self.against is None else -1.0
-        greatest = float(self.shares.max() if self.against is None else np.abs(self.shares).max())
-        scaled = self.shares / greatest if greatest > 0 else np.zeros_like(self.shares)
-        wide = Image.fromarray(np.pad(scaled.astype(np.float32), _MARGIN, mode="edge"))
-        left, top, right, bottom = self.part
-        rows, columns = self.centres
-        (y, below), (x, after) = _places(rows, top, bottom), _places(columns, left, right)
-        smooth = wide.resize((width, height), Image.Resampling.BICUBIC, box=(x, y, after, below))
-        return np.clip(np.asarray(smooth), floor, 1)
 
 
 def heatmap(
@@ -260,42 +231,6 @@ def _embed_by_torch(
     return features, usual, rows
 
 
-_LARGEST = 2_048
-"""The longest side of an overlay."""
-_MARGIN = 2
-"""The places around a map in which its border is repeated, for the pixels beyond the centres."""
-_OPAQUE, _GAMMA = 0.85, 0.75
-
-# By rising strength, in steps of about equal lightness (CIE L*), so that no share looks stronger
-# than it is; the two colours of a difference are equally light.
-_SEQUENTIAL = {
-    False: ((1.0, 0.93, 0.6), (0.96, 0.6, 0.2), (0.86, 0.26, 0.2), (0.5, 0.05, 0.36)),
-    True: ((0.2, 0.05, 0.36), (0.66, 0.18, 0.42), (0.97, 0.53, 0.18), (1.0, 0.95, 0.55)),
-}
-_FOR = {
-    False: ((1.0, 0.87, 0.7), (0.72, 0.26, 0.0)),
-    True: ((0.37, 0.19, 0.05), (0.98, 0.6, 0.2)),
-}
-_AGAINST = {
-    False: ((0.77, 0.89, 1.0), (0.0, 0.4, 0.78)),
-    True: ((0.05, 0.23, 0.42), (0.36, 0.71, 1.0)),
-}
-
-
-def _colours(strength: np.ndarray, ramp: Sequence[tuple[float, ...]]) -> np.ndarray:
-    """Return a colour [H, W, 3] for each strength, 0 to 1."""
-    steps = np.linspace(0, 1, len(ramp))
-    return np.stack([np.interp(strength, steps, band) for band in np.transpose(ramp)], axis=-1)
-
-
 def _edges(centres: np.ndarray, first: float, last: float) -> np.ndarray:
     between = (centres[:-1] + centres[1:]) / 2
     return np.concatenate([[first], between, [last]])
-
-
-def _places(centres: np.ndarray, first: float, last: float) -> tuple[float, float]:
-    """Return the ends of the part, in places from the border of the widened map."""
-    distance = centres[1] - centres[0] if len(centres) > 1 else last - first
-    ends = [(end - centres[0]) / distance + 0.5 + _MARGIN for end in (first, last)]
-    most = float(len(centres) + 2 * _MARGIN)
-    return min(max(ends[0], 0.0), most), min(max(ends[1], 0.0), most)
