@@ -13,6 +13,7 @@
 # make chaos   faults, overload and a soak against the service: a table (7 minutes; ARGS=...)
 # make fuzz    mutated images, odd strings and odd requests by the thousand (25 minutes; ARGS=...)
 # make audit   known vulnerabilities of the versions in constraints.txt (asks PyPI)
+# make release all of a release up to the upload (docs/releasing.md; ARGS=--rehearse: of any commit)
 # make constraints   renew constraints.txt with today's versions; PYTHON=python3.13: its own file
 # make clean   remove .venv and what the tools left
 
@@ -30,7 +31,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
 .PHONY: setup demo test test-long test-library test-client test-page test-neighbours \
-	test-integrations lint bench growth chaos fuzz audit constraints clean
+	test-integrations lint bench growth chaos fuzz audit release constraints clean
 
 setup: $(VENV)/.setup
 
@@ -123,6 +124,9 @@ audit:
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
 		build/audit/bin/python -m pip install --quiet pip-audit; }
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
+
+release: $(VENV)/.test-tools
+	@$(BIN)/python -m release $(ARGS)
 
 constraints: EXTRAS = $(if $(filter 3.11 3.12,$(VERSION)),server,gateway)
 constraints:

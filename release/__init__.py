@@ -1,0 +1,1 @@
+"""`make release`: everything up to the upload (docs/releasing.md)."""
