@@ -14,7 +14,7 @@ from align_zoo.collection.shards import embed_parts
 from align_zoo.collection.sources import Input
 from align_zoo.errors import AlignZooError, InvalidImage
 from align_zoo.inputs.prompts import check_classnames, fill, read_templates
-from align_zoo.runtime.predictions import Prediction, check_top_k, ranked
+from align_zoo.runtime.predictions import Prediction, check_top_k, mean_rows, ranked
 
 __all__ = ["Labelled", "Labels", "classify", "read_labels"]
 
@@ -53,14 +53,13 @@ class Labels(NamedTuple):
         listed = list(dict.fromkeys(check_classnames(names, "label")))
         forms = read_templates(templates)
         prompts = [fill(form, name) for name in listed for form in forms]
-        rows = embedder.texts(prompts).astype(np.float64)
-        means = rows.reshape(len(listed), len(forms), -1).mean(axis=1)
+        counts = [len(forms)] * len(listed)
         if none is not None:
             (label,) = check_classnames([none], "label")
             listed.append(label)
-            means = np.vstack([means, embedder.texts([label])])
-        lengths = np.linalg.norm(means, axis=1, keepdims=True)
-        return cls(listed, (means / lengths).astype(np.float32))
+            prompts.append(label)
+            counts.append(1)
+        return cls(listed, mean_rows(embedder.texts(prompts), counts))
 
     def best(self, images: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
         """Choose the best label for each image.

@@ -10,7 +10,7 @@ import numpy as np
 
 from align_zoo.errors import InvalidInput
 
-__all__ = ["Prediction", "check_top_k", "ranked"]
+__all__ = ["Prediction", "check_top_k", "mean_rows", "ranked"]
 
 
 class Prediction(NamedTuple):
@@ -43,6 +43,24 @@ def check_top_k(top_k: int | None) -> int | None:
     if isinstance(top_k, bool) or number < 1:
         raise InvalidInput(f"top_k is {top_k!r}, not a whole number above 0")
     return number
+
+
+def mean_rows(rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Average the rows of each label's prompts; a mean is again of length 1.
+
+    >>> mean_rows(encoder.embed_texts(["a star", "a photo of a star", "a ring"]), [2, 1]).shape
+    (2, 128)
+
+    Args:
+        rows: unit rows [P, D] of the prompts, those of a label together.
+        counts: for each of C labels the number of its prompts, P in all.
+
+    Returns:
+        Unit rows [C, D] float32.
+    """
+    starts = np.cumsum([0, *counts[:-1]])
+    sums = np.add.reduceat(rows.astype(np.float64), starts, axis=0)
+    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
 
 
 def ranked(

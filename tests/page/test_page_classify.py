@@ -82,12 +82,35 @@ def test_label_set_is_taken(tab):
     tab.expect_best("the digit six")
 
 
-def test_prompt_is_sent(tab):
-    tab.page.get_by_label("Prompt").fill("a photo of {}")
-    with tab.page.expect_request("**/v1/classify") as asked:
-        tab.page.get_by_label("Prompt").press("Enter")
-    assert asked.value.post_data_json["template"] == "a photo of {}"
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [("a photo of {}", "a photo of {}"), ("{}\n\na photo of {}", ["{}", "a photo of {}"])],
+    ids=["one", "several"],
+)
+def test_prompts_are_sent(tab, written, sent):
+    with tab.page.expect_request(lambda each: (each.post_data_json or {}).get("template")) as asked:
+        tab.page.get_by_label("Prompts, one a line").fill(written)
+    assert asked.value.post_data_json["template"] == sent
     tab.expect_best("a red star")
+
+
+def test_prompt_set_of_the_page_is_taken(tab):
+    tab.page.get_by_label("Prompt set").select_option("Drawings")
+    field = tab.page.get_by_label("Prompts, one a line")
+    assert field.input_value().splitlines()[0] == "a drawing of {}"
+    field.fill("a map of {}")
+    expect(tab.page.get_by_label("Prompt set")).to_have_value("")
+
+
+def test_prompt_set_of_the_library_goes_by_name(tab, visit):
+    with tab.page.expect_request(lambda each: (each.post_data_json or {}).get("prompts")) as asked:
+        tab.page.get_by_label("Prompt set").select_option("CLIP's 80 for ImageNet")
+    assert asked.value.post_data_json["prompts"] == "imagenet"
+    expect(tab.page.get_by_label("Prompts, one a line")).to_be_hidden()
+    again = visit(tab.page.url.removeprefix(f"{tab.address}/"))
+    again.expect_best("a red star")
+    expect(again.page.get_by_label("Prompt set")).to_have_value("CLIP's 80 for ImageNet")
+    assert again.calls("/v1/classify")[0].post_data_json["prompts"] == "imagenet"
 
 
 def test_none_of_these_is_a_further_label(tab):
@@ -98,11 +121,13 @@ def test_none_of_these_is_a_further_label(tab):
 def test_address_brings_the_question_back(tab, visit):
     tab.page.get_by_title("digit-3").click()
     labels_field(tab.page).fill("the digit three\na ring & a star")
+    tab.page.get_by_label("Prompts, one a line").fill("{}\n{}, a drawing")
     tab.page.get_by_label("None of these", exact=True).check()
     expect(tab.page.locator(".bars li")).to_have_count(3)
     again = visit(tab.page.url.removeprefix(f"{tab.address}/"))
     again.expect_best("the digit three")
     assert labels_field(again.page).input_value() == "the digit three\na ring & a star"
+    assert again.page.get_by_label("Prompts, one a line").input_value() == "{}\n{}, a drawing"
     assert again.page.get_by_label("None of these", exact=True).is_checked()
 
 

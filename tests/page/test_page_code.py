@@ -17,10 +17,15 @@ def code_of(tab, form):
 
 
 @pytest.mark.parametrize(
+    "prompts",
+    ["", "&template=a%20{}&template=%22{}%22", "&prompts=imagenet"],
+    ids=["no", "own", "set"],
+)
+@pytest.mark.parametrize(
     ("form", "command"), [("curl", ["bash", "-c"]), ("Python", [sys.executable, "-c"])]
 )
-def test_code_gives_the_answer_that_is_shown(visit, tmp_path, form, command):
-    tab = visit("#/classify?image=example:red-star&label=a%20red%20star&label=a%20green%20ring")
+def test_code_gives_the_answer_that_is_shown(visit, tmp_path, form, command, prompts):
+    tab = visit(f"#/classify?image=example:red-star&label=a%20red%20star{prompts}")
     field = tab.page.get_by_label("Labels, one a line")
     field.fill(f"a red star\n{LABEL}")
     tab.page.get_by_label("None of these", exact=True).check()
@@ -28,7 +33,9 @@ def test_code_gives_the_answer_that_is_shown(visit, tmp_path, form, command):
     done = subprocess.run([*command, code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     predictions = json.loads(done.stdout)["data"][0]["predictions"]
-    assert [each["label"] for each in predictions] == tab.page.locator(
-        ".bars .name"
-    ).all_inner_texts()
+    shown = tab.page.locator(".bars .name").all_inner_texts()
+    assert [each["label"] for each in predictions] == shown
+    shares = tab.page.locator(".bars .share").all_inner_texts()
+    for each, share in zip(predictions, shares, strict=True):
+        assert share in (f"{100 * each['score']:.1f} %", "< 0.1 %")
     assert {each["label"] for each in predictions} == {"a red star", LABEL, "something else"}

@@ -1,5 +1,7 @@
 """The heat map of a label: where in the image it is seen."""
 
+from urllib.parse import quote
+
 import pytest
 from playwright.sync_api import expect
 
@@ -25,6 +27,24 @@ def test_label_shows_its_heat_map(tab, way):
     expect(tab.page.locator(HEATED)).to_be_visible()
     expect(tab.page.locator("#heat-hint")).to_contain_text("a red star")
     assert tab.page.locator(HEATED).evaluate(COLOURED)
+
+
+@pytest.mark.parametrize(
+    "prompts", [{"template": ["{}", "a photo of {}"]}, {"prompts": "imagenet"}], ids=["own", "set"]
+)
+def test_heat_map_is_of_the_prompts(visit, prompts):
+    ((name, values),) = prompts.items()
+    given = "".join(
+        f"&{name}={quote(each)}" for each in ([values] if name == "prompts" else values)
+    )
+    tab = visit(f"#/classify?image=example:red-star&label=star&label=ring&none=a%20dog{given}")
+    tab.best()
+    for label, texts, options in (("star", {"star", "ring"}, prompts), ("a dog", {"a dog"}, {})):
+        bar(tab, label).hover()
+        expect(tab.page.locator("#heat-hint")).to_contain_text(label)
+        asked = tab.calls("/v1/heatmap")[-1].post_data_json
+        assert {*asked["texts"]} == texts
+        assert {key: asked[key] for key in asked.keys() & {"template", "prompts"}} == options
 
 
 def test_heat_map_goes_with_the_pointer(tab):

@@ -6,7 +6,7 @@ import { afterPause, element, labelled, linesOf, percent } from "./dom.js";
 import { FIRST } from "./examples.js";
 import { drawHeat, heatOf } from "./heat.js";
 import { acceptDrops, dataOf, exampleStrip, fromFile, fromKey, sources } from "./images.js";
-import { LABEL_SETS, PROMPTS } from "./label_sets.js";
+import { LABEL_SETS, PROMPT_SETS } from "./label_sets.js";
 import { ask, lastOnly, sentence } from "./service.js";
 
 const SHOWN = 12;
@@ -26,10 +26,15 @@ export function classifyView() {
   const set = element("select", { onchange: () => chooseSet() },
     element("option", { value: "" }, "Own labels"),
     Object.keys(LABEL_SETS).map((name) => element("option", {}, name)));
-  const template = element("input", {
-    list: "prompts", spellcheck: false, autocomplete: "off", value: "{}",
-    oninput: afterPause(350, () => classify()), onchange: () => classify({ anew: true }),
+  const promptSet = element("select", { onchange: () => choosePrompts() },
+    element("option", { value: "" }, "Own prompts"),
+    Object.keys(PROMPT_SETS).map((name) => element("option", {}, name)));
+  const templates = element("textarea", {
+    rows: 2, spellcheck: false, autocapitalize: "off",
+    oninput: afterPause(350, () => classify()),
   });
+  const ownPrompts = labelled("Prompts, one a line", templates,
+    "{} is replaced by the label; several prompts are averaged.");
   const none = element("input", {
     value: "something else", autocomplete: "off", "aria-label": "Label for none of these",
     oninput: afterPause(350, () => classify()),
@@ -55,8 +60,7 @@ export function classifyView() {
     element("section", { class: "card", "aria-label": "Question" },
       labelled("Labels, one a line", labels), element("div", { class: "row" }, count,
         element("label", { class: "inline" }, element("span", { class: "hidden" }, "Label set"), set)),
-      labelled("Prompt", template, "{} is replaced by the label."),
-      element("datalist", { id: "prompts" }, PROMPTS.map((each) => element("option", { value: each }))),
+      labelled("Prompt set", promptSet), ownPrompts,
       element("div", { class: "row start" },
         element("label", { class: "inline" }, withNone, "None of these"), none),
       element("button", { type: "button", class: "strong wide", onclick: () => classify({ anew: true }) },
@@ -84,20 +88,38 @@ export function classifyView() {
     classify({ anew: true });
   }
 
+  /** The name of the chosen set, if the service has its prompts; else "". */
+  function serviceSet() {
+    const found = PROMPT_SETS[promptSet.value];
+    return typeof found === "string" ? found : "";
+  }
+
+  function choosePrompts() {
+    const found = PROMPT_SETS[promptSet.value];
+    if (Array.isArray(found)) templates.value = found.join("\n");
+    classify({ anew: true });
+  }
+
+  /** The prompts as the service takes them, and the address has them. */
+  function prompts() {
+    if (serviceSet()) return { prompts: serviceSet() };
+    const lines = linesOf(templates.value);
+    if (!lines.length || String(lines) === "{}") return {};
+    return { template: lines.length === 1 ? lines[0] : lines };
+  }
+
   function fields() {
     return {
       image: image?.key,
       label: linesOf(labels.value),
-      template: template.value === "{}" ? "" : template.value,
+      ...prompts(),
       none: withNone.checked ? none.value : "",
     };
   }
 
   function question(data) {
-    const { label, template, none } = fields();
-    const body = { images: [data], labels: label };
-    if (template) body.template = template;
-    if (none) body.none = none;
+    const body = { images: [data], labels: linesOf(labels.value), ...prompts() };
+    if (withNone.checked && none.value) body.none = none.value;
     return { path: "v1/classify", body, images: image ? [image] : [] };
   }
 
@@ -105,6 +127,11 @@ export function classifyView() {
     const names = linesOf(labels.value);
     count.textContent = names.length === 1 ? "1 label" : `${names.length} labels`;
     set.value = Object.keys(LABEL_SETS).find((name) => String(LABEL_SETS[name]) === String(names)) ?? "";
+    if (!serviceSet()) {
+      const lines = linesOf(templates.value);
+      promptSet.value = Object.keys(PROMPT_SETS).find((name) => String(PROMPT_SETS[name]) === String(lines)) ?? "";
+    }
+    ownPrompts.hidden = Boolean(serviceSet());
     none.disabled = !withNone.checked;
     address.write("classify", fields(), { anew });
     return run(async (signal) => {
@@ -126,7 +153,7 @@ export function classifyView() {
     problem.hidden = !wrong;
     status.textContent = words;
     results.removeAttribute("aria-busy");
-    shown = predictions.map(({ label }) => textOf(label));
+    shown = predictions.map(({ label }) => label);
     showHeat("");
     results.replaceChildren(...predictions.slice(0, SHOWN).map(bar));
     more.hidden = predictions.length <= SHOWN;
@@ -140,38 +167,39 @@ export function classifyView() {
   function bar({ label, score }) {
     const fill = element("span", { class: "fill" });
     fill.style.inlineSize = `${score * 100}%`;
-    const text = textOf(label);
     return element("li", {}, element("button", {
       type: "button", "aria-pressed": false, "aria-describedby": "heat-hint",
-      onclick: () => { pinned = pinned === text ? "" : text; showHeat(pinned); },
-      onpointerenter: () => showHeat(text), onpointerleave: () => showHeat(pinned),
-      onfocus: () => showHeat(text), onblur: () => showHeat(pinned),
-      "data-text": text,
+      onclick: () => { pinned = pinned === label ? "" : label; showHeat(pinned); },
+      onpointerenter: () => showHeat(label), onpointerleave: () => showHeat(pinned),
+      onfocus: () => showHeat(label), onblur: () => showHeat(pinned),
+      "data-label": label,
     }, fill, element("span", { class: "name" }, label), element("span", { class: "share" }, percent(score))));
   }
 
-  /** The text that the service embeds for a label. */
-  function textOf(label) {
-    return withNone.checked && label === none.value ? label : template.value.replace("{}", () => label);
+  /** The heat map of a label with its prompts; "none of these" has none. */
+  function heatMap(label, signal) {
+    const isNone = (each) => withNone.checked && each === none.value && !linesOf(labels.value).includes(each);
+    if (isNone(label)) return heat([label], {}, signal);
+    // With the first, all that are shown: the image's own part is computed once.
+    return heat([label, ...shown.slice(0, SHOWN).filter((each) => !isNone(each))], prompts(), signal);
   }
 
-  function showHeat(text) {
+  function showHeat(label) {
     if (!shown.includes(pinned)) pinned = "";
     for (const button of results.querySelectorAll("button")) {
-      button.setAttribute("aria-pressed", Boolean(pinned) && button.dataset.text === pinned);
+      button.setAttribute("aria-pressed", Boolean(pinned) && button.dataset.label === pinned);
     }
     return heatRun(async (signal) => {
-      if (!text || !heat) {
+      if (!label || !heat) {
         stage.classList.remove("heated");
         where.textContent = shown.length ? HINT : "";
         return;
       }
-      // With the first, all that are shown: the image's own part is computed once.
-      const found = await heat(text, [...new Set([text, ...shown.slice(0, SHOWN)])], signal);
+      const found = await heatMap(label, signal);
       if (signal.aborted) return;
       drawHeat(stage.querySelector("canvas"), stage.querySelector("img"), found);
       stage.classList.add("heated");
-      where.textContent = `Where “${text}” is seen: its cosine, ${found.score.toFixed(3)}, `
+      where.textContent = `Where “${label}” is seen: its cosine, ${found.score.toFixed(3)}, `
         + `divided among ${found.rows.length} × ${found.columns.length} places.`;
     }, (error) => { where.textContent = sentence(error.message); });
   }
@@ -182,7 +210,8 @@ export function classifyView() {
     restore(given) {
       const first = !String(given);
       labels.value = (first ? FIRST.labels : given.getAll("label")).join("\n");
-      template.value = given.get("template") || "{}";
+      promptSet.value = Object.keys(PROMPT_SETS).find((name) => PROMPT_SETS[name] === given.get("prompts")) ?? "";
+      templates.value = given.getAll("template").join("\n") || "{}";
       withNone.checked = given.has("none");
       none.value = given.get("none") || "something else";
       return choose(first ? `example:${FIRST.image}` : given.get("image"), { anew: false });

@@ -9,16 +9,18 @@ const GAMMA = 0.75;
 // By rising strength, as Heatmap.overlay of the library has them.
 const RAMP = [[255, 237, 153], [252, 173, 64], [227, 74, 51], [128, 13, 92]];
 
-/** The heat maps of an image for texts, of which each is asked for once. */
+/** The heat maps of an image: asked for several labels at once, and for each once. */
 export function heatOf(image) {
   const known = new Map();
-  return async (text, among, signal) => {
-    if (!known.has(text)) {
-      const texts = among.filter((each) => !known.has(each));
-      const { data, ...places } = await ask("v1/heatmap", { image: await dataOf(image), texts }, signal);
-      for (const each of data) known.set(each.text, { ...each, ...places });
+  return async (labels, prompts, signal) => {
+    const key = (label) => JSON.stringify([label, prompts]);
+    if (!known.has(key(labels[0]))) {
+      const texts = [...new Set(labels)].filter((each) => !known.has(key(each)));
+      const body = { image: await dataOf(image), texts, ...prompts };
+      const { data, ...places } = await ask("v1/heatmap", body, signal);
+      for (const each of data) known.set(key(each.text), { ...each, ...places });
     }
-    return known.get(text);
+    return known.get(key(labels[0]));
   };
 }
 

@@ -1,4 +1,4 @@
-// Lists of labels and prompts to begin with.
+// Lists of labels and of prompts to begin with.
 
 const COLOURS = ["red", "green", "blue", "orange", "purple", "yellow"];
 const SHAPES = ["star", "ring", "triangle", "circle", "square", "cross"];
@@ -20,5 +20,10 @@ export const LABEL_SETS = {
   "Animals": ["a dog", "a cat", "a bird", "a horse", "a fish", "an insect", "no animal"],
 };
 
-export const PROMPTS = ["{}", "a photo of {}", "a photo of a {}", "a drawing of {}",
-  "a blurry photo of {}", "a close-up of {}"];
+/** Sets of prompts: the templates, or the name under which the service has them. */
+export const PROMPT_SETS = {
+  "The label alone": ["{}"],
+  "Photos": ["a photo of {}", "a blurry photo of {}", "a close-up of {}"],
+  "Drawings": ["a drawing of {}", "a painting of {}", "a sketch of {}"],
+  "CLIP's 80 for ImageNet": "imagenet",
+};

@@ -9,7 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from align_zoo.serving.gateway.rest.body import MOST_ITEMS
-from align_zoo.serving.gateway.rest.spellings import FORMATS, INPUT_TYPES, MOST_MAPS
+from align_zoo.serving.gateway.rest.spellings import (
+    FORMATS,
+    INPUT_TYPES,
+    MOST_MAPS,
+    MOST_PROMPTS,
+    PROMPT_SETS,
+)
 
 __all__ = ["document", "operation"]
 
@@ -113,6 +119,17 @@ def _schemas() -> dict[str, _Schema]:
         checkpoint=_STRING,
         dimensions=_COUNT,
     )
+    template = {
+        "anyOf": [_STRING, _list(_STRING), {"type": "null"}],
+        "description": "One prompt template or several; `{}` is replaced by the label. The unit "
+        "rows of a label's prompts are averaged, and the mean is made a unit row. Labels times "
+        f"templates are at most {MOST_PROMPTS:,}.",
+    }
+    prompts = {
+        "enum": [*PROMPT_SETS, None],
+        "description": "A set of templates, instead of `template`: the label alone, one prompt, or "
+        "CLIP's 80 prompts for ImageNet.",
+    }
     return {
         "EmbeddingsRequest": _object(
             model=_MODEL,
@@ -166,10 +183,8 @@ def _schemas() -> dict[str, _Schema]:
             model=_MODEL,
             images=_list(_IMAGE),
             labels=_list(_STRING),
-            template={
-                "type": ["string", "null"],
-                "description": "The prompt template; `{}` is replaced by the label.",
-            },
+            template=template,
+            prompts=prompts,
             none={
                 "type": ["string", "null"],
                 "description": "A further label, without the template, for other images.",
@@ -190,6 +205,8 @@ def _schemas() -> dict[str, _Schema]:
             model=_MODEL,
             image=_IMAGE,
             texts=_list(_STRING, most=MOST_MAPS),
+            template=template,
+            prompts=prompts,
             against={
                 "type": ["string", "null"],
                 "description": "Another text: the shares are those of the difference of cosines.",

@@ -10,7 +10,7 @@ import numpy as np
 
 from align_zoo.errors import InvalidInput
 from align_zoo.runtime.features import shares
-from align_zoo.runtime.predictions import ranked
+from align_zoo.runtime.predictions import mean_rows, ranked
 from align_zoo.serving.gateway.rest.spellings import Asked
 from align_zoo.serving.routing import Served
 
@@ -78,8 +78,8 @@ def classified(asked: Asked, answered: Answered, served: Served, id: str) -> dic
     """Return the predictions of each image: the softmax over the labels of cosine / temperature."""
     assert asked.labels is not None
     names, top_k = asked.labels.names, asked.labels.top_k
-    images, texts = answered.rows[: -len(names)], answered.rows[-len(names) :]
-    rows = np.stack([row for row in texts if isinstance(row, np.ndarray)]).astype(np.float64)
+    rows = _of_prompts(asked, answered).astype(np.float64)
+    images = answered.rows[: -sum(asked.counts)]
     data: list[dict[str, Any]] = []
     for i, image in enumerate(images):
         each: dict[str, Any] = {"object": "classification", "index": i, "predictions": None}
@@ -101,8 +101,7 @@ def classified(asked: Asked, answered: Answered, served: Served, id: str) -> dic
 def as_heatmap(asked: Asked, answered: Answered, served: Served, id: str) -> dict[str, Any]:
     """Return the shares of an image's places in the cosines of the image and texts."""
     assert asked.shares is not None and answered.features is not None
-    _, *texts = (row for row in answered.rows if isinstance(row, np.ndarray))
-    rows = np.stack(texts)
+    rows = _of_prompts(asked, answered)
     if asked.shares.against is not None:
         rows = rows[:-1] - rows[-1]
     maps = shares(answered.features, rows)
@@ -154,6 +153,12 @@ def item_error(asked: Asked, place: int, error: InvalidInput) -> dict[str, Any]:
     param = asked.items[place].param
     found: dict[str, Any] = envelope(400, f"{param}: {error}", param, error.reason)["error"]
     return found
+
+
+def _of_prompts(asked: Asked, answered: Answered) -> np.ndarray:
+    """Return the unit rows [C, D] of labels, or of the texts of a heat map."""
+    rows = answered.rows[-sum(asked.counts) :]
+    return mean_rows(np.stack([row for row in rows if isinstance(row, np.ndarray)]), asked.counts)
 
 
 def _usage(answered: Answered) -> dict[str, int]:

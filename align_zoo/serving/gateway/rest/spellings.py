@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from align_zoo.errors import InvalidInput
-from align_zoo.inputs.prompts import check_classnames, fill, read_templates
+from align_zoo.inputs.prompts import TEMPLATE_SETS, check_classnames, fill, read_templates
 from align_zoo.serving.gateway.rest.body import Fields, malformed
 from align_zoo.serving.gateway.rest.items import Item, looks_like_image
 
@@ -15,6 +15,8 @@ __all__ = [
     "FORMATS",
     "INPUT_TYPES",
     "MOST_MAPS",
+    "MOST_PROMPTS",
+    "PROMPT_SETS",
     "Asked",
     "Labels",
     "Shares",
@@ -49,12 +51,18 @@ _COHERE = (
     "on_error",
 )
 """The fields of ``/v2/embed``."""
-_CLASSIFY = ("model", "images", "labels", "template", "none", "top_k", "on_error")
+_CLASSIFY = ("model", "images", "labels", "template", "prompts", "none", "top_k", "on_error")
 """The fields of ``/v1/classify``."""
-_HEATMAP = ("model", "image", "texts", "against")
+_HEATMAP = ("model", "image", "texts", "template", "prompts", "against")
 """The fields of ``/v1/heatmap``."""
 MOST_MAPS = 256
 """The most texts of a heat map."""
+MOST_PROMPTS = 8_192
+"""The most texts that the labels and templates of a request make."""
+_MOST_CHARACTERS = 2**24
+"""The most characters of all prompts: a long template stands in each of them."""
+PROMPT_SETS = tuple(TEMPLATE_SETS)
+"""The names of sets of templates."""
 FORMATS = ("float", "base64")
 """The formats of an embedding: numbers, or base64 of little-endian float32."""
 _UNNAMED = ("", "default/not-specified")  # the latter is infinity's word for no name
@@ -89,7 +97,7 @@ class Asked:
     model: str | None
     """The name of the model; None if the request names none."""
     items: list[Item]
-    """The texts and images; of a classification the images, and then the prompts."""
+    """The texts and images; of a classification or a heat map the images, and then the prompts."""
     formats: tuple[str, ...] = ("float",)
     """The formats of the embeddings: "float" or "base64", or both."""
     width: tuple[str, int] | None = None
@@ -98,6 +106,8 @@ class Asked:
     """Whether an item that cannot be used has its error in its place."""
     labels: Labels | None = None
     shares: Shares | None = None
+    counts: list[int] = field(default_factory=list)
+    """For each label, or text of a heat map, the number of its prompts."""
 
 
 def openai(found: Any) -> Asked:
@@ -166,18 +176,17 @@ def classify(found: Any) -> Asked:
         given = check_classnames(fields.items("labels"), "label")
     except InvalidInput as error:
         raise malformed(str(error), "labels") from None
-    template = fields.string("template")
-    try:
-        (form,) = read_templates(["{}" if template is None else template])
-    except InvalidInput as error:
-        raise malformed(str(error), "template") from None
-    prompts: dict[str, Item] = {}
+    first: dict[str, str] = {}
     for i, name in enumerate(given):
-        prompts.setdefault(name, Item("text", fill(form, name), f"labels[{i}]"))
+        first.setdefault(name, f"labels[{i}]")
+    names = list(first)
+    prompts, each = _prompts(fields, names, list(first.values()))
+    counts = [each] * len(names)
     none = fields.string("none")
-    if none is not None:
-        prompts.setdefault(none, Item("text", none, "none"))
-    names = list(prompts)
+    if none is not None and none not in first:
+        names.append(none)
+        prompts.append(Item("text", none, "none"))
+        counts.append(1)
     top_k = fields.whole("top_k")
     if top_k == 0:
         raise malformed("top_k must be above 0", "top_k")
@@ -190,9 +199,10 @@ def classify(found: Any) -> Asked:
         )
     return Asked(
         _model(fields),
-        [*images, *prompts.values()],
+        [*images, *prompts],
         keep=_keep(fields),
         labels=Labels(names, top_k),
+        counts=counts,
     )
 
 
@@ -204,12 +214,58 @@ def heatmap(found: Any) -> Asked:
     """
     fields = Fields(found, _HEATMAP)
     image = _item("image", fields.value("image"), "image")
-    texts = [_item("text", each, f"texts[{i}]") for i, each in enumerate(fields.items("texts"))]
-    if len(texts) > MOST_MAPS:
-        raise malformed(f"texts has {len(texts)} items: at most {MOST_MAPS} are accepted", "texts")
+    given = [_item("text", each, f"texts[{i}]") for i, each in enumerate(fields.items("texts"))]
+    if len(given) > MOST_MAPS:
+        raise malformed(f"texts has {len(given)} items: at most {MOST_MAPS} are accepted", "texts")
+    texts = [item.value for item in given]
     against = fields.string("against")
-    items = [image, *texts, *([] if against is None else [Item("text", against, "against")])]
-    return Asked(_model(fields), items, shares=Shares([each.value for each in texts], against))
+    others = [] if against is None else [Item("text", against, "against")]
+    named = [*given, *others]
+    prompts, each = _prompts(fields, [item.value for item in named], [item.param for item in named])
+    return Asked(
+        _model(fields),
+        [image, *prompts],
+        shares=Shares(texts, against),
+        counts=[each] * len(named),
+    )
+
+
+def _prompts(fields: Fields, names: Sequence[str], places: Sequence[str]) -> tuple[list[Item], int]:
+    """Put labels, or texts, into each template; return the prompts and their number for a label."""
+    set_name = fields.choice("prompts", PROMPT_SETS, "")
+    given = fields.value("template")
+    if set_name and given is not None:
+        raise malformed("template and prompts exclude each other: give one of them", "prompts")
+    if given is None:
+        forms = TEMPLATE_SETS[set_name or "none"]
+    elif not isinstance(given, str | list):
+        raise malformed("template must be a string or a list of strings", "template")
+    else:
+        try:
+            forms = read_templates([given] if isinstance(given, str) else fields.items("template"))
+        except InvalidInput as error:
+            raise malformed(str(error), "template") from None
+    param = "prompts" if set_name else "template"
+    number = len(names) * len(forms)
+    if number > MOST_PROMPTS:
+        raise malformed(
+            f"{len(names):,} texts and {len(forms):,} templates make {number:,} prompts: at most "
+            f"{MOST_PROMPTS:,} are accepted; send fewer texts, or fewer templates",
+            param,
+        )
+    characters = len(forms) * sum(map(len, names)) + len(names) * sum(map(len, forms))
+    if characters > _MOST_CHARACTERS:
+        raise malformed(
+            f"the prompts would have {characters:,} characters: at most {_MOST_CHARACTERS:,} are "
+            "accepted; shorten the texts or the templates",
+            param,
+        )
+    prompts = [
+        Item("text", fill(form, name), place)
+        for name, place in zip(names, places, strict=True)
+        for form in forms
+    ]
+    return prompts, len(forms)
 
 
 def _model(fields: Fields) -> str | None:

@@ -5,6 +5,10 @@ import pytest
 from rest_calls import data_uri, encoded, sample
 
 import align_zoo
+from align_zoo.collection.classify import Labels
+from align_zoo.collection.embedder import EncoderEmbedder
+from align_zoo.inputs.prompts import TEMPLATE_SETS
+from align_zoo.runtime.predictions import ranked
 
 LABELS = ["red star", "green ring", "the digit three", "yellow cross"]
 CLASSIFY = "/v1/classify"
@@ -31,7 +35,7 @@ OPTIONS = {
     "template": {"template": "a photo of a {}"},
     "top-k": {"top_k": 2},
     "top-k-beyond": {"top_k": 100},
-    "null": {"template": None, "top_k": None},
+    "null": {"template": None, "prompts": None, "top_k": None},
 }
 
 
@@ -45,6 +49,42 @@ def test_predictions_are_those_of_the_library(classify, encoder, images, options
         assert [p["label"] for p in each["predictions"]] == [p.label for p in predictions]
         scores = [p["score"] for p in each["predictions"]]
         np.testing.assert_allclose(scores, [p.score for p in predictions], atol=1e-5)
+
+
+PROMPTS = {
+    "list": ({"template": ["a {}", "a photo of a {}.", "{} here"]}, None),
+    "one-in-a-list": ({"template": ["a {}"]}, ["a {}"]),
+    "none": ({"prompts": "none"}, ["{}"]),
+    "photo": ({"prompts": "photo"}, ["a photo of a {}"]),
+    "imagenet": ({"prompts": "imagenet"}, TEMPLATE_SETS["imagenet"]),
+}
+
+
+@pytest.mark.parametrize(("options", "forms"), PROMPTS.values(), ids=PROMPTS)
+def test_prompts_of_a_label_are_averaged(classify, encoder, images, options, forms):
+    forms = forms or options["template"]
+    answer = classify(none="nothing", **options)
+    of_label = [
+        encoder.embed_texts([form.replace("{}", name) for form in forms]).mean(axis=0)
+        for name in LABELS
+    ]
+    rows = np.stack([*of_label, encoder.embed_texts("nothing")[0]]).astype(np.float64)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    powers = np.exp(encoder.embed_images(images) @ rows.T / encoder.temperature)
+    for each, expected in zip(answer["data"], powers / powers.sum(1, keepdims=True), strict=True):
+        scores = {p["label"]: p["score"] for p in each["predictions"]}
+        found = [scores[name] for name in [*LABELS, "nothing"]]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_prompts_are_those_of_the_command(classify, encoder, images):
+    labels = Labels.read(LABELS, EncoderEmbedder("align_tiny", encoder), templates="imagenet")
+    answer = classify(prompts="imagenet")
+    for each, image in zip(answer["data"], encoder.embed_images(images), strict=True):
+        expected = ranked(LABELS, image, labels.rows, encoder.temperature, None)
+        assert [p["label"] for p in each["predictions"]] == [p.label for p in expected]
+        scores = [p["score"] for p in each["predictions"]]
+        np.testing.assert_allclose(scores, [p.score for p in expected], rtol=0, atol=1e-6)
 
 
 def test_best_label_is_the_right_one(classify):
@@ -87,6 +127,22 @@ FAULTS = {
     "no-none": ({"none": " "}, "none", "the text is blank"),
     "no-place": ({"template": "a photo"}, "template", "needs {} exactly once"),
     "two-places": ({"template": "{} {}"}, "template", "needs {} exactly once"),
+    "no-template": ({"template": []}, "template", "1 to 2048 are accepted"),
+    "template-number": ({"template": 7}, "template", "a string or a list of strings"),
+    "one-of-two": ({"template": ["a {}", "a photo"]}, "template", "needs {} exactly once"),
+    "no-string-in-list": ({"template": ["{}", 7]}, "template", "is not a string"),
+    "unknown-set": ({"prompts": "clip"}, "prompts", '"none" or "photo" or "imagenet"'),
+    "both": ({"template": "{}", "prompts": "none"}, "prompts", "exclude each other"),
+    "prompts": (
+        {"labels": [str(i) for i in range(103)], "prompts": "imagenet"},
+        "prompts",
+        "103 texts and 80 templates make 8,240 prompts: at most 8,192 are accepted",
+    ),
+    "characters": (
+        {"labels": [str(i) for i in range(2000)], "template": "{}" + "a" * 10_000},
+        "template",
+        "at most 16,777,216 are accepted",
+    ),
     "no-top-k": ({"top_k": 0}, "top_k", "above 0"),
     "top-k-text": ({"top_k": "3"}, "top_k", "a whole number"),
     "too-many": ({"labels": [str(i) for i in range(2049)]}, "labels", "2049 items"),

@@ -8,6 +8,8 @@ from doors import SERVED
 from rest_calls import data_uri, encoded, sample
 
 import align_zoo
+from align_zoo.collection.classify import Labels
+from align_zoo.collection.embedder import EncoderEmbedder
 from align_zoo.runtime.features import Layout
 
 HEATMAP = "/v1/heatmap"
@@ -32,6 +34,27 @@ def test_shares_are_those_of_the_library(ask, encoder, against):
         assert each["score"] == pytest.approx(heat.score, abs=1e-6)
 
 
+PROMPTS = {
+    "one": {"template": "a photo of {}"},
+    "several": {"template": ["{}", "a photo of {}"]},
+    "set": {"prompts": "photo"},
+}
+
+
+@pytest.mark.parametrize("options", PROMPTS.values(), ids=PROMPTS)
+@pytest.mark.parametrize("against", [None, "a ring"], ids=["alone", "against"])
+def test_shares_of_prompts_are_those_of_their_mean(ask, encoder, options, against):
+    image = sample("red-star")
+    asked = {"image": data_uri(image), "texts": TEXTS, "against": against, **options}
+    templates = options.get("template", "photo")
+    embedder = EncoderEmbedder("align_tiny", encoder)
+    *rows, minus = Labels.read([*TEXTS, "a ring"], embedder, templates=templates).rows
+    for each, row in zip(ask(HEATMAP, asked)["data"], rows, strict=True):
+        difference = row - minus if against else row
+        expected = encoder.features(image).shares(difference[None])[0]
+        np.testing.assert_allclose(each["shares"], expected, rtol=0, atol=1e-6)
+
+
 def test_places_are_parts_of_the_image(ask, encoder):
     answer = ask(HEATMAP, {"image": encoded(sample("red-star")), "texts": ["a star"]})
     heat = align_zoo.heatmap(encoder, sample("red-star"), "a star")
@@ -48,6 +71,8 @@ FAULTS = {
     "url": ({"image": "http://a/b.png"}, "image"),
     "bad-text": ({"texts": ["star", " "]}, "texts[1]"),
     "bad-against": ({"against": " "}, "against"),
+    "bad-template": ({"template": ["a"]}, "template"),
+    "prompts": ({"texts": ["a"] * 103, "prompts": "imagenet"}, "prompts"),
 }
 
 

@@ -38,11 +38,14 @@ ACCEPTED = {
     "/v1/classify": [
         {"images": [IMAGE], "labels": ["star", "ring"], "model": "align_tiny"},
         {"images": [IMAGE, ""], "labels": ["star"], "template": "a {}", "top_k": 1, **RETURN},
-        {"images": [IMAGE], "labels": ["star"], "none": "something else"},
+        {"images": [IMAGE], "labels": ["star"], "none": "something else", "prompts": "photo"},
+        {"images": [IMAGE], "labels": ["star"], "template": ["a {}", "{}"], "prompts": None},
     ],
     "/v1/heatmap": [
         {"image": IMAGE, "texts": ["a star", "a ring"], "model": "align_tiny"},
-        {"image": IMAGE, "texts": ["a star"], "against": "a ring"},
+        {"image": IMAGE, "texts": ["a star"], "against": "a ring", "template": "a {}"},
+        {"image": IMAGE, "texts": ["a star"], "template": ["a {}", "{}"]},
+        {"image": IMAGE, "texts": ["a star"], "prompts": "imagenet"},
     ],
 }
 # Requests that are not accepted by their form alone.
@@ -76,6 +79,8 @@ REFUSED = {
         {"images": IMAGE, "labels": ["star"]},
         {"images": [IMAGE], "labels": [7]},
         {"images": [IMAGE], "labels": ["star"], "top_k": 0},
+        {"images": [IMAGE], "labels": ["star"], "template": []},
+        {"images": [IMAGE], "labels": ["star"], "prompts": "clip"},
     ],
     "/v1/heatmap": [
         {"image": IMAGE},
