@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -84,15 +85,22 @@ class _Entries:
     models: dict[str, Entry] = field(default_factory=dict)
 
     def add(self, model: str, items: int) -> None:
-        """Note that the request asks a model."""
+        """Note that the request asks a model; it may do so several times."""
         first = self.first
-        self.models[model] = Entry(first.id, model, items, first.begin, first.whole)
+        if model in self.models:
+            self.models[model].items += items
+        else:
+            self.models[model] = Entry(first.id, model, items, first.begin, first.whole)
 
     def each(self, note: Callable[..., None], *details: Any) -> None:
         """Call a method of the journal with each entry."""
         for entry in self.models.values() or [self.first]:
             note(entry, *details)
             self.first.logged |= entry.logged
+
+
+_CALL: ContextVar[_Entries] = ContextVar("call")
+"""The entries of the call that is being answered, in its task and in the threads of its work."""
 
 
 class RestHandler:
@@ -129,23 +137,15 @@ class RestHandler:
     async def embed(self, model: str, items: Sequence[bytes]) -> list[Outcome]:
         """Embed encoded images or texts, through the queue; a bad item has its error in its place.
 
+        For the work of a further call, whose outcome is noted with the models that it asks.
+
         Raises:
             Refusal: the model does not answer.
             grpc.aio.AioRpcError: tritonserver answers with an error of its own.
         """
-        entries = _Entries(Entry(id=fresh_id()))
-        entries.first.it_waits()
+        entries = _CALL.get()
         entries.add(model, len(items))
-        try:
-            found = await self._inference.rows({model: items}, entries.models)
-        except Refusal as refusal:
-            entries.each(self._journal.refused, refusal.reason)
-            raise
-        except grpc.aio.AioRpcError as error:
-            entries.each(self._journal.failed, error.code().name, error.details() or "")
-            raise
-        entries.each(self._journal.answered)
-        return found[model]
+        return (await self._inference.rows({model: items}, entries.models))[model]
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of all calls; what else is below ``/v1`` is refused in the envelope."""
@@ -156,6 +156,7 @@ class RestHandler:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         entries = _Entries(Entry(id=shown_id(request.headers.get(_ID, "")) or fresh_id()))
+        _CALL.set(entries)
         try:
             async with deadline(request.headers):
                 response = await self._answer(request, entries)
@@ -201,8 +202,11 @@ class RestHandler:
             with self._admission.hold() as backend:
                 return _json(replies.models(backend.served))
         if further:
+            entries.first.it_waits()
             with self._admission.hold():
                 answer = await further.answer(request)
+            if entries.models:
+                entries.each(self._journal.answered)
             return answer if isinstance(answer, web.StreamResponse) else _json(answer)
         call = _EMBEDDING[path]
         body = await self._bodies.read(request)

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -12,6 +13,7 @@ from messages import http
 from openapi_spec_validator import validate
 from PIL import Image
 from rest_calls import SAMPLES, data_uri, encoded, sample
+from waiting import wait_until
 
 from align_zoo.collection.collection import Collection
 from align_zoo.errors import AlignZooError
@@ -133,6 +135,41 @@ def test_collection_tells_its_size(doors, kept):
     found = json.loads(http(doors.gateway.http_port, "/v1/collection").body)
     assert (found["name"], found["images"]) == ("kept.collection", kept.count())
     assert {"path", "width", "height"} <= {*found["columns"]}
+
+
+def test_search_counts_as_one_call(loop, sockets, kept, post):
+    with open_doors(loop, sockets, site=site(page=False, collection=kept.where)) as doors:
+        asked = {"query": "a star + a ring", "images": [{"image": encoded(sample("red-star"))}]}
+        for number in (1, 2):  # the first opens the collection by a text of its own
+            assert post(doors, SEARCH, asked)[0] == 200
+            for model in ("align_image", "align_text"):
+                labels = {"model": model, "code": "OK"}
+                assert doors.count("align_zoo_requests_total", **labels) == number
+
+
+def test_refused_search_is_noted_once(loop, sockets, kept, held, capfd):
+    options = {"at_once": 1, "queue_size": 1, "site": site(page=False, collection=kept.where)}
+    with open_doors(loop, sockets, **options) as doors, ThreadPoolExecutor() as threads:
+
+        def search(query):
+            body, headers = json.dumps({"query": query}).encode(), {"Align-Request-Id": "mine"}
+            return http(doors.gateway.http_port, SEARCH, body, headers=headers)
+
+        assert search("a star").status == 200
+        with held():
+            busy = [threads.submit(search, f"{i} stars") for i in range(2)]
+            wait_until(lambda: doors.gateway.waiting("align_text") == 1)
+            reply = search("a ring")
+        assert [each.result().status for each in busy] == [200, 200]
+        assert (reply.status, reply.headers["Align-Request-Id"]) == (429, "mine")
+        rejected = [
+            doors.count("align_zoo_rejected_total", model=model, reason="queue_full")
+            for model in ("align_text", "")
+        ]
+    assert rejected == [1, 0]
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "{" in line]
+    refused = [(line["id"], line["model"]) for line in lines if line.get("reason") == "queue_full"]
+    assert refused == [("mine", "align_text")]
 
 
 def test_document_has_the_search(doors):
