@@ -103,12 +103,19 @@ def test_clients_understand_the_errors(found):
         "token ids": ["BadRequestError", "input", "malformed"],
         "other model": ["NotFoundError", "model", "unknown_model"],
         "width": ["BadRequestError", "dimensions", "malformed"],
+        "retrieved model": ["NotFoundError", "model", "unknown_model"],
         "cohere, bad item": "texts[0]",
     }
 
 
 def test_openai_lists_the_model(found):
     assert found["listed"] == ["align_tiny"]
+
+
+def test_openai_retrieves_the_model(found):
+    retrieved = found["retrieved"]
+    assert (retrieved["id"], retrieved["object"]) == ("align_tiny", "model")
+    assert (retrieved["owned_by"], retrieved["dimensions"]) == ("align-zoo", 128)
 
 
 @pytest.mark.parametrize("number", range(5))

@@ -54,6 +54,7 @@ images["openai, vLLM's messages"] = [
     for uri in uris
 ]
 listed = [each.id for each in client.models.list()]
+retrieved = client.models.retrieve(model).model_dump()
 
 
 async def ask_async():
@@ -77,6 +78,10 @@ errors = {
     "other model": error_of(model="text-embedding-3-small"),
     "width": error_of(dimensions=256),
 }
+try:
+    client.models.retrieve("text-embedding/3-small")
+except openai.APIStatusError as error:
+    errors["retrieved model"] = [type(error).__name__, error.param, error.code]
 
 client = cohere.ClientV2(api_key="unused", base_url=url)
 texts["cohere"] = client.embed(
@@ -115,6 +120,13 @@ jpegs = [row.ravel().tolist() for row in found]
 
 print(
     json.dumps(
-        {"texts": texts, "images": images, "jpegs": jpegs, "listed": listed, "errors": errors}
+        {
+            "texts": texts,
+            "images": images,
+            "jpegs": jpegs,
+            "listed": listed,
+            "retrieved": retrieved,
+            "errors": errors,
+        }
     )
 )

@@ -55,7 +55,8 @@ _EMBEDDING = {
     "/v1/heatmap": _Call(spellings.heatmap, replies.as_heatmap),
     "/v2/embed": _Call(spellings.cohere, replies.as_cohere),
 }
-_READING = ("/v1/models", "/v1/health", "/openapi.json")
+_MODELS, _MODEL = "/v1/models", "/v1/models/{model}"
+_READING = (_MODELS, _MODEL, "/v1/health", "/openapi.json")
 _PATHS = (*_EMBEDDING, *_READING)
 
 
@@ -179,7 +180,9 @@ class RestHandler:
         return response
 
     async def _answer(self, request: web.Request, entries: _Entries) -> web.StreamResponse:
-        path = request.path
+        path, name = request.path, ""
+        if path.startswith(f"{_MODELS}/"):  # a name may have slashes
+            path, name = _MODEL, path.removeprefix(f"{_MODELS}/")
         if path not in self._paths():
             raise Refusal(
                 Reason.UNKNOWN_CALL, f"there is nothing here; there are {', '.join(self._paths())}"
@@ -198,9 +201,12 @@ class RestHandler:
             return _json(about, 200 if ready else 503)
         self._tokens.check(request.headers.get("Authorization"))
         self._admission.check()
-        if path == "/v1/models":
+        if path in (_MODELS, _MODEL):
             with self._admission.hold() as backend:
-                return _json(replies.models(backend.served))
+                if path == _MODELS:
+                    return _json(replies.models(backend.served))
+                _check_name(name, backend.served)
+                return _json(replies.model(backend.served))
         if further:
             entries.first.it_waits()
             with self._admission.hold():
@@ -261,15 +267,21 @@ class RestHandler:
 
 def _check(asked: Asked, served: Served) -> None:
     """Return if the served checkpoint is the one that the request asks for."""
-    if asked.model not in (None, served.name):
-        raise Refusal(
-            Reason.UNKNOWN_MODEL,
-            f"the model {shown_id(asked.model or '')!r} is not served here: it is {served.name!r}",
-            param="model",
-        )
+    if asked.model is not None:
+        _check_name(asked.model, served)
     if asked.width and asked.width[1] != served.width:
         field, width = asked.width
         raise malformed(f"{field} is {width}, but the checkpoint has {served.width}", field)
+
+
+def _check_name(name: str, served: Served) -> None:
+    """Return if the served model has this name."""
+    if name != served.name:
+        raise Refusal(
+            Reason.UNKNOWN_MODEL,
+            f"the model {shown_id(name)!r} is not served here: it is {served.name!r}",
+            param="model",
+        )
 
 
 async def _check_layout(served: Served) -> None:

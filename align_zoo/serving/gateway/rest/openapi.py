@@ -240,7 +240,8 @@ def _schemas() -> dict[str, _Schema]:
             model=_STRING,
             usage=usage,
         ),
-        "Models": _object("object data", object=_is("list"), data=_list(model)),
+        "Model": model,
+        "Models": _object("object data", object=_is("list"), data=_list(_ref("Model"))),
         "Error": _object(
             "message type param code",
             message=_STRING,
@@ -332,6 +333,20 @@ def _document() -> dict[str, Any]:
         "operationId": "models",
         "responses": _responses(_ref("Models"), 401, 503),
     }
+    retrieved = {
+        "summary": "The served model, by its name",
+        "operationId": "model",
+        "parameters": [
+            {
+                "name": "model",
+                "in": "path",
+                "required": True,
+                "schema": _STRING,
+                "description": "The name in the list; it may have slashes.",
+            }
+        ],
+        "responses": _responses(_ref("Model"), 401, 404, 503),
+    }
     ready = {
         "type": "object",
         "properties": {"ready": {"type": "boolean"}},
@@ -377,6 +392,7 @@ def _document() -> dict[str, Any]:
                 "Heatmap",
             ),
             "/v1/models": {"get": listed},
+            "/v1/models/{model}": {"get": retrieved},
             "/v1/health": {"get": health},
             "/openapi.json": {"get": itself},
         },

@@ -22,6 +22,7 @@ __all__ = [
     "classified",
     "envelope",
     "item_error",
+    "model",
     "models",
 ]
 
@@ -129,9 +130,9 @@ def as_heatmap(asked: Asked, answered: Answered, served: Served, id: str) -> dic
     }
 
 
-def models(served: Served) -> dict[str, Any]:
-    """Return the list of the one model that is served."""
-    model = {
+def model(served: Served) -> dict[str, Any]:
+    """Return what is known of the served model."""
+    return {
         "id": served.name,
         "object": "model",
         "created": int(served.since),
@@ -139,7 +140,11 @@ def models(served: Served) -> dict[str, Any]:
         "checkpoint": served.checkpoint,
         "dimensions": served.width,
     }
-    return {"object": "list", "data": [model]}
+
+
+def models(served: Served) -> dict[str, Any]:
+    """Return the list of the one model that is served."""
+    return {"object": "list", "data": [model(served)]}
 
 
 def envelope(status: int, message: str, param: str | None, code: str) -> dict[str, Any]:

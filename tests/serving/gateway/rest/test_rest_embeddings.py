@@ -1,9 +1,13 @@
 """/v1/embeddings and /v2/embed: each spelling has the rows that gRPC has."""
 
+import dataclasses
 import json
+from functools import partial
+from urllib.parse import quote
 
 import numpy as np
 import pytest
+from doors import SERVED
 from messages import http, message
 from rest_calls import TEXTS, data_uri, encoded, output, rows, vector
 
@@ -143,6 +147,27 @@ def test_model_is_listed(doors):
     assert reply.status == 200
     (model,) = json.loads(reply.body)["data"]
     assert (model["id"], model["object"], model["dimensions"]) == ("align_tiny", "model", 128)
+
+
+@pytest.mark.parametrize("name", ["align_tiny", "kakaobrain/align-base"])
+@pytest.mark.parametrize("quoting", [str, partial(quote, safe="")], ids=["plain", "quoted"])
+def test_model_is_retrieved_by_its_name(own_doors, name, quoting):
+    doors = own_doors()
+    served = dataclasses.replace(SERVED, name=name)
+    backend = dataclasses.replace(doors.backends.current, served=served)
+    doors.loop.call(doors.backends.set, backend)
+    listed = json.loads(http(doors.gateway.http_port, "/v1/models").body)["data"]
+    reply = http(doors.gateway.http_port, f"/v1/models/{quoting(name)}")
+    assert reply.status == 200
+    assert [json.loads(reply.body)] == listed
+
+
+@pytest.mark.parametrize("name", ["other", "", "align_tiny/", "%00", "{model}"])
+def test_other_model_is_not_retrieved(doors, name):
+    reply = http(doors.gateway.http_port, f"/v1/models/{name}")
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"], error["param"]) == (404, "unknown_model", "model")
+    assert "it is 'align_tiny'" in error["message"]
 
 
 def test_answer_names_its_checkpoint(doors, stub):

@@ -219,6 +219,7 @@ def test_unknown_call_below_v1_is_in_the_envelope(doors, post):
         ("GET", EMBED, "POST"),
         ("PUT", COHERE, "POST"),
         ("POST", "/v1/models", "GET, HEAD"),
+        ("DELETE", "/v1/models/align_tiny", "GET, HEAD"),
         ("DELETE", "/openapi.json", "GET, HEAD"),
     ],
 )

@@ -143,10 +143,13 @@ def test_refused_requests_do_not_fit(document, doors, post, path):
         assert post(doors, path, found)[0] == 400, found
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/health", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/models/{model}", "/v1/health", "/openapi.json"]
+)
 def test_read_answers_fit(document, doors, path):
     schema = schema_of(document, document["paths"][path]["get"]["responses"]["200"])
-    schema.validate(json.loads(http(doors.gateway.http_port, path).body))
+    named = path.format(model="align_tiny")
+    schema.validate(json.loads(http(doors.gateway.http_port, named).body))
 
 
 # How a real response of each status comes about: the gateway's options, the headers and the fields
@@ -186,6 +189,7 @@ def send(port, status, method, path):
     if method == "POST":
         body = json.dumps({**ACCEPTED[path][0], **FIELDS.get(status, {})}).encode()
     headers = HEADERS.get(status, {})
+    path = path.format(model="nobody")
     if status != 408:
         return http(port, path, body, method=method, headers=headers)
     connection = http_client.HTTPConnection("127.0.0.1", port)
