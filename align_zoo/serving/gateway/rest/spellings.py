@@ -212,6 +212,12 @@ def heatmap(found: Any) -> Asked:
     Raises:
         Refusal: MALFORMED; the message names the field and the accepted values.
     """
+    if isinstance(found, dict) and found.get("size") is not None:
+        raise malformed(
+            "a heat map has the size of the checkpoint here, so size is not taken: for a finer "
+            "map use `align-zoo explain --size`",
+            "size",
+        )
     fields = Fields(found, _HEATMAP)
     image = _item("image", fields.value("image"), "image")
     given = [_item("text", each, f"texts[{i}]") for i, each in enumerate(fields.items("texts"))]

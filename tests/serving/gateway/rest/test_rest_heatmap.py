@@ -76,6 +76,12 @@ FAULTS = {
 }
 
 
+def test_size_names_the_way_out(fault):
+    asked = {"image": data_uri(sample("red-star")), "texts": TEXTS, "size": 98}
+    error = fault(HEATMAP, asked)
+    assert error["param"] == "size" and "`align-zoo explain --size`" in error["message"]
+
+
 @pytest.mark.parametrize(("changes", "param"), FAULTS.values(), ids=FAULTS)
 def test_fault_names_its_field(fault, changes, param):
     asked = {"image": data_uri(sample("red-star")), "texts": TEXTS, **changes}
