@@ -118,7 +118,7 @@ def search(
         bool, typer.Option("--all", help="Show the nearest images, whether they match or not.")
     ] = False,
     sheet: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Draw the hits in one picture.")
+        Optional[Path], typer.Option(metavar="FILE", help="Draw the hits in one image.")
     ] = None,
     server: Server = None,
     as_json: Json = False,

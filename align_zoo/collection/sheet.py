@@ -1,4 +1,4 @@
-"""A contact sheet: the images of a search in one picture, each with its score."""
+"""A contact sheet: the images of a search drawn in one, each with its score."""
 
 from __future__ import annotations
 

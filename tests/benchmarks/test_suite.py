@@ -101,7 +101,7 @@ def test_small_wrong_scores_are_not_timed(theirs, server, tmp_path: Path) -> Non
 
 
 def beside_itself(client: AlignClient, off: float = 0.0) -> list[Row]:
-    """Our server as the other, whose pictures' embeddings are so far off."""
+    """Our server as the other, whose images' embeddings are so far off."""
 
     def embed_image(file: bytes) -> np.ndarray:
         return client.embed_image(file)[0] + off

@@ -50,13 +50,13 @@ def plain(tmp_path_factory):
 @torch.inference_mode()
 def answers(folder) -> list[torch.Tensor]:
     """The logits of transformers' model and of ours."""
-    pictures = torch.randn(2, 3, 75, 75, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, 75, 75, generator=torch.Generator().manual_seed(0))
     model, _, tokenizer = align_zoo.create_align(folder)
     tokens = tokenizer(["a cat", "a big red dog"])
     theirs = transformers.AlignModel.from_pretrained(folder).eval()
     return [
-        theirs(pixel_values=pictures, **tokens).logits_per_image,
-        model(pictures, tokens).logits_per_image,
+        theirs(pixel_values=images, **tokens).logits_per_image,
+        model(images, tokens).logits_per_image,
     ]
 
 
@@ -116,7 +116,7 @@ TESTERS = {
     "expand_ratios": [1, 6, 6],
     "hidden_act": "gelu",
 }
-"""Of transformers' AlignVisionModelTester: pictures of 32 x 32, and image_size left at 600."""
+"""Of transformers' AlignVisionModelTester: images of 32 x 32, and image_size left at 600."""
 
 
 def checkpoint_of_the_testers(folder, side: int):

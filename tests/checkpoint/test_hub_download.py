@@ -15,7 +15,7 @@ from align_zoo.checkpoint import folder as under_test
 from align_zoo.checkpoint.folder import open_checkpoint
 
 SMALL = {"config.json", "preprocessor_config.json", "tokenizer.json", "vocab.txt"}
-REST = {"README.md", "flax_model.msgpack", "tf_model.h5", "training_args.bin", "picture.png"}
+REST = {"README.md", "flax_model.msgpack", "tf_model.h5", "training_args.bin", "image.png"}
 SAFE = {"model-1-of-2.safetensors", "model-2-of-2.safetensors", "model.safetensors.index.json"}
 PICKLED = {
     "pytorch_model-1-of-2.bin",

@@ -239,9 +239,9 @@ def test_stored_precision_answers_as_transformers_in_float32(folder, whole, dtyp
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
     model, _, tokenizer = align_zoo.create_align(folder, dtype=torch.float32)
     theirs = AlignModel.from_pretrained(folder, dtype=torch.float32).eval()
-    pictures, tokens = torch.randn(2, 3, 75, 75), tokenizer(["a cat", "a dog"])
-    expected = theirs(pixel_values=pictures, **tokens)
-    got = model(pictures, tokens)
+    images, tokens = torch.randn(2, 3, 75, 75), tokenizer(["a cat", "a dog"])
+    expected = theirs(pixel_values=images, **tokens)
+    got = model(images, tokens)
     assert relative_error(got.image_embeds, expected.image_embeds) < 1e-5
     assert relative_error(got.text_embeds, expected.text_embeds) < 1e-5
 

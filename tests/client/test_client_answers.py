@@ -30,7 +30,7 @@ def texts(**others):
     return rows_of(Outputs(sound | others), 2, of_texts=True, replica=REPLICA)
 
 
-def picture(**others):
+def image(**others):
     sound = {"EMBEDDING": UNIT[:1], "CHECKPOINT": np.array([[b"a"]], np.object_)}
     (row,) = rows_of(Outputs(sound | others), 1, of_texts=False, replica=REPLICA)
     return row
@@ -86,7 +86,7 @@ def test_a_temperature_is_a_number_to_divide_by(value):
 
 @pytest.mark.parametrize("name, told", [(b"a\xff", "a\ufffd"), ("a", "a")])
 def test_a_checkpoint_may_be_called_anything(name, told):
-    assert picture(CHECKPOINT=np.array([[name]], np.object_)).checkpoint == told
+    assert image(CHECKPOINT=np.array([[name]], np.object_)).checkpoint == told
 
 
 def resize(*numbers):
@@ -94,16 +94,16 @@ def resize(*numbers):
 
 
 def test_resize_has_a_check_if_sent():
-    told = picture(RESIZE=resize(58, 61, 2), RESIZE_CHECK=np.array([[7]], np.uint32))
+    told = image(RESIZE=resize(58, 61, 2), RESIZE_CHECK=np.array([[7]], np.uint32))
     assert told.resize == Resize(58, 61, 2, 7)
-    assert picture(RESIZE=resize(58, 61, 2)).resize == Resize(58, 61, 2, None)
+    assert image(RESIZE=resize(58, 61, 2)).resize == Resize(58, 61, 2, None)
 
 
 @pytest.mark.parametrize(
     "array", [None, resize(0, 0, 0), resize(58, 61, max(Image.Resampling) + 1)]
 )
 def test_unknown_filter_means_no_resize(array):
-    assert picture(RESIZE=array).resize == NO_RESIZE
+    assert image(RESIZE=array).resize == NO_RESIZE
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_unknown_filter_means_no_resize(array):
 )
 def test_impossible_resize_breaks_the_contract(array):
     with pytest.raises(Broken, match=r"RESIZE is \["):
-        picture(RESIZE=array)
+        image(RESIZE=array)

@@ -121,17 +121,17 @@ class TestConcurrency:
 
     def test_max_in_flight_bounds_requests(self, slow):
         async def use(client):
-            single = [client.embed_image(b"picture") for _ in range(10)]
-            await asyncio.gather(client.embed_image([b"picture"] * 10), *single)
+            single = [client.embed_image(b"image") for _ in range(10)]
+            await asyncio.gather(client.embed_image([b"image"] * 10), *single)
 
         run(use, slow.url, max_in_flight=3)
         assert slow.most_at_once == 3
 
     def test_large_batch_does_not_delay_other_tasks(self, slow):
         async def use(client):
-            large = asyncio.ensure_future(client.embed_image([b"picture"] * 100))
+            large = asyncio.ensure_future(client.embed_image([b"image"] * 100))
             await asyncio.sleep(0.1)
-            await client.embed_image([b"picture"] * 3)
+            await client.embed_image([b"image"] * 3)
             assert not large.done()
             await large
 
@@ -164,15 +164,15 @@ class TestConcurrency:
 
     def test_refused_requests_are_sent_again(self, slow):
         slow.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=5)
-        assert run(lambda c: c.embed_image([b"picture"] * 5), slow.url).shape == (5, 2)
+        assert run(lambda c: c.embed_image([b"image"] * 5), slow.url).shape == (5, 2)
         with pytest.raises(Overloaded):
             slow.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
-            run(lambda c: c.embed_image(b"picture"), slow.url, retries=False)
+            run(lambda c: c.embed_image(b"image"), slow.url, retries=False)
 
     def test_refused_requests_pause_before_the_next_try(self, slow):
         slow.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=3)
         start = time.monotonic()
-        run(lambda c: c.embed_image(b"picture"), slow.url)
+        run(lambda c: c.embed_image(b"image"), slow.url)
         assert time.monotonic() - start > 0.35  # half of 0.1 + 0.2 + 0.4
 
 
@@ -190,7 +190,7 @@ class TestEnds:
         slow.seconds = 2
 
         async def use(client):
-            task = asyncio.ensure_future(client.embed_image([b"picture"] * 50))
+            task = asyncio.ensure_future(client.embed_image([b"image"] * 50))
             while len(slow.requests) < 8:
                 await asyncio.sleep(0.01)
             task.cancel()
@@ -212,14 +212,14 @@ class TestEnds:
 
         async def use(client):
             client._align.transport.replicas.replicas[0].failures = 1  # and its rest is over
-            task = asyncio.ensure_future(client.embed_image(b"picture"))
+            task = asyncio.ensure_future(client.embed_image(b"image"))
             while not slow.requests:
                 await asyncio.sleep(0.01)
             task.cancel()
             await asyncio.wait({task})
             slow.seconds = 0
             for _ in range(2):
-                await client.embed_image(b"picture")
+                await client.embed_image(b"image")
             assert len(slow.requests) == 2
 
         with Scripted() as other:
@@ -230,7 +230,7 @@ class TestEnds:
 
         async def use():
             client = AsyncAlignClient(slow.url)
-            calls = [client.embed_image([b"picture"] * 40), client.embed_text("a")]
+            calls = [client.embed_image([b"image"] * 40), client.embed_text("a")]
             tasks = [asyncio.ensure_future(call) for call in calls]
             await asyncio.sleep(0.2)
             await client.close()
@@ -278,8 +278,8 @@ class TestEnds:
 
     def test_closing_leaves_no_warning(self, slow):
         async def use(client):
-            bad = client.embed_image([b"picture"] * 5 + ["nowhere"])
-            gone = asyncio.ensure_future(client.embed_image([b"picture"] * 50))
+            bad = client.embed_image([b"image"] * 5 + ["nowhere"])
+            gone = asyncio.ensure_future(client.embed_image([b"image"] * 50))
             with pytest.raises(InvalidInput, match="image 5"):
                 await bad
             gone.cancel()

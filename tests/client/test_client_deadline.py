@@ -35,7 +35,7 @@ class OnSlowDisk(os.PathLike):
 
 @pytest.fixture
 def files(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(b"picture")
+    (tmp_path / "a.jpg").write_bytes(b"image")
     return [OnSlowDisk(tmp_path / "a.jpg") for _ in range(50)]
 
 

@@ -242,7 +242,7 @@ class TestRequestId:
     def test_request_id_is_the_server_s(self):
         with Scripted() as server, AlignClient(server.url, retries=False) as client:
             server.refuse("INVALID_ARGUMENT", "bad", times=3)
-            for call, item in ((client.embed_image, [b"picture"]), (client.embed_text, ["a"])):
+            for call, item in ((client.embed_image, [b"image"]), (client.embed_text, ["a"])):
                 with pytest.raises(
                     InvalidInput, match=r"0: bad \(request [0-9a-f]{16}\)$"
                 ) as caught:
@@ -251,7 +251,7 @@ class TestRequestId:
 
     def test_each_request_has_its_own_id(self):
         with Scripted() as server, AlignClient(server.url) as client:
-            client.embed_image([b"picture"] * 50)
+            client.embed_image([b"image"] * 50)
             assert len(server.count()) == 50
 
 

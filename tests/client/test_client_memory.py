@@ -77,12 +77,12 @@ def test_returned_errors_do_not_hold_images(server, use, paths, held):
 def test_errors_of_damaged_images_hold_no_images(server, use, paths, held):
     Image.effect_noise((1000, 1000), 100).save(paths[0], "BMP")
     paths[0].write_bytes(paths[0].read_bytes()[: SIZE // 2])
-    pictures = [Image.open(paths[0]) for _ in range(COUNT)]
-    alive = [weakref.ref(picture) for picture in pictures]
-    errors = use(server.url, lambda client: client.embed_image(pictures, on_error="return"))
+    images = [Image.open(paths[0]) for _ in range(COUNT)]
+    alive = [weakref.ref(image) for image in images]
+    errors = use(server.url, lambda client: client.embed_image(images, on_error="return"))
     assert all("cannot be decoded" in str(error) for error in errors)
-    pictures.clear()
-    wait_until(lambda: not any(picture() for picture in alive), seconds=10)
+    images.clear()
+    wait_until(lambda: not any(image() for image in alive), seconds=10)
 
 
 def test_retried_request_leaves_no_garbage(server, use, paths, held):

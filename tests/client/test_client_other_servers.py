@@ -40,7 +40,7 @@ class TestAnotherModel:
         for name in list(triton.loaded):
             triton.unload(name)
         with pytest.raises(ModelUnavailable, match=f"{triton.url} has no align_image"):
-            client.classify(b"picture", ["a"])
+            client.classify(b"image", ["a"])
         with pytest.raises(ModelUnavailable, match=r"no align_text.*is it an align-zoo server"):
             client.embed_text("a")
         assert client.ready() is client.ready(deep=True) is False
@@ -66,7 +66,7 @@ class TestAnotherModel:
     def test_model_with_other_inputs_breaks_contract(self, triton, client, settings):
         triton.load("align_image", **settings)
         with pytest.raises(ModelUnavailable, match=r"align_image.*does not speak align-zoo's"):
-            client.embed_image(b"picture")
+            client.embed_image(b"image")
 
     @pytest.mark.parametrize(
         "order, words",
@@ -163,7 +163,7 @@ class TestLoad:
         ):
             client.embed_image([image({"seconds": 0.2})] * 40)
         with AlignClient(puppets.url) as client:
-            assert client.embed_image(b"picture").shape == (1, 4)
+            assert client.embed_image(b"image").shape == (1, 4)
 
     def test_full_queue_is_retried(self, puppets):
         with AlignClient(puppets.url, max_in_flight=40) as client:
@@ -187,7 +187,7 @@ class TestLoad:
             slow = [image({"seconds": 0.005})] * 200
             large = threading.Thread(target=client.embed_image, args=(slow,))
             large.start()
-            client.embed_image([b"picture"] * 3)
+            client.embed_image([b"image"] * 3)
             assert large.is_alive()
             large.join()
 

@@ -104,4 +104,4 @@ def test_top_k_is_one_or_more(top_k):
         AlignClient("localhost:1") as client,
         pytest.raises(InvalidInput, match="top_k must be a whole number, 1 or more"),
     ):
-        client.classify(b"picture", ["a"], top_k=top_k)
+        client.classify(b"image", ["a"], top_k=top_k)

@@ -106,7 +106,7 @@ def test_error_of_no_single_item_is_raised(client, call):
 def test_server_errors_are_returned_too():
     with Scripted() as server, AlignClient(server.url, retries=False) as client:
         server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=3)
-        answers = client.embed_image([b"picture"] * 10, on_error="return")
+        answers = client.embed_image([b"image"] * 10, on_error="return")
         assert sum(isinstance(a, Overloaded) for a in answers) == 3
         assert sum(isinstance(a, np.ndarray) for a in answers) == 7
         server.stop()

@@ -50,7 +50,7 @@ def test_client_is_refused_after_fork(server, used):
     fork = multiprocessing.get_context("fork")
     with AlignClient(server.url) as client:
         if used:
-            client.embed_image([b"picture"] * 20)
+            client.embed_image([b"image"] * 20)
         answers = fork.SimpleQueue()
         child = fork.Process(target=said, args=(client, answers))
         child.start()
@@ -77,8 +77,8 @@ def shrink(answers):
     """Shrink an image opened by PIL, and a file."""
     data = io.BytesIO()
     Image.effect_noise((400, 300), 100).save(data, "PNG")
-    for picture in (Image.open(data), data.getvalue()):
-        sent = encoded(picture, Resize(48, 64, Image.Resampling.BILINEAR), files=True)
+    for image in (Image.open(data), data.getvalue()):
+        sent = encoded(image, Resize(48, 64, Image.Resampling.BILINEAR), files=True)
         answers.put(Image.open(io.BytesIO(sent.data)).size)
 
 
@@ -124,7 +124,7 @@ threading.Thread(target=ask).start()
 @pytest.mark.parametrize(
     "call",
     [
-        "AlignClient(sys.argv[1]).embed_image([b'picture'] * 2)",
+        "AlignClient(sys.argv[1]).embed_image([b'image'] * 2)",
         "asyncio.run(AsyncAlignClient(sys.argv[1]).embed_image('a.jpg'))",
     ],
 )
@@ -147,8 +147,8 @@ def test_interrupted_call_leaves_empty_queue(server):
     server.seconds = 0.5
     with AlignClient(server.url, max_in_flight=4) as client:
         with pytest.raises(KeyboardInterrupt):
-            client.embed_image([Interrupted(), *[b"picture"] * 40])
-        client.embed_image([b"picture"] * 2)
+            client.embed_image([Interrupted(), *[b"image"] * 40])
+        client.embed_image([b"image"] * 2)
         assert len(server.requests) <= 4 + 2
 
 
@@ -159,7 +159,7 @@ def own_threads():
 def test_a_closed_client_leaves_no_thread(server):
     before = len(own_threads())
     with AlignClient(server.url) as client:
-        client.embed_image([b"picture"] * 40)
+        client.embed_image([b"image"] * 40)
         assert len(own_threads()) > before
     assert len(own_threads()) == before
 

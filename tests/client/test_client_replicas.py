@@ -61,7 +61,7 @@ class ThenRefusing(Scripted):
 
 
 def test_replicas_take_turns(two, client):
-    client.embed_image([b"picture"] * 20)
+    client.embed_image([b"image"] * 20)
     assert counts(*two) == [10, 10]
 
 
@@ -76,7 +76,7 @@ def test_addresses_of_a_name_take_turns(two):
         wait_until(both_found)
         for server in two:
             server.requests.clear()
-        client.embed_image([b"picture"] * 20)
+        client.embed_image([b"image"] * 20)
     assert counts(*two) == [10, 10]
 
 
@@ -88,7 +88,7 @@ def test_a_name_of_the_dns_is_resolved(two):
 @pytest.mark.parametrize("dead", [0, 1])
 def test_dead_replica_is_skipped(two, client, dead):
     two[dead].stop()
-    assert client.embed_image([b"picture"] * 20).shape == (20, 2)
+    assert client.embed_image([b"image"] * 20).shape == (20, 2)
     assert client.ready(deep=True) is True
 
 
@@ -104,9 +104,9 @@ def test_all_replicas_dead_fails_at_once(two, client):
 
 def test_restarted_replica_is_used_again(two, client):
     dead, alive = two
-    client.embed_image([b"picture"] * 4)
+    client.embed_image([b"image"] * 4)
     dead.stop()
-    client.embed_image([b"picture"] * 20)
+    client.embed_image([b"image"] * 20)
     with Scripted(port=dead.port) as returned:
 
         def asked_again():
@@ -115,7 +115,7 @@ def test_restarted_replica_is_used_again(two, client):
 
         wait_until(asked_again, seconds=10)
         before = counts(returned, alive)
-        client.embed_image([b"picture"] * 20)
+        client.embed_image([b"image"] * 20)
         assert np.subtract(counts(returned, alive), before).tolist() == [10, 10]
 
 
@@ -123,7 +123,7 @@ def test_overloaded_replica_s_requests_go_elsewhere(two, client):
     busy, free = two
     busy.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=1000)
     start = time.monotonic()
-    client.embed_image([b"picture"] * 10)
+    client.embed_image([b"image"] * 10)
     assert time.monotonic() - start < 2
     assert len(free.requests) == 10
 
@@ -133,7 +133,7 @@ def test_other_server_fails_no_request(two, client):
     wrong.refuse("UNIMPLEMENTED", "Method not found!", times=1000)
     for _ in range(4):
         right.refuse("UNAVAILABLE", "server is stopping")
-        assert client.embed_image(b"picture").shape == (1, 2)
+        assert client.embed_image(b"image").shape == (1, 2)
     assert len(right.requests) == 8
 
 
@@ -154,9 +154,9 @@ class TestRest:
         replicas(client)[0].failures = 3  # so that it rests for 4 s
         two[0].refuse("NOT_FOUND", "Request for unknown model: 'm' is not found", times=1000)
         with pytest.raises(ModelUnavailable):
-            client.embed_image(b"picture")
+            client.embed_image(b"image")
         for _ in range(3):
-            client.embed_image(b"picture")
+            client.embed_image(b"image")
         assert counts(*two) == [1, 3]
 
     def test_silent_replica_rests(self, two):
@@ -164,9 +164,9 @@ class TestRest:
         with AlignClient([server.url for server in two], timeout=0.5) as client:
             replicas(client)[0].failures = 3
             with pytest.raises(DeadlineExceeded):
-                client.embed_image(b"picture")
+                client.embed_image(b"image")
             for _ in range(3):
-                client.embed_image(b"picture")
+                client.embed_image(b"image")
         assert counts(*two) == [1, 3]
 
     def test_expired_request_leaves_trial_to_next(self, two):
@@ -176,8 +176,8 @@ class TestRest:
             replicas(client)[1].failures = 1  # and its rest is over
             know_batches(client)
             with pytest.raises(DeadlineExceeded):
-                client.embed_image([b"picture"] * 2)
-            client.embed_image(b"picture")
+                client.embed_image([b"image"] * 2)
+            client.embed_image(b"image")
         assert counts(*two) == [1, 1]
 
 
@@ -189,7 +189,7 @@ class TestCheckpoints:
 
     def test_rolling_reload_fails_no_call(self, mixed, client):
         for i in range(10):
-            images = [b"picture"] * (1 + i % 3)
+            images = [b"image"] * (1 + i % 3)
             assert client.classify(images, ["cat", f"dog {i}"])
             assert client.similarity(images, [f"cow {i}"]).shape == (len(images), 1)
             assert client.embed_image(images).shape == (len(images), 2)
@@ -198,7 +198,7 @@ class TestCheckpoints:
     def test_rolling_reload_behind_one_name(self, mixed):
         with AlignClient("ipv4:" + ",".join(server.url for server in mixed)) as client:
             for i in range(20):
-                assert client.classify([b"picture"] * 3, [f"dog {i}"])
+                assert client.classify([b"image"] * 3, [f"dog {i}"])
         assert all(counts(*mixed))
 
     def test_busy_replica_is_waited_for(self):
@@ -209,7 +209,7 @@ class TestCheckpoints:
         ):
             know_batches(client)
             start = time.monotonic()
-            assert client.embed_image([b"picture"] * 2).shape == (2, 2)
+            assert client.embed_image([b"image"] * 2).shape == (2, 2)
             assert time.monotonic() - start > 0.35  # half of 0.1 + 0.2 + 0.4
             assert counts(busy, other) == [1 + 3 + 2, 1]
 
@@ -220,7 +220,7 @@ class TestCheckpoints:
             AlignClient([stopping.url, other.url], max_in_flight=1) as client,
         ):
             know_batches(client)
-            assert client.embed_image([b"picture"] * 2).shape == (2, 2)
+            assert client.embed_image([b"image"] * 2).shape == (2, 2)
             assert counts(stopping, other) == [1 + 2, 1 + 2]
 
     def test_image_is_shrunk_for_answering_replica(self):
@@ -235,7 +235,7 @@ class TestCheckpoints:
             assert all(counts(a, b))
 
     def test_unused_choice_keeps_replica_available(self, mixed, tmp_path):
-        (tmp_path / "a.jpg").write_bytes(b"picture")
+        (tmp_path / "a.jpg").write_bytes(b"image")
 
         class Removed(os.PathLike):
             """Runs after both servers have been asked."""
@@ -251,7 +251,7 @@ class TestCheckpoints:
             with pytest.raises(InvalidInput, match="does not exist"):
                 client.embed_image([Removed()] * 2)
             for _ in range(3):
-                client.embed_image(b"picture")
+                client.embed_image(b"image")
             assert third.requests
 
     def test_mixed_checkpoints_error_names_all_addresses(self, puppets):

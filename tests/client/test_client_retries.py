@@ -79,7 +79,7 @@ def tries(server):
 @pytest.mark.parametrize("code, words, _", REFUSALS)
 def test_refused_request_is_sent_until_answered(server, client, code, words, _):
     server.refuse(code, words, times=3)
-    assert client.embed_image(b"picture").shape == (1, 2)
+    assert client.embed_image(b"image").shape == (1, 2)
     assert tries(server) == 4
 
 
@@ -89,7 +89,7 @@ def test_refusal_is_raised_at_deadline(server, code, words, error):
     with AlignClient(server.url, timeout=0.5) as client:
         start = time.monotonic()
         with pytest.raises(error, match=r"; tried [2-9] times \(request \w+\)$"):
-            client.embed_image(b"picture")
+            client.embed_image(b"image")
     assert time.monotonic() - start < 2
 
 
@@ -97,14 +97,14 @@ def test_refusal_is_raised_at_deadline(server, code, words, error):
 def test_permanent_error_is_not_retried(server, client, code, words, error):
     server.refuse(code, words)
     with pytest.raises(error):
-        client.embed_image(b"picture")
+        client.embed_image(b"image")
     assert tries(server) == 1
 
 
 @pytest.mark.parametrize("code, words, _", DEATHS)
 def test_request_of_dead_server_is_sent_twice(server, client, code, words, _):
     server.refuse(code, words)
-    assert client.embed_image(b"picture").shape == (1, 2)
+    assert client.embed_image(b"image").shape == (1, 2)
     assert tries(server) == 2
 
 
@@ -116,13 +116,13 @@ def test_killing_request_is_sent_at_most_twice(server, client, code, words, erro
     with pytest.raises(error):
         client.embed_image(b"deadly")
     assert tries(server) == 4
-    assert client.embed_image(b"picture").shape == (1, 2)
+    assert client.embed_image(b"image").shape == (1, 2)
 
 
 def test_first_refusal_is_raised_without_retries(server):
     server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
     with AlignClient(server.url, retries=False) as client, pytest.raises(Overloaded) as caught:
-        client.embed_image(b"picture")
+        client.embed_image(b"image")
     assert tries(server) == 1
     assert caught.value.message.endswith("call again later")
 
@@ -131,13 +131,13 @@ def test_permanent_error_mentions_no_tries(server, client):
     server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue")
     server.refuse("INVALID_ARGUMENT", "bad")
     with pytest.raises(InvalidInput) as caught:
-        client.embed_image(b"picture")
+        client.embed_image(b"image")
     assert caught.value.message == "bad"
 
 
 def test_only_refused_items_are_sent_again(server, client):
     server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=5)
-    assert client.embed_image([b"picture"] * 20).shape == (20, 2)
+    assert client.embed_image([b"image"] * 20).shape == (20, 2)
     assert len(server.count()) == 20 and len(server.requests) == 25
 
 
@@ -153,8 +153,8 @@ def away(server, seconds):
 def test_large_image_waits_for_restart(server, client, size):
     client.embed_text("hello")
     later = away(server, 1)
-    picture = np.random.default_rng(0).bytes(size)
-    assert client.embed_image(picture).shape == (1, 2)
+    image = np.random.default_rng(0).bytes(size)
+    assert client.embed_image(image).shape == (1, 2)
     wait_until(lambda: later)
     ((_, _, bytes_sent),) = later[0].requests
     assert bytes_sent > size
@@ -166,7 +166,7 @@ def test_an_address_that_never_answered_fails_at_once(server):
     with AlignClient(server.url, timeout=20) as client:
         start = time.monotonic()
         with pytest.raises(ServerUnavailable, match="cannot be reached"):
-            client.embed_image(b"picture")
+            client.embed_image(b"image")
     assert time.monotonic() - start < 2
 
 
@@ -176,7 +176,7 @@ def test_lost_server_is_tried_until_deadline(server):
         server.stop()
         start = time.monotonic()
         with pytest.raises(ServerUnavailable, match=r"cannot be reached.*; tried \d times"):
-            client.embed_image(b"picture")
+            client.embed_image(b"image")
     assert 0.2 < time.monotonic() - start < 1.1
 
 
@@ -188,10 +188,10 @@ def test_refusing_server_counts_as_seen(server, code, words):
     server.refuse(code, words, times=1000)
     with AlignClient(server.url, timeout=0.5) as client:
         with pytest.raises(ServerUnavailable):
-            client.embed_image(b"picture")
+            client.embed_image(b"image")
         server.stop()
         with pytest.raises(ServerUnavailable, match=r"cannot be reached.*; tried \d times"):
-            client.embed_image(b"picture")
+            client.embed_image(b"image")
 
 
 def test_closing_ends_the_wait_for_the_next_try(server):
@@ -200,7 +200,7 @@ def test_closing_ends_the_wait_for_the_next_try(server):
     threading.Timer(1, client.close).start()
     start = time.monotonic()
     with pytest.raises(AlignClientError, match="closed"):
-        client.embed_image([b"picture"] * 3)
+        client.embed_image([b"image"] * 3)
     assert time.monotonic() - start < 5
 
 
@@ -252,4 +252,4 @@ def test_every_grpc_code_becomes_alignclienterror(server):
         for code in codes:
             server.refuse(code, "words")
             with pytest.raises(AlignClientError, match=r"\(request \w{16}\)$"):
-                client.embed_image(b"picture")
+                client.embed_image(b"image")

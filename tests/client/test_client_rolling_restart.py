@@ -20,7 +20,7 @@ from align_client import AlignClient, AlignClientError, AsyncAlignClient
 from align_zoo.serving.triton.command import ServeOptions
 from align_zoo.serving.triton.launcher import ServerProcess
 
-PICTURES = [
+IMAGES = [
     Image.fromarray(np.random.default_rng(i).integers(0, 256, (60, 60, 3), np.uint8))
     for i in range(4)
 ]
@@ -48,7 +48,7 @@ def load(two):
     """Make calls from threads and tasks throughout a test."""
     urls = [server.grpc_url for server in two]
     with AlignClient(urls, timeout=60) as client:
-        expected = client.embed_image(PICTURES)
+        expected = client.embed_image(IMAGES)
     done = threading.Event()
     outcomes = []
 
@@ -61,8 +61,8 @@ def load(two):
             if done.is_set():
                 return
             try:
-                judge(i, client.embed_image(PICTURES[i % 4])[0])
-                client.classify(PICTURES[i % 4], [f"label {i}"])
+                judge(i, client.embed_image(IMAGES[i % 4])[0])
+                client.classify(IMAGES[i % 4], [f"label {i}"])
             except AlignClientError as error:
                 outcomes.append(error)
 
@@ -71,7 +71,7 @@ def load(two):
             if done.is_set():
                 return
             try:
-                judge(i, (await client.embed_image(PICTURES[i % 4]))[0])
+                judge(i, (await client.embed_image(IMAGES[i % 4]))[0])
             except AlignClientError as error:
                 outcomes.append(error)
 

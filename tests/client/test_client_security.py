@@ -49,7 +49,7 @@ def files(tmp_path_factory):
 
 def ask(url, **options):
     with AlignClient(url, timeout=10, **options) as client:
-        return client.embed_image(b"picture")
+        return client.embed_image(b"image")
 
 
 @pytest.fixture(scope="module")

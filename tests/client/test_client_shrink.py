@@ -31,7 +31,7 @@ def noise(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def picture(mode="RGB", width=260, height=190):
+def drawn_image(mode="RGB", width=260, height=190):
     if mode == "I;16":
         grey = np.random.default_rng(0).integers(0, 65_536, (height, width), dtype=np.uint16)
         return Image.fromarray(grey)
@@ -77,7 +77,7 @@ def size_of(data):
     ),
 )
 def test_large_pil_image_has_server_s_pixels(mode, width, height, resize):
-    image = picture(mode, width, height)
+    image = drawn_image(mode, width, height)
     sent = encoded(image, resize)
     assert size_of(sent) == (resize.width, resize.height)
     assert np.array_equal(resized(sent, resize), resized(encoded(image), resize))
@@ -85,7 +85,7 @@ def test_large_pil_image_has_server_s_pixels(mode, width, height, resize):
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_large_array_has_server_s_pixels(mode):
-    array = np.asarray(picture(mode))
+    array = np.asarray(drawn_image(mode))
     sent = encoded(array, RESIZE)
     assert size_of(sent) == (61, 58)
     assert np.array_equal(resized(sent), resized(encoded(array)))
@@ -97,13 +97,13 @@ OTHERWISE = RESIZE._replace(check=RESIZE.check ^ 1)
 
 @pytest.mark.parametrize("resize", [OTHERWISE, RESIZE._replace(check=None)])
 def test_other_pillow_gets_whole_image(resize):
-    for image in (picture(), noise(190, 260, 3)):
+    for image in (drawn_image(), noise(190, 260, 3)):
         assert encoded(image, resize) == encoded(image)
 
 
 @pytest.mark.parametrize("files", [True, "draft"])
 def test_explicit_shrink_ignores_other_pillow(files):
-    for image in (picture(), noise(190, 260, 3), file(picture())):
+    for image in (drawn_image(), noise(190, 260, 3), file(drawn_image())):
         assert size_of(encoded(image, OTHERWISE, files=files)) == (61, 58)
 
 
@@ -123,7 +123,7 @@ def test_fingerprint_depends_on_resize_order(height, width, resample):
         return resize(resize(image, (image.width, size[1]), resample), size, resample)
 
     checks = set()
-    for other in (rows_first, columns_first):  # Pillow 12 and older; Pillow 13, of some pictures
+    for other in (rows_first, columns_first):  # Pillow 12 and older; Pillow 13, of some images
         with patch.object(Image.Image, "resize", other):
             checks.add(resize_fingerprint(height, width, resample))
     assert len(checks) == 2
@@ -133,7 +133,7 @@ def test_fingerprint_depends_on_resize_order(height, width, resample):
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_rotated_image_is_shrunk_upright(kind, orientation):
     options = {"quality": 100} if kind == "JPEG" else {}
-    data = file(picture(width=400), kind, exif=turned(orientation), **options)
+    data = file(drawn_image(width=400), kind, exif=turned(orientation), **options)
     opened = Image.open(io.BytesIO(data))
     for sent in (shrunk_file(data, RESIZE), encoded(opened, RESIZE)):
         assert size_of(sent) == (61, 58)
@@ -143,17 +143,17 @@ def test_rotated_image_is_shrunk_upright(kind, orientation):
 @pytest.mark.parametrize(
     "data",
     [
-        file(picture(), "PNG"),
-        file(picture("P", 400, 400), "PNG", transparency=3),
-        file(picture("I;16"), "PNG"),
-        file(picture("RGBA"), "PNG"),
-        file(picture("L", 400, 400), "TIFF"),
-        file(picture(), "BMP"),
-        file(picture("P", 400, 400), "GIF"),
-        file(picture(width=500, height=500), "WEBP"),
-        file(picture(width=300, height=300), "JPEG", quality=95),
-        file(picture("CMYK", 300, 300), "JPEG", quality=95),
-        file(picture(), exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xffrubbish"),
+        file(drawn_image(), "PNG"),
+        file(drawn_image("P", 400, 400), "PNG", transparency=3),
+        file(drawn_image("I;16"), "PNG"),
+        file(drawn_image("RGBA"), "PNG"),
+        file(drawn_image("L", 400, 400), "TIFF"),
+        file(drawn_image(), "BMP"),
+        file(drawn_image("P", 400, 400), "GIF"),
+        file(drawn_image(width=500, height=500), "WEBP"),
+        file(drawn_image(width=300, height=300), "JPEG", quality=95),
+        file(drawn_image("CMYK", 300, 300), "JPEG", quality=95),
+        file(drawn_image(), exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xffrubbish"),
     ],
 )
 def test_large_file_has_server_s_pixels(data):
@@ -164,7 +164,7 @@ def test_large_file_has_server_s_pixels(data):
 
 def test_cores_bound_concurrent_decoding(monkeypatch):
     monkeypatch.setattr(_decoding_slots, "value", threading.BoundedSemaphore(1))
-    decoding = threading.Thread(target=shrunk_file, args=(file(picture()), RESIZE))
+    decoding = threading.Thread(target=shrunk_file, args=(file(drawn_image()), RESIZE))
     with _decoding_slots.value:
         decoding.start()
         decoding.join(0.2)
@@ -174,7 +174,7 @@ def test_cores_bound_concurrent_decoding(monkeypatch):
 
 
 def test_callers_image_is_unchanged():
-    image = picture("P", 400, 400)
+    image = drawn_image("P", 400, 400)
     image.info.update(transparency=bytes(range(16)), dpi=(72, 72))
     before = (image.tobytes(), dict(image.info), image.size)
     encoded(image, RESIZE)
@@ -182,7 +182,7 @@ def test_callers_image_is_unchanged():
 
 
 def test_threads_may_share_an_opened_file():
-    data = file(picture(width=900, height=700), "JPEG")
+    data = file(drawn_image(width=900, height=700), "JPEG")
     for _ in range(5):
         image = Image.open(io.BytesIO(data))
         with ThreadPoolExecutor(8) as threads:
@@ -190,7 +190,7 @@ def test_threads_may_share_an_opened_file():
         assert len(sent) == 1
 
 
-@pytest.mark.parametrize("image", [picture(width=147, height=148), noise(148, 147, 3)])
+@pytest.mark.parametrize("image", [drawn_image(width=147, height=148), noise(148, 147, 3)])
 def test_small_image_is_not_shrunk(image):
     assert size_of(encoded(image, RESIZE)) == (147, 148)
 
@@ -201,7 +201,7 @@ def test_small_file_is_not_shrunk():
 
 
 def test_files_are_not_shrunk_by_default(tmp_path):
-    data = file(picture())
+    data = file(drawn_image())
     (tmp_path / "a.png").write_bytes(data)
     assert encoded(data, RESIZE) == encoded(tmp_path / "a.png", RESIZE) == data
     shrunk = encoded(tmp_path / "a.png", RESIZE, files=True)
@@ -210,13 +210,13 @@ def test_files_are_not_shrunk_by_default(tmp_path):
 
 @pytest.mark.parametrize("resize", [NO_RESIZE, told(190, 260, 2), told(300, 300, 2)])
 def test_nothing_is_enlarged(resize):
-    data = file(picture())
+    data = file(drawn_image())
     assert encoded(data, resize, files=True) == data
-    assert size_of(encoded(picture(), resize)) == (260, 190)
+    assert size_of(encoded(drawn_image(), resize)) == (260, 190)
 
 
 def test_file_of_few_pixels_is_not_shrunk():
-    data = file(picture(width=50, height=50)) + bytes(100_000)
+    data = file(drawn_image(width=50, height=50)) + bytes(100_000)
     assert shrunk_file(data, RESIZE) is None
 
 
@@ -225,11 +225,11 @@ def test_file_of_few_pixels_is_not_shrunk():
     [
         b"these are words\n" * 10_000,
         b"<svg xmlns='http://www.w3.org/2000/svg'/>" + b" " * 100_000,
-        file(picture())[:-900],
-        file(picture())[:40] + bytes(100_000),
-        file(picture(width=600, height=600), "JPEG")[:-9000],
+        file(drawn_image())[:-900],
+        file(drawn_image())[:40] + bytes(100_000),
+        file(drawn_image(width=600, height=600), "JPEG")[:-9000],
         file(Image.fromarray(noise(200, 300).astype(np.int32) * 70_000), "TIFF"),
-        file(picture(), "PPM"),
+        file(drawn_image(), "PPM"),
     ],
     ids=["words", "svg", "png cut", "png rubbish", "jpeg cut", "32-bit", "other format"],
 )
@@ -245,9 +245,9 @@ def test_undecodable_file_is_sent_unchanged(data):
 def test_pil_pixel_limit_is_named(monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(InvalidInput, match=r"pixels.*PIL\.Image\.MAX_IMAGE_PIXELS"):
-        shrunk_file(file(picture()), RESIZE)
+        shrunk_file(file(drawn_image()), RESIZE)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    assert size_of(shrunk_file(file(picture()), RESIZE)) == (61, 58)
+    assert size_of(shrunk_file(file(drawn_image()), RESIZE)) == (61, 58)
 
 
 class TestDraft:
@@ -265,7 +265,7 @@ class TestDraft:
 
     @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
     def test_draft_keeps_other_formats_exact(self, kind):
-        data = file(picture(), kind)
+        data = file(drawn_image(), kind)
         assert shrunk_file(data, RESIZE, draft=True) == shrunk_file(data, RESIZE)
 
 

@@ -68,7 +68,7 @@ class TestTheRealServer:
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
     def test_shrunk_file_has_identical_answer(self, client, shrinking, tmp_path, kind):
-        path = tmp_path / "picture"
+        path = tmp_path / "image"
         path.write_bytes(file(smooth(1001, 777), kind))
         assert np.array_equal(shrinking.embed_image(path), client.embed_image(path))
 

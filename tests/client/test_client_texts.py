@@ -40,7 +40,7 @@ def test_duplicate_text_is_sent_once(server, client):
 
 @pytest.mark.parametrize("texts", [["a", ""], ["a", None], ["a", "\ud800"]])
 def test_bad_text_is_named_before_sending(server, client, texts):
-    for call in (client.embed_text, lambda texts: client.similarity(b"picture", texts)):
+    for call in (client.embed_text, lambda texts: client.similarity(b"image", texts)):
         with pytest.raises(InvalidInput, match=r"^text 1 "):
             call(texts)
     assert not server.requests

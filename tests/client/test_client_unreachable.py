@@ -12,7 +12,7 @@ import pytest
 
 from align_client import AlignClient, AlignClientError, DeadlineExceeded, ServerUnavailable
 
-PICTURE = np.zeros((4, 4, 3), np.uint8)
+IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def other_grpc():
 
 
 CALLS = [
-    lambda client: client.classify(PICTURE, ["a"]),
-    lambda client: client.similarity(PICTURE, ["a"]),
-    lambda client: client.embed_image([PICTURE] * 3),
+    lambda client: client.classify(IMAGE, ["a"]),
+    lambda client: client.similarity(IMAGE, ["a"]),
+    lambda client: client.embed_image([IMAGE] * 3),
     lambda client: client.embed_text(["a", "b"]),
     lambda client: client.temperature(),
 ]
@@ -136,7 +136,7 @@ def test_closing_ends_the_calls_under_way(silent, requests):
     start = time.monotonic()
     threading.Timer(0.3, client.close).start()
     with pytest.raises(AlignClientError, match="closed"):
-        client.embed_image([PICTURE] * requests)
+        client.embed_image([IMAGE] * requests)
     assert time.monotonic() - start < 5
 
 
@@ -158,5 +158,5 @@ def test_closing_ends_call_without_connection(silent, monkeypatch):
     monkeypatch.setattr(client._runtime.channels, "to", closed_first)
     start = time.monotonic()
     with pytest.raises(AlignClientError, match="closed"):
-        client.embed_image(PICTURE)
+        client.embed_image(IMAGE)
     assert time.monotonic() - start < 3

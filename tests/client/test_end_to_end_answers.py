@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from photos import LABELS, TOLERANCE, file, picture
+from photos import LABELS, TOLERANCE, disc_image, file
 from PIL import Image
 from transformers import AlignModel, AutoImageProcessor, AutoTokenizer, pipeline
 from tritonclient.grpc import InferenceServerClient
@@ -30,12 +30,12 @@ def still_answers(client):
 @pytest.fixture(scope="module")
 def expected(client):
     """Embed one image in a call of its own."""
-    return {c: client.embed_image(picture(c))[0] for c in ("red", "green", "blue")}
+    return {c: client.embed_image(disc_image(c))[0] for c in ("red", "green", "blue")}
 
 
 class TestAnswers:
     def test_rows_are_unit_vectors_of_one_width(self, client):
-        images = client.embed_image([picture("red"), picture("blue")])
+        images = client.embed_image([disc_image("red"), disc_image("blue")])
         texts = client.embed_text(LABELS)
         assert images.dtype == texts.dtype == np.float32
         assert images.shape == (2, texts.shape[1]) and len(texts) == 3
@@ -43,14 +43,14 @@ class TestAnswers:
         assert np.allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-5)
 
     def test_similarity_is_the_cosine_of_the_embeddings(self, client):
-        images = [picture("red"), picture("blue")]
+        images = [disc_image("red"), disc_image("blue")]
         cosines = client.embed_image(images) @ client.embed_text(LABELS).T
         assert client.similarity(images, LABELS) == pytest.approx(cosines, abs=TOLERANCE)
 
     def test_scores_are_the_softmax_of_cosine_by_temperature(self, client):
-        cosines = client.similarity(picture("red"), LABELS)[0]
+        cosines = client.similarity(disc_image("red"), LABELS)[0]
         scores = dict(zip(LABELS, softmax(cosines / client.temperature()), strict=True))
-        answer = client.classify(picture("red"), LABELS)
+        answer = client.classify(disc_image("red"), LABELS)
         assert dict(answer) == pytest.approx(scores, abs=1e-6)
         assert sum(p.score for p in answer) == pytest.approx(1)
         assert answer == sorted(answer, key=lambda p: -p.score)
@@ -66,10 +66,10 @@ class TestAnswers:
         turned = Image.Exif()
         turned[0x0112] = 6
         files = {
-            "a.png": file(picture("red")),
-            "b.jpg": file(picture("blue", (64, 200)), "JPEG", exif=turned),
-            "c.png": file(picture("green").quantize(16)),
-            "d.jpg": file(picture("red", (700, 500)).convert("CMYK"), "JPEG"),
+            "a.png": file(disc_image("red")),
+            "b.jpg": file(disc_image("blue", (64, 200)), "JPEG", exif=turned),
+            "c.png": file(disc_image("green").quantize(16)),
+            "d.jpg": file(disc_image("red", (700, 500)).convert("CMYK"), "JPEG"),
         }
         for name, data in files.items():
             (tmp_path / name).write_bytes(data)
@@ -82,12 +82,12 @@ class TestAnswers:
     @pytest.mark.parametrize("colour", ["red", "green", "blue"])
     def test_the_best_label_is_the_right_one(self, client, colour):
         best, *_ = client.classify(
-            picture(colour), ["red", "green", "blue"], template="a photo of a {} circle"
+            disc_image(colour), ["red", "green", "blue"], template="a photo of a {} circle"
         )
         assert best.label == colour
 
     def test_several_images_are_answered_in_order(self, client):
-        images = [picture(c) for c in ("red", "blue", "green")]
+        images = [disc_image(c) for c in ("red", "blue", "green")]
         one_by_one = [client.classify(image, LABELS) for image in images]
         together = client.classify(images, LABELS)
         for alone, batched in zip(one_by_one, together, strict=True):
@@ -95,7 +95,7 @@ class TestAnswers:
         assert client.classify([images[0]], LABELS, top_k=1)[0][0].label == together[0][0].label
 
     def test_all_kinds_of_image_have_equal_answers(self, client, tmp_path):
-        image = picture()
+        image = disc_image()
         image.save(tmp_path / "a.png")
         path = tmp_path / "a.png"
         kinds = [path, str(path), path.read_bytes(), image, Image.open(path), np.asarray(image)]
@@ -111,15 +111,15 @@ class TestAnswers:
 
     def test_labels_are_embedded_once(self, server, client):
         labels = [f"label number {i}" for i in range(5)]
-        first = client.classify(picture(), labels)
+        first = client.classify(disc_image(), labels)
         before = texts_answered(server)
-        assert dict(client.classify(picture(), labels)) == pytest.approx(dict(first), abs=1e-6)
+        assert dict(client.classify(disc_image(), labels)) == pytest.approx(dict(first), abs=1e-6)
         assert texts_answered(server) == before
 
     def test_threads_share_a_client(self, client, expected):
         def ask(i):
             colour = ("red", "green", "blue")[i % 3]
-            return np.abs(client.embed_image(picture(colour))[0] - expected[colour]).max()
+            return np.abs(client.embed_image(disc_image(colour))[0] - expected[colour]).max()
 
         with ThreadPoolExecutor(8) as threads:
             assert max(threads.map(ask, range(60))) < TOLERANCE
@@ -137,6 +137,6 @@ def test_http_port_of_triton_is_named(server):
         AlignClient(server.http_url) as lost,
         pytest.raises(ServerUnavailable, match="8001 is gRPC, 8000 HTTP"),
     ):
-        lost.classify(picture(), LABELS)
+        lost.classify(disc_image(), LABELS)
     with AlignClient(server.http_url) as lost:
         assert lost.ready() is False

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from photos import LABELS, TOLERANCE, file, picture, png
+from photos import LABELS, TOLERANCE, disc_image, file, png
 from PIL import Image, ImageOps
 
 from align_client import AlignClient, InvalidInput
@@ -28,7 +28,7 @@ def still_answers(client):
 @pytest.fixture(scope="module")
 def expected(client):
     """Embed one image in a call of its own."""
-    return {c: client.embed_image(picture(c))[0] for c in ("red", "green", "blue")}
+    return {c: client.embed_image(disc_image(c))[0] for c in ("red", "green", "blue")}
 
 
 def bomb(rows):
@@ -41,9 +41,9 @@ BAD_FILES = {
     "empty": (lambda: b"", "empty"),
     "text": (lambda: b"these are words\n" * 100, "accepted format"),
     "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "accepted format"),
-    "truncated JPEG": (lambda: file(picture(), "JPEG")[:-900], "truncated"),
-    "truncated PNG": (lambda: file(picture())[:-900], "truncated"),
-    "20 bytes of a JPEG": (lambda: file(picture(), "JPEG")[:20], "format|damaged"),
+    "truncated JPEG": (lambda: file(disc_image(), "JPEG")[:-900], "truncated"),
+    "truncated PNG": (lambda: file(disc_image())[:-900], "truncated"),
+    "20 bytes of a JPEG": (lambda: file(disc_image(), "JPEG")[:20], "format|damaged"),
     "0 x 0 PNG": (lambda: png(0, 0, []), "accepted format|damaged"),
     "0 x 1 PNG": (lambda: png(0, 1, [b"\0"]), "accepted format|damaged"),
     "30,000 x 30,000 PNG of some bytes": (lambda: bomb(9), "pixels"),
@@ -80,7 +80,7 @@ class TestBadImages:
             client.classify(image, LABELS)
 
     def test_bad_image_of_batch_is_named(self, client):
-        batch = [picture("red"), picture("blue"), b"these are words", picture("green")]
+        batch = [disc_image("red"), disc_image("blue"), b"these are words", disc_image("green")]
         with pytest.raises(InvalidInput, match=r"^image 2: .*accepted format"):
             client.embed_image(batch)
         with pytest.raises(InvalidInput, match=r"^image 2: "):
@@ -94,7 +94,7 @@ class TestBadImages:
         def ask(i):
             item = items[i]
             if isinstance(item, str):
-                row = client.embed_image(picture(item))[0]
+                row = client.embed_image(disc_image(item))[0]
                 return np.abs(row - expected[item]).max() < TOLERANCE
             with pytest.raises(InvalidInput):
                 client.embed_image(item)
@@ -118,26 +118,26 @@ class TestUnusualImages:
         assert self.same(client, image, image)
 
     def test_cmyk_jpeg(self, client):
-        data = file(picture().convert("CMYK"), "JPEG")
+        data = file(disc_image().convert("CMYK"), "JPEG")
         assert self.same(client, data, Image.open(io.BytesIO(data)))
         assert self.same(client, Image.open(io.BytesIO(data)), Image.open(io.BytesIO(data)))
 
     @pytest.mark.parametrize("transparency", [0, bytes(range(16))])
     def test_palette_with_transparency(self, client, transparency):
-        image = picture().quantize(16)
+        image = disc_image().quantize(16)
         data = file(image, transparency=transparency)
         assert Image.open(io.BytesIO(data)).info["transparency"] is not None
         assert self.same(client, data, image)
         assert self.same(client, Image.open(io.BytesIO(data)), image)
 
     def test_alpha_is_dropped(self, client):
-        image = picture().convert("RGBA")
+        image = disc_image().convert("RGBA")
         image.putalpha(Image.linear_gradient("L").resize(image.size))
         for given in (file(image), image, np.asarray(image)):
             assert self.same(client, given, image)
 
     def test_16_bit_grey_is_scaled(self, client):
-        grey = picture().convert("L")
+        grey = disc_image().convert("L")
         sixteen = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
         assert self.same(client, file(sixteen), grey)
         assert self.same(client, sixteen, grey)
@@ -146,19 +146,19 @@ class TestUnusualImages:
     def test_exif_turned_jpeg(self, client, orientation):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        data = file(picture(), "JPEG", exif=exif)
+        data = file(disc_image(), "JPEG", exif=exif)
         upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
         assert self.same(client, data, upright)
         assert self.same(client, Image.open(io.BytesIO(data)), upright)
         if orientation != 1:
-            assert not self.same(client, data, Image.open(io.BytesIO(file(picture(), "JPEG"))))
+            assert not self.same(client, data, Image.open(io.BytesIO(file(disc_image(), "JPEG"))))
 
     def test_first_frame_of_animated_gif(self, client):
-        frames = [picture("red").quantize(32), picture("blue").quantize(32)]
+        frames = [disc_image("red").quantize(32), disc_image("blue").quantize(32)]
         data = file(frames[0], "GIF", save_all=True, append_images=frames[1:])
         assert self.same(client, data, Image.open(io.BytesIO(data)))
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
     def test_every_accepted_format(self, client, kind):
-        data = file(picture(), kind)
+        data = file(disc_image(), kind)
         assert self.same(client, data, Image.open(io.BytesIO(data)))

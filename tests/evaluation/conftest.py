@@ -1,4 +1,4 @@
-"""Pictures drawn for the evaluation: folders of classes, and files of captions."""
+"""Images drawn for the evaluation: folders of classes, and files of captions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory) -> Path:
-    """36 folders, ``red_star`` and the like, of 10 pictures: more than one shard."""
+    """36 folders, ``red_star`` and the like, of 10 images: more than one shard."""
     root = tmp_path_factory.mktemp("shapes")
     examples = shape_examples(list(product(COLOURS, SHAPES)), each=10, seed=77)
     for i, example in enumerate(examples):
@@ -36,7 +36,7 @@ def shapes(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def captions(tmp_path_factory) -> Path:
-    """COCO's JSON about 80 pictures of one thing each, with three captions a picture.
+    """COCO's JSON about 80 images of one thing each, with three captions an image.
 
     ``captions.csv`` beside it says the same.
     """
@@ -44,8 +44,8 @@ def captions(tmp_path_factory) -> Path:
     rng = np.random.default_rng(78)
     images, annotations, rows = [], [], []
     for i, (colour, shape) in enumerate(product(ALL_COLOURS, ALL_SHAPES)):
-        name, key = f"pictures/{i}.png", 1000 - i
-        (root / "pictures").mkdir(exist_ok=True)
+        name, key = f"images/{i}.png", 1000 - i
+        (root / "images").mkdir(exist_ok=True)
         draw_image(Meaning(colour, shape=shape), rng).save(root / name)
         images.append({"id": key, "file_name": name})
         for form in ("a {} {}", "a photo of a {} {}", "the {} {}"):

@@ -13,8 +13,8 @@ from align_zoo.evaluation.confusion_chart import draw_confusion
 def drawn(path, confusion, names=None):
     names = names or [f"class {i}" for i in range(len(confusion))]
     draw_confusion(confusion, names, path)
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("L"))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"))
 
 
 @pytest.mark.parametrize("classes", [2, 30, 60, 61, 300])
@@ -32,7 +32,7 @@ def test_a_rare_confusion_is_seen(classes, tmp_path):
     wrong[classes // 2, 0] = 1
     before, after = drawn(tmp_path / "a.png", right), drawn(tmp_path / "b.png", wrong)
     assert before.shape == after.shape
-    plot = np.s_[before.shape[0] // 16 :]  # below the title, which counts the pictures
+    plot = np.s_[before.shape[0] // 16 :]  # below the title, which counts the images
     assert (np.abs(before[plot].astype(int) - after[plot]) > 10).sum() > 50
 
 

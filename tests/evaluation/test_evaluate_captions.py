@@ -1,4 +1,4 @@
-"""Retrieval both ways on pictures with captions."""
+"""Retrieval both ways on images with captions."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def test_csv_and_json_give_the_same_report(captions, report, tmp_path):
 
 
 def test_captions_of_broken_images_are_left_out(captions, tmp_path):
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for path in captions.parent.rglob("*.png"):
-        (tmp_path / "pictures" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "pictures" / "7.png").write_bytes(b"no")
-    (tmp_path / "pictures" / "9.png").unlink()
+        (tmp_path / "images" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "images" / "7.png").write_bytes(b"no")
+    (tmp_path / "images" / "9.png").unlink()
     report = run(captions, tmp_path / "out", images=tmp_path)
     assert (report["images"], report["captions"]) == (78, 234)
     reasons = {entry["file"]: entry["reason"] for entry in report["broken"]}
-    assert set(reasons) == {str(tmp_path / "pictures" / f"{i}.png") for i in (7, 9)}
-    assert reasons[str(tmp_path / "pictures" / "9.png")] == "No such file or directory"
+    assert set(reasons) == {str(tmp_path / "images" / f"{i}.png") for i in (7, 9)}
+    assert reasons[str(tmp_path / "images" / "9.png")] == "No such file or directory"
     assert report["text_to_image"]["R@1"] >= 0.9
     assert report["image_to_text"]["R@1"] >= 0.9
 

@@ -44,7 +44,7 @@ def test_every_set_of_templates_finds_them(shapes, whole, templates):
 
 
 def test_names_that_belong_to_other_folders_find_nothing(shapes, whole, tmp_path):
-    """The control: an accuracy that survived this would not come from the pictures."""
+    """The control: an accuracy that survived this would not come from the images."""
     folders = [entry["folder"] for entry in whole[0]["classes"]]
     names = [folder.replace("_", " ") for folder in folders]
     # Seven on, so that neither colour nor shape stays.
@@ -72,9 +72,9 @@ def test_the_report_is_the_file(whole):
 
 
 def test_the_confusion_matrix_is_drawn(whole):
-    with Image.open(whole[1] / "confusion.png") as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 500
+    with Image.open(whole[1] / "confusion.png") as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 500
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
@@ -94,10 +94,10 @@ def two(shapes, tmp_path):
 
 def test_broken_images_are_named_and_left_out(two, tmp_path):
     # In front of the others: what is left out must not move their classes.
-    (two / "blue_ring" / "00.jpg").write_bytes(b"no picture at all")
+    (two / "blue_ring" / "00.jpg").write_bytes(b"no image at all")
     (two / "red_star" / "zz.PNG").write_bytes(b"")
     (two / "red_star" / "gone.png").symlink_to(two / "nowhere.png")
-    (two / "red_star" / "notes.txt").write_text("no picture and not meant to be")
+    (two / "red_star" / "notes.txt").write_text("no image and not meant to be")
     report = run(two, tmp_path / "out")
     assert report["images"] == 20
     broken = {entry["file"]: entry["reason"] for entry in report["broken"]}
@@ -149,7 +149,7 @@ def test_names_with_a_byte_order_mark_are_read(two, tmp_path):
 def test_names_that_are_not_utf_8_are_escaped(two, tmp_path):
     folder = os.fsdecode(b"st\xffr")
     (two / "red_star").rename(two / folder)
-    (two / folder / os.fsdecode(b"br\xffken.png")).write_bytes(b"no picture")
+    (two / folder / os.fsdecode(b"br\xffken.png")).write_bytes(b"no image")
     options = names(json.dumps({folder: "red star", "blue_ring": "blue ring"}))(two)
     report = run(two, tmp_path / "out", **options)
     assert report["top1"] == 1

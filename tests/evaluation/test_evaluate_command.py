@@ -45,7 +45,7 @@ def test_captions_are_retrieved(captions, tmp_path, suffix):
 
 def test_broken_images_are_counted(captions, tmp_path):
     (tmp_path / "captions.csv").write_text(f"image,caption\na.png,a cat\n{captions},a dog\n")
-    sound = captions.parent / "pictures" / "0.png"
+    sound = captions.parent / "images" / "0.png"
     with (tmp_path / "captions.csv").open("a") as file:
         file.write(f"{sound},a red circle\n")
     done = run(tmp_path / "captions.csv", "--model=align_tiny", f"--out={tmp_path}")

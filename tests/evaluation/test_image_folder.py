@@ -1,4 +1,4 @@
-"""Of a folder's files none is lost: each is a picture, or left out by name and with a reason."""
+"""Of a folder's files none is lost: each is an image, or left out by name and with a reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from align_zoo.evaluation.image_folder import read_image_folder
 from align_zoo.evaluation.run import EvaluateOptions, evaluate
 
 
-def picture(format="PNG") -> bytes:
+def image(format="PNG") -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (40, 40), "red").save(buffer, format)
     return buffer.getvalue()
@@ -28,10 +28,10 @@ def picture(format="PNG") -> bytes:
 
 @pytest.fixture
 def root(tmp_path):
-    """Two classes of one picture each."""
+    """Two classes of one image each."""
     for name in ("cat", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)
-        (tmp_path / "data" / name / "a.png").write_bytes(picture())
+        (tmp_path / "data" / name / "a.png").write_bytes(image())
     return tmp_path / "data"
 
 
@@ -50,7 +50,7 @@ def root(tmp_path):
     ],
 )
 def test_images_are_recognised_by_name_or_content(root, name, format):
-    (root / "cat" / name).write_bytes(picture(format))
+    (root / "cat" / name).write_bytes(image(format))
     data = read_image_folder(root)
     assert root / "cat" / name in data.files
     assert not data.left_out
@@ -72,7 +72,7 @@ def test_images_are_recognised_by_name_or_content(root, name, format):
 )
 def test_other_files_are_left_out_with_reasons(root, name, files, reason):
     (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / name).write_bytes(b"\0\0\0\x0cjP  " if name.endswith((".db", ".jp2")) else picture())
+    (root / name).write_bytes(b"\0\0\0\x0cjP  " if name.endswith((".db", ".jp2")) else image())
     data = read_image_folder(root)
     assert data.folders == ["cat", "dog"]
     assert data.files == [root / "cat" / "a.png", root / "dog" / "a.png"]
@@ -85,7 +85,7 @@ def test_file_under_two_names_is_counted_once(root):
     (root / "cat" / "link.png").symlink_to("a.png")
     (root / "dog" / "link.png").symlink_to(root / "cat" / "a.png")
     data = read_image_folder(root)
-    assert Counter(data.targets) == {0: 1, 1: 2}  # two classes may share a picture
+    assert Counter(data.targets) == {0: 1, 1: 2}  # two classes may share an image
     assert [(each.path.name, each.reason) for each in data.left_out] == [
         ("link.png", f"the same file as {root / 'cat' / 'a.png'}")
     ]
@@ -123,7 +123,7 @@ def test_folder_that_cannot_be_listed_is_an_error(root, monkeypatch, name):
     ids=["locked", "removed-meanwhile"],
 )
 def test_locked_file_is_kept_and_removed_file_omitted(root, monkeypatch, error, reason):
-    (root / "cat" / "b").write_bytes(picture())
+    (root / "cat" / "b").write_bytes(image())
 
     def fail(path, mode):
         raise error(path)
@@ -164,7 +164,7 @@ def test_a_folder_without_images_says_what_it_holds(root):
 folders = st.sampled_from(["", "deep", ".hidden", "__MACOSX", "deep/@eaDir", "deep/deeper"])
 names = st.sampled_from(["a", "b.c", ".a", "é"])
 suffixes = st.sampled_from(["", ".png", ".JPE", ".txt", ".json", ".jpg.part"])
-contents = st.sampled_from([b"", b"text", picture(), picture("JPEG"), picture()[:50], None])
+contents = st.sampled_from([b"", b"text", image(), image("JPEG"), image()[:50], None])
 classes = st.sampled_from(["cat", "dog", ".cache", "__MACOSX", "."])
 entries = st.tuples(classes, folders, names, suffixes, contents)
 
@@ -175,7 +175,7 @@ def test_images_and_omissions_cover_all_files(entries):
         root = Path(name)
         for kind in ("cat", "dog"):
             (root / kind).mkdir()
-            (root / kind / "sound.png").write_bytes(picture())
+            (root / kind / "sound.png").write_bytes(image())
         for kind, folder, stem, suffix, content in entries:
             path = root / kind / (folder if kind != "." else "") / f"{stem}{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +198,7 @@ def test_read_left_out_and_failed_are_all_files(root, tmp_path):
     (root / "cat" / "empty.JFIF").touch()
     (root / "cat" / "notes.txt").write_text("no")
     (root / "dog" / ".cache").mkdir()
-    (root / "dog" / ".cache" / "a.png").write_bytes(picture())
+    (root / "dog" / ".cache" / "a.png").write_bytes(image())
     report = evaluate(EvaluateOptions(data=root, model="align_tiny", out=tmp_path / "out"))
     left_out = sum(entry["files"] for entry in report["left_out"])
     assert (report["images"], len(report["broken"]), left_out) == (2, 2, 2)

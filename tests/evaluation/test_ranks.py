@@ -67,14 +67,14 @@ def exact_rows(count, seed, width=6):
 
 
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(0, 10_000), st.sampled_from([1, 5, 10]))
-def test_retrieval_equals_a_naive_search_both_ways(pictures, captions, seed, k):
-    images, texts = exact_rows(pictures, seed), exact_rows(captions, seed + 1)
+def test_retrieval_equals_a_naive_search_both_ways(image_count, captions, seed, k):
+    images, texts = exact_rows(image_count, seed), exact_rows(captions, seed + 1)
     generator = torch.Generator().manual_seed(seed)
-    owners = torch.randint(pictures, (captions,), generator=generator).tolist()
+    owners = torch.randint(image_count, (captions,), generator=generator).tolist()
     got = retrieve(images, texts, owners)
     scores = images @ texts.t()
     assert (got.images < k).tolist() == [
-        naive_in_top(scores[:, t].tolist(), [i == owner for i in range(pictures)], k)
+        naive_in_top(scores[:, t].tolist(), [i == owner for i in range(image_count)], k)
         for t, owner in enumerate(owners)
     ]
     assert (got.texts < k).tolist() == [
@@ -84,10 +84,10 @@ def test_retrieval_equals_a_naive_search_both_ways(pictures, captions, seed, k):
 
 
 @given(st.integers(1, 30), st.integers(2, 9), st.integers(0, 10_000))
-def test_classification_equals_a_naive_count(pictures, classes, seed):
-    images, weights = exact_rows(pictures, seed), exact_rows(classes, seed + 1).t()
+def test_classification_equals_a_naive_count(image_count, classes, seed):
+    images, weights = exact_rows(image_count, seed), exact_rows(classes, seed + 1).t()
     generator = torch.Generator().manual_seed(seed)
-    targets = torch.randint(classes, (pictures,), generator=generator).tolist()
+    targets = torch.randint(classes, (image_count,), generator=generator).tolist()
     result = classify(images, weights, targets)
     scores = (images @ weights).tolist()
     for k in (1, 5):
@@ -95,7 +95,7 @@ def test_classification_equals_a_naive_count(pictures, classes, seed):
             naive_in_top(row, [c == target for c in range(classes)], k)
             for row, target in zip(scores, targets, strict=True)
         ]
-    # The picture is of the same counts.
+    # The image is of the same counts.
     assert result.confusion.trace() == (result.ranks == 0).sum()
     assert result.confusion.sum(1).tolist() == [targets.count(c) for c in range(classes)]
     # Where the right class lost, the one found is the best of the others.

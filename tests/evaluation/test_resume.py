@@ -24,7 +24,7 @@ def files(shapes):
 
 @pytest.fixture(scope="module")
 def expected(tiny, files):
-    """Each picture by itself, without a folder."""
+    """Each image by itself, without a folder."""
     from PIL import Image
 
     with torch.inference_mode():
@@ -37,7 +37,7 @@ def expected(tiny, files):
 
 @contextmanager
 def counting(model, interrupt_at=None):
-    """The number of pictures that the tower sees; Ctrl-C when it sees so many."""
+    """The number of images that the tower sees; Ctrl-C when it sees so many."""
     seen = []
 
     def watch(tower, inputs):

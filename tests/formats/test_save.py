@@ -25,16 +25,16 @@ from align_zoo.inputs.preprocess import AlignTransform
 TEXTS = ["a photo of a cat", "the big red bus and a dog"]
 
 
-def pictures(channels: int = 3) -> torch.Tensor:
+def images(channels: int = 3) -> torch.Tensor:
     return torch.randn(2, channels, 75, 91, generator=torch.Generator().manual_seed(8))
 
 
 @torch.inference_mode()
 def answers(model, tokens, channels: int = 3) -> tuple[torch.Tensor, ...]:
     if isinstance(model, AlignModel):
-        out = model.eval()(pixel_values=pictures(channels), **tokens)
+        out = model.eval()(pixel_values=images(channels), **tokens)
     else:
-        out = model(pictures(channels), tokens)
+        out = model(images(channels), tokens)
     return out.image_embeds, out.text_embeds, out.logits_per_image
 
 
@@ -172,8 +172,8 @@ def test_pruned_image_tower_is_saved_and_loaded(opened, tmp_path):
     save_timm(model, tmp_path / "timm", transform=transform, tokenizer=tokenizer)
     again, *_ = load_timm(tmp_path / "timm")
     with torch.inference_mode():
-        assert again.image(pictures()).ndim == 4  # pruning takes the pooling away
-        assert torch.equal(again.image(pictures()), model.image(pictures()))
+        assert again.image(images()).ndim == 4  # pruning takes the pooling away
+        assert torch.equal(again.image(images()), model.image(images()))
     with pytest.raises(CheckpointError, match="global_pool is ''"):
         save_hf(model, tmp_path / "hf")
     model.image.reset_classifier(0, "max")
@@ -210,7 +210,7 @@ def test_timms_folders_give_the_same_answers(opened, tmp_path):
     text = timm.create_model(f"local-dir:{tmp_path / 'text'}", pretrained=True).eval()
     ids = tokenizer(TEXTS)["input_ids"]
     with torch.inference_mode():
-        assert torch.equal(image(pictures()), model.encode_image(pictures()))
+        assert torch.equal(image(images()), model.encode_image(images()))
         assert torch.equal(text(ids), model.encode_text(ids))
     again, transform_again, tokenizer_again = load_timm(tmp_path)
     assert transform_again == transform

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from timm_towers import NAMES, create, pictures
+from timm_towers import NAMES, create, images
 
 
 def test_pre_logits_are_the_embedding_under_a_classifier():
     tower = create("align_tiny_image", pretrained=True, num_classes=9).eval()
     bare = create("align_tiny_image", pretrained=True).eval()
-    x = pictures(size=49)
+    x = images(size=49)
     with torch.inference_mode():
         features = tower.forward_features(x)
         assert tower(x).shape == (2, 9)
@@ -20,7 +20,7 @@ def test_pre_logits_are_the_embedding_under_a_classifier():
 @pytest.mark.parametrize("name", NAMES)
 def test_reset_classifier_gives_a_fresh_head_or_none(name):
     tower = create(name).eval()
-    x = pictures()
+    x = images()
     with torch.inference_mode():
         embedding = tower(x)
         tower.reset_classifier(11)
@@ -39,7 +39,7 @@ def test_global_pool_is_timms(pool, width):
     tower = create("align_tiny_image", pretrained=True, global_pool=pool, num_classes=3).eval()
     assert tower.head_hidden_size == width * tower.num_features
     with torch.inference_mode():
-        assert tower(pictures(size=49)).shape == (2, 3)
+        assert tower(images(size=49)).shape == (2, 3)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,14 +47,14 @@ def test_global_pool_is_timms(pool, width):
 def test_in_chans_other_than_three_adapt_the_stem(name, channels):
     tower = create(name, in_chans=channels).eval()
     with torch.inference_mode():
-        assert tower(pictures(channels=channels)).shape == (2, tower.num_features)
+        assert tower(images(channels=channels)).shape == (2, tower.num_features)
 
 
 def test_a_grey_stem_sums_the_pretrained_channels():
-    """timm's rule: a grey picture repeated over three channels gets the same answer."""
+    """timm's rule: a grey image repeated over three channels gets the same answer."""
     grey = create("align_tiny_image", pretrained=True, in_chans=1).eval()
     colour = create("align_tiny_image", pretrained=True).eval()
-    x = pictures(size=49, channels=1)
+    x = images(size=49, channels=1)
     with torch.inference_mode():
         torch.testing.assert_close(grey(x), colour(x.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
 
@@ -64,7 +64,7 @@ def test_drop_rate_drops_in_training_alone():
     for module in tower.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
-    x = pictures(size=49)
+    x = images(size=49)
     tower.training = True
     with torch.no_grad():
         assert not torch.equal(tower(x), tower(x))

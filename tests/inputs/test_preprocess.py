@@ -32,9 +32,9 @@ def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK", "LA", "1", "YCbCr"])
 def test_the_transform_equals_transformers_pil_processor(shape, mode):
-    picture = photo(*shape, mode, seed=sum(shape))
-    expected = processor()(load_image(picture), return_tensors="pt")["pixel_values"][0]
-    got = AlignTransform.from_dict(PREPROCESSOR)(picture)
+    image = photo(*shape, mode, seed=sum(shape))
+    expected = processor()(load_image(image), return_tensors="pt")["pixel_values"][0]
+    got = AlignTransform.from_dict(PREPROCESSOR)(image)
     assert got.dtype == torch.float32
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
 
@@ -57,9 +57,9 @@ def test_the_transform_equals_transformers_pil_processor(shape, mode):
     ids=str,
 )
 def test_every_option_of_the_processor_is_honoured(values):
-    picture = photo(400, 333, seed=5)
-    expected = processor(**values)(picture, return_tensors="pt")["pixel_values"][0]
-    got = AlignTransform.from_dict({**PREPROCESSOR, **values})(picture)
+    image = photo(400, 333, seed=5)
+    expected = processor(**values)(image, return_tensors="pt")["pixel_values"][0]
+    got = AlignTransform.from_dict({**PREPROCESSOR, **values})(image)
     torch.testing.assert_close(got, expected.float(), atol=1e-5, rtol=1e-6)
 
 
@@ -68,17 +68,17 @@ def test_an_empty_config_means_what_transformers_means(tmp_path):
         '{"image_processor_type": "EfficientNetImageProcessor"}'
     )
     theirs = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
-    picture = photo(400, 333)
-    expected = theirs(picture, return_tensors="pt")["pixel_values"][0]
-    got = AlignTransform.from_dict({})(picture)
+    image = photo(400, 333)
+    expected = theirs(image, return_tensors="pt")["pixel_values"][0]
+    got = AlignTransform.from_dict({})(image)
     torch.testing.assert_close(got, expected.float(), atol=1e-5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "WEBP"])
 def test_lossless_bytes_decode_to_the_same_pixels(format):
-    picture = photo(61, 47)
-    data = encoded(picture, format, **({"lossless": True} if format == "WEBP" else {}))
-    assert np.array_equal(decode_image(data), picture)
+    image = photo(61, 47)
+    data = encoded(image, format, **({"lossless": True} if format == "WEBP" else {}))
+    assert np.array_equal(decode_image(data), image)
 
 
 def test_jpeg_decodes_as_pillow_does():
@@ -87,16 +87,16 @@ def test_jpeg_decodes_as_pillow_does():
 
 
 def test_a_turned_image_is_turned_upright_once():
-    picture = photo(64, 32)
+    image = photo(64, 32)
     exif = Image.Exif()
     exif[0x0112] = 6  # stored a quarter turn away
-    data = encoded(picture.transpose(Image.Transpose.ROTATE_90), exif=exif)
-    assert np.array_equal(decode_image(data), picture)
+    data = encoded(image.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    assert np.array_equal(decode_image(data), image)
 
 
 def test_rubbish_in_the_exif_block_is_ignored():
-    picture = photo(16, 16)
-    data = encoded(picture, "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xffrubbish")
+    image = photo(16, 16)
+    data = encoded(image, "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xffrubbish")
     assert decode_image(data).size == (16, 16)
 
 
@@ -155,7 +155,7 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><circle r="9"/></svg>'
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"hello, this is no picture", "format"),
+        (b"hello, this is no image", "format"),
         (SVG, "format"),
         (b"%PDF-1.7 ...", "format"),
         (b"\x00" * 20_000_001, "20,000,001 bytes"),
@@ -191,8 +191,8 @@ def test_mutated_images_give_pixels_or_invalid_image(seed, format, edits, cut):
 
 
 def test_an_rgb_image_passes_unchanged():
-    picture = photo(5, 7)
-    assert np.array_equal(to_rgb(picture), picture)
+    image = photo(5, 7)
+    assert np.array_equal(to_rgb(image), image)
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ TOO_MANY_PARTS = {
     "JPEG rubbish between segments": in_jpeg(SEGMENT + b"a" * MANY),
     "JPEG marks among the pixels": among_pixels(b"\xff\x01" * MANY + jpeg_segment(0xFE, SCAN * 60)),
     "JPEG scans": scans(41),
-    "JPEG scans of a large picture": scans(11, (8_000, 6_000)),
+    "JPEG scans of a large image": scans(11, (8_000, 6_000)),
     "PNG chunks": png(8, 8, extra=png_chunk(b"abCd", b"") * MANY),
     "PNG colour profiles": png(8, 8, extra=PROFILE * 26),
     "GIF blocks": gif(8, 8, extra=b"!\xfe" + b"\x01a" * MANY + b"\0"),
@@ -152,8 +152,8 @@ TOO_MANY_PIXELS = {
     "WEBP lossless": b"RIFF\x40\0\0\0WEBPVP8L\x30\0\0\0\x2f" + b"\xff" * 60,
     "TIFF tile": tile(23_000),
     "TIFF tile of a type that only libtiff knows": tile(23_000, kind=17),
-    "TIFF picture": tiff([(256, 4, 1, 60_000), (257, 4, 1, 60_000), *ONE_BIT[2:], (273, 4, 1, 8)]),
-    "BMP picture": bmp(8_000, 8_000, compression=0, bits=8, pixels=b""),
+    "TIFF image": tiff([(256, 4, 1, 60_000), (257, 4, 1, 60_000), *ONE_BIT[2:], (273, 4, 1, 8)]),
+    "BMP image": bmp(8_000, 8_000, compression=0, bits=8, pixels=b""),
     "BMP run lengths": bmp(7_000, 7_000, compression=1, bits=8, pixels=b"\1\1\0\0" * 7_000),
     "BMP run lengths of 4 bits": bmp(7_000, 7_000, compression=2, bits=4, pixels=b"\1\1\0\0"),
     "BMP run lengths upside down": bmp(7_000, -7_000, compression=1, bits=8, pixels=b"\1\1\0\0"),
@@ -238,7 +238,7 @@ def test_the_largest_image_may_be_progressive(mode):
 
 
 def test_scans_behind_the_images_end_do_not_count():
-    """Phones put a film behind the picture, and FF DA occurs in it by chance."""
+    """Phones put a film behind the image, and FF DA occurs in it by chance."""
     assert decode_image(written("JPEG") + b"film \xff\xda\0\2" * 500).size == (32, 16)
 
 

@@ -1,4 +1,4 @@
-"""Pictures, crops and sizes that just fit one another, and those that do not."""
+"""Images, crops and sizes that just fit one another, and those that do not."""
 
 from __future__ import annotations
 

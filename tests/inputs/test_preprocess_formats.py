@@ -9,8 +9,8 @@ import zlib
 import numpy as np
 import pytest
 from fuzz.files import png_chunk, tiff
+from fuzz.images import try_images
 from fuzz.mutations import mutated
-from fuzz.pictures import try_pictures
 from fuzz.samples import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,7 +142,7 @@ def test_samples_without_a_range_are_refused(name):
 
 REFUSED = {
     "empty": (b"", "empty"),
-    "text": (b"hello, this is no picture", "format"),
+    "text": (b"hello, this is no image", "format"),
     "HTML": (b"<!DOCTYPE html><html>", "format"),
     "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "format"),
     "SVG behind a heading": (b'<?xml version="1.0"?><svg/>', "format"),
@@ -192,7 +192,7 @@ def test_the_pixels_allowed_are_the_callers(kind):
 
 
 def test_mutated_images_become_pixels_or_a_sound_refusal():
-    outcomes = try_pictures(range(tries(2_000)))
+    outcomes = try_images(range(tries(2_000)))
     assert outcomes.faults == []
     assert outcomes.answered > tries(200)  # the mutations leave something to decode ...
     assert len(outcomes.refused) >= 4  # ... and are refused in many ways

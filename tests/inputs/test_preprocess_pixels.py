@@ -1,4 +1,4 @@
-"""The fast way to pixels gives the plain way's arrays to the bit, and leaves pictures alone."""
+"""The fast way to pixels gives the plain way's arrays to the bit, and leaves images alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS = [
 ]
 
 
-def picture(mode: str = "RGB", width: int = 61, height: int = 47) -> Image.Image:
+def drawn_image(mode: str = "RGB", width: int = 61, height: int = 47) -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels).convert(mode)
 
@@ -37,7 +37,7 @@ def turned(image: Image.Image, orientation: int, kind: str = "PNG") -> bytes:
 
 
 def plainly(transform: AlignTransform, image: Image.Image) -> np.ndarray:
-    """The whole picture at once, in float64."""
+    """The whole image at once, in float64."""
     image = ImageOps.exif_transpose(image).convert("RGB")
     if transform.size:
         image = image.resize(transform.size[::-1], transform.resample)
@@ -72,7 +72,7 @@ def test_each_channel_level_is_rounded_once(options):
 )
 def test_fast_path_equals_the_plain_path(options, mode, width, height, resample, orientation):
     transform = AlignTransform.from_dict({**PREPROCESSOR, **options, "resample": resample})
-    image = picture(mode, width, height)
+    image = drawn_image(mode, width, height)
     assert np.array_equal(transform.to_array(image), plainly(transform, image))
     data = turned(image.convert("RGB"), orientation)
     opened = Image.open(io.BytesIO(data))
@@ -81,7 +81,7 @@ def test_fast_path_equals_the_plain_path(options, mode, width, height, resample,
 
 @pytest.mark.parametrize("orientation", [0, 1, 9])
 def test_unchanged_image_is_not_copied(orientation):
-    image = picture()
+    image = drawn_image()
     assert to_rgb(image) is image
     opened = Image.open(io.BytesIO(turned(image, orientation)))
     assert to_rgb(opened) is opened
@@ -90,7 +90,7 @@ def test_unchanged_image_is_not_copied(orientation):
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_an_image_is_left_as_it_was(mode, orientation):
-    image = Image.open(io.BytesIO(turned(picture(mode), orientation)))
+    image = Image.open(io.BytesIO(turned(drawn_image(mode), orientation)))
     image.load()
     before = (image.mode, image.size, image.tobytes(), dict(image.info))
     first = AlignTransform.from_dict(PREPROCESSOR).to_array(image)

@@ -36,13 +36,13 @@ from align_zoo.inputs.processor_options import OPTIONS
     ids=str,
 )
 def test_the_options_of_a_call_are_align_processors(options):
-    picture = photo(400, 333, seed=5)
+    image = photo(400, 333, seed=5)
     align = AlignProcessor(processor(), BertTokenizerFast())
-    expected = align(images=picture, images_kwargs=options, return_tensors="pt")["pixel_values"][0]
+    expected = align(images=image, images_kwargs=options, return_tensors="pt")["pixel_values"][0]
     plain = AlignTransform.from_dict(PREPROCESSOR)
-    got = plain.with_options(**options)(picture)
+    got = plain.with_options(**options)(image)
     torch.testing.assert_close(got, expected.float(), atol=1e-5, rtol=1e-6)
-    assert got.shape != plain(picture).shape or not torch.equal(got, plain(picture))
+    assert got.shape != plain(image).shape or not torch.equal(got, plain(image))
 
 
 def test_transform_keeps_its_config():
@@ -55,10 +55,10 @@ def test_transform_keeps_its_config():
 
 
 def test_the_array_and_the_tensor_are_the_same():
-    transform, picture = AlignTransform.from_dict(PREPROCESSOR), photo(60, 50)
-    array = transform.to_array(picture)
+    transform, image = AlignTransform.from_dict(PREPROCESSOR), photo(60, 50)
+    array = transform.to_array(image)
     assert (type(array), array.dtype) == (np.ndarray, np.float32)
-    assert np.array_equal(array, transform(picture).numpy())
+    assert np.array_equal(array, transform(image).numpy())
 
 
 def test_nulls_mean_the_default():

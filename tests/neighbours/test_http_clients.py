@@ -17,7 +17,7 @@ from service import running_service
 from tritonclient import grpc
 
 TEXTS = ["a red star", "the digit three and 4"]
-PICTURES = [SAMPLES / f"{name}.png" for name in ("red-star", "digit-3")]
+IMAGES = [SAMPLES / f"{name}.png" for name in ("red-star", "digit-3")]
 PINS = """
     cohere==7.3.1 distro==1.9.0 fastavro==1.13.1 httpcore==1.0.9 httpx==0.27.2
     infinity_client==0.0.78 jiter==0.19.0 jsonpatch==1.48 jsonpointer==3.12 langchain-core==1.8.3
@@ -58,7 +58,7 @@ def service(tmp_path_factory):
 def found(service) -> dict:
     """What the clients got."""
     python = environment("http-clients", PINS)
-    return run(python, "http_clients_answers.py", service.http, "align_tiny", *PICTURES)
+    return run(python, "http_clients_answers.py", service.http, "align_tiny", *IMAGES)
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +76,13 @@ def test_client_gets_the_rows_of_texts(found, over_grpc, client):
 
 @pytest.mark.parametrize("client", OF_IMAGES)
 def test_client_gets_the_rows_of_images(found, over_grpc, client):
-    expected = over_grpc("align_image", [path.read_bytes() for path in PICTURES])
+    expected = over_grpc("align_image", [path.read_bytes() for path in IMAGES])
     np.testing.assert_allclose(found["images"][client], expected, rtol=0, atol=1e-6)
 
 
 def test_infinitys_own_jpegs_are_embedded(found, over_grpc):
     files = []
-    for path in PICTURES:
+    for path in IMAGES:
         file = io.BytesIO()
         Image.open(path).save(file, "JPEG")
         files.append(file.getvalue())

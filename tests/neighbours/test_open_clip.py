@@ -33,7 +33,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """36 classes of some pictures, a few of them misfiled: not all can be found."""
+    """36 classes of some images, a few of them misfiled: not all can be found."""
     root = tmp_path_factory.mktemp("classes")
     rng = np.random.default_rng(5)
     for i, (copy, (colour, shape)) in enumerate(product(range(3), PAIRS)):
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 
 class Captioned(Dataset):
-    """Pictures, each with all its captions, as CLIP_benchmark's data sets give them."""
+    """Images, each with all its captions, as CLIP_benchmark's data sets give them."""
 
     def __init__(self, root, captions, transform):
         self.root, self.captions, self.transform = root, list(captions.items()), transform
@@ -127,7 +127,7 @@ def test_clip_benchmark_measures_the_recalls_that_we_measure(tiny, folder, tmp_p
     captions = {}
     for i, (colour, shape) in enumerate(PAIRS):
         forms = ("a {} {}", "a photo of a {} {}", "there is one {} {}")[: 1 + i % 3]
-        # Half of the pictures swap captions with a neighbour: some answers must be wrong.
+        # Half of the images swap captions with a neighbour: some answers must be wrong.
         said = PAIRS[i ^ 1] if i % 4 < 2 else (colour, shape)
         captions[f"{colour}_{shape}/0-{i}.png"] = [form.format(*said) for form in forms]
     loader = DataLoader(Captioned(folder, captions, transform), 16, collate_fn=as_batch)

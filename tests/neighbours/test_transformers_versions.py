@@ -106,7 +106,7 @@ def ours(folder: Path, pixels: np.ndarray) -> dict[str, np.ndarray]:
 def check_equal(version: str, theirs: dict, folder: Path) -> None:
     expected = ours(folder, theirs["pixels"])
     np.testing.assert_array_equal(theirs["input_ids"], expected["input_ids"])
-    # Since 5 pictures are resized by torchvision, before by Pillow as we do.
+    # Since 5 images are resized by torchvision, before by Pillow as we do.
     within = 1e-6 if version.startswith("4.") else 0.02
     np.testing.assert_allclose(theirs["pixels"], expected["pixels"], rtol=0, atol=within)
     for name in ("image", "text", "logits"):

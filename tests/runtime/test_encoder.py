@@ -28,7 +28,7 @@ def model(checkpoint):
     return align_zoo.create_align(checkpoint)
 
 
-def picture(seed: int) -> Image.Image:
+def drawn_image(seed: int) -> Image.Image:
     rng = np.random.default_rng(seed)
     height, width = rng.integers(60, 400, 2)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
@@ -44,7 +44,7 @@ def png(image: Image.Image) -> bytes:
 @pytest.mark.parametrize("count", [1, 4, 9])
 def test_images_get_the_models_unit_embeddings(encoder, model, count, tmp_path):
     align, transform, _ = model
-    images = [picture(seed) for seed in range(count)]
+    images = [drawn_image(seed) for seed in range(count)]
     items: list = list(images)
     for i in range(0, count, 3):
         items[i] = png(images[i])
@@ -71,7 +71,7 @@ def test_pixels_of_any_size_are_embedded(encoder, model, shape):
 @pytest.mark.parametrize("size", [None, 75, (64, 160)])
 def test_feature_map_is_the_models(encoder, model, size):
     align, transform, _ = model
-    image = picture(7).resize((200, 200))
+    image = drawn_image(7).resize((200, 200))
     features = encoder.features(png(image), size=size)
     if size is not None:
         transform = transform.at_size(*(size if isinstance(size, tuple) else (size, size)))
@@ -83,7 +83,7 @@ def test_feature_map_is_the_models(encoder, model, size):
 
 def test_small_image_has_no_feature_map(encoder):
     with pytest.raises(align_zoo.InvalidImage, match="this tower takes sides of"):
-        encoder.features(picture(7), size=(4, 75))
+        encoder.features(drawn_image(7), size=(4, 75))
 
 
 @pytest.mark.parametrize("texts", [TEXTS[:1], TEXTS, [f"photo {i}" for i in range(130)]])
@@ -124,7 +124,7 @@ def test_concurrent_first_calls_load_a_tower_once(encoder):
 
 def test_a_bad_image_is_named(encoder):
     with pytest.raises(align_zoo.InvalidImage, match="image 1: not an image"):
-        encoder.embed_images([picture(0), b"<svg/>"])
+        encoder.embed_images([drawn_image(0), b"<svg/>"])
     with pytest.raises(align_zoo.InvalidImage, match="image 0: '/nowhere' does not exist"):
         encoder.embed_images(["/nowhere"])
 
@@ -142,7 +142,7 @@ def test_a_bad_image_is_named(encoder):
 )
 def test_object_that_is_no_image_is_named(encoder, item, reason):
     with pytest.raises(align_zoo.InvalidImage, match=f"image 1: .*{reason}"):
-        encoder.embed_images([picture(0), item])
+        encoder.embed_images([drawn_image(0), item])
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_object_that_is_no_image_list_is_named(encoder, items):
 
 
 def test_an_open_file_is_no_list_of_images(encoder, tmp_path):
-    (tmp_path / "one.png").write_bytes(png(picture(0)))
+    (tmp_path / "one.png").write_bytes(png(drawn_image(0)))
     with (
         (tmp_path / "one.png").open("rb") as file,
         pytest.raises(align_zoo.InvalidImage, match="is an open file; give its path"),
@@ -170,9 +170,9 @@ def test_object_that_is_no_text_is_named(encoder, strings):
 
 def test_one_image_or_text_is_one_row(encoder, tmp_path):
     path = tmp_path / "one.png"
-    path.write_bytes(png(picture(0)))
-    expected = encoder.embed_images([picture(0)])
-    for one in (path, str(path), path.read_bytes(), picture(0), iter([path])):
+    path.write_bytes(png(drawn_image(0)))
+    expected = encoder.embed_images([drawn_image(0)])
+    for one in (path, str(path), path.read_bytes(), drawn_image(0), iter([path])):
         np.testing.assert_allclose(encoder.embed_images(one), expected, atol=1e-6)
     for texts in ("cat", ("cat",), iter(["cat"])):
         np.testing.assert_allclose(
@@ -197,27 +197,27 @@ def test_one_image_or_text_is_one_row(encoder, tmp_path):
 def test_every_error_names_the_path(encoder, tmp_path, monkeypatch, name, told):
     monkeypatch.chdir(tmp_path)
     Path("text.png").write_text("hello")
-    Path("cut.png").write_bytes(png(picture(0))[:-400])
+    Path("cut.png").write_bytes(png(drawn_image(0))[:-400])
     with pytest.raises(align_zoo.InvalidImage, match=f"image 1: .*{told}"):
-        encoder.embed_images([picture(0), name])
-    sound, error = encoder.embed_images([picture(0), name], on_error="return")
+        encoder.embed_images([drawn_image(0), name])
+    sound, error = encoder.embed_images([drawn_image(0), name], on_error="return")
     assert re.search(told, str(error)) and "image" not in str(error).partition(":")[0]
-    np.testing.assert_allclose(sound, encoder.embed_images(picture(0))[0], atol=1e-6)
+    np.testing.assert_allclose(sound, encoder.embed_images(drawn_image(0))[0], atol=1e-6)
 
 
 def test_on_error_is_raise_or_return(encoder):
     with pytest.raises(align_zoo.InvalidInput, match="on_error is 'ignore'; supported: 'raise'"):
-        encoder.embed_images(picture(0), on_error="ignore")
+        encoder.embed_images(drawn_image(0), on_error="ignore")
 
 
 @pytest.mark.parametrize("top_k", [None, 1, 2, 99])
 def test_a_classification_is_the_clients(encoder, top_k):
     labels = ["cat", "dog", "bus", "cat"]
     texts = encoder.embed_texts([f"a {label}" for label in labels[:3]])
-    images = encoder.embed_images([picture(0), picture(1)])
+    images = encoder.embed_images([drawn_image(0), drawn_image(1)])
     logits = np.einsum("nd,md->nm", images, texts, dtype=np.float64) / encoder.temperature
     expected = [scores.ranked(labels[:3], scores.softmax(row), top_k) for row in logits]
-    got = encoder.classify([picture(0), picture(1)], labels, template="a {}", top_k=top_k)
+    got = encoder.classify([drawn_image(0), drawn_image(1)], labels, template="a {}", top_k=top_k)
     for ours, theirs in zip(got, expected, strict=True):
         assert [each.label for each in ours] == [each.label for each in theirs]
         assert [each.score for each in ours] == pytest.approx([e.score for e in theirs], abs=1e-5)
@@ -225,20 +225,20 @@ def test_a_classification_is_the_clients(encoder, top_k):
 
 def test_one_image_is_classified_as_among_several(encoder):
     labels = ["cat", "dog", "bus"]
-    alone = encoder.classify(picture(0), labels)
+    alone = encoder.classify(drawn_image(0), labels)
     assert [label for label, _ in alone] == [each.label for each in alone]
     assert sum(each.score for each in alone) == pytest.approx(1)
-    among = encoder.classify([picture(1), picture(0)], labels)[1]
+    among = encoder.classify([drawn_image(1), drawn_image(0)], labels)[1]
     assert [each.label for each in among] == [each.label for each in alone]
 
 
 def test_an_images_error_takes_its_predictions_place(encoder):
-    sound, error = encoder.classify([picture(0), "absent.png"], ["cat"], on_error="return")
+    sound, error = encoder.classify([drawn_image(0), "absent.png"], ["cat"], on_error="return")
     assert sound == [("cat", 1.0)]
     assert str(error) == "'absent.png' does not exist"
     assert str(encoder.classify("absent.png", ["cat"], on_error="return")) == str(error)
     with pytest.raises(align_zoo.InvalidImage, match=r"image 1: 'absent\.png' does"):
-        encoder.classify([picture(0), "absent.png"], ["cat"])
+        encoder.classify([drawn_image(0), "absent.png"], ["cat"])
 
 
 @pytest.mark.parametrize(
@@ -257,14 +257,14 @@ def test_an_images_error_takes_its_predictions_place(encoder):
 )
 def test_invalid_classification_option_is_named(encoder, labels, options, told):
     with pytest.raises(align_zoo.InvalidInput, match=told):
-        encoder.classify(picture(0), labels, **options)
+        encoder.classify(drawn_image(0), labels, **options)
 
 
 def test_image_too_small_for_the_tower_is_named(encoder):
     """Where nothing is resized."""
     as_it_is = encoder.transform.with_options(do_resize=False, do_center_crop=False)
     encoder = replace(encoder, transform=as_it_is)
-    small, large = Image.new("RGB", (40, 7)), picture(1)
+    small, large = Image.new("RGB", (40, 7)), drawn_image(1)
     with pytest.raises(align_zoo.InvalidImage, match=r"image 1: .* sides of 8 and more"):
         encoder.embed_images([large, small])
     with pytest.raises(align_zoo.InvalidImage, match="sides of 8 and more"):

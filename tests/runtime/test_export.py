@@ -195,9 +195,9 @@ print(encoder.runtime, [name for name in ("torch", "transformers", "timm") if na
 
 
 def test_an_exported_checkpoint_runs_without_torch(checkpoint, folder):
-    picture = Path(align_zoo.__file__).parent / "assets" / "samples" / "red-star.png"
+    image = Path(align_zoo.__file__).parent / "assets" / "samples" / "red-star.png"
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, str(checkpoint), str(picture)],
+        [sys.executable, "-c", WITHOUT_TORCH, str(checkpoint), str(image)],
         capture_output=True,
         text=True,
     )

@@ -1,4 +1,4 @@
-"""Pictures through a tower in threads: each with an answer or an error of its own."""
+"""Images through a tower in threads: each with an answer or an error of its own."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_damaged_opened_file_fails_alone():
 
 
 class Taken(list):
-    """Pictures that count how many of them were asked for."""
+    """Images that count how many of them were asked for."""
 
     count = 0
 
@@ -62,17 +62,17 @@ class Taken(list):
 
 
 def test_decoding_ahead_of_the_tower_is_bounded():
-    pictures, computed = Taken([jpeg()] * 60), 0
+    images, computed = Taken([jpeg()] * 60), 0
 
     def tower(arrays: np.ndarray) -> np.ndarray:
         nonlocal computed
         computed += len(arrays)
-        # Beside those 16 there is the first picture of the next portion.
-        assert pictures.count <= computed + 17
+        # Beside those 16 there is the first image of the next portion.
+        assert images.count <= computed + 17
         return some_pixels(arrays)
 
-    assert len(list(batcher().embed(pictures, tower))) == 60
-    assert pictures.count == computed == 60
+    assert len(list(batcher().embed(images, tower))) == 60
+    assert images.count == computed == 60
 
 
 def test_abandoned_images_are_not_decoded():

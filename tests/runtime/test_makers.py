@@ -58,7 +58,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    """Pictures that no export was compared on."""
+    """Images that no export was compared on."""
     torch.manual_seed(77)
     return photographs(3, 75).numpy()
 

@@ -64,12 +64,12 @@ def test_the_last_map_becomes_a_vector_in_float32(model, dtype):
 
 @pytest.mark.parametrize("dtype", HALVES)
 def test_trained_towers_in_half_precision_are_near(dtype):
-    pictures = sorted((Path(align_zoo.__file__).parent / "assets/samples").glob("*.png"))
+    images = sorted((Path(align_zoo.__file__).parent / "assets/samples").glob("*.png"))
     half, full = (
         align_zoo.load_encoder("align_tiny", runtime="torch", device="cpu", dtype=each)
         for each in (dtype, "float32")
     )
-    assert cosines(half.embed_images(pictures), full.embed_images(pictures)).min() >= 0.9995
+    assert cosines(half.embed_images(images), full.embed_images(images)).min() >= 0.9995
     assert cosines(half.embed_texts(TEXTS), full.embed_texts(TEXTS)).min() >= 0.9995
 
 

@@ -1,4 +1,4 @@
-"""Large pictures wait for each other, so that memory does not grow with the number of cores."""
+"""Large images wait for each other, so that memory does not grow with the number of cores."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_four_images_of_the_largest_size_decode_together(monkeypatch):
             return super().to_array(image)
 
     batcher = ImageBatcher(Watched.from_dict({}), at_once=4, max_pixels=900)
-    pictures = [Image.new("RGB", (30, 30))] * 8
-    rows = list(batcher.embed(pictures, lambda arrays: arrays[:, 0, 0]))
+    small = [Image.new("RGB", (30, 30))] * 8
+    rows = list(batcher.embed(small, lambda arrays: arrays[:, 0, 0]))
     assert len(rows) == 8
     assert used.most == 4

@@ -1,4 +1,4 @@
-"""What the serving tests ask with: a small checkpoint, pictures, calls of the real server."""
+"""What the serving tests ask with: a small checkpoint, images, calls of the real server."""
 
 import io
 
@@ -16,7 +16,7 @@ def small_checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pictures():
+def images():
     """Eight different PNG files of different shapes."""
     return [png(seed) for seed in range(8)]
 

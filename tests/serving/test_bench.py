@@ -132,9 +132,9 @@ def test_report_without_answers_is_valid_json():
     assert (row["p50"], row["per_second"], row["errors"]) == (None, 0.0, {"Overloaded": 2})
 
 
-def test_bench_measures_a_running_server(server, tmp_path, pictures):
+def test_bench_measures_a_running_server(server, tmp_path, images):
     (tmp_path / "mine").mkdir()
-    for i, data in enumerate(pictures):
+    for i, data in enumerate(images):
         (tmp_path / "mine" / f"{i}.png").write_bytes(data)
     command = ["bench", server.grpc_url, "--seconds=0.05", "--concurrency=1", "--concurrency=3"]
     files = [f"--images={tmp_path / 'mine'}", f"--json={tmp_path / 'found.json'}"]
@@ -168,7 +168,7 @@ def test_bench_measures_a_running_server(server, tmp_path, pictures):
 
 
 def test_refused_image_is_counted_by_its_error(server, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     console = Console(file=io.StringIO(), width=200)
     options = BenchOptions(server.grpc_url, tmp_path, concurrency=(1,), seconds=0.01)
     assert bench(options, console) == 1
@@ -218,7 +218,7 @@ def test_unwritable_file_is_named_before_measuring(tmp_path, file, why):
 
 
 def test_full_disk_is_one_sentence_after_the_table(server, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     console = Console(file=io.StringIO(), width=200)
     full = Path("/dev/full")
     options = BenchOptions(server.grpc_url, tmp_path, concurrency=(1,), seconds=0.01, json=full)

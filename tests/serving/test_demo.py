@@ -1,4 +1,4 @@
-"""The demonstration: every shipped picture gets an answer from a real server."""
+"""The demonstration: every shipped image gets an answer from a real server."""
 
 import io
 
@@ -9,10 +9,10 @@ from align_zoo.serving.tools.demo import classify_all, run_demo, sample_images, 
 
 
 def test_every_shipped_image_gets_a_listed_label(server):
-    pictures, labels = sample_images(), sample_labels()
-    assert len(pictures) >= 6
-    answers = classify_all(server.grpc_url, pictures, labels)
-    assert [answer.image for answer in answers] == [picture.name for picture in pictures]
+    images, labels = sample_images(), sample_labels()
+    assert len(images) >= 6
+    answers = classify_all(server.grpc_url, images, labels)
+    assert [answer.image for answer in answers] == [image.name for image in images]
     for answer in answers:
         assert answer.label in labels
         assert 0 < answer.probability <= 1

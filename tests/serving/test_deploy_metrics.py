@@ -60,11 +60,11 @@ def drop_rest(query):
 
 @pytest.fixture(scope="module")
 @starts_server
-def exposed(tmp_path_factory, pictures):
+def exposed(tmp_path_factory, images):
     """Name of each sample of a running service to its labels, after calls of every kind."""
     with serving(tmp_path_factory.mktemp("deployed")) as service:
         with triton_grpc.InferenceServerClient(service.url) as client:
-            ask(client, "align_image", pictures[:2])
+            ask(client, "align_image", images[:2])
             ask(client, "align_text", [b"a cat"])
             ask_at_once(client, "align_text", [[b""], [b"\xff"]])
             with pytest.raises(InferenceServerException, match="closed"):

@@ -1,4 +1,4 @@
-"""Mutated pictures through the real server: no crash, no hang, and right answers in between."""
+"""Mutated images through the real server: no crash, no hang, and right answers in between."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import pytest
 from calls import ask_at_once
 from fuzz.mutations import mutated
 from fuzz.samples import samples
-from fuzz.served import serve_pictures
+from fuzz.served import serve_images
 from fuzz.workers import Worker, decode_in_processes
 
 from align_zoo import load_encoder
@@ -33,7 +33,7 @@ def test_each_is_answered_or_refused_as_in_process(server, encoder):
     processes = models_processes(server)
     assert processes
     told = []
-    outcomes = serve_pictures(server.grpc_url, range(200), encoder, told.append)
+    outcomes = serve_images(server.grpc_url, range(200), encoder, told.append)
     assert outcomes.faults == []
     assert outcomes.tried == sum(told) == 200
     assert outcomes.answered > 20
@@ -43,12 +43,12 @@ def test_each_is_answered_or_refused_as_in_process(server, encoder):
     assert "Warning" not in server.log.read_text(errors="replace")
 
 
-def test_good_images_in_the_batch_are_answered(triton, encoder, pictures):
+def test_good_images_in_the_batch_are_answered(triton, encoder, images):
     sound = samples()
     requests = [[mutated(seed, sound)[1]] for seed in range(300, 330)]
-    requests[::5] = [[data] for data in pictures[:6]]
+    requests[::5] = [[data] for data in images[:6]]
     answers = ask_at_once(triton, "align_image", requests)
-    expected = encoder.embed_images(pictures[:6])
+    expected = encoder.embed_images(images[:6])
     for answer, row in zip(answers[::5], expected, strict=True):
         assert abs(answer[0] - row).max() < 1e-4
 

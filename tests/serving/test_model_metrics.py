@@ -49,8 +49,8 @@ def test_every_reason_starts_at_0(metrics):
     assert known >= {*ImageService.reasons, *TextService.reasons}
 
 
-def test_a_batch_is_counted_with_its_items(triton, grown, pictures):
-    ask(triton, "align_image", pictures[:5])
+def test_a_batch_is_counted_with_its_items(triton, grown, images):
+    ask(triton, "align_image", images[:5])
     batch = {
         ("align_zoo_batch_items_count", "align_image"): 1,
         ("align_zoo_batch_items_sum", "align_image"): 5,
@@ -58,7 +58,7 @@ def test_a_batch_is_counted_with_its_items(triton, grown, pictures):
     wait_until(lambda: grown() == batch)
 
 
-def test_a_batchs_size_has_its_bucket(triton, metrics, pictures):
+def test_a_batchs_size_has_its_bucket(triton, metrics, images):
     def buckets():
         return {
             key[1]: value
@@ -67,7 +67,7 @@ def test_a_batchs_size_has_its_bucket(triton, metrics, pictures):
         }
 
     before = buckets()
-    ask(triton, "align_image", pictures[:3])
+    ask(triton, "align_image", images[:3])
 
     def more():
         return {bound for bound, count in buckets().items() if count - before[bound]}
@@ -81,8 +81,8 @@ def test_requests_that_share_a_batch_are_one_batch(triton, grown):
     assert grown()["align_zoo_batch_items_count", "align_text"] <= 40
 
 
-def test_failed_items_are_counted_by_reason(triton, grown, pictures):
-    (error,) = ask_at_once(triton, "align_image", [[b"", b"<svg/>", pictures[0], b"", b"text"]])
+def test_failed_items_are_counted_by_reason(triton, grown, images):
+    (error,) = ask_at_once(triton, "align_image", [[b"", b"<svg/>", images[0], b"", b"text"]])
     assert "item 0: the image is empty" in str(error)
     (error,) = ask_at_once(triton, "align_text", [[b"\xff", b"a cat", b" "]])
     assert "item 0: the text is not UTF-8" in str(error)

@@ -24,11 +24,11 @@ def reference(served_name):
 
 
 @torch.inference_mode()
-def test_images_equal_the_model_in_process(triton, reference, pictures):
+def test_images_equal_the_model_in_process(triton, reference, images):
     model, transform, _ = reference
-    pixels = torch.stack([transform(decode_image(data)) for data in pictures])
+    pixels = torch.stack([transform(decode_image(data)) for data in images])
     expected = model.encode_image(pixels, normalize=True).numpy()
-    answer = ask(triton, "align_image", pictures).as_numpy("EMBEDDING")
+    answer = ask(triton, "align_image", images).as_numpy("EMBEDDING")
     assert answer.dtype == np.float32
     np.testing.assert_allclose(answer, expected, atol=1e-5)
 
@@ -54,32 +54,32 @@ def named(*outputs):
 
 
 @torch.inference_mode()
-def test_feature_maps_come_when_they_are_named(triton, reference, pictures):
+def test_feature_maps_come_when_they_are_named(triton, reference, images):
     model, transform, _ = reference
-    answer = ask(triton, "align_image", pictures, **named("FEATURES", "EMBEDDING"))
-    pixels = torch.stack([transform(decode_image(data)) for data in pictures])
+    answer = ask(triton, "align_image", images, **named("FEATURES", "EMBEDDING"))
+    pixels = torch.stack([transform(decode_image(data)) for data in images])
     expected = model.image.feature_maps(pixels).numpy()
     np.testing.assert_allclose(answer.as_numpy("FEATURES"), expected, atol=1e-4)
-    alone = ask(triton, "align_image", pictures).as_numpy("EMBEDDING")
+    alone = ask(triton, "align_image", images).as_numpy("EMBEDDING")
     np.testing.assert_allclose(answer.as_numpy("EMBEDDING"), alone, atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{}, named(*OUTPUTS)], ids=["none-named", "all-named"])
-def test_feature_maps_are_left_out_otherwise(options, triton, pictures):
-    answer = ask(triton, "align_image", pictures[:2], **options)
+def test_feature_maps_are_left_out_otherwise(options, triton, images):
+    answer = ask(triton, "align_image", images[:2], **options)
     assert {output.name for output in answer.get_response().outputs} == {*OUTPUTS} - {"FEATURES"}
 
 
-def test_requests_with_and_without_maps_are_mixed(triton, pictures):
+def test_requests_with_and_without_maps_are_mixed(triton, images):
     done = queue.SimpleQueue()
     for i in range(12):
         triton.async_infer(
             "align_image",
-            request("align_image", [pictures[i % 3]]),
+            request("align_image", [images[i % 3]]),
             callback=lambda result, error, i=i: done.put((i, result, error)),
             **(named("FEATURES", "EMBEDDING") if i % 4 == 1 else {}),
         )
-    alone = ask(triton, "align_image", pictures[:3]).as_numpy("EMBEDDING")
+    alone = ask(triton, "align_image", images[:3]).as_numpy("EMBEDDING")
     for _ in range(12):
         i, result, error = done.get(timeout=90)
         assert error is None
@@ -88,8 +88,8 @@ def test_requests_with_and_without_maps_are_mixed(triton, pictures):
 
 
 @pytest.mark.parametrize("model", ["align_image", "align_text"])
-def test_embeddings_are_unit_rows_of_a_named_checkpoint(triton, model, pictures):
-    answer = ask(triton, model, pictures[:3] if model == "align_image" else TEXTS[:3])
+def test_embeddings_are_unit_rows_of_a_named_checkpoint(triton, model, images):
+    answer = ask(triton, model, images[:3] if model == "align_image" else TEXTS[:3])
     np.testing.assert_allclose(np.linalg.norm(answer.as_numpy("EMBEDDING"), axis=1), 1, atol=1e-5)
     names = answer.as_numpy("CHECKPOINT")
     assert names.shape == (3, 1)
@@ -97,20 +97,20 @@ def test_embeddings_are_unit_rows_of_a_named_checkpoint(triton, model, pictures)
 
 
 @pytest.mark.parametrize("model", ["align_image", "align_text"])
-def test_answers_name_runtime_and_reason(triton, model, pictures):
-    answer = ask(triton, model, pictures[:2] if model == "align_image" else TEXTS[:2])
+def test_answers_name_runtime_and_reason(triton, model, images):
+    answer = ask(triton, model, images[:2] if model == "align_image" else TEXTS[:2])
     told = f"onnx (threads: {cores()}): the fastest on a CPU"
     assert set(answer.as_numpy("RUNTIME").ravel()) == {told.encode()}
 
 
-def test_both_models_name_the_same_checkpoint(triton, pictures):
-    image = ask(triton, "align_image", pictures[:1]).as_numpy("CHECKPOINT")
+def test_both_models_name_the_same_checkpoint(triton, images):
+    image = ask(triton, "align_image", images[:1]).as_numpy("CHECKPOINT")
     assert image == ask(triton, "align_text", TEXTS[:1]).as_numpy("CHECKPOINT")
 
 
 @pytest.mark.parametrize("model", ["align_image", "align_text"])
-def test_requests_of_different_sizes_share_a_batch(triton, model, pictures):
-    items = pictures if model == "align_image" else [b"cat", b"dog", b"a bird", *TEXTS]
+def test_requests_of_different_sizes_share_a_batch(triton, model, images):
+    items = images if model == "align_image" else [b"cat", b"dog", b"a bird", *TEXTS]
     alone = np.concatenate([ask(triton, model, [item]).as_numpy("EMBEDDING") for item in items])
     requests, rows = [], []
     for i in range(24):
@@ -119,7 +119,7 @@ def test_requests_of_different_sizes_share_a_batch(triton, model, pictures):
         requests.append([items[row] for row in rows[-1]])
     # What comes while the model works makes the next batch.
     long = [f"{i} of many long texts that nobody has asked for before".encode() for i in range(64)]
-    work = pictures * 2 if model == "align_image" else long
+    work = images * 2 if model == "align_image" else long
     before = executions(triton, model)
     _, *answers = ask_at_once(triton, model, [work, *requests])
     assert executions(triton, model) - before < 1 + len(requests)
@@ -145,9 +145,9 @@ BAD = {
     ("model", "items", "reason"),
     [(model, items, reason) for model, cases in BAD.items() for items, reason in cases],
 )
-def test_a_bad_request_fails_alone_with_its_reason(triton, model, items, reason, pictures):
-    good = pictures if model == "align_image" else TEXTS
-    swaps = {"GOOD": pictures[0], "TRUNCATED": pictures[1][:-40]}
+def test_a_bad_request_fails_alone_with_its_reason(triton, model, items, reason, images):
+    good = images if model == "align_image" else TEXTS
+    swaps = {"GOOD": images[0], "TRUNCATED": images[1][:-40]}
     bad = [swaps[item] if isinstance(item, str) else item for item in items]
     alone = [ask(triton, model, [item]).as_numpy("EMBEDDING") for item in good[:4]]
     answers = ask_at_once(triton, model, [[good[0]], [good[1]], bad, [good[2]], [good[3]]])
@@ -163,8 +163,8 @@ RETURN = {"parameters": {"errors": "return"}}
 
 
 @pytest.mark.parametrize("model", ["align_image", "align_text"])
-def test_each_item_has_its_own_error_on_request(triton, model, pictures):
-    good = pictures[:2] if model == "align_image" else TEXTS[:2]
+def test_each_item_has_its_own_error_on_request(triton, model, images):
+    good = images[:2] if model == "align_image" else TEXTS[:2]
     answer = ask(triton, model, [good[0], b"", b"\xff", good[1]], **RETURN)
     first, empty, bad, last = answer.as_numpy("ERROR").ravel().tolist()
     assert (first, last) == (b"", b"")
@@ -191,12 +191,12 @@ def test_errors_named_without_the_parameter_are_empty(triton):
         ask(triton, "align_text", [b""], **named("EMBEDDING", "ERROR"))
 
 
-def test_feature_maps_come_with_errors_in_place(triton, pictures):
+def test_feature_maps_come_with_errors_in_place(triton, images):
     asked = named("FEATURES", "EMBEDDING", "ERROR") | RETURN
-    answer = ask(triton, "align_image", [b"", pictures[0]], **asked)
+    answer = ask(triton, "align_image", [b"", images[0]], **asked)
     bad, good = answer.as_numpy("FEATURES")
     assert not bad.any() and good.any()
-    alone = ask(triton, "align_image", pictures[:1]).as_numpy("EMBEDDING")
+    alone = ask(triton, "align_image", images[:1]).as_numpy("EMBEDDING")
     np.testing.assert_allclose(answer.as_numpy("EMBEDDING"), [0 * alone[0], alone[0]], atol=1e-6)
 
 

@@ -40,11 +40,11 @@ def reference(small_checkpoint):
 
 
 @torch.inference_mode()
-def test_images_get_the_models_embeddings(image_service, reference, pictures):
+def test_images_get_the_models_embeddings(image_service, reference, images):
     model, transform, _ = reference
-    pixels = torch.stack([transform(decode_image(data)) for data in pictures])
+    pixels = torch.stack([transform(decode_image(data)) for data in images])
     expected = model.encode_image(pixels, normalize=True).numpy()
-    np.testing.assert_allclose(np.stack(embedded(image_service, pictures)), expected, atol=1e-5)
+    np.testing.assert_allclose(np.stack(embedded(image_service, images)), expected, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -55,9 +55,9 @@ def test_texts_get_the_models_embeddings(text_service, reference):
     np.testing.assert_allclose(np.stack(answers), expected, atol=1e-5)
 
 
-def test_a_bad_image_leaves_the_others_their_answers(image_service, pictures):
-    alone = embedded(image_service, pictures[:2])
-    first, bad, second = embedded(image_service, [pictures[0], b"<svg/>", pictures[1]])
+def test_a_bad_image_leaves_the_others_their_answers(image_service, images):
+    alone = embedded(image_service, images[:2])
+    first, bad, second = embedded(image_service, [images[0], b"<svg/>", images[1]])
     assert isinstance(bad, InvalidImage)
     np.testing.assert_allclose([first, second], alone, atol=1e-6)
 
@@ -73,10 +73,10 @@ def test_only_bad_items_need_no_tower(image_service, text_service):
     assert isinstance(text_service.embed([b""])[0], InvalidText)
 
 
-def test_limits_are_the_services(encoder, pictures):
-    (answer,) = embedded(ImageService(encoder, max_bytes=10), pictures[:1])
+def test_limits_are_the_services(encoder, images):
+    (answer,) = embedded(ImageService(encoder, max_bytes=10), images[:1])
     assert "at most 10 are accepted" in str(answer)
-    (answer,) = embedded(ImageService(encoder, max_pixels=10), pictures[:1])
+    (answer,) = embedded(ImageService(encoder, max_pixels=10), images[:1])
     assert "at most 10 are accepted" in str(answer)
 
 

@@ -86,7 +86,7 @@ def test_a_limit_that_is_no_number_is_named(name, value):
 
 
 @pytest.mark.served
-def test_both_models_follow_and_log_the_settings(tmp_path, monkeypatch, pictures):
+def test_both_models_follow_and_log_the_settings(tmp_path, monkeypatch, images):
     monkeypatch.setenv("ALIGN_ZOO_THREADS", "3")
     repository = Path(shutil.copytree(REPOSITORY, tmp_path / "repository"))
     for model in ("align_image", "align_text"):
@@ -100,7 +100,7 @@ def test_both_models_follow_and_log_the_settings(tmp_path, monkeypatch, pictures
         run_server(options, log=log) as server,
         grpc.InferenceServerClient(server.grpc_url) as triton,
     ):
-        for model, item in (("align_image", pictures[0]), ("align_text", b"cat")):
+        for model, item in (("align_image", images[0]), ("align_text", b"cat")):
             answer = ask(triton, model, [item])
             (fingerprint,), (runtime,) = (
                 answer.as_numpy(name)[0] for name in ("CHECKPOINT", "RUNTIME")

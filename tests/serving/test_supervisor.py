@@ -31,14 +31,14 @@ TEXTS = ["a red circle", "blue", "the digit three", "a photo of a big green star
 
 @pytest.fixture(scope="module")
 @torch.inference_mode()
-def known(pictures):
+def known(images):
     """Questions to align_tiny with their answers: (model, item, embedding [D])."""
     model, transform, tokenizer = create_align("align_tiny")
-    pixels = torch.stack([transform(decode_image(data)) for data in pictures])
-    images = model.encode_image(pixels, normalize=True).numpy()
+    pixels = torch.stack([transform(decode_image(data)) for data in images])
+    rows = model.encode_image(pixels, normalize=True).numpy()
     texts = model.encode_text(tokenizer(TEXTS), normalize=True).numpy()
     return [
-        *(("align_image", *each) for each in zip(pictures, images, strict=True)),
+        *(("align_image", *each) for each in zip(images, rows, strict=True)),
         *(("align_text", t.encode(), v) for t, v in zip(TEXTS, texts, strict=True)),
     ]
 

@@ -1,4 +1,4 @@
-"""Captioned pictures to train on, and the command that does it."""
+"""Captioned images to train on, and the command that does it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from align_zoo.tiny.evaluate import shape_examples
 _APP = typer.Typer(pretty_exceptions_enable=False)
 _APP.command()(finetune)
 
-# A few steps of a few milliseconds each, without processes of their own for the pictures.
+# A few steps of a few milliseconds each, without processes of their own for the images.
 QUICK = ["--model", "align_tiny", "--batch-size", "8", "--learning-rate", "1e-3", "--workers", "0"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 

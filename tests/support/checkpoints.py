@@ -1,6 +1,6 @@
 """Checkpoints to test on: transformers' AlignModel with random weights that are alive.
 
-A default init makes the embeddings of all pictures nearly equal, so that a broken port passes.
+A default init makes the embeddings of all images nearly equal, so that a broken port passes.
 Here convolutions and linears get He init and BatchNorm the statistics of a forward pass.
 """
 

@@ -21,7 +21,7 @@ Item = Union[bytes, str]
 
 @dataclass(frozen=True)
 class Known:
-    """A picture or a text, and what the service has to answer."""
+    """An image or a text, and what the service has to answer."""
 
     item: Item
     vector: np.ndarray | None
@@ -46,9 +46,9 @@ def is_right(vector: np.ndarray, expected: np.ndarray | None) -> bool:
     return expected is not None and bool(np.allclose(vector, expected, atol=1e-4))
 
 
-def known_requests(encoder: Encoder, *, pictures: int = 32, texts: int = 64) -> list[Known]:
-    """Small pictures, texts, and one in ten that is rubbish, in a fixed order."""
-    files = [_picture(seed) for seed in range(pictures)]
+def known_requests(encoder: Encoder, *, images: int = 32, texts: int = 64) -> list[Known]:
+    """Small images, texts, and one in ten that is rubbish, in a fixed order."""
+    files = [_image(seed) for seed in range(images)]
     words = [f"{i} a photo of a {_COLOURS[i % len(_COLOURS)]} thing" for i in range(texts)]
     good = [
         *zip(files, encoder.embed_images(files), strict=True),
@@ -82,10 +82,10 @@ _COLOURS = "red green blue yellow purple orange black white".split()
 def _rubbish(files: Sequence[bytes]) -> list[Item]:
     bomb = bytearray(files[0])
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2  # the size in a PNG's header
-    return [files[1][:-40], b"no picture at all", b"", b"GIF89a" + bytes(20), bytes(bomb), "\x01"]
+    return [files[1][:-40], b"no image at all", b"", b"GIF89a" + bytes(20), bytes(bomb), "\x01"]
 
 
-def _picture(seed: int) -> bytes:
+def _image(seed: int) -> bytes:
     rng = np.random.default_rng(seed)
     width, height = (int(side) for side in rng.integers(60, 260, 2))
     if seed % 2:

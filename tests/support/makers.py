@@ -1,6 +1,6 @@
 """Checkpoints of makers other than ours (``checkpoints.lively_model``): what any lab may publish.
 
-Each takes a config and the side of its pictures, and gives transformers' model in eval mode.
+Each takes a config and the side of its images, and gives transformers' model in eval mode.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def _set(parameter, value):
     setattr(parameter, kinds[type(value)], value)
 
 
-def heavy_picture(size=700):
+def heavy_image(size=700):
     """A PNG that takes a while to decode."""
     file = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)

@@ -23,23 +23,23 @@ from align_zoo.inputs.preprocess import AlignTransform
 
 @torch.inference_mode()
 def compare(name: str, config: AlignConfig, size: int) -> None:
-    """One row a picture size: relative errors of embeddings, absolute ones of logits."""
+    """One row an image size: relative errors of embeddings, absolute ones of logits."""
     theirs: AlignModel = lively_model(config, seed=1, size=size)
     with tempfile.TemporaryDirectory() as folder:
         model, _, tokenizer = align_zoo.create_align(save_checkpoint(theirs, Path(folder)))
         same = with_same_padding(align_zoo.create_align(folder)[0].image)
     tokens = tokenizer(TEXTS)
     for side in SIZES:
-        pictures = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(side))
-        expected, got = theirs(pixel_values=pictures, **tokens), model(pictures, tokens)
-        raw = theirs.get_image_features(pictures).pooler_output
+        images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(side))
+        expected, got = theirs(pixel_values=images, **tokens), model(images, tokens)
+        raw = theirs.get_image_features(images).pooler_output
         text = theirs.get_text_features(**tokens).pooler_output
         print(
             f"| {name} | {side} "
-            f"| {relative_error(model.encode_image(pictures), raw):.1e} "
+            f"| {relative_error(model.encode_image(images), raw):.1e} "
             f"| {relative_error(model.encode_text(tokens), text):.1e} "
             f"| {(got.logits_per_image - expected.logits_per_image).abs().max():.1e} "
-            f"| {relative_error(same(pictures), raw):.1e} |",
+            f"| {relative_error(same(images), raw):.1e} |",
             flush=True,
         )
 
@@ -55,13 +55,13 @@ def main() -> None:
     worst = max(
         float(
             (
-                transform(picture)
-                - reference(load_image(picture), return_tensors="pt")["pixel_values"][0]
+                transform(image)
+                - reference(load_image(image), return_tensors="pt")["pixel_values"][0]
             )
             .abs()
             .max()
         )
-        for picture in (photo(*shape, mode) for shape in SHAPES for mode in modes)
+        for image in (photo(*shape, mode) for shape in SHAPES for mode in modes)
     )
     print(f"\ntransform: at most {worst:.1e} over {len(SHAPES)} shapes x {len(modes)} modes")
 

@@ -1,4 +1,4 @@
-"""Pictures and files that the end-to-end tests send."""
+"""Images and files that the end-to-end tests send."""
 
 import io
 import struct
@@ -7,13 +7,13 @@ import zlib
 import numpy as np
 from PIL import Image, ImageDraw
 
-# One picture alone, or in a batch with others: sums are added in another order.
+# One image alone, or in a batch with others: sums are added in another order.
 TOLERANCE = 1e-5
 
 LABELS = ["a red circle", "a blue square", "a green triangle"]
 
 
-def picture(colour="red", size=(120, 90)):
+def disc_image(colour="red", size=(120, 90)):
     """A disc off the centre, with noise: no symmetry that would hide a wrong turn."""
     width, height = size
     noise = np.random.default_rng(0).integers(200, 256, (height, width, 3), dtype=np.uint8)

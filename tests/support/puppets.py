@@ -25,7 +25,7 @@ parameters {{ key: "resize" value {{ string_value: "{}" }} }}
 
 
 def write_model(repository, name, *, resize="", **settings):
-    """A puppet; with ``resize`` ("58 58 2; 40 30 3", in turns) it looks at pictures instead."""
+    """A puppet; with ``resize`` ("58 58 2; 40 30 3", in turns) it looks at images instead."""
     (repository / name / "1").mkdir(parents=True, exist_ok=True)
     shutil.copy(Path(__file__).with_name("puppet_model.py"), repository / name / "1" / "model.py")
     settings = {"input": "IMAGE", "kind": "STRING", "batch": 8, **settings}

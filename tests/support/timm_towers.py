@@ -16,5 +16,5 @@ def create(name: str, **kwargs):
     return timm.create_model(name, **kwargs)
 
 
-def pictures(count: int = 2, size: int = SIZE, channels: int = 3) -> torch.Tensor:
+def images(count: int = 2, size: int = SIZE, channels: int = 3) -> torch.Tensor:
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(1))

@@ -82,7 +82,7 @@ class Watch:
 
     Args:
         connect: makes the client, one without retries and with a short timeout.
-        requests: a picture and a text.
+        requests: an image and a text.
     """
 
     def __init__(self, connect: Callable[[], AlignClient], requests: Sequence[Known]) -> None:

@@ -68,7 +68,7 @@ def compare(row: Row, folder: Path) -> Comparison:
     model, _, _ = align_zoo.create_align(save_checkpoint(theirs, folder))
     random = torch.Generator().manual_seed(0)
     shape = theirs.config.text_config
-    pictures = torch.randn(2, theirs.config.vision_config.num_channels, 75, 101, generator=random)
+    images = torch.randn(2, theirs.config.vision_config.num_channels, 75, 101, generator=random)
     ids = torch.randint(0, min(shape.vocab_size, 20), (3, 40), generator=random)
     types = torch.randint(0, shape.type_vocab_size, ids.shape, generator=random)
     ids[:, 0] = 2
@@ -79,7 +79,7 @@ def compare(row: Row, folder: Path) -> Comparison:
             attention_mask=ids != model.config.text_config.pad_token_id,
             token_type_ids=types,
         )
-        return model.get_image_features(pictures).pooler_output, text.pooler_output
+        return model.get_image_features(images).pooler_output, text.pooler_output
 
     image, text = embed(theirs)
     default = AlignModel(row.default_config()).eval()
@@ -90,7 +90,7 @@ def compare(row: Row, folder: Path) -> Comparison:
     else:
         moved = max(map(relative_error, embed(default), (image, text)))
     return Comparison(
-        image=relative_error(model.encode_image(pictures), image),
+        image=relative_error(model.encode_image(images), image),
         text=relative_error(model.text(ids, token_type_ids=types), text),
         moved=moved,
     )

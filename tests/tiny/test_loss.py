@@ -1,4 +1,4 @@
-"""ALIGN's loss where several captions are true of one picture."""
+"""ALIGN's loss where several captions are true of one image."""
 
 import torch
 from torch.nn import functional as F
@@ -20,7 +20,7 @@ def test_both_sets_of_captions_count_equally():
     logits, rivals = similarity(), ~torch.eye(6, dtype=torch.bool)
     one = caption_loss(logits, rivals)
     two = caption_loss(logits.repeat(1, 2), rivals.repeat(1, 2), each=2)
-    assert two > one  # every picture has twice the rivals
+    assert two > one  # every image has twice the rivals
 
 
 def test_true_captions_of_other_images_are_excluded():

@@ -124,8 +124,8 @@ def test_unrelated_captions_name_nothing_that_is_drawn():
 def test_images_of_one_meaning_differ():
     shown = Meaning("green", "star")
     drawn = [draw_image(shown, np.random.default_rng(seed)) for seed in range(20)]
-    assert len({picture.size for picture in drawn}) > 10
-    assert len({picture.tobytes() for picture in drawn}) == 20
+    assert len({image.size for image in drawn}) > 10
+    assert len({image.tobytes() for image in drawn}) == 20
 
 
 def test_seed_determines_the_image():
@@ -145,9 +145,9 @@ def test_pool_is_independent_of_the_process_count():
 
 
 def test_batch_depends_on_its_step_alone():
-    pictures = pool()
-    sample_batch(pictures, 0, 4, 16, 4)
-    one, two = (sample_batch(pictures, 0, 5, 16, 4, 0.5) for _ in range(2))
+    images = pool()
+    sample_batch(images, 0, 4, 16, 4)
+    one, two = (sample_batch(images, 0, 5, 16, 4, 0.5) for _ in range(2))
     assert (one.pixels == two.pixels).all()
     assert one.captions == two.captions
     assert one.pixels.shape == (16, 3, IMAGE_SIZE, IMAGE_SIZE)

@@ -1,4 +1,4 @@
-"""The embedded checkpoint keeps its promises on pictures it has never seen."""
+"""The embedded checkpoint keeps its promises on images it has never seen."""
 
 from itertools import product
 from pathlib import Path
@@ -96,8 +96,8 @@ def test_the_samples_are_classified_right_and_with_confidence(checkpoint):
     meanings = samples.sample_meanings()
     assert len(meanings) >= 8
     assert {path.name for path in samples.EMBEDDED.glob("*.png")} == set(meanings)
-    pictures = [Image.open(Path(samples.EMBEDDED, name)).convert("RGB") for name in meanings]
-    shares = checkpoint.probabilities(pictures, labels)
+    images = [Image.open(Path(samples.EMBEDDED, name)).convert("RGB") for name in meanings]
+    shares = checkpoint.probabilities(images, labels)
     best = [labels[index] for index in shares.argmax(dim=1).tolist()]
     assert best == [samples.right_label(meaning) for meaning in meanings.values()]
     assert shares.max(dim=1).values.min() > 0.5

@@ -22,7 +22,7 @@ def image_tower(name: str, **kwargs):
     return timm.create_model(name, **kwargs).eval()
 
 
-def pictures(count: int, size: int = SIZE) -> torch.Tensor:
+def images(count: int, size: int = SIZE) -> torch.Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(count))
 
 
@@ -41,8 +41,8 @@ def test_fx_equals_eager_and_trains(name):
     tower = image_tower(name, num_classes=5)
     traced = torch.fx.symbolic_trace(tower)
     with torch.inference_mode():
-        torch.testing.assert_close(traced(pictures(2)), tower(pictures(2)))
-    traced.train()(pictures(2)).mean().backward()
+        torch.testing.assert_close(traced(images(2)), tower(images(2)))
+    traced.train()(images(2)).mean().backward()
     assert all(p.grad is not None for p in traced.parameters())
 
 
@@ -52,7 +52,7 @@ def test_fx_features_equal_the_list_of_features(tiny_image):
         for kwargs in ({"feature_cls": "fx"}, {})
     )
     with torch.inference_mode():
-        for one, other in zip(fx(pictures(2)), plain(pictures(2)), strict=True):
+        for one, other in zip(fx(images(2)), plain(images(2)), strict=True):
             torch.testing.assert_close(one, other)
 
 
@@ -61,7 +61,7 @@ def test_torchscript_equals_eager(name):
     tower = image_tower(name, num_classes=5)
     scripted = torch.jit.script(tower)
     with torch.inference_mode():
-        torch.testing.assert_close(scripted(pictures(2)), tower(pictures(2)))
+        torch.testing.assert_close(scripted(images(2)), tower(images(2)))
 
 
 def test_compile_is_one_graph_and_equals_eager(tiny_image, tiny_text):
@@ -69,7 +69,7 @@ def test_compile_is_one_graph_and_equals_eager(tiny_image, tiny_text):
     text = torch.compile(tiny_text, backend="aot_eager", fullgraph=True)
     ids = torch.tensor(TEXTS)
     with torch.no_grad():
-        torch.testing.assert_close(image(pictures(2)), tiny_image(pictures(2)))
+        torch.testing.assert_close(image(images(2)), tiny_image(images(2)))
         torch.testing.assert_close(text(ids), tiny_text(ids))
 
 
@@ -80,16 +80,16 @@ def test_inductor_equals_eager():
     tower = image_tower("align_base_image", config={**shape, "num_block_repeats": [1, 1]})
     compiled = torch.compile(tower)
     with torch.no_grad():
-        expected = tower(pictures(2))
-        torch.testing.assert_close(compiled(pictures(2)), expected, rtol=1e-4, atol=1e-4)
+        expected = tower(images(2))
+        torch.testing.assert_close(compiled(images(2)), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_export_takes_any_batch(tiny_image):
     program = torch.export.export(
-        tiny_image, (pictures(2),), dynamic_shapes={"x": {0: Dim("batch", min=1, max=64)}}
+        tiny_image, (images(2),), dynamic_shapes={"x": {0: Dim("batch", min=1, max=64)}}
     )
     for count in (1, 5):
-        torch.testing.assert_close(program.module()(pictures(count)), tiny_image(pictures(count)))
+        torch.testing.assert_close(program.module()(images(count)), tiny_image(images(count)))
 
 
 def test_text_tower_exports_with_any_batch_and_length(tiny_text):
@@ -118,7 +118,7 @@ def test_onnx_takes_any_batch(name, tmp_path):
     path = tmp_path / "image.onnx"
     torch.onnx.export(
         tower,
-        (pictures(2),),
+        (images(2),),
         path,
         input_names=["x"],
         dynamic_shapes={"x": {0: Dim("batch", min=1, max=64)}},
@@ -127,19 +127,17 @@ def test_onnx_takes_any_batch(name, tmp_path):
     )
     for count in (1, 3):
         with torch.inference_mode():
-            expected = tower(pictures(count)).numpy()
-        np.testing.assert_allclose(
-            run_onnx(path, x=pictures(count)), expected, rtol=1e-3, atol=1e-4
-        )
+            expected = tower(images(count)).numpy()
+        np.testing.assert_allclose(run_onnx(path, x=images(count)), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_timms_own_onnx_export_gives_equal_answers(tiny_image, tmp_path):
     path = tmp_path / "timm.onnx"
-    onnx_export(tiny_image, str(path), pictures(1), dynamic_size=True)
+    onnx_export(tiny_image, str(path), images(1), dynamic_size=True)
     for size in (SIZE, 48):
         with torch.inference_mode():
-            expected = tiny_image(pictures(1, size)).numpy()
-        got = run_onnx(path, input0=pictures(1, size))
+            expected = tiny_image(images(1, size)).numpy()
+        got = run_onnx(path, input0=images(1, size))
         np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 

@@ -24,7 +24,7 @@ def pair(request, tmp_path_factory):
     return theirs, model, tokenizer
 
 
-def pictures(count: int = 3) -> torch.Tensor:
+def images(count: int = 3) -> torch.Tensor:
     return torch.randn(count, 3, 75, 64, generator=torch.Generator().manual_seed(count))
 
 
@@ -34,8 +34,8 @@ def test_hidden_states_and_attentions_are_transformers(pair, texts):
     tokens = tokenizer(texts)
     asked = {"output_hidden_states": True, "output_attentions": True}
     with torch.inference_mode():
-        expected = theirs(pixel_values=pictures(), **tokens, **asked)
-        got = model(pictures(), tokens, **asked)
+        expected = theirs(pixel_values=images(), **tokens, **asked)
+        got = model(images(), tokens, **asked)
     vision, text = expected.vision_model_output, expected.text_model_output
     for ours, others in (
         (got.vision_hidden_states, vision.hidden_states),
@@ -53,8 +53,8 @@ def test_asking_for_states_changes_no_answer(pair):
     _, model, tokenizer = pair
     tokens = tokenizer(TEXTS)
     with torch.inference_mode():
-        plain = model(pictures(), tokens)
-        asked = model(pictures(), tokens, output_hidden_states=True, output_attentions=True)
+        plain = model(images(), tokens)
+        asked = model(images(), tokens, output_hidden_states=True, output_attentions=True)
     torch.testing.assert_close(asked.logits_per_image, plain.logits_per_image)
     assert plain.vision_hidden_states is plain.text_hidden_states is plain.text_attentions is None
 
@@ -62,8 +62,8 @@ def test_asking_for_states_changes_no_answer(pair):
 def test_only_what_was_asked_for_is_returned(pair):
     _, model, tokenizer = pair
     with torch.inference_mode():
-        states = model(pictures(), tokenizer(TEXTS), output_hidden_states=True)
-        attentions = model(pictures(), tokenizer(TEXTS), output_attentions=True)
+        states = model(images(), tokenizer(TEXTS), output_hidden_states=True)
+        attentions = model(images(), tokenizer(TEXTS), output_attentions=True)
     assert states.text_attentions is None
     assert states.text_hidden_states and states.vision_hidden_states
     assert attentions.text_attentions
@@ -73,8 +73,8 @@ def test_only_what_was_asked_for_is_returned(pair):
 def test_either_input_alone_is_embedded(pair):
     _, model, tokenizer = pair
     with torch.inference_mode():
-        both = model(pictures(), tokenizer(TEXTS))
-        image, text = model(image=pictures()), model(text=tokenizer(TEXTS))
+        both = model(images(), tokenizer(TEXTS))
+        image, text = model(image=images()), model(text=tokenizer(TEXTS))
     assert torch.equal(image.image_embeds, both.image_embeds)
     assert torch.equal(text.text_embeds, both.text_embeds)
     for alone in (image, text):
@@ -88,8 +88,8 @@ def test_either_input_alone_is_embedded(pair):
 def test_the_loss_and_its_gradients_are_transformers(pair):
     theirs, model, tokenizer = pair
     tokens = tokenizer(TEXTS)
-    expected = theirs(pixel_values=pictures(), return_loss=True, **tokens).loss
-    got = model(pictures(), tokens, return_loss=True).loss
+    expected = theirs(pixel_values=images(), return_loss=True, **tokens).loss
+    got = model(images(), tokens, return_loss=True).loss
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
     expected.backward()
     got.backward()
@@ -125,7 +125,7 @@ def test_a_loss_without_pairs_is_refused(pair, given):
     _, model, tokenizer = pair
     text = None if given == "image alone" else tokenizer(TEXTS[:1])
     with pytest.raises(align_zoo.InvalidInput, match="as many texts as images"):
-        model(pictures(), text, return_loss=True)
+        model(images(), text, return_loss=True)
 
 
 def test_gradient_checkpointing_reaches_both_towers(pair):

@@ -9,7 +9,7 @@ from checkpoints import lively_model, save_checkpoint, small_config
 from PIL import Image
 from timm.models import save_for_hf
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
-from timm_towers import NAMES, create, pictures
+from timm_towers import NAMES, create, images
 
 import align_zoo
 
@@ -27,7 +27,7 @@ def test_all_image_towers_are_registered():
 @pytest.mark.parametrize("size", [33, 64, 65, 97])
 def test_forward_takes_any_input_size(tower, size):
     with torch.inference_mode():
-        out = tower(pictures(size=size))
+        out = tower(images(size=size))
     assert out.shape == (2, tower.num_features)
     assert out.isfinite().all()
 
@@ -35,7 +35,7 @@ def test_forward_takes_any_input_size(tower, size):
 @pytest.mark.parametrize("name", NAMES)
 def test_backward_reaches_every_parameter(name):
     tower = create(name, num_classes=42).train()
-    out = tower(pictures())
+    out = tower(images())
     assert out.shape == (2, 42)
     out.mean().backward()
     for parameter, value in tower.named_parameters():
@@ -44,7 +44,7 @@ def test_backward_reaches_every_parameter(name):
 
 
 def test_forward_is_forward_head_of_forward_features(tower):
-    x = pictures()
+    x = images()
     with torch.inference_mode():
         features = tower.forward_features(x)
         assert features.shape[:2] == (2, tower.num_features)
@@ -59,8 +59,8 @@ def test_features_only_follows_out_indices(tower):
     backbone = create(name, features_only=True, out_indices=(1, last)).eval()
     backbone.load_state_dict(tower.state_dict(), strict=False)
     with torch.inference_mode():
-        features = backbone(pictures())
-        whole = create(name, features_only=True).eval()(pictures())
+        features = backbone(images())
+        whole = create(name, features_only=True).eval()(images())
     assert len(features) == 2
     assert [f.shape[1] for f in features] == backbone.feature_info.channels()
     assert [f.shape for f in features] == [whole[i].shape for i in (1, last)]
@@ -68,7 +68,7 @@ def test_features_only_follows_out_indices(tower):
 
 def test_feature_info_has_channels_and_reductions(tower):
     with torch.inference_mode():
-        intermediates = tower.forward_intermediates(pictures(size=64), intermediates_only=True)
+        intermediates = tower.forward_intermediates(images(size=64), intermediates_only=True)
     assert len(intermediates) == len(tower.feature_info)
     for info, map in zip(tower.feature_info, intermediates, strict=True):
         assert map.shape[1] == info["num_chs"]
@@ -76,7 +76,7 @@ def test_feature_info_has_channels_and_reductions(tower):
 
 
 def test_the_last_intermediate_is_forward_features(tower):
-    x = pictures()
+    x = images()
     with torch.inference_mode():
         final, intermediates = tower.forward_intermediates(x)
         assert torch.equal(final, tower.forward_features(x))
@@ -86,7 +86,7 @@ def test_the_last_intermediate_is_forward_features(tower):
 def test_intermediates_are_those_of_features_only():
     tower = create("align_tiny_image", pretrained=True).eval()
     backbone = create("align_tiny_image", pretrained=True, features_only=True).eval()
-    x = pictures(size=49)
+    x = images(size=49)
     with torch.inference_mode():
         pairs = zip(
             tower.forward_intermediates(x, intermediates_only=True), backbone(x), strict=True
@@ -96,7 +96,7 @@ def test_intermediates_are_those_of_features_only():
 
 
 def test_intermediates_can_be_chosen_and_stop_early(tower):
-    x = pictures()
+    x = images()
     with torch.inference_mode():
         every = tower.forward_intermediates(x, intermediates_only=True)
         last_two = tower.forward_intermediates(x, indices=2, intermediates_only=True)
@@ -112,7 +112,7 @@ def test_intermediates_can_be_chosen_and_stop_early(tower):
 @pytest.mark.parametrize("name", NAMES)
 def test_pruned_layers_give_the_same_intermediates(name):
     tower = create(name).eval()
-    x = pictures()
+    x = images()
     with torch.inference_mode():
         before = tower.forward_intermediates(x, indices=[0, 1], intermediates_only=True)
         size = sum(p.numel() for p in tower.parameters())
@@ -129,7 +129,7 @@ def test_timm_saves_and_rebuilds_a_pruned_tower(tmp_path):
     save_for_hf(tower, str(tmp_path), safe_serialization=True)
     again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     with torch.inference_mode():
-        assert torch.equal(again(pictures(size=9)), tower(pictures(size=9)))
+        assert torch.equal(again(images(size=9)), tower(images(size=9)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,7 +139,7 @@ def test_gradient_checkpointing_changes_no_gradient(name):
     for enable in (False, True):
         tower.set_grad_checkpointing(enable)
         tower.zero_grad()
-        tower(pictures()).square().mean().backward()
+        tower(images()).square().mean().backward()
         gradients.append([p.grad.clone() for p in tower.parameters()])
     for plain, checkpointed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, checkpointed)
@@ -170,14 +170,14 @@ def test_timms_optimizers_accept_the_tower(tower):
 
 
 def test_timms_transform_equals_aligns():
-    """timm's create_transform and AlignTransform agree on a real picture, sizes included."""
+    """timm's create_transform and AlignTransform agree on a real image, sizes included."""
     for source in ("registry", "factory"):
         model, transform, _ = align_zoo.create_align("align_tiny")
         tower = create("align_tiny_image") if source == "registry" else model.image
         timms = timm.data.create_transform(**timm.data.resolve_model_data_config(tower))
         noise = torch.randint(0, 256, (97, 131, 3), generator=torch.Generator().manual_seed(2))
-        picture = Image.fromarray(noise.to(torch.uint8).numpy())
-        torch.testing.assert_close(timms(picture), transform(picture), rtol=0, atol=1e-6)
+        image = Image.fromarray(noise.to(torch.uint8).numpy())
+        torch.testing.assert_close(timms(image), transform(image), rtol=0, atol=1e-6)
 
 
 def test_timms_transform_is_that_of_align_base():
@@ -187,11 +187,11 @@ def test_timms_transform_is_that_of_align_base():
 
     cfg = timm.data.resolve_model_data_config(create("align_base_image"))
     noise = torch.randint(0, 256, (480, 640, 3), generator=torch.Generator().manual_seed(2))
-    picture = Image.fromarray(noise.to(torch.uint8).numpy())
-    got = timm.data.create_transform(**cfg)(picture)
+    image = Image.fromarray(noise.to(torch.uint8).numpy())
+    got = timm.data.create_transform(**cfg)(image)
     assert got.shape == (3, 289, 289)
     torch.testing.assert_close(
-        got, AlignTransform.from_dict(PREPROCESSOR)(picture), rtol=0, atol=1e-6
+        got, AlignTransform.from_dict(PREPROCESSOR)(image), rtol=0, atol=1e-6
     )
 
 
@@ -202,7 +202,7 @@ def test_timm_saves_and_rebuilds_a_tower(kwargs, tmp_path):
     tower = create("align_tiny_image", pretrained=True, **kwargs).eval()
     save_for_hf(tower, str(tmp_path), safe_serialization=True)
     again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
-    x = pictures(size=49, channels=kwargs.get("in_chans", 3))
+    x = images(size=49, channels=kwargs.get("in_chans", 3))
     with torch.inference_mode():
         assert torch.equal(again(x), tower(x))
     for cfg in (timm.data.resolve_model_data_config(each) for each in (again, tower)):
@@ -220,9 +220,9 @@ def test_timm_saves_a_tower_of_any_shape_too(tmp_path):
         f"local-dir:{tmp_path / 'timm'}", pretrained=True, num_classes=4
     ).eval()
     with torch.inference_mode():
-        features = again.forward_features(pictures())
-        assert torch.equal(features, tower.forward_features(pictures()))
-        assert again(pictures()).shape == (2, 4)
+        features = again.forward_features(images())
+        assert torch.equal(features, tower.forward_features(images()))
+        assert again(images()).shape == (2, 4)
 
 
 def test_another_shape_comes_from_config_by_transformers_names():
@@ -249,6 +249,6 @@ def test_a_tensor_that_is_no_image_is_refused(shape):
 def test_image_too_small_for_a_map_is_refused(name, least):
     tower = create(name).eval()
     with torch.inference_mode():
-        assert tower(pictures(size=least)).shape == (2, tower.num_features)
+        assert tower(images(size=least)).shape == (2, tower.num_features)
     with pytest.raises(align_zoo.InvalidImage, match=f"sides of {least} and more"):
-        tower(pictures(size=least - 1))
+        tower(images(size=least - 1))

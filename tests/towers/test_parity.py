@@ -24,11 +24,11 @@ def pair(request, tmp_path_factory):
 @pytest.mark.parametrize("size", SIZES)
 def test_image_embeddings_agree_at_every_size(pair, size):
     theirs, model, _, _ = pair
-    pictures = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(size))
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(size))
     with torch.inference_mode():
-        expected = theirs.get_image_features(pictures).pooler_output
-        got = model.encode_image(pictures)
-    # Two pictures must differ by far more than the tolerance, or agreement proves nothing.
+        expected = theirs.get_image_features(images).pooler_output
+        got = model.encode_image(images)
+    # Two images must differ by far more than the tolerance, or agreement proves nothing.
     assert relative_error(expected[:1], expected[1:]) > 1e-2
     assert relative_error(got, expected) < 1e-5
 
@@ -66,10 +66,10 @@ def test_mask_is_derived_from_the_padding_id(pair):
 def test_logits_and_loss_agree(pair, size):
     theirs, model, _, tokenizer = pair
     tokens = tokenizer(TEXTS)
-    pictures = torch.randn(len(TEXTS), 3, size, size, generator=torch.Generator().manual_seed(3))
+    images = torch.randn(len(TEXTS), 3, size, size, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
-        expected = theirs(pixel_values=pictures, return_loss=True, **tokens)
-        got = model(pictures, tokens, return_loss=True)
+        expected = theirs(pixel_values=images, return_loss=True, **tokens)
+        got = model(images, tokens, return_loss=True)
     assert expected.logits_per_image.std() > 0.05
     torch.testing.assert_close(got.logits_per_image, expected.logits_per_image, atol=1e-3, rtol=0)
     torch.testing.assert_close(got.logits_per_text, expected.logits_per_text, atol=1e-3, rtol=0)
@@ -91,12 +91,12 @@ def test_in_training_the_embeddings_agree_but_for_dropout(tmp_path):
     )
     theirs = lively_model(config, seed=2)
     model, _, tokenizer = align_zoo.create_align(save_checkpoint(theirs, tmp_path))
-    pictures, tokens = torch.randn(4, 3, 75, 75), tokenizer(TEXTS)
-    before = theirs.get_image_features(pictures).pooler_output
+    images, tokens = torch.randn(4, 3, 75, 75), tokenizer(TEXTS)
+    before = theirs.get_image_features(images).pooler_output
     theirs.train(), model.train()
-    expected = theirs.get_image_features(pictures).pooler_output
+    expected = theirs.get_image_features(images).pooler_output
     assert relative_error(before, expected) > 1e-3  # these are the batch's statistics
-    assert relative_error(model.encode_image(pictures), expected) < 1e-5
+    assert relative_error(model.encode_image(images), expected) < 1e-5
     expected = theirs.get_text_features(**tokens).pooler_output
     assert relative_error(model.encode_text(tokens), expected) < 1e-5
 
@@ -106,11 +106,11 @@ def test_running_statistics_move_by_kerass_momentum(tmp_path):
     """On purpose: transformers hands Keras's 0.99 to torch, which then keeps 1 % of the past."""
     theirs = lively_model(small_config(), seed=2)
     model, _, _ = align_zoo.create_align(save_checkpoint(theirs, tmp_path))
-    pictures = torch.randn(4, 3, 75, 75)
+    images = torch.randn(4, 3, 75, 75)
     ours, his = model.image.bn1, theirs.vision_model.embeddings.batchnorm
     his.momentum = 0.01
     before = ours.running_mean.clone()
-    model.image.train()(pictures), theirs.vision_model.train()(pictures)
+    model.image.train()(images), theirs.vision_model.train()(images)
     assert not torch.equal(ours.running_mean, before)
     torch.testing.assert_close(ours.running_mean, his.running_mean)
 
@@ -125,10 +125,10 @@ def test_the_real_weights_give_the_published_logits():
 
     url = "http://images.cocodataset.org/val2017/000000039769.jpg"
     with urllib.request.urlopen(url) as response:
-        picture = decode_image(io.BytesIO(response.read()).getvalue())
+        image = decode_image(io.BytesIO(response.read()).getvalue())
     model, transform, tokenizer = align_zoo.create_align("kakaobrain/align-base")
     with torch.inference_mode():
         got = model(
-            transform(picture)[None], tokenizer(["a photo of a cat", "a photo of a dog"])
+            transform(image)[None], tokenizer(["a photo of a cat", "a photo of a dog"])
         ).logits_per_image
     torch.testing.assert_close(got, torch.tensor([[9.7093, 3.4679]]), atol=1e-3, rtol=0)

@@ -68,8 +68,8 @@ def test_two_processes_split_one_batch(pairs_csv, tools):
 
 def test_without_augmentation_images_equal_those_of_inference(pairs_csv, tools):
     batch = batches(pairs_csv, tools, random_crop=False)[0]
-    picture = Image.open(pairs_csv.parent / batch.target[3])
-    assert torch.equal(batch.pixels[3], tools[0](picture))
+    image = Image.open(pairs_csv.parent / batch.target[3])
+    assert torch.equal(batch.pixels[3], tools[0](image))
 
 
 def test_random_crop_is_a_window_of_the_image(pairs_csv, tools):
@@ -121,7 +121,7 @@ def test_deleted_image_is_left_out_and_named(tmp_path, tools):
 
 
 def test_a_broken_image_is_left_out_and_named(tmp_path, tools):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     for name in ("a", "b"):
         Image.new("RGB", (60, 60)).save(tmp_path / f"{name}.png")
     rows = [("a.png", "one"), ("broken.png", "two"), ("b.png", "three")]
@@ -132,7 +132,7 @@ def test_a_broken_image_is_left_out_and_named(tmp_path, tools):
 
 
 def test_batch_of_broken_images_is_an_error(tmp_path, tools):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     path = write_csv(tmp_path / "pairs.csv", [("broken.png", "one"), ("broken.png", "two")])
     with pytest.raises(TrainingError, match=r"all 2 images.*line \d \(broken\.png\)"):
         batches(path, tools, batch_size=2)[0]

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 import align_zoo
 from align_zoo.training.contrastive import ContrastiveLoss
 
-PARTS = (slice(0, 5), slice(5, 8))  # a broken picture or two make them unequal
+PARTS = (slice(0, 5), slice(5, 8))  # a broken image or two make them unequal
 
 
 def batch():

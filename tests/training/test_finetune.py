@@ -22,7 +22,7 @@ from align_zoo.training.finetune import open_pairs
 
 @pytest.fixture(scope="module")
 def held_out(tmp_path_factory):
-    """A CSV in which every picture has two captions."""
+    """A CSV in which every image has two captions."""
     folder = tmp_path_factory.mktemp("held_out")
     draw_pairs(folder, 12, seed=9)
     rows = [(f"{i}.png", f"{caption} {i}") for caption in ("red star", "ring") for i in range(12)]
@@ -52,17 +52,17 @@ def test_transformers_reproduces_the_embeddings_of_the_folder(trained, pairs_csv
     words = AutoTokenizer.from_pretrained(trained)
     model, transform, tokenizer = align_zoo.create_align(trained)
     before = align_zoo.create_align("align_tiny")[0]
-    pictures = [Image.open(path).convert("RGB") for path in pairs_csv.parent.glob("?.png")]
+    images = [Image.open(path).convert("RGB") for path in pairs_csv.parent.glob("?.png")]
     texts = ["a red star", "something else"]
-    pixels = torch.stack([transform(picture) for picture in pictures])
+    pixels = torch.stack([transform(image) for image in images])
     with torch.inference_mode():
         expected = theirs.eval()(
-            **processor(pictures, return_tensors="pt"),
+            **processor(images, return_tensors="pt"),
             **words(texts, padding=True, return_tensors="pt"),
         )
         got = model(pixels, tokenizer(texts))
         was = before(pixels, tokenizer(texts))
-    assert len(pictures) == 10
+    assert len(images) == 10
     torch.testing.assert_close(got.image_embeds, expected.image_embeds, atol=1e-5, rtol=0)
     torch.testing.assert_close(got.text_embeds, expected.text_embeds, atol=1e-5, rtol=0)
     # Training changed both by far more than the tolerance.
@@ -88,9 +88,9 @@ def test_logged_retrieval_is_that_of_the_folder(trained, held_out):
     model, transform, tokenizer = align_zoo.create_align(trained)
     pairs = open_pairs(held_out)
     captions = tokenizer([pairs.read(i).caption for i in range(24)])
-    pictures = [transform(Image.open(held_out.parent / f"{i}.png")) for i in range(12)]
+    pixels = [transform(Image.open(held_out.parent / f"{i}.png")) for i in range(12)]
     with torch.inference_mode():
-        images = model.encode_image(torch.stack(pictures), normalize=True)
+        images = model.encode_image(torch.stack(pixels), normalize=True)
         texts = model.encode_text(captions, normalize=True)
     ranks = retrieve(images, texts, [*range(12)] * 2)
     last = log_of(trained)[-1]
@@ -172,7 +172,7 @@ def test_broken_images_are_logged_and_left_out(pairs_csv, tmp_path):
 
 @pytest.mark.parametrize("place", ["--data", "--eval-data"])
 def test_strict_refuses_a_broken_image(pairs_csv, tmp_path, place):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     rows = [(str(pairs_csv.with_name(f"{i}.png")), f"number {i}") for i in range(7)]
     data = write_csv(tmp_path / "pairs.csv", [*rows, ("broken.png", "broken")])
     result = run(pairs_csv, tmp_path / "out", "--steps", "1", "--strict", place, str(data))
@@ -184,12 +184,12 @@ def test_strict_refuses_a_broken_image(pairs_csv, tmp_path, place):
 
 @pytest.fixture
 def shard_with_faults(pairs_csv, tmp_path):
-    """Pairs, one of them broken, and a text without a picture."""
+    """Pairs, one of them broken, and a text without an image."""
     pairs = open_pairs(pairs_csv)
     with ShardWriter(str(tmp_path / "%02d.tar"), maxcount=99, verbose=0) as writer:
         for i in range(8):
             pair = pairs.read(i)
-            content = b"no picture" if i == 3 else pair.image
+            content = b"no image" if i == 3 else pair.image
             writer.write({"__key__": f"{i:02d}", "png": content, "txt": pair.caption})
         writer.write({"__key__": "08", "txt": "text alone"})
     return tmp_path / "00.tar"

@@ -23,7 +23,7 @@ ROUNDING["MKL_ENABLE_INSTRUCTIONS"] = "AVX2"
 def data(pairs_csv, tmp_path_factory):
     """24 pairs, one of them broken: the processes' batches are not always of one size."""
     folder = tmp_path_factory.mktemp("data")
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     rows = [(str(pairs_csv.with_name(f"{i}.png")), f"picture {i}") for i in range(23)]
     return write_csv(folder / "pairs.csv", [*rows, ("broken.png", "broken")])
 

@@ -1,4 +1,4 @@
-"""Retrieval on held-out pairs: equal captions, and broken pictures."""
+"""Retrieval on held-out pairs: equal captions, and broken images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_equal_captions_match_across_batches(pairs_csv, tmp_path, tiny):
     data = write_csv(tmp_path / "pairs.csv", rows)
     found = [measure(data, tiny, batch_size) for batch_size in (1, 2, 5, 24)]
     assert all(each == found[0] for each in found)
-    # A caption of one picture never stands before the same of another.
+    # A caption of one image never stands before the same of another.
     assert found[0]["image_to_text_R@1"] == 0
 
 
@@ -74,7 +74,7 @@ def test_the_order_of_the_rows_changes_no_measure(pairs_csv, tmp_path, tiny):
 @pytest.fixture
 def broken(tmp_path):
     path = tmp_path / "broken.png"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     return str(path)
 
 
@@ -85,7 +85,7 @@ def train(pairs_csv, held_out, out):
 
 def test_broken_image_is_left_out_and_named_once(pairs_csv, tmp_path, broken):
     sound = [(str(pairs_csv.with_name(f"{i}.png")), f"picture {i}") for i in range(5)]
-    # In batches of two, one has broken pictures alone.
+    # In batches of two, one has broken images alone.
     held_out = write_csv(tmp_path / "held_out.csv", [(broken, "a"), (broken, "b"), *sound])
     assert train(pairs_csv, held_out, tmp_path / "out").exit_code == 0
     log = log_of(tmp_path / "out")

@@ -19,7 +19,7 @@ from align_zoo.training.errors import TrainingError
 from align_zoo.training.finetune import open_pairs
 
 
-def picture(colour="red", format="PNG") -> bytes:
+def image(colour="red", format="PNG") -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), colour).save(buffer, format)
     return buffer.getvalue()
@@ -27,9 +27,9 @@ def picture(colour="red", format="PNG") -> bytes:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for name in ("a", "b"):
-        (tmp_path / "pictures" / f"{name}.png").write_bytes(picture())
+        (tmp_path / "images" / f"{name}.png").write_bytes(image())
     return tmp_path
 
 
@@ -64,11 +64,11 @@ def test_the_shards_that_webdataset_writes_are_read(tmp_path, pattern):
         for i, (extension, format) in enumerate(
             [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP")]
         ):
-            written = {"__key__": f"{i:04d}", extension: picture(format=format), "txt": f"text {i}"}
+            written = {"__key__": f"{i:04d}", extension: image(format=format), "txt": f"text {i}"}
             writer.write({**written, "json": {"more": 1}})
     pairs = open_pairs(tmp_path / pattern)
     assert [pairs.read(i).caption for i in range(len(pairs))] == ["text 0", "text 1", "text 2"]
-    assert pairs.read(2).image == picture(format="WEBP")
+    assert pairs.read(2).image == image(format="WEBP")
     assert "shard-000001.tar sample 0002" in pairs.where(2)
 
 
@@ -200,7 +200,7 @@ def test_pairs_and_omissions_cover_the_shard(members):
         counted = pairs.left_out.files + sum(pairs.left_out.others.values())
         assert 2 * len(pairs) + counted == len(files)
         found = {pairs.where(i).rpartition(" ")[2] for i in range(len(pairs))}
-        # What webdataset reads of the same shard as a picture with a caption.
+        # What webdataset reads of the same shard as an image with a caption.
         samples = WebDataset(str(path), shardshuffle=False, empty_check=False)
         theirs = {
             sample["__key__"]
@@ -269,20 +269,20 @@ def test_a_compressed_shard_is_refused(tmp_path):
 
 
 def test_caption_that_is_not_utf_8_is_refused(tmp_path):
-    path = shard(tmp_path / "0.tar", {"0.png": picture(), "0.txt": "é".encode("latin-1")})
+    path = shard(tmp_path / "0.tar", {"0.png": image(), "0.txt": "é".encode("latin-1")})
     with pytest.raises(InvalidText, match="UTF-8"):
         open_pairs(path).read(0)
 
 
 def test_blank_caption_is_refused(tmp_path):
-    path = shard(tmp_path / "0.tar", {"0.png": picture(), "0.txt": b" \n"})
+    path = shard(tmp_path / "0.tar", {"0.png": image(), "0.txt": b" \n"})
     with pytest.raises(InvalidText, match="the caption is blank"):
         open_pairs(path).read(0)
 
 
 def test_case_and_surrounding_blanks_are_ignored(tmp_path):
-    path = shard(tmp_path / "0.tar", {"0.PNG": picture(), "0.TXT": b" a cat\n"})
-    assert open_pairs(path).read(0) == (picture(), "a cat")
+    path = shard(tmp_path / "0.tar", {"0.PNG": image(), "0.TXT": b" a cat\n"})
+    assert open_pairs(path).read(0) == (image(), "a cat")
 
 
 def test_shards_have_their_fingerprint_wherever_they_lie(tmp_path):

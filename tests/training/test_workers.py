@@ -40,7 +40,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_unreadable_batch_is_named_in_one_line(tmp_path, workers):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     data = write_csv(tmp_path / "pairs.csv", [("broken.png", "one"), ("broken.png", "two")])
     process = start(data, tmp_path / "out", "--batch-size", "2", "--workers", workers)
     said = process.communicate(timeout=LIMIT)[1]

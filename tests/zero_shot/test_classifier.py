@@ -42,7 +42,7 @@ def tiny():
     return align_zoo.create_align("align_tiny")
 
 
-def pictures(model, count=3, seed=0):
+def random_images(model, count=3, seed=0):
     size = model.image.pretrained_cfg["input_size"][-1]
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
@@ -137,7 +137,7 @@ def baked(pieces):
 
 def test_baked_softmax_is_zero_shot_classification(pieces, baked):
     model, _, tokenizer = pieces
-    images = pictures(model)
+    images = random_images(model)
     prompts = tokenizer([f"a photo of a {name}" for name in NAMES])
     with torch.inference_mode():
         expected = model(images, prompts).logits_per_image.softmax(-1)
@@ -148,7 +148,7 @@ def test_baked_softmax_is_zero_shot_classification(pieces, baked):
 
 def test_the_given_tower_stays_as_it_is(pieces):
     model, _, tokenizer = pieces
-    images, before = pictures(model), copy.deepcopy(model.image.state_dict())
+    images, before = random_images(model), copy.deepcopy(model.image.state_dict())
     expected = model.image(images)
     weights = zero_shot_weights(model, tokenizer, NAMES)
     bake_zero_shot(model.image, weights, model.temperature, NAMES)
@@ -162,7 +162,7 @@ def test_timm_round_trip_keeps_labels_without_text_tower(pieces, baked, tmp_path
     model, _, _ = pieces
     save_for_hf(baked[0], tmp_path, safe_serialization=True)
     loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
-    images = pictures(model)
+    images = random_images(model)
     with torch.inference_mode():
         assert torch.equal(loaded(images), baked[0](images))
     assert loaded.num_classes == baked[0].num_classes == len(NAMES)
@@ -173,16 +173,16 @@ def test_timm_round_trip_keeps_labels_without_text_tower(pieces, baked, tmp_path
 
 
 def test_torch_export_answers_the_same(pieces, baked):
-    images = pictures(pieces[0])
+    images = random_images(pieces[0])
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(baked[0], (images,), dynamic_shapes=({0: batch},))
-    other = pictures(pieces[0], count=5, seed=1)
+    other = random_images(pieces[0], count=5, seed=1)
     with torch.inference_mode():
         torch.testing.assert_close(program.module()(other), baked[0](other), atol=1e-5, rtol=1e-5)
 
 
 def test_torchscript_answers_the_same(pieces, baked):
-    images = pictures(pieces[0])
+    images = random_images(pieces[0])
     with torch.inference_mode():
         got = torch.jit.script(baked[0])(images)
         torch.testing.assert_close(got, baked[0](images), atol=1e-5, rtol=1e-5)
@@ -192,7 +192,7 @@ def test_onnxruntime_answers_the_same_at_any_batch_size(pieces, baked, tmp_path)
     path = tmp_path / "baked.onnx"
     torch.onnx.export(
         baked[0],
-        (pictures(pieces[0]),),
+        (random_images(pieces[0]),),
         path,
         dynamo=True,
         input_names=["image"],
@@ -200,7 +200,7 @@ def test_onnxruntime_answers_the_same_at_any_batch_size(pieces, baked, tmp_path)
     )
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for count in (1, 5):
-        images = pictures(pieces[0], count, seed=count)
+        images = random_images(pieces[0], count, seed=count)
         (got,) = session.run(None, {"image": images.numpy()})
         with torch.inference_mode():
             expected = baked[0](images).softmax(-1)

@@ -1,4 +1,4 @@
-"""Queries that mix pictures and texts find what they ask for."""
+"""Queries that mix images and texts find what they ask for."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def tiny():
     return align_zoo.create_align("align_tiny")
 
 
-def embedded_pictures(tiny, seed):
-    """Unit embeddings of a picture of each colour and shape, in the order of PAIRS."""
+def embedded_images(tiny, seed):
+    """Unit embeddings of an image of each colour and shape, in the order of PAIRS."""
     model, transform, _ = tiny
     rng = np.random.default_rng(seed)
-    pictures = [transform(draw_image(Meaning(c, shape=s), rng)) for c, s in PAIRS]
+    images = [transform(draw_image(Meaning(c, shape=s), rng)) for c, s in PAIRS]
     with torch.inference_mode():
-        return model.encode_image(torch.stack(pictures), normalize=True)
+        return model.encode_image(torch.stack(images), normalize=True)
 
 
 def embedded_words(tiny, words):
@@ -45,10 +45,10 @@ def embedded_words(tiny, words):
 
 
 def changed(tiny, words, position):
-    """Of all queries "this picture, but NEW instead of OLD": the share of best answers that are
-    right, and the share in which the right picture lies before one like the query's own."""
-    queries = embedded_pictures(tiny, seed=2)
-    galleries = [embedded_pictures(tiny, seed) for seed in (3, 4)]
+    """Of all queries "this image, but NEW instead of OLD": the share of best answers that are
+    right, and the share in which the right image lies before one like the query's own."""
+    queries = embedded_images(tiny, seed=2)
+    galleries = [embedded_images(tiny, seed) for seed in (3, 4)]
     word = embedded_words(tiny, words)
     best, before = [], []
     for i, pair in enumerate(PAIRS):
@@ -78,7 +78,7 @@ def test_image_of_another_shape_is_found(tiny):
 
 
 def test_two_texts_together_find_what_both_say(tiny):
-    gallery = embedded_pictures(tiny, seed=5)
+    gallery = embedded_images(tiny, seed=5)
     colour, shape = embedded_words(tiny, list(COLOURS)), embedded_words(tiny, list(SHAPES))
     queries = torch.stack([compose(colour[c], shape[s]) for c, s in PAIRS])
     right = (queries @ gallery.t()).argmax(1) == torch.arange(len(PAIRS))

@@ -258,7 +258,7 @@ def test_orientation_turns_the_map(encoder):
     np.testing.assert_array_equal(turned.shares, upright.shares)
 
 
-# The picture
+# The drawing
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -1,6 +1,6 @@
 """What clients of other services get from ours: JSON to stdout.
 
-Usage: http_clients_answers.py URL MODEL PICTURE...; every picture is a PNG file.
+Usage: http_clients_answers.py URL MODEL IMAGE...; every image is a PNG file.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from PIL import Image
 
 TEXTS = ["a red star", "the digit three and 4"]
 
-url, model, *pictures = sys.argv[1:]
-files = [Path(each).read_bytes() for each in pictures]
+url, model, *paths = sys.argv[1:]
+files = [Path(each).read_bytes() for each in paths]
 uris = ["data:image/png;base64," + base64.b64encode(each).decode() for each in files]
 texts, images = {}, {}
 
@@ -115,7 +115,7 @@ client = InfinityVisionAPI(url=f"{url}/v1", model=model)
 found, _ = client.embed(model, TEXTS).result()
 texts["infinity, vision"] = [row.ravel().tolist() for row in found]
 # It sends JPEG files that it writes.
-found, _ = client.image_embed(model, [Image.open(each) for each in pictures]).result()
+found, _ = client.image_embed(model, [Image.open(each) for each in paths]).result()
 jpegs = [row.ravel().tolist() for row in found]
 
 print(

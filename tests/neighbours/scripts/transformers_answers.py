@@ -1,6 +1,6 @@
 """What this environment's transformers makes of ALIGN folders: arrays to files, JSON to stdout.
 
-Usage: transformers_answers.py PICTURE [FOLDER TARGET]...; TARGET gets arrays.npz and a copy.
+Usage: transformers_answers.py IMAGE [FOLDER TARGET]...; TARGET gets arrays.npz and a copy.
 """
 
 import json
@@ -17,7 +17,7 @@ TEXTS = ["a red star", "the digit three and 4"]
 
 def answer(folder, target):
     processor = AlignProcessor.from_pretrained(folder)
-    inputs = processor(text=TEXTS, images=Image.open(picture), padding=True, return_tensors="pt")
+    inputs = processor(text=TEXTS, images=Image.open(image), padding=True, return_tensors="pt")
     model = AlignModel.from_pretrained(folder).eval()
     with torch.no_grad():
         out = model(**inputs)
@@ -33,7 +33,7 @@ def answer(folder, target):
     model.save_pretrained(target + "/copy")
 
 
-picture, *pairs = sys.argv[1:]
+image, *pairs = sys.argv[1:]
 errors = {}
 for folder, target in zip(pairs[::2], pairs[1::2]):
     try:

@@ -72,7 +72,7 @@ def mortal(tmp_path):
 
 
 def judges(stub, model):
-    """Whether it looks at what it gets: nothing at all is neither a picture nor a text."""
+    """Whether it looks at what it gets: nothing at all is neither an image nor a text."""
     try:
         stub.ModelInfer(message(model, [b""]), timeout=10)
     except grpc.RpcError as error:

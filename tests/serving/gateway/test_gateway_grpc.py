@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from calls import ask
 from doors import stub_at
-from messages import embeddings, heavy_picture, message, refused
+from messages import embeddings, heavy_image, message, refused
 from tritonclient import grpc as tritonclient
 from tritonclient.grpc import service_pb2
 
@@ -39,7 +39,7 @@ def call(stub_or_url, name, request=None):
     [
         ("align_text", [b"a red circle"]),
         ("align_text", [b"a", b"blue", b"ring"]),
-        ("align_image", [heavy_picture(60)]),
+        ("align_image", [heavy_image(60)]),
     ],
 )
 def test_an_answer_is_tritonservers(bare, stub, model, items):
@@ -81,7 +81,7 @@ def test_tritonservers_errors_go_through_unchanged(bare, stub):
     for asked in (
         message("align_text", [b"\xff"], id="abc"),
         message("align_text", [b"a"] * 65, id="abc"),
-        message("align_image", [b"no picture"], id="abc"),
+        message("align_image", [b"no image"], id="abc"),
         service_pb2.ModelInferRequest(model_name="nobody", id="abc"),
         versioned,
     ):

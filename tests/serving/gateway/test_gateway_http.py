@@ -6,7 +6,7 @@ import socket
 
 import numpy as np
 import pytest
-from messages import heavy_picture, http, json_request
+from messages import heavy_image, http, json_request
 from tritonclient.grpc import service_pb2
 from tritonclient.http import InferenceServerClient as HttpClient
 from tritonclient.http import InferInput
@@ -76,7 +76,7 @@ def test_an_answer_in_json_is_tritonservers(doors, bare_http):
 
 def test_binary_tensors_go_through_both_ways(doors):
     tensor = InferInput("IMAGE", [1, 1], "BYTES")
-    tensor.set_data_from_numpy(np.array([[heavy_picture(60)]], dtype=np.object_))
+    tensor.set_data_from_numpy(np.array([[heavy_image(60)]], dtype=np.object_))
     client = HttpClient(f"127.0.0.1:{doors.gateway.http_port}")
     vector = client.infer("align_image", [tensor]).as_numpy("EMBEDDING")
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)

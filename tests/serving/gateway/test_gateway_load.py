@@ -20,7 +20,7 @@ IMAGE = json_request("no image", name="IMAGE")
 
 
 @pytest.fixture(scope="module")
-def slow_picture():
+def slow_image():
     """Few bytes, and many milliseconds of work."""
     file = io.BytesIO()
     Image.new("RGB", (1500, 1500), "red").save(file, "PNG")
@@ -28,14 +28,14 @@ def slow_picture():
 
 
 @pytest.fixture
-def asked(slow_picture):
-    return message("align_image", [slow_picture])
+def asked(slow_image):
+    return message("align_image", [slow_image])
 
 
 @pytest.fixture
-def work(slow_picture):
+def work(slow_image):
     """A request that keeps the image tower busy for a while."""
-    return message("align_image", [slow_picture] * 16)
+    return message("align_image", [slow_image] * 16)
 
 
 def computed(bare, model="align_image"):
@@ -245,7 +245,7 @@ def test_a_deadline_is_honoured_in_tritonserver_too(own_doors, bare, work, asked
 
 
 def pending(doors):
-    """Requests for pictures that lie in tritonserver's own queue."""
+    """Requests for images that lie in tritonserver's own queue."""
     text = http(doors.gateway.metrics_port, "/metrics").body.decode()
     (line,) = (
         line

@@ -226,7 +226,7 @@ def test_unlogged_error_carries_no_id(doors, method, path):
         ("align_text", b" ", "blank"),
         ("align_text", b"a" * 10_001, "too_long"),
         ("align_image", b"", "empty"),
-        ("align_image", b"no picture", "format"),
+        ("align_image", b"no image", "format"),
         ("align_image", b"\x89PNG\r\n\x1a\n", "damaged"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Hostile pictures and strings: through the decode function, and through a real server."""
+"""Hostile images and strings: through the decode function, and through a real server."""

@@ -1,4 +1,4 @@
-"""Mutated pictures, odd strings and odd requests by the thousand: `python -m fuzz`.
+"""Mutated images, odd strings and odd requests by the thousand: `python -m fuzz`.
 
 Item n is the same in each run, so `--first` goes on where an earlier run has ended. Exit code 1
 if there is a fault; each is printed with its seed.
@@ -23,7 +23,7 @@ from align_zoo.serving.triton.command import ServeOptions
 from align_zoo.serving.triton.launcher import run_server
 from fuzz.gateway import try_requests
 from fuzz.outcomes import Outcomes, table
-from fuzz.served import serve_pictures
+from fuzz.served import serve_images
 from fuzz.strings import try_strings
 from fuzz.workers import decode_in_processes
 
@@ -31,7 +31,7 @@ _STEP = 1_000
 
 
 def main(
-    pictures: Annotated[int, typer.Option(min=0, help="Through the decode function.")] = 200_000,
+    images: Annotated[int, typer.Option(min=0, help="Through the decode function.")] = 200_000,
     served: Annotated[int, typer.Option(min=0, help="Through a real server.")] = 5_000,
     strings: Annotated[int, typer.Option(min=0, help="Through the text service.")] = 20_000,
     requests: Annotated[int, typer.Option(min=0, help="Through the whole service.")] = 20_000,
@@ -41,9 +41,9 @@ def main(
     """Try them on align_tiny, and print what became of them."""
     warnings.simplefilter("ignore")  # Pillow's, of damaged files
     runs: list[Outcomes] = []
-    if pictures:
-        with progress_bar("pictures, decoded", pictures) as progress:
-            runs.append(decode_in_processes(first, pictures, processes, progress))
+    if images:
+        with progress_bar("images, decoded", images) as progress:
+            runs.append(decode_in_processes(first, images, processes, progress))
     if strings:
         runs.append(_strings(first, strings))
     if served:
@@ -74,9 +74,9 @@ def _served(first: int, count: int) -> Outcomes:
         options = ServeOptions(model="align_tiny").on_free_ports()
         with (
             run_server(options, log=Path(folder) / "tritonserver.log") as server,
-            progress_bar("pictures, served", count) as progress,
+            progress_bar("images, served", count) as progress,
         ):
-            return serve_pictures(server.grpc_url, range(first, first + count), encoder, progress)
+            return serve_images(server.grpc_url, range(first, first + count), encoder, progress)
 
 
 def _requests(first: int, count: int) -> Outcomes:

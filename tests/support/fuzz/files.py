@@ -1,4 +1,4 @@
-"""Picture files put together by hand: kinds that Pillow does not write, and lies."""
+"""Image files put together by hand: kinds that Pillow does not write, and lies."""
 
 from __future__ import annotations
 

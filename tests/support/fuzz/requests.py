@@ -76,7 +76,7 @@ def odd_request(seed: int) -> Sent:
 
 
 @cache
-def _pictures() -> list[bytes]:
+def _images() -> list[bytes]:
     """The small ones: the request is what is odd."""
     return sorted(samples().values(), key=len)[:20]
 
@@ -85,7 +85,7 @@ def _sound(rng: random.Random) -> Request:
     model = rng.choice(list(_INPUTS))
     count = rng.choice([1, 1, 1, 2, 3, 16])
     if model == "align_image":
-        items = [rng.choice(_pictures()) for _ in range(count)]
+        items = [rng.choice(_images()) for _ in range(count)]
     else:
         items = [odd_string(rng.randrange(1000))[:100_000] for _ in range(count)]
     tensor = {"name": _INPUTS[model], "shape": [count, 1], "datatype": "BYTES", "data": items}

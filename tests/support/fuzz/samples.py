@@ -1,4 +1,4 @@
-"""Sound small pictures of every accepted format, mode and way of writing: what is mutated."""
+"""Sound small images of every accepted format, mode and way of writing: what is mutated."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def samples() -> Mapping[str, bytes]:
     return MappingProxyType(found)
 
 
-def _picture(mode: str) -> Image.Image:
+def _image(mode: str) -> Image.Image:
     rng = np.random.default_rng(0)
     waves = np.add.outer(np.arange(_HEIGHT) * 5, np.arange(_WIDTH) * 3)[..., None]
     pixels = (waves + rng.integers(0, 40, (_HEIGHT, _WIDTH, 3))).astype(np.uint8)
@@ -74,16 +74,16 @@ def _written() -> Iterator[tuple[str, bytes]]:
     for kind, (modes, ways) in _WAYS.items():
         for mode in modes:
             for i, options in enumerate(ways):
-                yield f"{kind} {mode} {i}", _file(_picture(mode), kind, **options)
-    frames = [_picture("RGB").rotate(90 * i) for i in range(3)]
+                yield f"{kind} {mode} {i}", _file(_image(mode), kind, **options)
+    frames = [_image("RGB").rotate(90 * i) for i in range(3)]
     for kind in ("GIF", "WEBP", "PNG", "TIFF", "AVIF", "HEIF"):
         data = _file(frames[0], kind, save_all=True, append_images=frames[1:])
         yield f"{kind} frames", _TIMES.sub(rb"\1" + bytes(16), data)
     for compression in ("packbits", "jpeg"):
-        yield f"TIFF {compression}", _file(_picture("RGB"), "TIFF", compression=compression)
-    yield "HEIF grid", _file(_picture("RGB"), "HEIF", tile_size=16)
+        yield f"TIFF {compression}", _file(_image("RGB"), "TIFF", compression=compression)
+    yield "HEIF grid", _file(_image("RGB"), "HEIF", tile_size=16)
     big = {"big_tiff": True, "compression": "tiff_lzw"}
-    yield "TIFF big", _file(_picture("RGB"), "TIFF", **big)
+    yield "TIFF big", _file(_image("RGB"), "TIFF", **big)
 
 
 def _oriented() -> Iterator[tuple[str, bytes]]:
@@ -97,8 +97,8 @@ def _oriented() -> Iterator[tuple[str, bytes]]:
     profile = bytes(range(200))
     for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"):
         block = {"exif": exif.tobytes(), "icc_profile": profile}
-        yield f"{kind} exif", _file(_picture("RGB"), kind, **block)
-    yield "PNG texts", _file(_picture("P"), "PNG", pnginfo=texts)
+        yield f"{kind} exif", _file(_image("RGB"), kind, **block)
+    yield "PNG texts", _file(_image("P"), "PNG", pnginfo=texts)
 
 
 def _by_hand() -> Iterator[tuple[str, bytes]]:

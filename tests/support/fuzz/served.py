@@ -1,4 +1,4 @@
-"""Mutated pictures through a real server: each has the answer that it has in process."""
+"""Mutated images through a real server: each has the answer that it has in process."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from tritonclient.utils import InferenceServerException
 from align_zoo.errors import InvalidImage
 from align_zoo.inputs.decode import decode_image
 from align_zoo.runtime.encoder import Encoder
+from fuzz.images import fault_of_message
 from fuzz.mutations import mutated
 from fuzz.outcomes import Outcomes
-from fuzz.pictures import fault_of_message
 from fuzz.samples import samples
 
-__all__ = ["serve_pictures"]
+__all__ = ["serve_images"]
 
 _MOST_SECONDS = 30.0
 
 
-def serve_pictures(
+def serve_images(
     url: str, seeds: Iterable[int], encoder: Encoder, progress: Callable[[int], None]
 ) -> Outcomes:
-    """Send the picture of each seed, and a sound one between any two of them.
+    """Send the image of each seed, and a sound one between any two of them.
 
     Args:
         url: gRPC, of a server with the same checkpoint as ``encoder``.
         seeds: of the mutations.
         encoder: what the answers are compared with.
-        progress: told of each picture.
+        progress: told of each image.
     """
-    outcomes, sound = Outcomes("pictures, served"), samples()
+    outcomes, sound = Outcomes("images, served"), samples()
     good = sound["PNG RGB 0"]
     expected = encoder.embed_images([good])[0]
     with grpc.InferenceServerClient(url) as client:
@@ -45,9 +45,9 @@ def serve_pictures(
             outcomes.timed(seed, time.perf_counter() - start)
             outcomes.tried += 1
             if not fault and not np.allclose(_ask(client, good), expected, atol=1e-4):
-                fault = "another answer for the sound picture after it"
+                fault = "another answer for the sound image after it"
             if fault:
-                outcomes.faults.append(f"served picture {seed}: {fault}")
+                outcomes.faults.append(f"served image {seed}: {fault}")
             progress(1)
     return outcomes
 

@@ -1,4 +1,4 @@
-"""Mutated pictures in processes of their own, so that a crash or a hang costs one picture."""
+"""Mutated images in processes of their own, so that a crash or a hang costs one image."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from fuzz.images import try_images
 from fuzz.outcomes import Outcomes
-from fuzz.pictures import try_pictures
 
 __all__ = ["Worker", "decode_in_processes"]
 
 _MOST_SECONDS = 20.0
-"""For one picture: a sound one of 50 megapixels takes a few."""
+"""For one image: a sound one of 50 megapixels takes a few."""
 _MOST_MB = 1_100.0
 """Above what a process has before: 20 bytes for each of 50 million pixels, and some."""
 _AT_ONCE = 200
@@ -29,8 +29,8 @@ _context = multiprocessing.get_context("spawn")
 def decode_in_processes(
     first: int, count: int, processes: int, progress: Callable[[int], None]
 ) -> Outcomes:
-    """Decode the pictures of ``count`` seeds from ``first`` on."""
-    outcomes = Outcomes("pictures, decoded")
+    """Decode the images of ``count`` seeds from ``first`` on."""
+    outcomes = Outcomes("images, decoded")
     workers = [Worker(range(first + i, first + count, processes)) for i in range(processes)]
     while workers:
         for worker in list(workers):
@@ -47,7 +47,7 @@ class Worker:
     """Goes through its seeds, with a new process where one has died or hung.
 
     Args:
-        seeds: of its pictures.
+        seeds: of its images.
         most_seconds: for one of them.
     """
 
@@ -83,12 +83,12 @@ class Worker:
         self.finished = not self._seeds
         if not self.finished:
             self._start()
-        return Outcomes("pictures, decoded", done, faults=[f"picture {seed}: {how}"])
+        return Outcomes("images, decoded", done, faults=[f"image {seed}: {how}"])
 
     def _start(self) -> None:
         self._receiver, sender = _context.Pipe(duplex=False)
         self._seed = _context.Value("q", self._seeds[0] if self._seeds else 0)
-        # Begins with the first picture: importing takes its time.
+        # Begins with the first image: importing takes its time.
         self._begun = _context.Value("d", float("inf"))
         arguments = (self._seeds, sender, self._seed, self._begun)
         self.process = _context.Process(target=_work, args=arguments, daemon=True)
@@ -98,21 +98,21 @@ class Worker:
 
 def _work(seeds: range, sender: Connection, seed: Any, begun: Any) -> None:
     warnings.simplefilter("ignore")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff complains there of every picture
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff complains there of every image
 
     def told(part: range) -> Any:
         for each in part:
             seed.value, begun.value = each, time.monotonic()
             yield each
 
-    try_pictures(range(50))  # memory that is taken once, before memory is measured
+    try_images(range(50))  # memory that is taken once, before memory is measured
     before = _peak_mb()
     for start in range(0, len(seeds), _AT_ONCE):
         part = seeds[start : start + _AT_ONCE]
-        outcomes = try_pictures(told(part))
+        outcomes = try_images(told(part))
         outcomes.peak_mb = _peak_mb() - before
         if outcomes.peak_mb > _MOST_MB:
-            outcomes.faults.append(f"pictures {part}: {outcomes.peak_mb:.0f} MB were taken")
+            outcomes.faults.append(f"images {part}: {outcomes.peak_mb:.0f} MB were taken")
         sender.send(outcomes)
 
 

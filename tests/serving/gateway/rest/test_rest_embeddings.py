@@ -79,8 +79,8 @@ def test_texts_and_images_keep_their_order(ask, images, over_grpc):
         TEXTS[1],
         {"image": encoded(images[1])},
     ]
-    texts, pictures = over_grpc(TEXTS[:2]), over_grpc(images[:2])
-    expected = [texts[0], pictures[0], texts[1], pictures[1]]
+    texts, image_rows = over_grpc(TEXTS[:2]), over_grpc(images[:2])
+    expected = [texts[0], image_rows[0], texts[1], image_rows[1]]
     np.testing.assert_allclose(rows(ask(OPENAI, {"input": mixed})), expected, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Mutated pictures through ``decode_image``."""
+"""Mutated images through ``decode_image``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fuzz.mutations import mutated
 from fuzz.outcomes import Outcomes
 from fuzz.samples import samples
 
-__all__ = ["fault_of_message", "try_pictures"]
+__all__ = ["fault_of_message", "try_images"]
 
 _TELLS = re.compile(r"0x|/|\\|PIL\b|Plugin|Error\b|\.py|object at")
 """Paths, addresses, and what is inside of the libraries."""
@@ -25,9 +25,9 @@ def fault_of_message(message: str) -> str | None:
     return f"the message tells {found[0]!r}: {message}" if found else None
 
 
-def try_pictures(seeds: Iterable[int]) -> Outcomes:
-    """Decode the picture of each seed, with everything that is wrong about it."""
-    outcomes, sound = Outcomes("pictures, decoded"), samples()
+def try_images(seeds: Iterable[int]) -> Outcomes:
+    """Decode the image of each seed, with everything that is wrong about it."""
+    outcomes, sound = Outcomes("images, decoded"), samples()
     for seed in seeds:
         _, data = mutated(seed, sound)
         start = time.process_time()
@@ -35,7 +35,7 @@ def try_pictures(seeds: Iterable[int]) -> Outcomes:
         outcomes.timed(seed, time.process_time() - start)
         outcomes.tried += 1
         if fault:
-            outcomes.faults.append(f"picture {seed}: {fault}")
+            outcomes.faults.append(f"image {seed}: {fault}")
     return outcomes
 
 

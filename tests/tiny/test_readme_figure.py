@@ -1,4 +1,4 @@
-"""The README's picture shows what align_tiny answers."""
+"""The README's figure shows what align_tiny answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from align_zoo.tiny.front_picture import IMAGES, draw, probabilities
+from align_zoo.tiny.readme_figure import IMAGES, draw, probabilities
 
 SHOWN = Path(__file__).parents[2] / "docs" / "images" / "zero-shot.png"
 
@@ -26,4 +26,4 @@ def test_the_image_is_drawn_as_shown(tmp_path):
         small = [
             np.asarray(each.convert("RGB").resize((80, 45)), dtype=float) for each in (drawn, shown)
         ]
-    assert abs(small[0] - small[1]).mean() < 2  # of 255: another font is not another picture
+    assert abs(small[0] - small[1]).mean() < 2  # of 255: another font is not another figure

@@ -1,4 +1,4 @@
-"""Draw the README's picture: ``python -m align_zoo.tiny.front_picture OUT.png``.
+"""Draw the README's figure: ``python -m align_zoo.tiny.readme_figure OUT.png``.
 
 The columns are shipped samples, the rows are labels. Each field has the probability that align_tiny
 gives the label for the image. Training had no such combination.
@@ -40,7 +40,7 @@ def probabilities() -> np.ndarray:
 
 
 def draw(out: Path) -> None:
-    """Write the picture as a PNG."""
+    """Write the figure as a PNG."""
     table = probabilities()
     rows, columns = table.shape
     figure = Figure(figsize=(8.2, 4.6), dpi=140)
