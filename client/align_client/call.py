@@ -36,6 +36,9 @@ class Call(NamedTuple):
     """Whether a failed request is sent again where that is safe."""
     replica: Optional[Replica] = None
     """The replica that all requests ask first; None: the replicas take turns."""
+    died: bool = False
+    """Whether a server has died with the item of this request in a pack: no third server gets it.
+    """
 
     def at(self, replica: Optional[Replica]) -> Call:
         """Return the same call with all requests to ``replica``."""

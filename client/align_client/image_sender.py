@@ -16,7 +16,7 @@ from align_client.errors import (
 from align_client.images import Encoded, ImageLike, encoded, may_shrink
 from align_client.runtime import Outcome, Runtime
 from align_client.shrink import NO_RESIZE, Resize, tiny_png
-from align_client.transport import IMAGE_MODEL, Transport
+from align_client.transport import IMAGE_MODEL, Apart, Transport
 
 __all__ = ["ImageSender"]
 
@@ -127,6 +127,8 @@ class ImageSender:
         if len(files) > 1:
             try:
                 answers = await self._transport.embed_images(files, call)
+            except Apart as apart:
+                call = call._replace(died=apart.died)
             except AlignClientError as error:
                 answers = [kept(error)] * len(files)
         if answers is None:

@@ -35,7 +35,7 @@ class Retries:
         self._call = call
         self._jitter = jitter
         self._rounds = 0
-        self._died = False
+        self._died = call.died
         self._hope = False
 
     def pause(self, again: Again, *, another: bool, answered_before: bool) -> Optional[float]:

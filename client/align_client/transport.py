@@ -28,7 +28,7 @@ from align_client.rules import Again, Failure, breaks_contract, failure_of
 from align_client.runtime import Outcome, Runtime
 from align_client.shrink import tiny_png
 
-__all__ = ["IMAGE_MODEL", "TEXT_MODEL", "Batch", "Transport"]
+__all__ = ["IMAGE_MODEL", "TEXT_MODEL", "Apart", "Batch", "Transport"]
 
 IMAGE_MODEL = "align_image"
 TEXT_MODEL = "align_text"
@@ -69,8 +69,16 @@ class Batch(NamedTuple):
     the whole request."""
 
 
-class _Apart(Exception):
-    """The items of a pack must be sent one by one."""
+class Apart(Exception):
+    """The items of a pack must be sent one by one.
+
+    Args:
+        died: whether the server died with the pack.
+    """
+
+    def __init__(self, died: bool) -> None:
+        super().__init__(died)
+        self.died = died
 
 
 class Transport:
@@ -139,17 +147,18 @@ class Transport:
         assert isinstance(row, Row)  # without errors=True an error is raised
         return row
 
-    async def embed_images(self, files: List[bytes], call: Call) -> Optional[List[Outcome[Row]]]:
-        """Embed encoded images in one request; return None if they must be sent one by one.
+    async def embed_images(self, files: List[bytes], call: Call) -> List[Outcome[Row]]:
+        """Embed encoded images in one request.
 
-        So it is if the server died with the request, has failed because of an item, or is an older
-        one, which does not know errors of items.
+        Raises:
+            Apart: the server died with the request, has failed because of an item, or is an older
+                one, which does not know errors of items.
         """
         try:
             return await self._embed(IMAGE_MODEL, "IMAGE", files, call, errors=True, pack=True)
-        except _Apart:
+        except Apart:
             self.forget_batch(IMAGE_MODEL)
-            return None
+            raise
 
     async def embed_texts(self, texts: Sequence[str], call: Call) -> List[Outcome[Row]]:
         """Embed at most a batch of texts in one request.
@@ -218,7 +227,7 @@ class Transport:
             if isinstance(answer, _Answer):
                 return answer
             if request.pack and _because_of_an_item(answer):
-                raise _Apart
+                raise Apart(died=_DIED in answer.error.message)
             # If the call asks one replica alone, stay there: its other requests wait there, too.
             stay = replica is call.replica and isinstance(answer.error, Overloaded)
             tried |= set() if stay else {replica}

@@ -159,6 +159,20 @@ def test_images_of_a_deadly_pack_are_sent_alone(kind, server, others):
     assert server.items.count(1) >= 7
 
 
+@pytest.mark.parametrize(
+    ("others", "sent"), [("", 9), (" and others", 10)], ids=["alone", "with-others"]
+)
+def test_deadly_image_of_a_pack_ends_two_servers(kind, server, others, sent):
+    words = "server restarted: it died while it worked on this request"
+    server.refuse("ABORTED", words)
+    server.refuse("ABORTED", words + others)
+    options = {"on_error": "return", "client": {"max_in_flight": 1}}
+    answers = ask(kind, server, "embed_image", IMAGES[:8], **options)
+    assert [isinstance(each, ServerUnavailable) for each in answers[1:]] == [False] * 7
+    assert isinstance(answers[0], ServerUnavailable) is (not others)
+    assert server.items == [8] + [1] * (sent - 1)
+
+
 def test_refused_pack_is_sent_again_whole(kind, server):
     server.refuse("RESOURCE_EXHAUSTED", "overloaded: queue", times=3)
     np.testing.assert_array_equal(ask(kind, server, "embed_image", IMAGES), VECTORS)

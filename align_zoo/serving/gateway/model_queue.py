@@ -2,6 +2,10 @@
 
 The queue is here because tritonserver 2.51 lets requests lie for half a second as soon as its own
 queue has a bound.
+
+A request of one item passes the requests of several items that arrived shortly before: however many
+callers send packs, a single image waits for little more than tritonserver has already. A request of
+several items is passed only by those that arrive within half of the longest predicted wait.
 """
 
 from __future__ import annotations
@@ -9,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from align_zoo.serving.gateway.refusal import Reason, Refusal
@@ -29,8 +35,19 @@ class _Size(NamedTuple):
     alone: Callable[[], bool]
 
 
+@dataclass(eq=False)
+class _Place:
+    """A waiting request."""
+
+    rank: tuple[float, int]
+    """The order of the queue: the least is the next."""
+    size: _Size
+    turn: asyncio.Future[Refusal | int]
+    """The items that the request counts as, once it is let through."""
+
+
 class ModelQueue:
-    """Lets the requests of one model through in the order of their arrival. For one event loop.
+    """Lets the requests of one model through, small ones before large ones. For one event loop.
 
     >>> queue = ModelQueue(64, queue_size=1000, queue_bytes=2**29, queue_seconds=20.0)
     >>> async with queue.turn(items=2, size=120_000):
@@ -58,9 +75,12 @@ class ModelQueue:
         self._queue_size = queue_size
         self._queue_bytes = queue_bytes
         self._queue_seconds = queue_seconds
+        self._clock = clock
+        self._arrivals = 0
         self._throughput = Throughput(clock)
         self._through = 0
-        self._waiting: dict[asyncio.Future[Refusal | int], _Size] = {}
+        self._waiting: list[_Place] = []
+        """The waiting requests by their rank."""
         self._waiting_items = 0
         self._waiting_bytes = 0
 
@@ -107,30 +127,46 @@ class ModelQueue:
         for place in list(self._waiting):
             self._send_away(place, refusal)
 
-    def foreseen(self) -> float:
-        """Predict the seconds until tritonserver would begin with a new request."""
-        seconds = self._throughput.seconds_per_item(self._through)
-        return (self._waiting_items + self._through) * seconds
+    def foreseen(self, items: int = 1) -> float:
+        """Predict the seconds until tritonserver would begin with a new request of some items."""
+        return self._seconds(self._ahead(self._rank(items)))
+
+    def _rank(self, items: int) -> tuple[float, int]:
+        self._arrivals += 1
+        grace = self._queue_seconds / 2 * (1 - 1 / max(1, items))
+        return self._clock() + grace, self._arrivals
+
+    def _ahead(self, rank: tuple[float, int]) -> int:
+        """Count the items that wait in front of a rank."""
+        if not self._waiting or self._waiting[-1].rank < rank:
+            return self._waiting_items
+        return sum(place.size.items for place in self._waiting[: self._index(rank)])
+
+    def _seconds(self, ahead: int) -> float:
+        return (ahead + self._through) * self._throughput.seconds_per_item(self._through)
+
+    def _index(self, rank: tuple[float, int]) -> int:
+        return bisect_left(self._waiting, rank, key=lambda place: place.rank)
 
     async def _enter(self, size: _Size) -> int:
         """Wait for the turn; return the number of items that the request counts as."""
-        self._refuse_if_too_long()
+        rank = self._rank(size.items)
+        self._refuse_if_too_long(rank)
         room = self._room(size)
         if not self._waiting and self._fits(room):
             self._let_through(room)
             return room
         self._refuse_if_full(size)
-        place: asyncio.Future[Refusal | int] = asyncio.get_running_loop().create_future()
-        self._waiting[place] = size
+        place = _Place(rank, size, asyncio.get_running_loop().create_future())
+        insort(self._waiting, place, key=lambda place: place.rank)
         self._waiting_items += size.items
         self._waiting_bytes += size.bytes
         try:
-            outcome = await place
+            outcome = await place.turn
         except asyncio.CancelledError:
-            if place in self._waiting:
-                self._forget(place)
+            if self._forget(place):
                 self._let_next_through()  # a large request may have held back small ones
-            elif not place.cancelled() and isinstance(outcome := place.result(), int):
+            elif not place.turn.cancelled() and isinstance(outcome := place.turn.result(), int):
                 self._leave(outcome, 0)  # its turn came at the moment it was cancelled
             raise
         if isinstance(outcome, Refusal):
@@ -149,16 +185,19 @@ class ModelQueue:
                 Reason.QUEUE_FULL, f"overloaded: requests of {megabytes:.0f} MB wait already"
             )
 
-    def _refuse_if_too_long(self) -> None:
-        seconds = self.foreseen()
+    def _refuse_if_too_long(self, rank: tuple[float, int]) -> None:
+        seconds = self._seconds(self._ahead(rank))
         if seconds > self._queue_seconds:
             raise self._too_long(seconds)
 
     def _refuse_hopeless(self) -> None:
         # The requests were accepted before the first measurement, or the server has slowed down.
         # Refuse the last requests early, rather than answer all requests late.
-        while self._waiting and (seconds := self.foreseen()) > 2 * self._queue_seconds:
-            self._send_away(next(reversed(self._waiting)), self._too_long(seconds))
+        while (
+            self._waiting
+            and (seconds := self._seconds(self._waiting_items)) > 2 * self._queue_seconds
+        ):
+            self._send_away(self._waiting[-1], self._too_long(seconds))
 
     def _too_long(self, seconds: float) -> Refusal:
         return Refusal(
@@ -186,24 +225,29 @@ class ModelQueue:
 
     def _let_next_through(self) -> None:
         while self._waiting:
-            place, size = next(iter(self._waiting.items()))
-            if not place.done():  # done: the request is cancelled, and its task has yet to run
-                room = self._room(size)
+            place = self._waiting[0]
+            if not place.turn.done():  # done: the request is cancelled, and its task has yet to run
+                room = self._room(place.size)
                 if not self._fits(room):
                     return
                 self._let_through(room)
-                place.set_result(room)
+                place.turn.set_result(room)
             self._forget(place)
 
-    def _send_away(self, place: asyncio.Future[Refusal | int], refusal: Refusal) -> None:
+    def _send_away(self, place: _Place, refusal: Refusal) -> None:
         self._forget(place)
-        if not place.done():
-            place.set_result(refusal)
+        if not place.turn.done():
+            place.turn.set_result(refusal)
 
-    def _forget(self, place: asyncio.Future[Refusal | int]) -> None:
-        size = self._waiting.pop(place)
-        self._waiting_items -= size.items
-        self._waiting_bytes -= size.bytes
+    def _forget(self, place: _Place) -> bool:
+        """Remove a request; return whether it was waiting."""
+        index = self._index(place.rank)
+        if self._waiting[index : index + 1] != [place]:
+            return False
+        del self._waiting[index]
+        self._waiting_items -= place.size.items
+        self._waiting_bytes -= place.size.bytes
+        return True
 
 
 class Throughput:

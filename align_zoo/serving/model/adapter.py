@@ -9,7 +9,7 @@ import json
 import time
 import traceback
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -33,7 +33,8 @@ __all__ = ["TritonAdapter"]
 _IDLE_SECONDS = 0.002
 """The idle time after which a new request has not waited: a request that waits in Triton nearly
 always arrives sooner, and otherwise is computed in vain at worst."""
-
+_SECONDS_BETWEEN_LINES = 0.1
+"""Many requests with bad items must not fill the disk."""
 
 Compute = Callable[[Sequence[bytes]], Iterable[Sequence[Answer]]]
 
@@ -91,6 +92,8 @@ class TritonAdapter:
         outputs = json.loads(args["model_config"])["output"]
         self._outputs = {output["name"] for output in outputs} - {"ERROR"}
         self._ended = 0.0
+        self._logged = -_SECONDS_BETWEEN_LINES
+        self._unlogged = 0
         self._repeated: dict[int, dict[str, np.ndarray]] = {}
         spare_what_stays()
 
@@ -169,6 +172,7 @@ class TritonAdapter:
         try:
             if _returns_errors(request):
                 vectors, outputs["ERROR"] = with_errors(answers, self._service.width)
+                self._log_refusals(request, answers)
             else:
                 vectors = joined(answers)
                 if self._names(request, output="ERROR"):
@@ -181,6 +185,21 @@ class TritonAdapter:
         return pb_utils.InferenceResponse(
             output_tensors=[pb_utils.Tensor(name, array) for name, array in outputs.items()]
         )
+
+    def _log_refusals(self, request: Any, answers: Sequence[Answer]) -> None:
+        """Write a line with the number and the reasons of a request's bad items."""
+        reasons = Counter(each.reason for each in answers if isinstance(each, InvalidInput))
+        if not reasons:
+            return
+        if time.monotonic() - self._logged < _SECONDS_BETWEEN_LINES:
+            self._unlogged += 1
+            return
+        count, why = reasons.total(), ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+        words = f"{count} of {len(answers)} items cannot be used ({why})"
+        if self._unlogged:
+            words += f"; {self._unlogged} earlier requests with bad items have no line"
+        pb_utils.Logger.log_warn(f"request {_name(request)}: {words}")
+        self._logged, self._unlogged = time.monotonic(), 0
 
     def _constants(self, count: int) -> dict[str, np.ndarray]:
         """Return the constant outputs, repeated for ``count`` items."""

@@ -60,6 +60,31 @@ def test_single_image_waits_for_two_packs(client, doors, sockets):
     large.join()
 
 
+def test_single_image_passes_packs_of_many_callers(own_doors):
+    pack, single = (message("align_image", [png("red", 300)] * items) for items in (PACK, 1))
+    answered = []
+    with stub_at(own_doors(queue_seconds=600).grpc_url) as stub:
+        calls = [stub.ModelInfer.future(pack) for _ in range(24)]
+        for call in calls:
+            call.add_done_callback(answered.append)
+        wait_until(lambda: answered)
+        begin = len(answered)
+        stub.ModelInfer(single)
+        # Two packs that tritonserver had already, and one that was on its way meanwhile.
+        assert len(answered) - begin <= 3
+        wait_until(lambda: len(answered) == len(calls))
+    assert {call.code() for call in calls} == {grpc.StatusCode.OK}
+
+
+def test_bad_items_of_a_request_have_one_line(stub, shared, tmp_path_factory):
+    request = message("align_image", [b"", png("red", 60), b"bad", b"bad"], id="mine")
+    request.parameters["errors"].string_param = "return"
+    stub.ModelInfer(request)
+    (log,) = tmp_path_factory.getbasetemp().glob("triton0/triton.log")
+    words = "request 'mine': 3 of 4 items cannot be used (1 empty, 2 format)"
+    wait_until(lambda: log.read_text().count(words) == 1)
+
+
 @pytest.mark.parametrize("items", [1, 3])
 def test_plain_request_has_no_errors_output(stub, items):
     answer = stub.ModelInfer(message("align_image", [png("red", 60)] * items))

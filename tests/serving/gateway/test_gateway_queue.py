@@ -16,9 +16,13 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, at_once=st.integers(1, 8))
-def test_requests_pass_in_order_within_the_bound(steps, at_once):
+def test_smaller_requests_pass_first_within_the_bound(steps, at_once):
     async def visit(visitors, _):
         items, waiting = {}, []
+
+        def rank(number):
+            return items[number], number
+
         for number, (what, size) in enumerate(steps):
             if what == "arrive":
                 items[number] = min(size, at_once)
@@ -29,12 +33,13 @@ def test_requests_pass_in_order_within_the_bound(steps, at_once):
             elif what == "cancel" and waiting:
                 gone = waiting.pop(size % len(waiting))
                 await visitors.cancel(gone)
-            waiting = [each for each in waiting if each not in visitors.entered]
+            went = [each for each in waiting if each in visitors.entered]
+            waiting = [each for each in waiting if each not in went]
+            assert all(rank(one) < rank(other) for one in went for other in waiting)
             through = sum(items[each] for each in visitors.inside)
             assert visitors.queue.through == through <= at_once
             assert visitors.queue.waiting == len(waiting)
-            assert not waiting or through + items[waiting[0]] > at_once, "it could go"
-        assert visitors.entered == sorted(visitors.entered)
+            assert not waiting or through + min(map(rank, waiting))[0] > at_once, "it could go"
 
     at_a_queue(visit, at_once)
 
@@ -47,10 +52,10 @@ def test_requests_pass_in_order_within_the_bound(steps, at_once):
 def test_only_requests_over_the_wait_bound_are_refused(seconds, bound, sizes):
     async def visit(visitors, clock):
         await seconds_an_item(visitors, clock, seconds)
-        inside = waiting = 0
+        inside, waiting = 0, []
         for name, size in enumerate(sizes):
             await visitors.arrive(name, size)
-            ahead = inside + waiting
+            ahead = inside + sum(each for each in waiting if each <= size)
             at_once = not waiting and ahead + size <= 4
             too_long = ahead * seconds > bound * 1.000001
             assert (name in visitors.refused) == too_long, (ahead, seconds, bound)
@@ -60,9 +65,39 @@ def test_only_requests_over_the_wait_bound_are_refused(seconds, bound, sizes):
             elif at_once:
                 inside += size
             else:
-                waiting += size
+                waiting.append(size)
 
     at_a_queue(visit, at_once=4, queue_seconds=bound)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first"),
+    [pytest.param(4.6, "single", id="soon"), pytest.param(5, "pack", id="late")],
+)
+def test_single_item_passes_packs_that_came_shortly_before(seconds, first):
+    async def visit(visitors, clock):
+        await visitors.arrive("inside", 16)
+        await visitors.arrive("pack", 10**9)
+        clock.now += seconds
+        await visitors.arrive("single")
+        await visitors.go("inside")
+        assert visitors.entered[1] == first
+
+    at_a_queue(visit, at_once=16, queue_seconds=10.0)
+
+
+def test_packs_in_the_queue_refuse_no_single_item():
+    async def visit(visitors, clock):
+        await seconds_an_item(visitors, clock, 0.1)
+        for name in range(10):
+            await visitors.arrive(name, 16)
+        assert visitors.refused.keys() == {8, 9}
+        await visitors.arrive("single")
+        assert visitors.queue.foreseen() == pytest.approx(1.7, rel=0.05)
+        await visitors.go(0)
+        assert list(visitors.inside) == ["single"]
+
+    at_a_queue(visit, at_once=16, queue_seconds=12.0)
 
 
 def test_nothing_is_refused_before_a_measurement():

@@ -16,7 +16,7 @@ from fuzz.strings import odd_string
 __all__ = ["Sent", "odd_request"]
 
 _INPUTS = {"align_image": "IMAGE", "align_text": "TEXT"}
-_BOTH = ("EMBEDDING", "CHECKPOINT", "RUNTIME")
+_BOTH = ("EMBEDDING", "ERROR", "CHECKPOINT", "RUNTIME")
 _OUTPUTS = {
     "align_image": (*_BOTH, "FEATURES", "RESIZE", "RESIZE_CHECK"),
     "align_text": (*_BOTH, "TEMPERATURE", "TOKENS"),
@@ -25,7 +25,10 @@ _ALL_OUTPUTS = (*_BOTH, "FEATURES", "TEMPERATURE", "TOKENS", "RESIZE", "RESIZE_C
 _ODD_NAMES = ("", "embedding", "X" * 1000, "EMBEDDING\0", "%s%n", "\u2028", "../RUNTIME")
 _SIZES = (0, 1, 2, 16, 17, 63, 64, 65, 255, 2**16, 2**31 - 1, 2**31, 2**32 + 1, 2**63 - 1, -1)
 _ALLOWED = {
-    "request": ("priority", "timeout", "binary_data_output", "triton_enable_empty_final_response"),
+    "request": (
+        *("errors", "errors", "priority", "timeout"),
+        *("binary_data_output", "triton_enable_empty_final_response"),
+    ),
     "input": ("binary_data_size",),
     "output": ("binary_data",),
 }
@@ -94,8 +97,13 @@ def _sound(rng: random.Random) -> Request:
 
 def _allowed_parameter(request: Request, rng: random.Random) -> None:
     name = rng.choice(_ALLOWED["request"])
-    small = rng.choice([0, 1, 1000, 2**32, 2**63 - 1])
-    request["parameters"][name] = small if name in ("priority", "timeout") else rng.random() < 0.5
+    if name == "errors":
+        value: Any = "return"
+    elif name in ("priority", "timeout"):
+        value = rng.choice([0, 1, 1000, 2**32, 2**63 - 1])
+    else:
+        value = rng.random() < 0.5
+    request["parameters"][name] = value
 
 
 def _allowed_outputs(request: Request, rng: random.Random) -> None:
