@@ -1,7 +1,8 @@
-"""A script: read batches that cannot be read, and say what was raised.
+"""A script: read batches that cannot be read, and say what was raised, a line for each case.
 
-Arguments: the error's name; "main" or "other" for the thread that reads; "dies" or "lives" for the
-worker; how many workers, 2 by default.
+Arguments: cases, each of four parts between colons: the error's name; "main" or "other" for the
+thread that reads; "dies" or "lives" for the worker; how many workers. Each case has a process of
+its own, and all share what is imported.
 """
 
 from __future__ import annotations
@@ -37,14 +38,23 @@ def _meet_a_cut_connection(error: type[Exception], worker: int) -> None:
     raise error("cut")
 
 
-def _read() -> None:
-    with dead_workers_named():
-        list(read_ahead(batches, range(9), workers=int(workers)))
+def _said(name: str, thread: str, fate: str, workers: str) -> str:
+    def read() -> None:
+        with dead_workers_named():
+            list(read_ahead(batches, range(9), workers=int(workers)))
+
+    batches = Unreadable(getattr(builtins, name), dies=fate == "dies")
+    try:
+        read() if thread == "main" else ThreadPoolExecutor(1).submit(read).result()
+    except Exception as raised:
+        return f"{type(raised).__name__}: {raised}"
+    return ""
 
 
-name, thread, fate, workers = [*sys.argv[1:], "2"][:4]
-batches = Unreadable(getattr(builtins, name), dies=fate == "dies")
-try:
-    _read() if thread == "main" else ThreadPoolExecutor(1).submit(_read).result()
-except Exception as raised:
-    print(f"{type(raised).__name__}: {raised}")
+for case in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        print(" ".join(_said(*case.split(":")).splitlines()), flush=True)
+        sys.exit()
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{case} ended its process")

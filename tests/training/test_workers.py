@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import captioned
@@ -71,30 +72,36 @@ def test_unexpected_worker_error_ends_the_process(tmp_path, kept):
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
-@pytest.mark.parametrize("error", ["ConnectionResetError", "OSError", "EOFError"])
-@pytest.mark.parametrize("thread", ["main", "other"])
-def test_dead_worker_is_named(error, thread):
-    done = read_what_cannot_be_read(error, thread, "dies")
-    assert "TrainingError: a process that decodes images is gone: DataLoader worker" in done
-    assert "--resume goes on" in done
+DEATHS = list(product(["ConnectionResetError", "OSError", "EOFError"], ["main", "other"]))
+ERRORS = list(product(["ConnectionResetError", "RuntimeError"], ["0", "1"]))
 
 
-@pytest.mark.parametrize("error", ["ConnectionResetError", "RuntimeError"])
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_error_without_a_dead_worker_is_unchanged(error, workers):
-    assert read_what_cannot_be_read(error, "main", "lives", workers).startswith(f"{error}: ")
-
-
-def read_what_cannot_be_read(*arguments: str) -> str:
+@pytest.fixture(scope="module")
+def said() -> dict[str, str]:
+    """By case what reading raises, each in a process of its own."""
+    cases = [f"{error}:{thread}:dies:2" for error, thread in DEATHS]
+    cases += [f"{error}:main:lives:{workers}" for error, workers in ERRORS]
     done = subprocess.run(
-        [sys.executable, Path(captioned.__file__).with_name("unreadable.py"), *arguments],
+        [sys.executable, Path(captioned.__file__).with_name("unreadable.py"), *cases],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=len(cases) * LIMIT,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return dict(zip(cases, done.stdout.splitlines(), strict=True))
+
+
+@pytest.mark.parametrize(("error", "thread"), DEATHS)
+def test_dead_worker_is_named(said, error, thread):
+    raised = said[f"{error}:{thread}:dies:2"]
+    assert "TrainingError: a process that decodes images is gone: DataLoader worker" in raised
+    assert "--resume goes on" in raised
+
+
+@pytest.mark.parametrize(("error", "workers"), ERRORS)
+def test_error_without_a_dead_worker_is_unchanged(said, error, workers):
+    assert said[f"{error}:main:lives:{workers}"].startswith(f"{error}: ")
 
 
 def test_a_worker_that_is_killed_is_named(training):
