@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 import onnx_ir as ir
@@ -63,9 +64,7 @@ def own_cache(tmp_path, monkeypatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def wrong_graph(monkeypatch) -> None:
-    """An exporter that pads the first convolution on the other sides."""
+def pad_wrongly(patch: pytest.MonkeyPatch) -> None:
     of_any_size = exporting._of_any_size
 
     def wrong(program) -> onnx.ModelProto:
@@ -75,7 +74,38 @@ def wrong_graph(monkeypatch) -> None:
         pads.ints[:] = reversed(pads.ints)
         return model
 
-    monkeypatch.setattr(exporting, "_of_any_size", wrong)
+    patch.setattr(exporting, "_of_any_size", wrong)
+
+
+@pytest.fixture
+def wrong_graph(monkeypatch) -> None:
+    """An exporter that pads the first convolution on the other sides."""
+    pad_wrongly(monkeypatch)
+
+
+class Refused(NamedTuple):
+    """A refused export."""
+
+    encoder: align_zoo.Encoder
+    """What takes its place, in the process that exported."""
+    cache: Path
+    """The user's cache, which remembers the refusal."""
+
+
+@pytest.fixture(scope="session")
+def refused(checkpoint, tmp_path_factory) -> Refused:
+    """The checkpoint's export by an exporter that pads wrongly."""
+    cache = tmp_path_factory.mktemp("refused") / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        pad_wrongly(patch)
+        return Refused(align_zoo.load_encoder(checkpoint), cache)
+
+
+@pytest.fixture
+def remembered(refused, own_cache) -> Path:
+    """A user's cache of the test's own that remembers the refusal."""
+    return shutil.copytree(refused.cache, own_cache)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
-from checkpoints import lively_model, save_checkpoint, small_config
+from checkpoints import FEW_BLOCKS, lively_model, save_checkpoint, small_config
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from makers import MAKERS
@@ -52,7 +52,7 @@ def exported(request, tmp_path_factory) -> Exported:
         compared[what.partition(":")[0]] = references
         check(tower, references, tolerance=tolerance, what=what)
 
-    model = TOWERS[request.param](small_config(text={"vocab_size": VOCABULARY}), 75)
+    model = TOWERS[request.param](small_config(FEW_BLOCKS, {"vocab_size": VOCABULARY}), 75)
     checkpoint = save_checkpoint(model, tmp_path_factory.mktemp("sound"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "check", kept)
@@ -204,6 +204,6 @@ def test_one_wrong_row_of_a_table_is_refused(tmp_path, monkeypatch, table):
 
     monkeypatch.setattr(exporting, "text_graph", with_a_wrong_row)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    checkpoint = save_checkpoint(lively_model(small_config(), size=75), tmp_path / "checkpoint")
+    checkpoint = save_checkpoint(lively_model(small_config(FEW_BLOCKS)), tmp_path / "checkpoint")
     with pytest.raises(CheckpointError, match=f"the table of {table} differs from PyTorch's"):
         export_checkpoint(checkpoint)
