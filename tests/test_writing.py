@@ -34,24 +34,23 @@ def write_a_shard(path: Path, number: int) -> None:
     _write(path, _Shard(torch.full((64, 64), float(number)), {}))
 
 
-def write_often(write, path: Path, start: Barrier) -> None:
-    for number in range(60):
-        start.wait(60)  # both at every step at the same moment
-        write(path, number)
+def write_often(folder: Path, start: Barrier) -> None:
+    for name, write in (("report", write_a_report), ("shard", write_a_shard)):
+        for number in range(60):
+            start.wait(60)  # both at every step at the same moment
+            write(folder / name, number)
 
 
-@pytest.mark.parametrize("write", [write_a_report, write_a_shard])
-def test_two_processes_write_one_file_at_once(tmp_path, write):
-    path, start = tmp_path / "file.json", _SPAWN.Barrier(2)
-    both = [_SPAWN.Process(target=write_often, args=(write, path, start)) for _ in range(2)]
+def test_two_processes_write_one_file_at_once(tmp_path):
+    start = _SPAWN.Barrier(2)
+    both = [_SPAWN.Process(target=write_often, args=(tmp_path, start)) for _ in range(2)]
     for each in both:
         each.start()
     for each in both:
         each.join()
     assert [each.exitcode for each in both] == [0, 0]
-    assert [each.name for each in tmp_path.iterdir()] == ["file.json"]
-    if write is write_a_report:
-        assert json.loads(path.read_text()) == {"values": [59] * 20_000}
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["report", "shard"]
+    assert json.loads((tmp_path / "report").read_text()) == {"values": [59] * 20_000}
 
 
 def test_two_evaluations_into_one_folder_both_succeed(tmp_path):
