@@ -6,6 +6,8 @@
 # make test-page   the page, in a real Chromium of this machine
 # make test-library PYTHON=python3.13   what needs no tritonserver, on another Python
 # make test-client PYTHON=python3.10    of the client what needs neither tritonserver nor align-zoo
+# make docs   the site of all documents: build/site/index.html, with a search that works offline
+# make reference   docs/python.md and docs/commands.md again, from the code
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
 # make test-integrations   the adapters for other libraries, with the real packages (asks PyPI)
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
@@ -31,7 +33,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
 .PHONY: setup demo test test-long test-library test-client test-page test-neighbours \
-	test-integrations lint bench growth chaos fuzz audit release constraints clean
+	test-integrations lint docs reference bench growth chaos fuzz audit release constraints clean
 
 setup: $(VENV)/.setup
 
@@ -94,6 +96,14 @@ lint: $(VENV)/.test-tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
+docs: $(VENV)/.docs-tools
+	@rm -rf build/site
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir docs . build/site
+	@echo "build/site/index.html"
+
+reference: $(VENV)/.docs-tools
+	@$(BIN)/python docs/reference.py
+
 bench: $(VENV)/.test-tools
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -117,6 +127,11 @@ $(VENV)/.setup: $(PINS)
 $(VENV)/.test-tools: $(VENV)/.setup
 	@echo "installing the test tools into $(VENV) ..."
 	@$(PIP_INSTALL) --editable ".[server,test]" --editable ./client
+	@touch $@
+
+$(VENV)/.docs-tools: $(VENV)/.setup
+	@echo "installing the tools of the site into $(VENV) ..."
+	@$(PIP_INSTALL) --editable ".[docs]"
 	@touch $@
 
 # Of exactly the versions in constraints.txt; one that could not be asked about is a failure.
