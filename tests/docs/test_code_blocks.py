@@ -17,7 +17,7 @@ PAGES = {
     for pattern in ("README.md", "docs/*.md", "client/README.md", "deploy/README.md")
     for path in sorted(ROOT.glob(pattern))
 }
-HERE = ["docs/align-emoji.md", "docs/concepts.md", "docs/models.md"]
+HERE = ["docs/align-emoji.md", "docs/applications.md", "docs/concepts.md", "docs/models.md"]
 """Pages whose blocks of Python run in this file, one after the other."""
 ELSEWHERE = {
     "README.md": "tests/test_readme.py",
