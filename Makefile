@@ -7,7 +7,7 @@
 # make test-library PYTHON=python3.13   what needs no tritonserver, on another Python
 # make test-client PYTHON=python3.10    of the client what needs neither tritonserver nor align-zoo
 # make docs   the site of all documents: build/site/index.html, with a search that works offline
-# make reference   docs/python.md and docs/commands.md again, from the code
+# make reference   what the documents have from the code and from the results files, again
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
 # make test-integrations   the adapters for other libraries, with the real packages (asks PyPI)
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
@@ -103,6 +103,7 @@ docs: $(VENV)/.docs-tools
 
 reference: $(VENV)/.docs-tools
 	@$(BIN)/python docs/reference.py
+	@$(BIN)/python -m benchmarks.published
 
 bench: $(VENV)/.test-tools
 	@$(BIN)/python -m benchmarks $(ARGS)
