@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from checkpoints import lively_model, save_checkpoint, small_config
+from checkpoints import FEW_BLOCKS, lively_model, save_checkpoint, small_config
 from parity import relative_error
 from transformers import AlignConfig, AlignModel
 from transformers.models.align.modeling_align import round_filters
@@ -44,8 +44,8 @@ class Row(NamedTuple):
     def _config(self, values: dict[str, Any]) -> AlignConfig:
         if not self.section:
             return small_config(self.also if values else {}, **values)
-        section = {self.section: {**self.also, **values}}
-        config = small_config(**section)
+        own = {**self.also, **values}
+        config = small_config(own) if self.section == "vision" else small_config(FEW_BLOCKS, own)
         # The text projection is as wide as the image embedding, or there is no answer.
         last = config.vision_config.out_channels[-1]
         config.projection_dim = round_filters(config.vision_config, last)
