@@ -107,8 +107,16 @@ OPERATIONS: dict[str, Callable[[Path], Callable[[], Answers]]] = {
 THOROUGH = bool(tries(1, short=0))
 STATES = TRACED | AT_ONCE | (ORDINARY if THOROUGH else {})
 EXPORTED = AT_ONCE | (TRACED if THOROUGH else {})
-CASES = [(s, o) for s in STATES for o in OPERATIONS if o != "export" or s in EXPORTED]
-"""An export takes seconds: under each state by itself in `long` alone."""
+WRAPPED = () if THOROUGH else ("served onnx", "served torch", "save")
+"""What does more than the other operations around the same loading and computing."""
+CASES = [
+    (state, operation)
+    for state in STATES
+    for operation in OPERATIONS
+    if state in AT_ONCE or operation not in WRAPPED
+    if state in EXPORTED or operation != "export"
+]
+"""Under a state by itself, what is wrapped and an export, which takes seconds, run in `long`."""
 
 
 def state_of_the_process() -> dict[str, Any]:

@@ -23,7 +23,7 @@ TEXT_TOWERS = ["align_base_text", "align_tiny_text"]
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A folder with lively weights in the true shape of kakaobrain/align-base."""
-    model = lively_model(AlignConfig(), seed=4, size=289)
+    model = lively_model(AlignConfig(), seed=4)
     return save_checkpoint(model, tmp_path_factory.mktemp("base") / "folder"), model
 
 
