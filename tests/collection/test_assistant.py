@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_folders import SAMPLES
 from mcp import Client, StdioServerParameters, stdio_client
+from served import starts_server
+from service import running_service
 from tries import tries
 
 import align_zoo
@@ -80,6 +83,15 @@ def ask(*arguments, calls):
     return asyncio.run(talk())
 
 
+def expect_labels(answers, encoder, folder):
+    """Compare the two best labels of images with the encoder's."""
+    for answer in answers:
+        expected = encoder.classify(folder / answer["image"], LABELS, top_k=2)
+        assert [each["label"] for each in answer["labels"]] == [e.label for e in expected]
+        scores = [each["score"] for each in answer["labels"]]
+        assert scores == pytest.approx([each.score for each in expected], abs=1e-6)
+
+
 # Over the protocol
 
 
@@ -96,17 +108,56 @@ def test_tools_answer_over_stdio(place, encoder, collection):
     )
     assert tools == ["classify", "compare", "search"]
     *good, refused = classified.structured_content["images"]
-    for name, answer in zip(images, good, strict=False):
-        expected = encoder.classify(place / "images" / name, LABELS, top_k=2)
-        assert [each["label"] for each in answer["labels"]] == [e.label for e in expected]
-        scores = [each["score"] for each in answer["labels"]]
-        assert scores == pytest.approx([each.score for each in expected], abs=1e-6)
+    expect_labels(good, encoder, place / "images")
     assert "outside of the folders" in refused["error"]
     cosines = [each["cosines"] for each in compared.structured_content["images"][:2]]
     rows = encoder.embed_images([place / "images" / name for name in images[:2]])
     np.testing.assert_allclose(cosines, rows @ encoder.embed_texts(LABELS).T, atol=1e-5)
     (hit,) = found.structured_content["images"]
     assert Path(hit["image"]).name.endswith("red-star.png")
+
+
+@pytest.fixture(scope="module")
+@starts_server
+def service(tmp_path_factory):
+    with running_service("align_tiny", tmp_path_factory.mktemp("service") / "log") as running:
+        yield running
+
+
+def answered(service, model):
+    """The requests to a model that a service has answered."""
+    text = urllib.request.urlopen(service.metrics, timeout=10).read().decode()
+    line = f'align_zoo_requests_total{{code="OK",model="{model}"}}'
+    return sum(float(each.split()[-1]) for each in text.splitlines() if each.startswith(line))
+
+
+@pytest.mark.parametrize("searching", [False, True], ids=["no-collection", "collection"])
+def test_server_answers_an_assistant(place, encoder, collection, service, searching):
+    before = {model: answered(service, model) for model in ("align_image", "align_text")}
+    images = ["red-star.png", "note.txt", "blue-triangle.png"]
+    calls = [
+        ("classify", {"images": images, "labels": LABELS, "top_k": 2}),
+        ("compare", {"images": images[:1], "texts": LABELS}),
+        ("search", {"query": "a red star", "number": 1}),
+    ]
+    tools, (classified, compared, found) = ask(
+        f"--server={service.url}",
+        f"--folder={place / 'images'}",
+        *([f"--collection={place / 'c'}"] if searching else []),
+        calls=calls,
+    )
+    first, wrong, last = classified.structured_content["images"]
+    expect_labels([first, last], encoder, place / "images")
+    assert "not an image" in wrong["error"]
+    (row,) = compared.structured_content["images"]
+    star = encoder.embed_images([place / "images" / "red-star.png"])
+    np.testing.assert_allclose([row["cosines"]], star @ encoder.embed_texts(LABELS).T, atol=1e-6)
+    assert all(answered(service, model) > count for model, count in before.items())
+    if searching:
+        (hit,) = found.structured_content["images"]
+        assert Path(hit["image"]).name == "red-star.png"
+    else:
+        assert tools == ["classify", "compare"] and found.is_error
 
 
 def test_without_a_collection_nothing_is_searched(place):
@@ -126,9 +177,10 @@ def test_without_a_collection_nothing_is_searched(place):
     [
         (["--folder=nowhere", "--model=align_tiny"], "nowhere is no folder; name one by --folder"),
         (["--folder=.", "--model=no/folder"], "no/folder"),
+        (["--folder=.", "--server=127.0.0.1:9"], "127.0.0.1:9"),
         (["--folder=.", "--collection=none"], "there is no collection at"),
     ],
-    ids=["folder", "model", "collection"],
+    ids=["folder", "model", "server", "collection"],
 )
 def test_wrong_start_is_one_line(arguments, words, tmp_path):
     done = subprocess.run(
