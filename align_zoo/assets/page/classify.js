@@ -4,7 +4,7 @@ import * as address from "./address.js";
 import { codeButton, fileMark } from "./code.js";
 import { afterPause, element, labelled, linesOf, percent } from "./dom.js";
 import { FIRST } from "./examples.js";
-import { drawHeat, heatOf } from "./heat.js";
+import { difference, drawHeat, heatOf } from "./heat.js";
 import { acceptDrops, dataOf, exampleStrip, fromFile, fromKey, sources } from "./images.js";
 import { LABEL_SETS, PROMPT_SETS } from "./label_sets.js";
 import { ask, lastOnly, sentence } from "./service.js";
@@ -45,12 +45,15 @@ export function classifyView() {
   const status = element("p", { class: "note", role: "status" });
   const problem = element("p", { class: "problem", role: "alert", hidden: true });
   const where = element("p", { class: "note", role: "status", id: "heat-hint" });
+  const other = element("select", { onchange: () => chooseOther() });
+  const compared = element("label", { class: "inline", hidden: true }, "Compare with", other);
   let shown = [];
   let pinned = "";
+  let against = "";
   const more = element("button", { type: "button", class: "quiet", hidden: true });
 
   const root = element("div", { class: "columns three" },
-    element("section", { class: "card", "aria-label": "Image" }, stage, where,
+    element("section", { class: "card", "aria-label": "Image" }, stage, where, compared,
       element("div", { class: "row" }, ...sources(([file]) => file && give(file))),
       exampleStrip((key) => choose(key))),
     element("section", { class: "card", "aria-label": "Answer" },
@@ -88,6 +91,12 @@ export function classifyView() {
     classify({ anew: true });
   }
 
+  function chooseOther() {
+    against = other.value;
+    address.write("classify", fields(), { anew: true });
+    showHeat(pinned);
+  }
+
   /** The name of the chosen set, if the service has its prompts; else "". */
   function serviceSet() {
     const found = PROMPT_SETS[promptSet.value];
@@ -114,6 +123,7 @@ export function classifyView() {
       label: linesOf(labels.value),
       ...prompts(),
       none: withNone.checked ? none.value : "",
+      against,
     };
   }
 
@@ -133,6 +143,7 @@ export function classifyView() {
     }
     ownPrompts.hidden = Boolean(serviceSet());
     none.disabled = !withNone.checked;
+    if (!names.includes(against) && !(withNone.checked && against === none.value)) against = "";
     address.write("classify", fields(), { anew });
     return run(async (signal) => {
       if (!image || !names.length) {
@@ -154,6 +165,10 @@ export function classifyView() {
     status.textContent = words;
     results.removeAttribute("aria-busy");
     shown = predictions.map(({ label }) => label);
+    other.replaceChildren(element("option", { value: "" }, "no other label"),
+      ...shown.map((each) => element("option", {}, each)));
+    other.value = against;
+    compared.hidden = shown.length < 2;
     showHeat("");
     results.replaceChildren(...predictions.slice(0, SHOWN).map(bar));
     more.hidden = predictions.length <= SHOWN;
@@ -195,12 +210,17 @@ export function classifyView() {
         where.textContent = shown.length ? HINT : "";
         return;
       }
-      const found = await heatMap(label, signal);
+      const own = await heatMap(label, signal);
+      const versus = against && against !== label;
+      const found = versus ? difference(own, await heatMap(against, signal)) : own;
       if (signal.aborted) return;
       drawHeat(stage.querySelector("canvas"), stage.querySelector("img"), found);
       stage.classList.add("heated");
-      where.textContent = `Where “${label}” is seen: its cosine, ${found.score.toFixed(3)}, `
-        + `divided among ${found.rows.length} × ${found.columns.length} places.`;
+      const places = `divided among ${found.rows.length} × ${found.columns.length} places.`;
+      where.textContent = versus
+        ? `Orange speaks for “${label}”, blue for “${against}”: the difference of their cosines, `
+          + `${found.score.toFixed(3)}, ${places}`
+        : `Where “${label}” is seen: its cosine, ${found.score.toFixed(3)}, ${places}`;
     }, (error) => { where.textContent = sentence(error.message); });
   }
 
@@ -214,6 +234,7 @@ export function classifyView() {
       templates.value = given.getAll("template").join("\n") || "{}";
       withNone.checked = given.has("none");
       none.value = given.get("none") || "something else";
+      against = given.get("against") || "";
       return choose(first ? `example:${FIRST.image}` : given.get("image"), { anew: false });
     },
   };

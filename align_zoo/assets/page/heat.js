@@ -7,7 +7,9 @@ const SIDE = 192;
 const OPAQUE = 0.85;
 const GAMMA = 0.75;
 // By rising strength, as Heatmap.overlay of the library has them.
-const RAMP = [[255, 237, 153], [252, 173, 64], [227, 74, 51], [128, 13, 92]];
+const RAMP = [[255, 237, 153], [245, 153, 51], [219, 66, 51], [128, 13, 92]];
+const FOR = [[255, 222, 178], [184, 66, 0]];
+const AGAINST = [[196, 227, 255], [0, 102, 199]];
 
 /** The heat maps of an image: asked for several labels at once, and for each once. */
 export function heatOf(image) {
@@ -21,6 +23,16 @@ export function heatOf(image) {
       for (const each of data) known.set(key(each.text), { ...each, ...places });
     }
     return known.get(key(labels[0]));
+  };
+}
+
+/** The shares of the difference of two cosines: they are sums, so theirs is that of the shares. */
+export function difference(heat, other) {
+  return {
+    ...heat,
+    score: heat.score - other.score,
+    shares: heat.shares.map((row, i) => row.map((share, j) => share - other.shares[i][j])),
+    signed: true,
   };
 }
 
@@ -40,13 +52,13 @@ export function drawHeat(canvas, img, heat) {
     (right - left) * width, (bottom - top) * height);
 }
 
-/** The part of the image that the tower sees, in colours: none for shares of 0 and less. */
-function colours({ shares, part: [left, top, right, bottom], rows, columns }) {
+/** The part of the image that the tower sees, in colours: of one text none for shares below 0. */
+function colours({ shares, part: [left, top, right, bottom], rows, columns, signed }) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = SIDE;
   const pen = canvas.getContext("2d");
   const pixels = pen.createImageData(SIDE, SIDE);
-  const most = Math.max(...shares.flat());
+  const most = Math.max(...shares.flat().map((share) => (signed ? Math.abs(share) : share)));
   const across = Array.from({ length: SIDE }, (_, j) =>
     between(columns, left + (right - left) * (j + 0.5) / SIDE));
   for (let i = 0; i < SIDE; i++) {
@@ -57,8 +69,10 @@ function colours({ shares, part: [left, top, right, bottom], rows, columns }) {
       const beside = Math.min(column + 1, columns.length - 1);
       const share = (shares[row][column] * (1 - right) + shares[row][beside] * right) * (1 - down)
         + (shares[below][column] * (1 - right) + shares[below][beside] * right) * down;
-      const strength = most > 0 ? Math.min(Math.max(share / most, 0), 1) : 0;
-      pixels.data.set([...colour(strength), 255 * OPAQUE * strength ** GAMMA], 4 * (i * SIDE + j));
+      const size = signed ? Math.abs(share) : Math.max(share, 0);
+      const strength = most > 0 ? Math.min(size / most, 1) : 0;
+      const ramp = signed ? (share > 0 ? FOR : AGAINST) : RAMP;
+      pixels.data.set([...colour(strength, ramp), 255 * OPAQUE * strength ** GAMMA], 4 * (i * SIDE + j));
     }
   }
   pen.putImageData(pixels, 0, 0);
@@ -74,8 +88,8 @@ function between(centres, at) {
   return [next - 1, way * way * (3 - 2 * way)];
 }
 
-function colour(strength) {
-  const at = strength * (RAMP.length - 1);
-  const i = Math.min(Math.floor(at), RAMP.length - 2);
-  return RAMP[i].map((band, j) => band + (RAMP[i + 1][j] - band) * (at - i));
+function colour(strength, ramp) {
+  const at = strength * (ramp.length - 1);
+  const i = Math.min(Math.floor(at), ramp.length - 2);
+  return ramp[i].map((band, j) => band + (ramp[i + 1][j] - band) * (at - i));
 }
