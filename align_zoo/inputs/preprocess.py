@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -21,6 +22,39 @@ if TYPE_CHECKING:
     from align_zoo.checkpoint.folder import Checkpoint
 
 __all__ = ["AlignTransform", "read_transform"]
+
+
+class _ArrowArray(ctypes.Structure):
+    """The array of Arrow's C data interface, up to what is read here."""
+
+
+_ArrowArray._fields_ = [
+    *((name, ctypes.c_int64) for name in ("length", "nulls", "offset", "n_buffers", "n_children")),
+    ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+    ("children", ctypes.POINTER(ctypes.POINTER(_ArrowArray))),
+]
+_pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer_of.argtypes, _pointer_of.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
+_memory = ctypes.pythonapi.PyMemoryView_FromMemory
+_memory.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int]
+_memory.restype = ctypes.py_object
+_PYBUF_READ = 0x100
+
+
+def _view(image: Image.Image) -> np.ndarray:
+    """Return the pixels of an RGB image, [H, W, 3], which are valid as long as the image is.
+
+    Pillow holds the interpreter's lock while it copies an image's pixels. Here they are read where
+    Pillow has them, four bytes each, by Arrow's C data interface.
+    """
+    try:
+        _, capsule = image.__arrow_c_array__()
+    except ValueError:  # the image is so large that Pillow has it in several pieces
+        return np.asarray(image)
+    array = _ArrowArray.from_address(_pointer_of(capsule, b"arrow_array"))
+    start, size = array.children[0].contents.buffers[1], 4 * image.width * image.height
+    pixels = np.frombuffer(_memory(start, size, _PYBUF_READ), np.uint8)
+    return pixels.reshape(image.height, image.width, 4)[..., :3]
 
 
 @dataclass(frozen=True)
@@ -158,8 +192,9 @@ class AlignTransform:
                     "too_small",
                 )
             top, left = (rows - height) // 2, (columns - width) // 2
-            image = image.crop((left, top, left + width, top + height))
-        pixels = np.asarray(image)
+            pixels = _view(image)[top : top + height, left : left + width]
+        else:
+            pixels = _view(image)
         array = np.empty((3, *pixels.shape[:2]), np.float32)
         for channel in range(3):
             np.take(self._levels[channel], pixels[..., channel], out=array[channel], mode="clip")

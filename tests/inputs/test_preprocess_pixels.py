@@ -49,6 +49,23 @@ def plainly(transform: AlignTransform, image: Image.Image) -> np.ndarray:
     return scaled.transpose(2, 0, 1).astype(np.float32)
 
 
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        pytest.param(1, 1, id="one-pixel"),
+        pytest.param(7, 3000, id="narrow"),
+        # Pillow has an image of more than 16 MB in several pieces of memory.
+        pytest.param(2049, 2048, id="several-pieces"),
+    ],
+)
+def test_pixels_of_every_size_are_read_whole(width, height):
+    transform = AlignTransform.from_dict(
+        {**PREPROCESSOR, "do_resize": False, "do_center_crop": False}
+    )
+    image = drawn_image(width=width, height=height)
+    np.testing.assert_array_equal(transform.to_array(image), plainly(transform, image))
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_each_channel_level_is_rounded_once(options):
     transform = AlignTransform.from_dict(
