@@ -1,0 +1,51 @@
+"""LangChain embeds texts and images by a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from environments import environment, run
+
+SCRIPT = Path(__file__).parent / "scripts" / "langchain_answers.py"
+PINS = """
+    certifi==2026.10.19.post1 distro==1.9.0 httpcore==1.0.9 httpx==0.28.1 jsonpatch==1.48
+    jsonpointer==3.12 langchain-core==1.8.3 langchain-protocol==0.0.20 langsmith==0.15.1
+    requests-toolbelt==1.0.0 sniffio==1.3.1 tenacity==9.2.1 uuid_utils==0.19.0 websockets==17.4
+    xxhash==4.1.0 zstandard==0.25.0
+""".split()
+WAYS = {
+    "texts": ["documents", "queries", "documents, async", "queries, async", "pickled"],
+    "images": ["paths", "PIL", "async"],
+}
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    return environment("langchain", PINS, ours=True)
+
+
+@pytest.fixture(scope="module")
+def found(python, server, texts, images) -> dict:
+    return run(python, SCRIPT, server.grpc_url, json.dumps(texts), json.dumps([*map(str, images)]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"), [(kind, way) for kind, ways in WAYS.items() for way in ways]
+)
+def test_vectors_are_those_of_transformers(found, expected, kind, way):
+    np.testing.assert_allclose(found[kind][way], expected[kind], rtol=0, atol=1e-5)
+
+
+def test_every_way_is_compared(found):
+    assert {kind: list(found[kind]) for kind in WAYS} == WAYS
+
+
+def test_nothing_is_embedded_as_nothing(found):
+    assert found["nothing"] == [[], []]
+
+
+def test_example_finds_the_text(example, python, server):
+    assert example("LangChain", python, **{"localhost:8001": server.grpc_url}) == ["a red star"]
