@@ -9,6 +9,7 @@
 # make docs   the site of all documents: build/site/index.html, with a search that works offline
 # make reference   what the documents have from the code and from the results files, again
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
+# make test-newcomer   the uses of docs/first-hour.md, command by command from a clean clone
 # make test-integrations   the adapters for other libraries, with the real packages (asks PyPI)
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, image size, callers and time (ARGS=...)
@@ -33,7 +34,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
 .PHONY: setup demo test test-long test-library test-client test-page test-neighbours \
-	test-integrations lint docs reference bench growth chaos fuzz audit release constraints clean
+	test-integrations test-newcomer lint docs reference bench growth chaos fuzz audit release constraints clean
 
 setup: $(VENV)/.setup
 
@@ -44,7 +45,8 @@ demo: setup
 NEIGHBOURS := tests/neighbours
 INTEGRATIONS := tests/integrations
 PAGE := tests/page
-ELSEWHERE := --ignore=$(NEIGHBOURS) --ignore=$(INTEGRATIONS) --ignore=$(PAGE)
+NEWCOMER := tests/newcomer
+ELSEWHERE := --ignore=$(NEIGHBOURS) --ignore=$(INTEGRATIONS) --ignore=$(PAGE) --ignore=$(NEWCOMER)
 PYTEST := $(BIN)/python -m pytest $(ELSEWHERE)
 
 # Tests that start a tritonserver (tests/support/served.py gives them the mark `served`) do not run
@@ -64,6 +66,9 @@ test-page: $(VENV)/.test-tools
 
 test-neighbours: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)
+
+test-newcomer: $(VENV)/.test-tools
+	$(BIN)/python -m pytest --verbose $(NEWCOMER) $(ARGS)
 
 # By name, so that a log of CI says which adapters were tried.
 test-integrations: $(VENV)/.test-tools
@@ -122,7 +127,7 @@ $(VENV)/.setup: $(PINS)
 		"none of python3.11, python3.12 and python3 fits" >&2; exit 1; }
 	@echo "installing the environment into $(VENV) (some minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) --editable ".[server,collection]" --editable ./client
+	@$(PIP_INSTALL) --editable ".[server,collection,train]" --editable ./client
 	@touch $@
 
 $(VENV)/.test-tools: $(VENV)/.setup

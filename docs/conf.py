@@ -11,6 +11,7 @@ import align_zoo
 CONTENTS = {
     "Models": ["docs/models", "docs/align-tiny", "docs/align-emoji"],
     "Guides": [
+        "docs/first-hour",
         "docs/library",
         "docs/zero-shot",
         "docs/explain",

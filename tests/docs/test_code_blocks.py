@@ -25,6 +25,7 @@ ELSEWHERE = {
     "docs/architecture.md": "tests/test_documents.py",
     "docs/collections.md": "tests/test_readme.py",
     "docs/explain.md": "tests/zero_shot/test_heatmap.py",
+    "docs/first-hour.md": "tests/newcomer/test_first_hour.py",
     "docs/http.md": "tests/neighbours/test_http_clients.py",
     "docs/integrations.md": "tests/integrations/conftest.py",
     "docs/library.md": "tests/test_readme.py",
@@ -33,7 +34,10 @@ ELSEWHERE = {
 }
 """Pages whose blocks of Python another file runs or, for quotes, finds in the code."""
 PROGRAMS = {
+    ".venv/bin/align-zoo": "tests/newcomer/test_first_hour.py",
     "accelerate": "tests/training/test_accelerator.py",
+    "asker/bin/python": "tests/newcomer/test_first_hour.py",
+    "cat": "tests/newcomer/test_first_hour.py",
     "curl": "tests/serving/gateway/rest/test_rest_document.py",
     "docker": "deploy/README.md",
     "make": "tests/test_readme.py",
@@ -42,6 +46,7 @@ PROGRAMS = {
     "python": "tests/training/test_timm_script.py",
     "python3": "tests/serving/gateway/test_gateway_recipes.py",
     "ray": "tests/collection/test_ray.py",
+    "source": "tests/newcomer/test_first_hour.py",
     "torchrun": "tests/training/test_accelerator.py",
     "tritonserver": "tests/serving/test_served_models.py",
     "xargs": "tests/collection/test_duplicates.py",
