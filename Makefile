@@ -10,6 +10,7 @@
 # make reference   what the documents have from the code and from the results files, again
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
 # make test-newcomer   the uses of docs/first-hour.md, command by command from a clean clone
+# make test-upgrade   what the last release wrote and runs, under this code (needs git's history)
 # make test-integrations   the adapters for other libraries, with the real packages (asks PyPI)
 # make bench   both towers and the server beside their peers: table, JSON, chart (an hour; ARGS=...)
 # make growth  the server against labels, image size, callers and time (ARGS=...)
@@ -34,7 +35,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
 .PHONY: setup demo test test-long test-library test-client test-page test-neighbours \
-	test-integrations test-newcomer lint docs reference bench growth chaos fuzz audit release constraints clean
+	test-integrations test-newcomer test-upgrade lint docs reference bench growth chaos fuzz audit release constraints clean
 
 setup: $(VENV)/.setup
 
@@ -46,7 +47,8 @@ NEIGHBOURS := tests/neighbours
 INTEGRATIONS := tests/integrations
 PAGE := tests/page
 NEWCOMER := tests/newcomer
-ELSEWHERE := --ignore=$(NEIGHBOURS) --ignore=$(INTEGRATIONS) --ignore=$(PAGE) --ignore=$(NEWCOMER)
+UPGRADE := tests/upgrade
+ELSEWHERE := $(addprefix --ignore=,$(NEIGHBOURS) $(INTEGRATIONS) $(PAGE) $(NEWCOMER) $(UPGRADE))
 PYTEST := $(BIN)/python -m pytest $(ELSEWHERE)
 
 # Tests that start a tritonserver (tests/support/served.py gives them the mark `served`) do not run
@@ -66,6 +68,9 @@ test-page: $(VENV)/.test-tools
 
 test-neighbours: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)
+
+test-upgrade: $(VENV)/.test-tools
+	$(BIN)/python -m pytest $(UPGRADE) $(ARGS)
 
 test-newcomer: $(VENV)/.test-tools
 	$(BIN)/python -m pytest --verbose $(NEWCOMER) $(ARGS)

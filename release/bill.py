@@ -15,7 +15,9 @@ from packaging.utils import canonicalize_name
 
 __all__ = ["bill", "components", "faults", "needed"]
 
-_DEVELOPMENT = {"release", "test"}
+_DEVELOPMENT = {"docs", "release", "test"}
+_ELSEWHERE = {"langchain", "llama-index", "llm"}
+"""Extras that only environments of their own have: those of the adapters' tests."""
 
 
 def components() -> dict[str, Any]:
@@ -60,7 +62,7 @@ def bill(document: dict[str, Any], name: str, version: str) -> str:
 
 def _extras(name: str) -> list[str]:
     extras = distribution(name).metadata.get_all("Provides-Extra") or []
-    return ["", *sorted({*extras} - _DEVELOPMENT)]
+    return ["", *sorted({*extras} - _DEVELOPMENT - _ELSEWHERE)]
 
 
 def _wanted(package: str, extra: str) -> list[tuple[str, str]]:

@@ -40,6 +40,7 @@ PROGRAMS = {
     "cat": "tests/newcomer/test_first_hour.py",
     "curl": "tests/serving/gateway/rest/test_rest_document.py",
     "docker": "deploy/README.md",
+    "llm": "tests/integrations/test_llm.py",
     "make": "tests/test_readme.py",
     "openssl": "tests/serving/gateway/test_gateway_recipes.py",
     "pip": "tests/test_install_lines.py",

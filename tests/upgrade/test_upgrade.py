@@ -117,12 +117,14 @@ def test_running_client_outlives_the_upgrade(last_python, client, exported, tmp_
     last = Service(str(exported), log, wrapper=[str(last_python), "-m"], program="align_zoo")
     ports = last.command[-3:]
     now.command[-3:], now.url = ports, last.url
-    last.start()
-    ask = client(last.url)
-    before = ask()
-    assert last.stop() == 0
-    now.start()
     try:
+        last.start()
+        ask = client(last.url)
+        before = ask()
+    finally:
+        assert last.stop() == 0
+    try:
+        now.start()
         for expected, row in zip(before, ask(), strict=True):
             np.testing.assert_allclose(row, expected, atol=1e-5)
     finally:
