@@ -52,7 +52,10 @@ def _view(image: Image.Image) -> np.ndarray:
     except ValueError:  # the image is so large that Pillow has it in several pieces
         return np.asarray(image)
     array = _ArrowArray.from_address(_pointer_of(capsule, b"arrow_array"))
-    start, size = array.children[0].contents.buffers[1], 4 * image.width * image.height
+    size = 4 * image.width * image.height
+    if array.n_children != 1 or array.offset or array.children[0].contents.length != size:
+        return np.asarray(image)  # another layout than that of the Pillow that is known
+    start = array.children[0].contents.buffers[1]
     pixels = np.frombuffer(_memory(start, size, _PYBUF_READ), np.uint8)
     return pixels.reshape(image.height, image.width, 4)[..., :3]
 
