@@ -19,7 +19,9 @@ def test_each_process_has_its_cost():
     rows = {row.what: row for row in cost_rows(rounds=1, kinds=[SMALL])}
     for load in ("1 in flight", "2 in flight", "packed"):
         costs = [rows[f"64x64, {load}: {process}"] for process in ("client", "gateway", "model")]
-        assert all(row.unit == "ms" and 0 < row.ours < 100 for row in costs)
+        # The kernel counts in hundredths of a second, and so few packs take the client less.
+        assert all(row.unit == "ms" and 0 <= row.ours < 100 for row in costs)
+        assert costs[-1].ours > 0
         assert rows[f"64x64, {load}: in all"].unit == "/s"
 
 

@@ -137,7 +137,7 @@ def test_image_installs_pinned_versions_without_ensurepip():
     """NVIDIA's Python 3.12 has none, so `python3 -m venv` alone fails."""
     text = (DEPLOY / "Dockerfile").read_text()
     assert re.findall(r"-m venv (\S+)", text) == ["--without-pip"]
-    (install,) = re.findall(r"(.*\n.*pip install.*)", text)
+    (install,) = re.findall(r"((?:.*\\\n)*.*pip install.*)", text)
     for variable in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
         assert f" {variable}=/src/constraints.txt " in install
     assert "constraints.txt" in re.search(r"^COPY (.*) /src/$", text, re.M)[1].split()
