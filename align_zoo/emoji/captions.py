@@ -16,7 +16,7 @@ __all__ = [
     "NEW_WORDINGS",
     "WORDINGS",
     "Attributes",
-    "choose_fillers",
+    "Fillers",
     "write",
     "write_names",
     "write_nothing",
@@ -65,36 +65,51 @@ def write(wording: str, what: str) -> str:
     return wording.format(what, a=f"{article} {what}", the=f"the {what}")
 
 
-def choose_fillers(concepts: Sequence[Concept]) -> list[str]:
-    """List words that say nothing of the concepts, and are in no wording held out.
+@dataclass(frozen=True)
+class Fillers:
+    """Words that say nothing of the concepts, and are in no wording held out.
 
-    Half are common words. The others are invented, the beginning of a caption's word with the end
-    of another: so a word's pieces alone say nothing.
+    Attributes:
+        common: common English words.
+        known: words of captions, of which others are invented.
+        said: all words of captions and of the wordings held out: no filler is one of these.
     """
-    said = {
-        word
-        for each in concepts
-        for text in (each.name, *each.keywords, each.group, each.subgroup)
-        for word in text.split()
-    }
-    held_out = set(re.findall("[a-z]+", " ".join(NEW_WORDINGS)))
-    common = [word for word in dict.fromkeys(COMMON) if word not in said | held_out]
-    rng = np.random.default_rng(0)
-    known = sorted(word for word in said if word.isalpha() and len(word) > 4)
-    invented: dict[str, None] = {}
-    for _ in range(10 * len(common)):  # few words have few beginnings and ends
-        if len(invented) == len(common):
-            break
-        begin, end = rng.choice(known, 2).tolist()
+
+    common: list[str]
+    known: list[str]
+    said: frozenset[str]
+
+    @classmethod
+    def of(cls, concepts: Sequence[Concept]) -> Fillers:
+        """Collect the words of concepts."""
+        captions = {
+            word
+            for each in concepts
+            for text in (each.name, *each.keywords, each.group, each.subgroup)
+            for word in text.split()
+        }
+        said = frozenset(captions.union(re.findall("[a-z]+", " ".join(NEW_WORDINGS))))
+        common = [word for word in dict.fromkeys(COMMON) if word not in said]
+        known = sorted(word for word in captions if word.isalpha() and len(word) > 4)
+        return cls(common, known, said)
+
+    def choose(self, rng: np.random.Generator, count: int) -> list[str]:
+        """Choose words by chance: half are common, the others are invented each time."""
+        return [
+            self._invent(rng) if rng.random() < 0.5 else self._common(rng) for _ in range(count)
+        ]
+
+    def _common(self, rng: np.random.Generator) -> str:
+        return self.common[int(rng.integers(len(self.common)))]
+
+    def _invent(self, rng: np.random.Generator) -> str:
+        """Join the beginning of a caption's word with the end of another: pieces say nothing."""
+        begin, end = (self.known[int(each)] for each in rng.integers(len(self.known), size=2))
         word = begin[: int(rng.integers(2, 5))] + end[-int(rng.integers(2, 4)) :]
-        if word not in said | held_out:
-            invented[word] = None
-    return common + list(invented)
+        return self._common(rng) if word in self.said else word
 
 
-def write_names(
-    names: Sequence[str], fillers: Sequence[str], rng: np.random.Generator
-) -> list[str]:
+def write_names(names: Sequence[str], fillers: Fillers, rng: np.random.Generator) -> list[str]:
     """Write each name alone, in one of the wordings of training, or between any words.
 
     The words between which a name stands teach that what is unknown does not matter.
@@ -106,16 +121,16 @@ def write_names(
         elif kind < _PLAIN + _WORDED:
             texts.append(write(WORDINGS[rng.integers(len(WORDINGS))], name))
         else:
-            words = rng.choice(fillers, rng.integers(1, 5)).tolist()
+            words = fillers.choose(rng, int(rng.integers(1, 5)))
             place = len(words) if rng.random() < 0.6 else int(rng.integers(len(words) + 1))
             link = [str(rng.choice(_LINKS))] if rng.random() < _LINKED else []
             texts.append(" ".join([*words[:place], *link, name, *words[place:]]))
     return texts
 
 
-def write_nothing(count: int, fillers: Sequence[str], rng: np.random.Generator) -> list[str]:
+def write_nothing(count: int, fillers: Fillers, rng: np.random.Generator) -> list[str]:
     """Write texts that say nothing: these are true of images without an emoji."""
-    return [" ".join(rng.choice(fillers, rng.integers(1, 5))) for _ in range(count)]
+    return [" ".join(fillers.choose(rng, int(rng.integers(1, 5)))) for _ in range(count)]
 
 
 @dataclass(frozen=True)
@@ -146,7 +161,7 @@ class Attributes:
         self,
         count: int,
         shown: NDArray[np.int64],
-        fillers: Sequence[str],
+        fillers: Fillers,
         rng: np.random.Generator,
     ) -> tuple[list[str], NDArray[np.bool_]]:
         """Write texts of one attribute or two, each true of a concept that is shown.

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from align_zoo.emoji.architecture import IMAGE_SIZE, build_config, build_transform
 from align_zoo.emoji.augment import augment, can_mirror, draw_nothing
-from align_zoo.emoji.captions import Attributes, choose_fillers, write_names, write_nothing
+from align_zoo.emoji.captions import Attributes, Fillers, write_names, write_nothing
 from align_zoo.emoji.drawings import Drawings
 from align_zoo.emoji.packages import HELD_OUT_STYLE, STYLES
 from align_zoo.emoji.vocabulary import train_vocabulary
@@ -108,7 +108,7 @@ class EmojiBatches:
         """The drawings of each training concept, by style."""
         self.concepts = [drawings.concepts[each] for each in kept]
         self.attributes = Attributes.of(self.concepts)
-        self.fillers = choose_fillers(self.concepts)
+        self.fillers = Fillers.of(self.concepts)
         self.groups = sorted({each.group for each in self.concepts})
         self.group = torch.tensor(
             [[each.group == group for group in self.groups] for each in self.concepts]
@@ -131,7 +131,7 @@ class EmojiBatches:
         drawings = torch.from_numpy(self.pixels[chosen])
         pixels = [
             augment(drawings, self.can_mirror[concept], self._side(step), seeds[0]),
-            draw_nothing(plan.nothing, self.fillers, self._side(step), seeds[1]),
+            draw_nothing(plan.nothing, self.fillers.common, self._side(step), seeds[1]),
         ]
         target = Target(
             torch.arange(len(shown)).repeat_interleave(2),
