@@ -30,7 +30,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def build():
-    return build_site(anew=True)
+    return build_site(whole=True)
 
 
 @pytest.fixture(scope="module")

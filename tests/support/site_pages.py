@@ -16,11 +16,11 @@ SITE = ROOT / "build" / "site"
 """Both runs of tests that need the site build here, so the second finds the pages of the first."""
 
 
-def build_site(*, anew: bool = False) -> subprocess.CompletedProcess[str]:
-    """Build the site; ``anew`` with every page, and so with all warnings."""
+def build_site(*, whole: bool = False) -> subprocess.CompletedProcess[str]:
+    """Build the site; ``whole`` with every page, and so with all warnings."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (command,) = re.findall(r"python -m sphinx (.+)", makefile)
-    if anew:
+    if whole:
         shutil.rmtree(SITE, ignore_errors=True)
     return subprocess.run(
         [sys.executable, "-m", "sphinx", *shlex.split(command)],
