@@ -153,7 +153,7 @@ class ModelQueue:
         rank = self._rank(size.items)
         self._refuse_if_too_long(rank)
         room = self._room(size)
-        if not self._waiting and self._fits(room):
+        if (not self._waiting or rank < self._waiting[0].rank) and self._fits(room):
             self._let_through(room)
             return room
         self._refuse_if_full(size)

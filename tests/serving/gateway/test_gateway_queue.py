@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from visitors import at_a_queue, seconds_an_item, settled
 
@@ -16,6 +16,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, at_once=st.integers(1, 8))
+@example(steps=[("arrive", 1), ("arrive", 2), ("arrive", 1)], at_once=2)
 def test_smaller_requests_pass_first_within_the_bound(steps, at_once):
     async def visit(visitors, _):
         items, waiting = {}, []
@@ -55,8 +56,9 @@ def test_only_requests_over_the_wait_bound_are_refused(seconds, bound, sizes):
         inside, waiting = 0, []
         for name, size in enumerate(sizes):
             await visitors.arrive(name, size)
-            ahead = inside + sum(each for each in waiting if each <= size)
-            at_once = not waiting and ahead + size <= 4
+            in_front = [each for each in waiting if each <= size]
+            ahead = inside + sum(in_front)
+            at_once = not in_front and inside + size <= 4
             too_long = ahead * seconds > bound * 1.000001
             assert (name in visitors.refused) == too_long, (ahead, seconds, bound)
             if name in visitors.refused:
@@ -150,15 +152,16 @@ def test_cancelled_request_leaves_the_queue_at_once():
 
 
 def test_cancelled_large_request_holds_up_no_others():
-    async def visit(visitors, _):
+    async def visit(visitors, clock):
         await visitors.arrive("small")
         await visitors.arrive("large", 4)
-        await visitors.arrive("next")
+        clock.now += 0.5  # too late to pass it
+        await visitors.arrive("next", 3)
         assert list(visitors.inside) == ["small"]
         await visitors.cancel("large")
         assert list(visitors.inside) == ["small", "next"]
 
-    at_a_queue(visit, at_once=4)
+    at_a_queue(visit, at_once=4, queue_seconds=10.0)
 
 
 def test_request_cancelled_at_its_turn_passes_it_on():
