@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align_zoo.serving.gateway.model_queue import Throughput
+from align_zoo.serving.gateway.throughput import Throughput
 
 
 class Clock:
