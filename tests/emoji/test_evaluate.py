@@ -8,15 +8,8 @@ from PIL import Image
 
 from align_zoo.emoji.concepts import Concept
 from align_zoo.emoji.drawings import SIDE, Drawings
-from align_zoo.emoji.evaluate import (
-    Embedded,
-    beyond_the_name,
-    draw_curves,
-    draw_mistakes,
-    figures,
-    others,
-    wordings,
-)
+from align_zoo.emoji.evaluate import draw_curves, draw_mistakes
+from align_zoo.emoji.measure import Embedded, beyond_the_name, figures, others, wordings
 from align_zoo.emoji.packages import HELD_OUT_STYLE
 
 CONCEPTS = [
