@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import align_zoo
-from align_zoo.cli import collections, data, images, models, serve, web
+from align_zoo.cli import collections, data, images, models, serve, upkeep, web
 
 __all__ = ["app"]
 
@@ -62,4 +62,4 @@ _PANELS = {
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.add_typer(collections.collection, name="collection", rich_help_panel="Images")
+app.add_typer(upkeep.collection, name="collection", rich_help_panel="Images")

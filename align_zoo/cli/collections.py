@@ -1,8 +1,7 @@
-"""The commands about collections: index, search, dedupe, label, mcp, and their upkeep."""
+"""The commands about collections: index, search, dedupe, label, mcp."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Optional
@@ -11,6 +10,7 @@ import typer
 
 from align_zoo.cli.options import (
     SOURCE,
+    CollectionPlace,
     LabelsFile,
     LabelsText,
     NoneLabel,
@@ -33,12 +33,8 @@ from align_zoo.cli.rows import Csv, Json, NamesOnly, Nul, chosen, printable, wri
 from align_zoo.cli.shared import CHECKPOINT, needs, one_line_errors
 from align_zoo.serving.model.settings import DEFAULT_MODEL
 
-__all__ = ["collection", "dedupe", "index", "label", "mcp", "search"]
+__all__ = ["dedupe", "index", "label", "mcp", "search"]
 
-# A path would make s3:/ of s3://.
-_Collection = Annotated[
-    str, typer.Argument(metavar="COLLECTION", help="The collection's folder, or an s3:// address.")
-]
 _Condition = Annotated[
     Optional[str],
     typer.Option("--where", metavar="SQL", help="As \"width > 1000 and path like '%2024%'\"."),
@@ -48,7 +44,7 @@ _Condition = Annotated[
 @one_line_errors()
 def index(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=SOURCE)],
-    where: _Collection,
+    where: CollectionPlace,
     prune: Annotated[
         bool, typer.Option("--prune", help="Forget this source's images that are gone.")
     ] = False,
@@ -101,7 +97,7 @@ def index(
 
 @one_line_errors()
 def search(
-    where: _Collection,
+    where: CollectionPlace,
     query: Annotated[
         list[str],
         typer.Argument(
@@ -156,7 +152,7 @@ def search(
 
 @one_line_errors()
 def dedupe(
-    where: _Collection,
+    where: CollectionPlace,
     condition: _Condition = None,
     others: Annotated[
         bool, typer.Option("--others", help="Leave out the best copy of each group.")
@@ -199,7 +195,7 @@ def dedupe(
 
 @one_line_errors()
 def label(
-    where: _Collection,
+    where: CollectionPlace,
     labels: LabelsText = None,
     labels_file: LabelsFile = None,
     template: Template = None,
@@ -262,66 +258,3 @@ def mcp(
         kept = Collection.open(where, model=given) if where else None
         embedder = kept.embedder if kept else given or embedder_of(DEFAULT_MODEL, None)
         mcp_server(Assistant(embedder, folders, kept)).run("stdio")
-
-
-collection = typer.Typer(help="Look after a collection.", no_args_is_help=True)
-
-
-@collection.command()
-@one_line_errors()
-def info(where: _Collection, as_json: Json = False) -> None:
-    """Show rows, failures by reason, checkpoint, bytes and indexes."""
-    import json
-
-    with needs_collection():
-        from align_zoo.collection.collection import Collection
-
-        with Collection.open(where) as kept:
-            about = kept.info()
-    if as_json or not sys.stdout.isatty():
-        typer.echo(json.dumps(about))
-        return
-    for name, value in about.items():
-        typer.echo(f"{name:12} {value}")
-
-
-@collection.command()
-@one_line_errors()
-def check(
-    where: _Collection,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Keep the sound rows alone, in a new table.")
-    ] = False,
-) -> None:
-    """Read every row, and name those that are damaged; measure the index.
-
-    After a repair, `align-zoo index` embeds the images of damaged rows again.
-    """
-    with needs_collection(), interruptible():
-        from align_zoo.collection.collection import Collection
-
-        with Collection.open(where) as kept:
-            health = kept.check(repair=repair, progress=shows_bar())
-    for path, what in health.damaged.items():
-        complain(path, what)
-    for line in health.summary():
-        typer.echo(line, err=True)
-    if not health.sound:
-        typer.echo(
-            "the sound rows are kept in a new table; `align-zoo index` embeds the others again"
-            if repair
-            else "--repair keeps the sound rows",
-            err=True,
-        )
-    exit_with(1, 0 if repair else not health.sound)
-
-
-@collection.command()
-@one_line_errors()
-def optimize(where: _Collection) -> None:
-    """Merge small files, follow with the index, and remove old versions."""
-    with needs_collection(), interruptible():
-        from align_zoo.collection.collection import Collection
-
-        with Collection.open(where) as kept:
-            kept.optimize()

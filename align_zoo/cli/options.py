@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PATHS",
     "SOURCE",
+    "CollectionPlace",
     "LabelsFile",
     "LabelsText",
     "Model",
@@ -69,6 +70,9 @@ Ray = Annotated[
     typer.Option(metavar="ADDRESS", help="Compute on this Ray cluster, as HOST:PORT or auto."),
 ]
 # A path would make s3:/ of s3://.
+CollectionPlace = Annotated[
+    str, typer.Argument(metavar="COLLECTION", help="The collection's folder, or an s3:// address.")
+]
 SearchedCollection = Annotated[
     Optional[str],
     typer.Option(metavar="COLLECTION", help="Search this collection over HTTP, too."),
