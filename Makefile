@@ -6,6 +6,7 @@
 # make test-page   the page, in a real Chromium of this machine
 # make test-library PYTHON=python3.13   what needs no tritonserver, on another Python
 # make test-client PYTHON=python3.10    of the client what needs neither tritonserver nor align-zoo
+# make test-clients   the same on every Python from 3.10 to 3.14 that this machine has
 # make docs   the site of all documents: build/site/index.html, with a search that works offline
 # make reference   what the documents have from the code and from the results files, again
 # make test-neighbours   folders and installation beside other versions and neighbours (asks PyPI)
@@ -17,7 +18,8 @@
 # make chaos   faults, overload and a soak against the service: a table (7 minutes; ARGS=...)
 # make fuzz    mutated images, odd strings and odd requests by the thousand (25 minutes; ARGS=...)
 # make audit   known vulnerabilities of the versions in constraints.txt (asks PyPI)
-# make release all of a release up to the upload (docs/releasing.md; ARGS=--rehearse: of any commit)
+# make release all of a release up to the upload (docs/releasing.md)
+# make rehearsal   the same of any commit, without the tests
 # make constraints   renew constraints.txt with today's versions; PYTHON=python3.13: its own file
 # make clean   remove .venv and what the tools left
 
@@ -34,8 +36,9 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test test-long test-library test-client test-page test-neighbours \
-	test-integrations test-newcomer test-upgrade lint docs reference bench growth chaos fuzz audit release constraints clean
+.PHONY: setup demo test test-long test-library test-client test-clients test-page test-neighbours \
+	test-integrations test-newcomer test-upgrade lint docs reference bench growth chaos fuzz audit \
+	release rehearsal constraints clean
 
 setup: $(VENV)/.setup
 
@@ -100,6 +103,20 @@ test-client:
 	$(CLIENT)/bin/pytest tests/client --numprocesses 2 --dist loadfile \
 		-m "not hub and not served" $(ARGS)
 
+# pyenv's python3.10 is there even where it runs nothing, so look into its folder, too.
+PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
+test-clients:
+	@for version in 3.10 3.11 3.12 3.13 3.14; do \
+		for python in "python$$version" $(PYENV)/"$$version".*/bin/python; do \
+			"$$python" -c 'import ensurepip, venv' 2>/dev/null && break || python=; \
+		done; \
+		if test -n "$$python"; then \
+			$(MAKE) --no-print-directory test-client PYTHON="$$python" || exit 1; \
+		else \
+			echo "the client is not tested on Python $$version: no such interpreter" >&2; \
+		fi; \
+	done
+
 lint: $(VENV)/.test-tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -153,6 +170,9 @@ audit:
 
 release: $(VENV)/.test-tools
 	@$(BIN)/python -m release $(ARGS)
+
+rehearsal: ARGS = --rehearse
+rehearsal: release
 
 constraints: EXTRAS = $(if $(filter 3.11 3.12,$(VERSION)),server,gateway)
 constraints:

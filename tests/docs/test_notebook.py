@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 DOCS = Path(__file__).parents[2] / "docs"
 PATH = DOCS / "notebooks" / "align.ipynb"
@@ -15,10 +13,14 @@ PATH = DOCS / "notebooks" / "align.ipynb"
 
 @pytest.fixture
 def notebook():
+    import nbformat  # seconds, which each process of a run would pay
+
     return nbformat.read(PATH, as_version=4)
 
 
 def test_notebook_has_no_outputs(notebook):
+    import nbformat
+
     nbformat.validate(notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.outputs for cell in cells] == [[]] * len(cells)
@@ -26,6 +28,8 @@ def test_notebook_has_no_outputs(notebook):
 
 
 def test_notebook_runs(notebook, tmp_path):
+    from nbclient import NotebookClient
+
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}})
     client.execute()
     assert notebook.cells[-1].outputs[-1]["data"].keys() >= {"image/png"}

@@ -42,7 +42,8 @@ INSTALL = uses()["Install"]
 def environment() -> dict[str, str]:
     """Return a newcomer's: programs of the environment that runs the tests are not on PATH."""
     ours = f"{Path(sys.executable).parent}{os.pathsep}"
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    left_out = ("PYTHONPATH", "MAKEFLAGS")  # a make that runs the tests is not a newcomer's
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**kept, "PATH": kept["PATH"].replace(ours, ""), "HF_HUB_OFFLINE": "1"}
 
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 __all__ = ["SCRIPTS", "environment", "run"]
 
 ROOT = Path(__file__).parents[2]
@@ -39,15 +41,19 @@ def environment(name: str, pins: Sequence[str], *, ours: bool = False) -> Path:
     python, made = folder / "bin" / "python", folder / "pins.json"
     below = [sysconfig.get_path("purelib"), *([str(ROOT), str(ROOT / "client")] if ours else [])]
     wanted = json.dumps([sys.executable, *below, *pins])
-    if not made.is_file() or made.read_text() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        _call(sys.executable, "-m", "venv", "--without-pip", folder)
-        packages = Path(_call(python, "-c", "import site; print(*site.getsitepackages())").strip())
-        # Read after the environment's own packages, which therefore go before.
-        (packages / "below.pth").write_text("\n".join(below) + "\n")
-        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
-        _call(*pip, "--no-deps", "--ignore-installed", "--disable-pip-version-check", *pins)
-        made.write_text(wanted)
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    # CI runs the tests of neighbours and of adapters at once, and both ask for some of them.
+    with FileLock(_FOLDER / f"{name}.lock"):
+        if not made.is_file() or made.read_text() != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            _call(sys.executable, "-m", "venv", "--without-pip", folder)
+            code = "import site; print(*site.getsitepackages())"
+            packages = Path(_call(python, "-c", code).strip())
+            # Read after the environment's own packages, which therefore go before.
+            (packages / "below.pth").write_text("\n".join(below) + "\n")
+            pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+            _call(*pip, "--no-deps", "--ignore-installed", "--disable-pip-version-check", *pins)
+            made.write_text(wanted)
     return python
 
 
