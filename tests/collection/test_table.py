@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -87,3 +94,51 @@ def test_rows_with_an_error_are_never_found(table, indexed):
             assert all(path.startswith("/1/") for path in found)
             assert len(found) == min(k, 1500) or indexed
     assert table.nearest(vectors[0], 1)["path"].to_pylist() == ["/1/0.png"]
+
+
+MERGE = """
+import json, re, sys
+import numpy as np, pyarrow as pa
+from align_zoo.collection.shards import rows_schema
+from align_zoo.collection.table import Table, connect, create
+
+def greatest():
+    return int(re.search("VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) // 1024
+
+where, dim, count = sys.argv[1], 640, 8192
+base = connect(where)
+create(base, "rows", rows_schema(dim))
+table = Table(base, "rows", where)
+for part in range(8):
+    numbers = np.random.default_rng(part).normal(size=count * dim).astype(np.float32)
+    table.append(pa.table({
+        "path": [f"/{part}/{i}.png" for i in range(count)],
+        "source": ["s"] * count,
+        "size": [1] * count,
+        "mtime_ns": [1] * count,
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(numbers), dim),
+    }))
+before = greatest()
+table.upkeep()
+print(json.dumps([table.stats()["fragments"], before, greatest()]))
+"""
+
+
+def test_documented_settings_merge_in_little_memory(tmp_path):
+    guide = Path("docs/collections.md").read_text()
+    (line,) = re.findall(r"export (LANCE_DEFAULT_.*)", guide)
+    settings = dict(each.split("=") for each in line.split())
+    grown = []
+    for environment in ({}, settings):
+        where = str(tmp_path / str(len(environment)))
+        done = subprocess.run(
+            [sys.executable, "-c", MERGE, where],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=120,
+        )
+        fragments, before, after = json.loads(done.stdout.splitlines()[-1])
+        assert fragments == 1
+        grown.append(after - before)
+    assert grown[1] < grown[0] / 2, grown
