@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.refusal import Reason
 from align_zoo.serving.log import event, is_shown
 
-__all__ = ["Entry", "Journal", "fresh_id", "shown_id"]
+__all__ = ["Entries", "Entry", "Journal", "fresh_id", "shown_id"]
 
 _SECONDS_BETWEEN_LINES = 1.0
 _IDS_A_LINE = 100
@@ -59,6 +60,28 @@ class Entry:
     def queue_seconds(self) -> float:
         """The seconds of waiting; up to now, if the request still waits."""
         return (self.turn or time.perf_counter()) - self.whole if self.whole else 0.0
+
+
+@dataclass
+class Entries:
+    """The journal's entries of a request: one for each model that it asks, once that is known."""
+
+    first: Entry
+    models: dict[str, Entry] = field(default_factory=dict)
+
+    def add(self, model: str, items: int) -> None:
+        """Note that the request asks a model; it may do so several times."""
+        first = self.first
+        if model in self.models:
+            self.models[model].items += items
+        else:
+            self.models[model] = Entry(first.id, model, items, first.begin, first.whole)
+
+    def each(self, note: Callable[..., None], *details: Any) -> None:
+        """Call a method of the journal with each entry."""
+        for entry in self.models.values() or [self.first]:
+            note(entry, *details)
+            self.first.logged |= entry.logged
 
 
 class Journal:

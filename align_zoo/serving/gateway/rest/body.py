@@ -10,8 +10,10 @@ import orjson
 from align_zoo.serving.gateway.journal import shown_id
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 
-__all__ = ["MOST_ITEMS", "Fields", "malformed", "read_json"]
+__all__ = ["LARGE", "MOST_ITEMS", "Fields", "malformed", "read_json"]
 
+LARGE = 2**18
+"""The bytes of a body that is read in a thread, because it takes milliseconds."""
 MOST_ITEMS = 2048
 """The most texts and images of a request, as OpenAI's."""
 _MOST_BRACKETS = 20_000

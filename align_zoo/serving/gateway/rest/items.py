@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import binascii
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from align_zoo.errors import InvalidImage
 from align_zoo.serving.gateway.journal import shown_id
+from align_zoo.serving.gateway.rest.body import malformed
 
-__all__ = ["Item", "content", "looks_like_image"]
+__all__ = ["Item", "content", "looks_like_image", "read_item"]
 
 _SLICE = 2**16
 """The characters that are decoded without a break, in which another thread may run: 0.3 ms. Larger
@@ -32,6 +33,17 @@ class Item(NamedTuple):
     """The text; or the image in base64 or as a data URI."""
     param: str
     """The place in the request, such as ``input[3]``."""
+
+
+def read_item(kind: str, value: Any, place: str) -> Item:
+    """Read a text or an image of a request.
+
+    Raises:
+        Refusal: MALFORMED; the value is no string.
+    """
+    if not isinstance(value, str):
+        raise malformed(f"{place} must be a string", place)
+    return Item(kind, value, place)
 
 
 def content(item: Item) -> bytes:

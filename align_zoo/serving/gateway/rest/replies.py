@@ -11,7 +11,7 @@ import numpy as np
 from align_zoo.errors import InvalidInput
 from align_zoo.runtime.features import shares
 from align_zoo.runtime.predictions import mean_rows, ranked
-from align_zoo.serving.gateway.rest.spellings import Asked
+from align_zoo.serving.gateway.rest.asked import Asked
 from align_zoo.serving.routing import Served
 
 __all__ = [
