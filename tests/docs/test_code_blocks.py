@@ -24,7 +24,7 @@ ELSEWHERE = {
     "client/README.md": "tests/client/test_client_readme.py",
     "docs/architecture.md": "tests/test_documents.py",
     "docs/collections.md": "tests/test_readme.py",
-    "docs/explain.md": "tests/zero_shot/test_heatmap.py",
+    "docs/explain.md": "tests/docs/test_explain_page.py",
     "docs/first-hour.md": "tests/newcomer/test_first_hour.py",
     "docs/http.md": "tests/neighbours/test_http_clients.py",
     "docs/integrations.md": "tests/integrations/conftest.py",

@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from align_client.shrink import Resize, resize_fingerprint
+from align_client.transport import Batch
 
 SERVICE = "inference.GRPCInferenceService"
 MESSAGES = [("grpc.max_receive_message_length", 64_000_000), ("grpc.so_reuseport", 0)]
@@ -207,3 +208,22 @@ class Scripted:
 def _contents(request):
     (raw,) = request.raw_input_contents
     return deserialize_bytes_tensor(raw).tolist()
+
+
+def counts(*servers):
+    """How many inferences each server has had."""
+    return [len(server.requests) for server in servers]
+
+
+def know_batches(client):
+    """Spare the client its question for the batch, which would take a turn of a replica."""
+
+    async def batch(model, call):
+        return Batch(8, errors=False)
+
+    client._align.transport.batch = batch
+
+
+def replicas(client):
+    """What a client knows of each of its servers."""
+    return client._align.transport.replicas.replicas
