@@ -14,9 +14,10 @@ from align_client.errors import (
     too_late,
 )
 from align_client.images import Encoded, ImageLike, encoded, may_shrink
+from align_client.request_sender import Apart
 from align_client.runtime import Outcome, Runtime
 from align_client.shrink import NO_RESIZE, Resize, tiny_png
-from align_client.transport import IMAGE_MODEL, Apart, Transport
+from align_client.transport import IMAGE_MODEL, Transport
 
 __all__ = ["ImageSender"]
 
