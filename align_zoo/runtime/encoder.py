@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, NoReturn, Protocol, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
-from align_zoo.checkpoint.config import VisionConfig
-from align_zoo.errors import InvalidImage, InvalidInput
+from align_zoo.checkpoint.vision_config import VisionConfig
+from align_zoo.errors import InvalidImage
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.inputs.prompts import check_classnames, fill, read_templates
 from align_zoo.runtime.features import FeatureMap, InputSize, map_features
@@ -19,49 +19,13 @@ from align_zoo.runtime.given import Images, Texts, as_images, as_texts, keeps_er
 from align_zoo.runtime.images import ImageBatcher, ImageLike, read_image
 from align_zoo.runtime.predictions import Prediction, check_top_k, ranked
 from align_zoo.runtime.texts import TextBatcher
+from align_zoo.runtime.tower import ImageTower, SlowPath, TextTower
 
-__all__ = [
-    "Encoder",
-    "ImageTower",
-    "SlowPath",
-    "TextTower",
-    "locked_cached_property",
-    "not_loaded",
-]
+__all__ = ["Encoder", "locked_cached_property"]
 
 T = TypeVar("T")
 
-TextTower = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Computes unit embeddings [N, D] float32 from token ids and mask [N, L] int64, for any N."""
 _ITEMS = {"image": "images", "text": "texts"}
-
-
-class ImageTower(Protocol):
-    """The image tower in a runtime, from pixels [N, 3, H, W] float32, for any N."""
-
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Compute unit embeddings [N, D] float32."""
-
-    def features(self, pixels: np.ndarray) -> np.ndarray:
-        """Compute the last feature maps [N, D, h, w] float32."""
-
-
-class SlowPath(NamedTuple):
-    """The cost of a tower that is not on its fastest path on this machine."""
-
-    factor: float
-    """The time of an item, divided by the time on the fastest path, about."""
-    reason: str = ""
-    """Why the path is slow, unless the encoder's own reason says so."""
-
-
-def not_loaded() -> NoReturn:
-    """Refuse to load the tower that ``load_encoder(only=...)`` left out.
-
-    Raises:
-        InvalidInput: always.
-    """
-    raise InvalidInput("this encoder was loaded for the other tower only; load it without only=")
 
 
 class locked_cached_property(cached_property[T]):

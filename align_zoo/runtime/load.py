@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from align_zoo.checkpoint.folder import Checkpoint, open_checkpoint
 from align_zoo.errors import AlignZooError, CheckpointError, InvalidInput
 from align_zoo.inputs.preprocess import AlignTransform, read_transform
-from align_zoo.runtime.encoder import Encoder, ImageTower, SlowPath, not_loaded
+from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.machine import cores
 from align_zoo.runtime.onnx.export_once import (
     export_once,
@@ -28,6 +28,7 @@ from align_zoo.runtime.onnx.export_once import (
 from align_zoo.runtime.onnx.manifest import IMAGE, TEXT, TOKENIZER, export_folder, find_or_export
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.tokenizer_options import check_tokenizer
+from align_zoo.runtime.tower import ImageTower, SlowPath, not_loaded
 
 if TYPE_CHECKING:
     import torch

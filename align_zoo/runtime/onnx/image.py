@@ -10,11 +10,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from align_zoo.errors import CheckpointError
-from align_zoo.runtime.encoder import ImageTower
 from align_zoo.runtime.onnx import refusals
 from align_zoo.runtime.onnx.manifest import IMAGE, find_or_export
 from align_zoo.runtime.onnx.nchwc import BlockedImage, layouts, open_blocked
 from align_zoo.runtime.onnx.sessions import OnnxImage
+from align_zoo.runtime.tower import ImageTower
 
 __all__ = ["layout_note", "open_image"]
 

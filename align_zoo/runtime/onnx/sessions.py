@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 
 from align_zoo.errors import CheckpointError, InvalidImage
-from align_zoo.runtime.encoder import ImageTower
 from align_zoo.runtime.machine import cores, give_back
+from align_zoo.runtime.tower import ImageTower
 
 __all__ = [
     "CPU",

@@ -12,10 +12,11 @@ from tokenizers import Tokenizer
 from align_zoo.checkpoint.folder import Checkpoint, unchanged
 from align_zoo.errors import InvalidInput
 from align_zoo.inputs.preprocess import read_transform
-from align_zoo.runtime.encoder import Encoder, SlowPath, not_loaded
+from align_zoo.runtime.encoder import Encoder
 from align_zoo.runtime.machine import cores, keep_warm
 from align_zoo.runtime.texts import TextBatcher
 from align_zoo.runtime.torch.towers import TorchImage, TorchText
+from align_zoo.runtime.tower import SlowPath, not_loaded
 from align_zoo.towers.factory import (
     read_image_tower,
     read_text_tower,
