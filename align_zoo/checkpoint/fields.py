@@ -1,4 +1,4 @@
-"""Reads JSON files and dataclass fields in JSON; checks types and ranges by the field's name."""
+"""Reads JSON files and dataclass fields in JSON; checks types and bounds by the field's name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,38 @@ from typing import Any, NoReturn
 
 from align_zoo.errors import CheckpointError
 
-__all__ = ["changed", "check_ranges", "read", "read_json", "refuse", "within"]
+__all__ = [
+    "ACTIVATIONS",
+    "MOST_BLOCKS",
+    "WIDEST",
+    "changed",
+    "check_activation",
+    "check_parameters",
+    "check_ranges",
+    "read",
+    "read_json",
+    "refuse",
+    "within",
+]
+
+# HF's names (transformers.activations.ACT2FN) to timm's (timm.layers.create_act).
+ACTIVATIONS = {
+    "swish": "silu",
+    "silu": "silu",
+    "relu": "relu",
+    "relu6": "relu6",
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "mish": "mish",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+}
+# Far beyond the paper's largest ALIGN (820 million). A slip in a config.json must not take the
+# machine's memory.
+_MOST_PARAMETERS = 4_000_000_000
+MOST_BLOCKS = 1_000
+WIDEST = 1 << 16
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -97,6 +128,19 @@ def check_ranges(config: Any, prefix: str = "") -> None:
         for number in value if isinstance(value, list | tuple) else (value,):
             if not low <= number <= high:
                 refuse(prefix + each.name, value, f"{low:,} to {high:,}")
+
+
+def check_activation(name: str, value: str) -> None:
+    """Refuse an activation that timm does not have."""
+    if value not in ACTIVATIONS:
+        refuse(name, value, f"one of {sorted(ACTIVATIONS)}")
+
+
+def check_parameters(name: str, value: object, parameters: float) -> None:
+    """Refuse a field by which a tower would have more parameters than any ALIGN has."""
+    if parameters > _MOST_PARAMETERS:
+        what = f"with the other fields it makes {parameters:.1e} parameters, too many"
+        refuse(name, value, what)
 
 
 def refuse(name: str, value: object, supported: str) -> NoReturn:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from align_zoo.checkpoint.config import AlignConfig, TextConfig, VisionConfig
+from align_zoo.checkpoint.config import AlignConfig, TextConfig
+from align_zoo.checkpoint.vision_config import VisionConfig
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.tiny.architecture import square_transform
 from align_zoo.tiny.vocabulary import MAX_TOKENS

@@ -11,8 +11,8 @@ from typing import NamedTuple, Union
 import numpy as np
 from PIL import Image
 
-from align_zoo.checkpoint.config import VisionConfig
 from align_zoo.checkpoint.folder import open_checkpoint
+from align_zoo.checkpoint.vision_config import VisionConfig
 from align_zoo.errors import InvalidInput
 from align_zoo.inputs.preprocess import AlignTransform, read_transform
 

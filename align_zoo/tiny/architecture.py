@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import nn
 from transformers import AlignModel
 
-from align_zoo.checkpoint.config import AlignConfig, TextConfig, VisionConfig
+from align_zoo.checkpoint.config import AlignConfig, TextConfig
 from align_zoo.checkpoint.hf_names import from_hf, image_table, text_table
+from align_zoo.checkpoint.vision_config import VisionConfig
 from align_zoo.formats.save import hf_config
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.tiny.vocabulary import MAX_TOKENS

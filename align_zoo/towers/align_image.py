@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
-from align_zoo.checkpoint.config import VisionConfig
 from align_zoo.checkpoint.fields import changed
 from align_zoo.checkpoint.folder import EMBEDDED, open_checkpoint
 from align_zoo.checkpoint.hf_names import (
@@ -20,6 +19,7 @@ from align_zoo.checkpoint.hf_names import (
     replaced_heads,
     weights_source,
 )
+from align_zoo.checkpoint.vision_config import VisionConfig
 from align_zoo.inputs.preprocess import AlignTransform
 from align_zoo.towers.building import build_tower
 

@@ -14,7 +14,7 @@ import torch
 from timm.models.efficientnet import EfficientNet, resolve_bn_args
 from torch import nn
 
-from align_zoo.checkpoint.config import VisionConfig
+from align_zoo.checkpoint.vision_config import VisionConfig
 from align_zoo.errors import InvalidImage
 from align_zoo.towers.building import refuse_hf_names
 from align_zoo.towers.layers import CosineLinear, FixedPadConv2d

@@ -8,8 +8,9 @@ import pytest
 import transformers
 
 from align_zoo import CheckpointError
-from align_zoo.checkpoint.config import AlignConfig, TextConfig, VisionConfig
+from align_zoo.checkpoint.config import AlignConfig, TextConfig
 from align_zoo.checkpoint.fields import read_json
+from align_zoo.checkpoint.vision_config import VisionConfig
 
 
 @pytest.mark.parametrize(

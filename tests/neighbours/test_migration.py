@@ -19,7 +19,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import align_zoo
-from align_zoo.checkpoint.config import _ACTIVATIONS
+from align_zoo.checkpoint.fields import ACTIVATIONS
 from align_zoo.checkpoint.folder import EMBEDDED
 from align_zoo.cli import app
 from align_zoo.inputs.processor_options import OPTIONS
@@ -185,6 +185,6 @@ def test_page_lists_all_options_and_activations():
     start = TEXT.index("`hidden_act` is one of")
     assert set(re.findall(r"`(\w+)`", TEXT[start : TEXT.index("`selu`")])) == {
         "hidden_act",
-        *_ACTIVATIONS,
+        *ACTIVATIONS,
     }
     assert "selu" not in transformers.activations.ACT2FN

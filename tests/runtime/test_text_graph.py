@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tries import tries
 
-from align_zoo.checkpoint.config import _ACTIVATIONS, TextConfig
+from align_zoo.checkpoint.config import TextConfig
+from align_zoo.checkpoint.fields import ACTIVATIONS
 from align_zoo.runtime.onnx.sessions import OnnxText
 from align_zoo.runtime.onnx.text_graph import text_graph
 from align_zoo.towers.text_tower import AlignText
@@ -52,7 +53,7 @@ SHAPES = {
     "no layer": {"num_hidden_layers": 0},
     "one head": {"num_attention_heads": 1},
     "one token type, another epsilon": {"type_vocab_size": 1, "layer_norm_eps": 1e-3},
-    **{f"activation {name}": {"hidden_act": name} for name in _ACTIVATIONS},
+    **{f"activation {name}": {"hidden_act": name} for name in ACTIVATIONS},
 }
 
 

@@ -12,8 +12,8 @@ from torch import nn
 from transformers.models.align.modeling_align import AlignVisionDepthwiseLayer
 from tries import tries
 
-from align_zoo.checkpoint.config import VisionConfig
 from align_zoo.checkpoint.hf_names import from_hf, image_table
+from align_zoo.checkpoint.vision_config import VisionConfig
 from align_zoo.towers.align_image import build_image_tower
 from align_zoo.towers.layers import FixedPadConv2d
 
