@@ -96,7 +96,7 @@ def test_unused_choice_keeps_replica_available(mixed, tmp_path):
     class Removed(os.PathLike):
         """Runs after both servers have been asked."""
 
-        def __fspath__():
+        def __fspath__(self):
             return str(tmp_path / ("nowhere" if all(counts(*mixed)) else "a.jpg"))
 
     with (

@@ -6,6 +6,8 @@ import io
 import subprocess
 import sys
 
+import numpy as np
+import pillow_heif
 import pytest
 from entries import RESIZE
 from PIL import AvifImagePlugin, Image, features
@@ -15,10 +17,13 @@ from align_zoo import InvalidImage
 from align_zoo.inputs.cost import format_of
 from align_zoo.inputs.decode import decode_image
 
+pillow_heif.register_heif_opener()  # so that Pillow writes HEIF
 
-def written(kind: str) -> bytes:
+
+def written(kind: str, **options) -> bytes:
     file = io.BytesIO()
-    Image.linear_gradient("L").convert("RGB").save(file, kind)
+    noise = np.random.default_rng(0).integers(0, 256, (240, 300, 3), np.uint8)
+    Image.fromarray(noise).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -64,7 +69,7 @@ def test_avif_takes_one_thread_unless_told(decode, chosen, used, monkeypatch):
     monkeypatch.setattr(
         AvifImagePlugin, "_get_default_max_threads", lambda: asked.append(plain()) or asked[-1]
     )
-    decode(written("AVIF"))
+    decode(written("AVIF", subsampling="4:4:4", quality=100))  # worth shrinking
     assert asked[-1] == used
     assert chosen == AvifImagePlugin.DEFAULT_MAX_THREADS
 

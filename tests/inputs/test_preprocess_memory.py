@@ -6,7 +6,10 @@ import json
 import subprocess
 import sys
 
+import pillow_heif
 from PIL import Image
+
+pillow_heif.register_heif_opener()  # so that Pillow writes HEIF
 
 MEASURED = """
 import json, re, sys
