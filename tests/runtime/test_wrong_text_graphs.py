@@ -18,10 +18,11 @@ from makers import MAKERS
 from onnx import numpy_helper
 from tries import tries
 
+from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.errors import CheckpointError
-from align_zoo.runtime.load import export_checkpoint
 from align_zoo.runtime.onnx import export as exporting
 from align_zoo.runtime.onnx.comparison import Reference, check
+from align_zoo.runtime.onnx.manifest import IMAGE, REFERENCES
 from align_zoo.runtime.onnx.sessions import unit
 from align_zoo.runtime.onnx.text_graph import text_graph
 
@@ -44,6 +45,17 @@ class Exported(NamedTuple):
 TOWERS = {"lively": lambda config, side: lively_model(config, size=side), **MAKERS}
 
 
+def export_text(checkpoint: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Export a checkpoint without its image graph, which takes the most of the time."""
+
+    def nothing(_model, _transform, draft: Path) -> None:
+        for name in (IMAGE, REFERENCES):
+            (draft / name).touch()
+
+    patch.setattr(exporting, "_write_image", nothing)
+    exporting.export(open_checkpoint(checkpoint), folder)
+
+
 @pytest.fixture(scope="module", params=["lively", "torch's start"])
 def exported(request, tmp_path_factory) -> Exported:
     compared: dict[str, Sequence[Reference]] = {}
@@ -54,10 +66,10 @@ def exported(request, tmp_path_factory) -> Exported:
 
     model = TOWERS[request.param](small_config(FEW_BLOCKS, {"vocab_size": VOCABULARY}), 75)
     checkpoint = save_checkpoint(model, tmp_path_factory.mktemp("sound"))
+    folder = tmp_path_factory.mktemp("cache") / "export"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "check", kept)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        folder: Path = export_checkpoint(checkpoint)
+        export_text(checkpoint, folder, patch)
     graph = onnx.load(folder / "text.onnx")
     return Exported(graph, compared["text.onnx"], tower(graph)(IDS, MASK))
 
@@ -203,7 +215,6 @@ def test_one_wrong_row_of_a_table_is_refused(tmp_path, monkeypatch, table):
         return graph
 
     monkeypatch.setattr(exporting, "text_graph", with_a_wrong_row)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     checkpoint = save_checkpoint(lively_model(small_config(FEW_BLOCKS)), tmp_path / "checkpoint")
     with pytest.raises(CheckpointError, match=f"the table of {table} differs from PyTorch's"):
-        export_checkpoint(checkpoint)
+        export_text(checkpoint, tmp_path / "export", monkeypatch)

@@ -160,7 +160,9 @@ def _references(
     """
     inputs = list(inputs)
     errors = []
-    with torch.inference_mode():
+    # Under inference_mode the weights would become such that torch.export can trace them only by
+    # its slower way.
+    with torch.no_grad():
         rounded = [[_unit(embed(*each)) for each in _alike(*given)] for given in inputs]
         tower.double()  # in place: a copy of a base tower would take half a gigabyte
         exact = [_unit(embed(*map(_double, given))) for given in inputs]
