@@ -36,9 +36,9 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
-.PHONY: setup demo test test-long test-library test-client test-clients test-page test-neighbours \
-	test-integrations test-newcomer test-upgrade lint docs reference bench growth chaos fuzz audit \
-	release rehearsal constraints clean
+.PHONY: setup demo test test-long test-library test-client test-clients test-page \
+	test-page-others test-neighbours test-integrations test-newcomer test-upgrade lint docs \
+	reference bench growth chaos fuzz audit release rehearsal constraints clean
 
 setup: $(VENV)/.setup
 
@@ -61,13 +61,17 @@ PYTEST := $(BIN)/python -m pytest $(ELSEWHERE)
 test: $(VENV)/.test-tools
 	$(PYTEST) --numprocesses 2 --dist loadfile -m "not hub and not served and not alone" $(ARGS)
 	$(PYTEST) --numprocesses 3 --dist loadfile -m "served and not alone" $(ARGS)
-	$(PYTEST) -m alone $(ARGS) $$(grep -rl --include=test_*.py mark.alone tests)
+	$(PYTEST) -m alone $(ARGS) $$(grep -rl --include=test_*.py mark.alone tests | grep -v $(PAGE))
 
 test-long: ARGS += --hypothesis-profile=long
 test-long: test
 
 test-page: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(PAGE) $(ARGS)
+
+# For CI: what may run beside other targets, after `make test-page ARGS="-m alone"`.
+test-page-others: ARGS += -m "not alone"
+test-page-others: test-page
 
 test-neighbours: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)
@@ -144,18 +148,21 @@ chaos: $(VENV)/.test-tools
 fuzz: $(VENV)/.test-tools
 	@PYTHONPATH=tests/support $(BIN)/python -m fuzz $(ARGS)
 
-$(VENV)/.setup: $(PINS)
+$(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "align-zoo needs Python 3.11 or 3.12 with venv:" \
 		"none of python3.11, python3.12 and python3 fits" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.setup: $(PINS) | $(BIN)/python
 	@echo "installing the environment into $(VENV) (some minutes the first time) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP_INSTALL) --editable ".[server,collection,train]" --editable ./client
 	@touch $@
 
-$(VENV)/.test-tools: $(VENV)/.setup
-	@echo "installing the test tools into $(VENV) ..."
+# The environment is part of it: one installation is enough for both.
+$(VENV)/.test-tools: $(PINS) | $(BIN)/python
+	@echo "installing the environment and the test tools into $(VENV) (some minutes the first time) ..."
 	@$(PIP_INSTALL) --editable ".[server,test]" --editable ./client
-	@touch $@
+	@touch $(VENV)/.setup $@
 
 $(VENV)/.docs-tools: $(VENV)/.setup
 	@echo "installing the tools of the site into $(VENV) ..."

@@ -24,8 +24,6 @@ from align_zoo.collection import ray_engine, shards, writer
 from align_zoo.collection.collection import Collection
 from align_zoo.errors import AlignZooError
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture(scope="module")
 def cluster():
@@ -178,10 +176,11 @@ def test_a_lost_machine_is_done_without(cluster, images, expected, tmp_path):
 
 ENDED = textwrap.dedent(
     """
-    import sys
+    import signal, sys
     from pathlib import Path
     from align_zoo.collection.collection import Collection
     from ray_cluster import Faulty
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs behind a shell ignores it
     place, images, orders = sys.argv[1:]
     model = Faulty("align_tiny", Path(orders))
     Collection.create(place, model=model).add(images, workers=1)

@@ -16,8 +16,6 @@ from waiting import wait_for_port, wait_until
 from align_zoo.serving.triton.command import ServeOptions
 from align_zoo.serving.triton.launcher import run_server
 
-pytestmark = pytest.mark.alone
-
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 ONE_BY_ONE = """
 

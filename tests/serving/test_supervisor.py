@@ -22,8 +22,6 @@ from align_zoo import create_align
 from align_zoo.inputs.decode import decode_image
 from align_zoo.serving.triton.processes import is_alive
 
-pytestmark = pytest.mark.alone
-
 TINY = Path(align_zoo.__file__).parent / "assets" / "align_tiny"
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 TEXTS = ["a red circle", "blue", "the digit three", "a photo of a big green star"]
@@ -64,6 +62,7 @@ def text_model(service):
     return service.model_process("align_text")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("number", "whom", "causes"),
     [

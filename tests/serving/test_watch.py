@@ -17,8 +17,6 @@ from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 from waiting import wait_until
 
-pytestmark = pytest.mark.alone
-
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 PATIENCE = 5
 """The least, in seconds: align_tiny answers in milliseconds."""

@@ -18,8 +18,6 @@ from align_zoo.serving.gateway.options import GatewayOptions
 from align_zoo.serving.gateway.ports import drop_the_dead
 from align_zoo.serving.routing import Backends
 
-pytestmark = pytest.mark.alone
-
 TEXT = message("align_text", [b"a"])
 INFER = "/v2/models/align_text/infer"
 # HTTP/2's preface, and headers of a call whose message never comes.
@@ -62,6 +60,7 @@ def connections(ports, sent):
         yield
 
 
+@pytest.mark.alone
 def test_a_thousand_idle_connections_disturb_nobody(own_doors):
     doors = own_doors()
     with stub_at(doors.grpc_url) as stub:
@@ -73,6 +72,7 @@ def test_a_thousand_idle_connections_disturb_nobody(own_doors):
             assert doors.deaths == []
 
 
+@pytest.mark.alone
 def test_stalled_connections_disturb_nobody(own_doors):
     doors = own_doors()
     with stub_at(doors.grpc_url) as stub:

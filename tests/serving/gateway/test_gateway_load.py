@@ -13,8 +13,6 @@ from PIL import Image
 from tritonclient.grpc import service_pb2
 from waiting import wait_until
 
-pytestmark = pytest.mark.alone
-
 BOUND = 0.5
 IMAGE = json_request("no image", name="IMAGE")
 
@@ -64,6 +62,7 @@ def timed(call, request):
     return future, seconds
 
 
+@pytest.mark.alone
 def test_excess_calls_are_refused_and_waits_stay_bounded(own_doors, asked):
     doors = own_doors(queue_seconds=BOUND, at_once=2)
     with stub_at(doors.grpc_url) as stub:
@@ -94,6 +93,7 @@ def test_excess_calls_are_refused_and_waits_stay_bounded(own_doors, asked):
     assert rejected == codes.count("RESOURCE_EXHAUSTED")
 
 
+@pytest.mark.alone
 def test_full_speed_returns_after_overload(own_doors, asked):
     doors = own_doors(queue_seconds=BOUND, at_once=2)
     with stub_at(doors.grpc_url) as stub:
@@ -172,6 +172,7 @@ def test_http_hangup_leaves_the_queue(own_doors, held, asked):
         assert not busy.done()
 
 
+@pytest.mark.alone
 def test_calls_past_their_deadline_are_not_computed(own_doors, bare, held, asked):
     doors = own_doors(at_once=1)
     before = computed_so_far(bare)
@@ -188,6 +189,7 @@ def test_calls_past_their_deadline_are_not_computed(own_doors, bare, held, asked
     wait_until(lambda: doors.count("align_zoo_rejected_total", **labels) == 5)
 
 
+@pytest.mark.alone
 def test_an_http_callers_deadline_is_kept_too(own_doors, bare, held, asked):
     """By a header, for the protocol has none."""
     doors = own_doors(at_once=1)
