@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 __all__ = ["bill", "components", "faults", "needed"]
 
 _DEVELOPMENT = {"docs", "release", "test"}
-_ELSEWHERE = {"langchain", "llama-index", "llm", "mteb"}
+_ELSEWHERE = {"fiftyone", "langchain", "llama-index", "llm", "mteb"}
 """Extras that only environments of their own have: those of the adapters' tests."""
 
 
