@@ -20,8 +20,8 @@ WITHIN = {"text": 1e-6, "image": 1e-4}
 
 
 @pytest.fixture(scope="module", params=["embedded", "saved"])
-def opened(request, tmp_path_factory) -> tuple[dict, Path]:
-    """What it makes of align_tiny, and the folder that it has written."""
+def opened(request, tmp_path_factory) -> tuple[dict, Path, dict[str, str]]:
+    """What it makes of align_tiny, the folder that it has written, and what it refuses."""
     folder, target = EMBEDDED["align_tiny"], tmp_path_factory.mktemp("target")
     if request.param == "saved":
         model, transform, tokenizer = align_zoo.create_align(folder)
@@ -29,8 +29,8 @@ def opened(request, tmp_path_factory) -> tuple[dict, Path]:
         save_hf(model, folder, transform=transform, tokenizer=tokenizer)
     python = environment("sentence-transformers", [f"sentence-transformers=={VERSION}"])
     said = run(python, "sentence_transformers_answers.py", SAMPLE, folder, target)
-    assert said == {"version": VERSION}
-    return dict(np.load(target / "arrays.npz")), target / "copy"
+    assert said["version"] == VERSION
+    return dict(np.load(target / "arrays.npz")), target / "copy", said["mixed"]
 
 
 def unit_vectors(folder: Path) -> dict[str, np.ndarray]:
@@ -48,3 +48,8 @@ def test_sentence_transformers_opens_our_folder_with_equal_answers(opened, tower
 def test_sentence_transformers_folder_opens_here_with_equal_answers(opened, tower):
     expected = unit_vectors(EMBEDDED["align_tiny"])[tower]
     np.testing.assert_allclose(unit_vectors(opened[1])[tower], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["PIL image", "path"])
+def test_mixed_list_is_refused(opened, kind):
+    assert "Encode each modality separately" in opened[2][kind]

@@ -1,5 +1,7 @@
 """What sentence-transformers makes of an ALIGN folder: arrays to a file, JSON to stdout.
 
+The JSON has the version and what is said of lists that mix a text with an image.
+
 Usage: sentence_transformers_answers.py IMAGE FOLDER TARGET; TARGET gets arrays.npz and a copy.
 """
 
@@ -21,4 +23,10 @@ np.savez(
     text=model.encode(TEXTS, normalize_embeddings=True),
 )
 model.save_pretrained(target + "/copy")
-print(json.dumps({"version": sentence_transformers.__version__}))
+refused = {}
+for kind, each in {"PIL image": Image.open(image), "path": image}.items():
+    try:
+        model.encode([TEXTS[0], each])
+    except Exception as error:
+        refused[kind] = str(error)
+print(json.dumps({"version": sentence_transformers.__version__, "mixed": refused}))
