@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol, Union
+from typing import Any, Protocol, Union
 
 import numpy as np
 
@@ -94,11 +94,16 @@ class ServerEmbedder:
 
     >>> ServerEmbedder(["gpu1:8001", "gpu2:8001"])
 
+    Args:
+        urls: host:port of each server's gRPC endpoint.
+        timeout: the seconds of one call.
+        options: further arguments of ``align_client.AlignClient``: ``token``, ``tls``.
+
     Raises:
         AlignZooError: align-client is not installed, or no server answers.
     """
 
-    def __init__(self, urls: Sequence[str], *, timeout: float = 120.0) -> None:
+    def __init__(self, urls: Sequence[str], *, timeout: float = 120.0, **options: Any) -> None:
         try:
             from align_client import AlignClient, AlignClientError
         except ImportError as error:
@@ -107,13 +112,17 @@ class ServerEmbedder:
             ) from error
         self.model = ""
         self._failure = AlignClientError
-        self._client = AlignClient(list(urls), timeout=timeout)
         self._urls = ", ".join(urls)
-        self._again = partial(_server_embedder, tuple(urls), timeout)
+        options["timeout"] = timeout
+        self._again = partial(_server_embedder, tuple(urls), options)
+        client = None
         try:
+            self._client = client = AlignClient(list(urls), **options)
             self.temperature = self._client.temperature()
             self.fingerprint = self._client.fingerprint()
         except AlignClientError as error:
+            if client is not None:
+                client.close()
             raise AlignZooError(f"{self._urls}: {error}") from error
 
     def images(self, files: Sequence[ImageLike]) -> list[Answer]:
@@ -161,8 +170,10 @@ def _encoder_embedder(
     return kind(model, threads=threads)
 
 
-def _server_embedder(urls: tuple[str, ...], timeout: float, threads: int | None) -> ServerEmbedder:
-    return ServerEmbedder(urls, timeout=timeout)
+def _server_embedder(
+    urls: tuple[str, ...], options: dict[str, Any], threads: int | None
+) -> ServerEmbedder:
+    return ServerEmbedder(urls, **options)
 
 
 def _absolute(model: str) -> str:

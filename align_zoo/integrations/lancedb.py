@@ -38,6 +38,16 @@ class AlignEmbeddings(EmbeddingFunction):
     """A hub id, an ALIGN folder, "align_tiny" or "align_emoji"; loaded once in a process."""
     server: str = ""
     """host:port of a server's gRPC endpoint, which then computes instead of ``model``."""
+    token: str = ""
+    """The server's token, as a variable of LanceDB's registry, so that no table holds it:
+    ``registry.set_var("align_token", "secret")``, then ``create(token="$var:align_token")``."""
+    tls: bool | str = False
+    """True for TLS by the system's authorities, or the path of a file with the trusted ones."""
+
+    @staticmethod
+    def sensitive_keys() -> list[str]:
+        """Return the arguments that LanceDB accepts as variables only."""
+        return ["token"]
 
     def ndims(self) -> int:
         """Return the number of dimensions D of a vector."""
@@ -91,14 +101,16 @@ class AlignEmbeddings(EmbeddingFunction):
         return self.compute_query_embeddings(*args, **kwargs)
 
     def _embedder(self) -> EncoderEmbedder | ServerEmbedder:
-        return _embedder(self.model, self.server)
+        return _embedder(self.model, self.server, self.token, self.tls)
 
 
 @cache
-def _embedder(model: str, server: str) -> EncoderEmbedder | ServerEmbedder:
+def _embedder(
+    model: str, server: str, token: str, tls: bool | str
+) -> EncoderEmbedder | ServerEmbedder:
     """Load a checkpoint, or connect to a server, once: LanceDB makes a function for each call."""
     if not server:
         return EncoderEmbedder(model)
-    embedder = ServerEmbedder([server])
+    embedder = ServerEmbedder([server], token=token or None, tls=tls)
     atexit.register(embedder.close)  # at the interpreter's end gRPC may be gone before the cache is
     return embedder

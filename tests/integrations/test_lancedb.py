@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import grpc
 import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
+import trustme
 from lancedb.embeddings import EmbeddingFunctionConfig, get_registry
 from PIL import Image
+from scripted import Scripted
 
 import align_zoo.integrations.lancedb  # noqa: F401  registers "align"
-from align_zoo.errors import CheckpointError, InvalidImage
+from align_zoo.errors import AlignZooError, CheckpointError, InvalidImage
 
 DAMAGED = b"\x89PNG\r\n\x1a\n, and then nothing"
 
@@ -51,6 +54,33 @@ def test_server_answers_alike(server, tmp_path, images, texts, expected):
     np.testing.assert_allclose(np.array(rows), expected["images"], rtol=0, atol=1e-5)
     (row,) = align.compute_query_embeddings(texts[0])
     np.testing.assert_allclose(row, expected["texts"][0], rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """A server that demands a token by TLS, and the certificate of its authority."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("localhost")
+    pair = certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes()
+    with Scripted(credentials=grpc.ssl_server_credentials([pair]), token="secret") as server:
+        yield server.url.replace("127.0.0.1", "localhost"), str(tmp_path / "ca.pem")
+
+
+def test_token_and_tls_go_to_the_server(guarded):
+    registry, (server, authority) = get_registry(), guarded
+    registry.set_var("align_token", "secret")
+    options = {"server": server, "tls": authority, "token": "$var:align_token"}
+    align = registry.get("align").create(**options)
+    assert align.ndims() == 2
+    assert align.safe_model_dump() == options
+    with pytest.raises(AlignZooError, match="a bearer token is needed"):
+        registry.get("align").create(server=server, tls=authority).ndims()
+
+
+def test_token_in_plain_words_is_refused():
+    with pytest.raises(ValueError, match="Sensitive key 'token'"):
+        get_registry().get("align").create(server="localhost:1", token="secret")
 
 
 @pytest.mark.parametrize("by", ["library", "server"])
