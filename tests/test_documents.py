@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -114,3 +115,19 @@ def test_architecture_quotes_code_that_exists():
     sources = "\n".join(path.read_text("utf-8") for path in ROOT.glob("align_zoo/**/*.py"))
     for code in quoted:
         assert all(line.strip() in sources for line in code.splitlines()), code
+
+
+def test_the_package_is_as_large_as_told():
+    assets = ROOT / "align_zoo" / "assets"
+    count = f"{len(list((assets / 'emoji').glob('*.png'))):,}"
+    tiny, emoji = (
+        (assets / name / "model.safetensors").stat().st_size / 1e6
+        for name in ("align_tiny", "align_emoji")
+    )
+    text = " ".join(" ".join(path.read_text("utf-8") for path in DOCUMENTS).split())
+    counted = re.findall(r"(\d,\d{3}) (?:emoji|is searched)", text)
+    assert set(counted) == {count}
+    below = re.findall(r"under (\d+) MB", text)
+    assert set(below) == {str(math.ceil(tiny))}
+    assert f"small checkpoint ({emoji:.0f} MB)" in text
+    assert f"| in the package, {emoji:.0f} MB |" in text
