@@ -29,6 +29,7 @@ from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.inputs.decode import open_encoded, to_rgb
 from align_zoo.inputs.preprocess import AlignTransform, read_transform
 from align_zoo.runtime.images import ImageBatcher
+from align_zoo.runtime.machine import keep_some, spare_what_stays, with_huge_pages
 from align_zoo.serving.tools.load import closed_loop
 from benchmarks.inputs import photos
 from benchmarks.results import Row
@@ -220,11 +221,11 @@ def _bare_steps(transform: AlignTransform, files: Sequence[bytes]) -> dict[str, 
 def lock_held(folder: Path, files: Sequence[bytes]) -> float | None:
     """Return for how many CPU milliseconds of an image a thread holds the interpreter's lock.
 
-    A process embeds images one after another in one thread, as the model's process does, through a
-    tower that does nothing. This process reads meanwhile, from the other's memory, which thread
-    holds the lock. Each read counts as much as the CPU time that the other has used since the one
-    before, so that a thread that the kernel has stopped does not count. The share of the reads with
-    a holder, times the CPU time of an image, is the result.
+    A process embeds images one after another in one thread, as the model's process does and with
+    its settings of memory, through a tower that does nothing. This process reads meanwhile, from
+    the other's memory, which thread holds the lock. Each read counts as much as the CPU time that
+    the other has used since the one before, so that a thread that the kernel has stopped does not
+    count. The share of the reads with a holder, times the CPU time of an image, is the result.
 
     Returns:
         None where Python does not keep the holder in one place (3.12 and newer).
@@ -234,7 +235,11 @@ def lock_held(folder: Path, files: Sequence[bytes]) -> float | None:
             (Path(scratch) / f"{i}.jpg").write_bytes(data)
         code = f"from benchmarks import serving_cost as s; s._hold({str(folder)!r}, {scratch!r})"
         with subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=with_huge_pages(os.environ),
         ) as child:
             assert child.stdin and child.stdout
             places = json.loads(child.stdout.readline())
@@ -263,6 +268,7 @@ def lock_held(folder: Path, files: Sequence[bytes]) -> float | None:
 
 def _hold(folder: str, scratch: str) -> None:
     """Do the work of :func:`lock_held`; print the CPU milliseconds of an image."""
+    keep_some()
     files = [path.read_bytes() for path in Path(scratch).iterdir()]
     batcher = ImageBatcher(read_transform(open_checkpoint(folder)), at_once=16)
     vectors = np.zeros((1, 128), np.float32)
@@ -275,6 +281,7 @@ def _hold(folder: str, scratch: str) -> None:
     sys.stdin.readline()
     for data in files:
         list(batcher.portions([data], lambda _: vectors))
+    spare_what_stays()
     print("begin", flush=True)
     start, count = time.thread_time(), 0
     while (spent := time.thread_time() - start) < LOCK_SECONDS:

@@ -54,16 +54,8 @@ def open_encoded(
             "too_many_bytes",
         )
     kind = format_of(data)
-    if kind is None and _is_base64(data):
-        raise InvalidImage("not an image but text: base64? send the bytes", "format")
-    if data.startswith(_JPEG_XL):
-        raise InvalidImage(
-            "a JPEG XL image, which is not supported: what it costs is not known before it is "
-            "decoded; convert it to AVIF or PNG",
-            "format",
-        )
     if kind is None:
-        raise InvalidImage(f"not an image in an accepted format ({', '.join(FORMATS)})", "format")
+        raise InvalidImage(_no_format(data), "format")
     judge_header(data, kind, max_pixels)
     _have_decoder(kind)
     try:
@@ -78,6 +70,18 @@ def open_encoded(
         raise InvalidImage(f"the {kind} image {said}", said.reason) from error
     Judge(kind, max_pixels).size(*image.size)
     return image
+
+
+def _no_format(data: bytes) -> str:
+    """Return what a file is that is of no accepted format."""
+    if _is_base64(data):
+        return "not an image but text: base64? send the bytes"
+    if data.startswith(_JPEG_XL):
+        return (
+            "a JPEG XL image, which is not supported: what it costs is not known before it is "
+            "decoded; convert it to AVIF or PNG"
+        )
+    return f"not an image in an accepted format ({', '.join(FORMATS)})"
 
 
 def _have_decoder(kind: str) -> None:

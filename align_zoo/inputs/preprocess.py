@@ -184,7 +184,14 @@ class AlignTransform:
                 f"the transform takes a PIL image, not a {type(image).__name__}: open a file "
                 "with PIL.Image.open, an array with PIL.Image.fromarray"
             )
-        image = to_rgb(image)
+        return self.rgb_to_array(to_rgb(image))
+
+    def rgb_to_array(self, image: Image.Image) -> np.ndarray:
+        """Compute a float32 array [3, H, W] from an upright RGB image, as ``to_rgb`` returns it.
+
+        Raises:
+            InvalidImage: the image is smaller than the crop.
+        """
         if self.size:
             image = image.resize(self.size[::-1], resample=self.resample)
         if self.crop:

@@ -122,7 +122,7 @@ class ImageBatcher:
         try:
             image = _opened(item, **self._limits)
             with self._pixels_at_once.take(_pixels_of(image)):
-                return self._transform.to_array(_rgb(image))
+                return self._transform.rgb_to_array(_rgb(image))
         except InvalidImage as error:
             return _quoting(error, item)
 
@@ -133,13 +133,13 @@ class ImageBatcher:
         """
         shape: tuple[int, ...] = ()
         chunk: list[Answer] = []
-        most = first
+        sound, most = 0, first
         for each in decoded:
             if isinstance(each, np.ndarray):
-                if len(_sound(chunk)) == most or (_sound(chunk) and each.shape != shape):
+                if sound == most or (sound and each.shape != shape):
                     yield chunk
-                    chunk, most = [], self._at_once
-                shape = each.shape
+                    chunk, sound, most = [], 0, self._at_once
+                shape, sound = each.shape, sound + 1
             chunk.append(each)
         if chunk:
             yield chunk
@@ -179,7 +179,8 @@ class WeightedSemaphore:
         """
         wanted = min(wanted, self._size)
         with self._turn, self._changed:
-            self._changed.wait_for(lambda: wanted <= self._left)
+            while wanted > self._left:
+                self._changed.wait()
             self._left -= wanted
         try:
             yield

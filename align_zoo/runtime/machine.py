@@ -19,6 +19,7 @@ from pathlib import Path
 __all__ = [
     "cores",
     "give_back",
+    "keep_some",
     "keep_warm",
     "set_torch_threads",
     "spare_what_stays",
@@ -28,8 +29,8 @@ __all__ = [
 _ROOT = Path("/")
 
 # From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-_NEVER, _GROWTH = -1, 64 << 20
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
+_NEVER, _GROWTH, _SOME = -1, 64 << 20, 32 << 20
 _HUGE_PAGES = "glibc.malloc.hugetlb"
 
 
@@ -64,9 +65,20 @@ def keep_warm() -> bool:
     Returns:
         True if the allocator is set; False, with nothing changed, if the C library is not glibc.
     """
-    libc = _glibc()
-    settings = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER, _M_TOP_PAD: _GROWTH}
-    return libc is not None and all(libc.mallopt(*setting) == 1 for setting in settings.items())
+    return _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _NEVER, _M_TOP_PAD: _GROWTH})
+
+
+def keep_some() -> bool:
+    """Keep up to 32 MB of freed memory from now on, for the next image or message.
+
+    An image or a message takes some megabytes. Until a process has freed a larger block, glibc
+    returns their pages to the kernel each time, and Python's lock is held meanwhile. Call this
+    function before :func:`keep_warm`, which keeps more.
+
+    Returns:
+        As :func:`keep_warm`.
+    """
+    return _set({_M_MMAP_THRESHOLD: _SOME, _M_TRIM_THRESHOLD: _SOME})
 
 
 def give_back() -> bool:
@@ -149,6 +161,11 @@ def _read(path: Path) -> str:
         return os.fsdecode(path.read_bytes()).strip()  # a group's name may be any bytes
     except OSError:
         return ""
+
+
+def _set(settings: Mapping[int, int]) -> bool:
+    libc = _glibc()
+    return libc is not None and all(libc.mallopt(*setting) == 1 for setting in settings.items())
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -9,7 +9,7 @@ import signal
 from contextlib import AsyncExitStack
 
 from align_zoo.checkpoint.folder import local_checkpoint
-from align_zoo.runtime.machine import spare_what_stays
+from align_zoo.runtime.machine import keep_some, spare_what_stays
 from align_zoo.serving.gateway.gateway import Gateway, Site
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
@@ -59,6 +59,7 @@ def _serve(options: ServeOptions, gateway: GatewayOptions, limit: int, site: Sit
     local_checkpoint(options.model)
     TritonProcess(options, (), "")
     _raise_file_limit()
+    keep_some()
     # Orphaned model processes of a killed tritonserver become children of this process.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if gone := remove_dead():

@@ -50,8 +50,8 @@ def scans(count: int, size: tuple[int, int] = (32, 16)) -> bytes:
 
 
 def among_pixels(content: bytes) -> bytes:
-    """In a sound JPEG, behind the head of its only scan."""
-    data = written("JPEG")
+    """In a sound progressive JPEG, behind the head of its first scan."""
+    data = written("JPEG", progressive=True)
     (length,) = struct.unpack_from(">H", data, at := data.index(SCAN) + 2)
     return data[: at + length] + content + data[at + length :]
 
@@ -237,6 +237,16 @@ def test_the_largest_image_may_be_progressive(mode):
 def test_scans_behind_the_images_end_do_not_count():
     """Phones put a film behind the image, and FF DA occurs in it by chance."""
     assert decode_image(written("JPEG") + b"film \xff\xda\0\2" * 500).size == (32, 16)
+
+
+def test_decoder_ends_a_sequential_image_at_its_second_scan():
+    data = written("JPEG", (800, 600))
+    (length,) = struct.unpack_from(">H", data, at := data.index(SCAN) + 2)
+    many = data[:-2] + (data[at - 2 : at + length] + bytes(40)) * 20_000 + data[-2:]
+    begin = time.process_time()
+    with pytest.raises(InvalidImage, match="damaged"):
+        decode_image(many)
+    assert time.process_time() - begin < 0.5
 
 
 def test_smaller_images_may_have_more_scans():

@@ -97,11 +97,11 @@ def test_four_images_of_the_largest_size_decode_together(monkeypatch):
     used, four = Used(), threading.Barrier(4)
 
     class Watched(AlignTransform):
-        def to_array(self, image: Image.Image) -> np.ndarray:
+        def rgb_to_array(self, image: Image.Image) -> np.ndarray:
             used.add(1)
             four.wait(60)
             used.add(-1)
-            return super().to_array(image)
+            return super().rgb_to_array(image)
 
     batcher = ImageBatcher(Watched.from_dict({}), at_once=4, max_pixels=900)
     small = [Image.new("RGB", (30, 30))] * 8

@@ -1,4 +1,8 @@
-"""JPEG: the segments before the pixels, and the scans of the pixels."""
+"""JPEG: the segments before the pixels, and the scans of the pixels.
+
+A decoder reads one scan of a sequential image whose first scan has all components: a further scan
+is an error to it. Most files are so, and their scans are not counted.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,8 @@ _ALONE = frozenset([0x00, 0x01, *range(0xD0, 0xDA)])
 _EXIF, _SCAN, _END = 0xE1, 0xDA, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Marks of segments with the size."""
+_SEQUENTIAL = (0xC0, 0xC1)
+"""Those of images that come to their full precision in one scan."""
 
 
 def judge_jpeg(data: bytes, judge: Judge) -> None:
@@ -32,7 +38,7 @@ def judge_jpeg(data: bytes, judge: Judge) -> None:
     Raises:
         InvalidImage: there are too many segments or scans.
     """
-    at, exif, pixels = 2, 0, 1
+    at, exif, pixels, components = 2, 0, 1, 0
     while match := _NEXT.match(data, at):
         # Bytes between segments are skipped one by one by Pillow.
         judge.parts(match.end(1) - at)
@@ -40,6 +46,8 @@ def judge_jpeg(data: bytes, judge: Judge) -> None:
         if mark in _ALONE:
             continue
         if mark == _SCAN:
+            if data[at + 2] == components:
+                return
             most = max(FEW_SCANS, min(MAX_SCANS, FEW_SCANS * judge.max_pixels // max(pixels, 1)))
             _judge_scans(data, at, most, judge)
             return
@@ -50,6 +58,7 @@ def judge_jpeg(data: bytes, judge: Judge) -> None:
         if mark in _FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 3)
             pixels = height * width
+            components = data[at + 7] if mark in _SEQUENTIAL else 0
         at += max(length, 2)
 
 

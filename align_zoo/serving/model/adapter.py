@@ -20,7 +20,7 @@ import triton_python_backend_utils as pb_utils
 
 from align_zoo.errors import AlignZooError, InvalidInput
 from align_zoo.runtime.load import load_encoder
-from align_zoo.runtime.machine import spare_what_stays
+from align_zoo.runtime.machine import keep_some, spare_what_stays
 from align_zoo.serving.model.answer import Answer, embed_requests, joined, with_errors
 from align_zoo.serving.model.image import ImageService
 from align_zoo.serving.model.metrics import ModelMetrics
@@ -79,6 +79,7 @@ class TritonAdapter:
     def __init__(self, tower: str, args: Mapping[str, str]) -> None:
         # Pillow's warnings quote hostile files, and Python keeps each different warning.
         warnings.filterwarnings("ignore", module=r"PIL\.")
+        keep_some()
         try:
             self._service = _service(tower, args)
         except AlignZooError as error:
