@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from forked import run_forked
 
 import align_zoo
 
@@ -16,19 +17,26 @@ NAMES = str(
 )
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        f"import timm, align_zoo; {LIST}",
-        f"import align_zoo, timm; {LIST}",
-        f"import align_zoo.towers.align_text; import timm; {LIST}",
-        f"import align_zoo.towers.dual_encoder; import timm; {LIST}",
-        f"from align_zoo import create_align; import timm; {LIST}",
-    ],
-)
-def test_the_towers_are_registered(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == NAMES, done.stderr
+ORDERS = [
+    "import timm, align_zoo",
+    "import align_zoo, timm",
+    "import align_zoo.towers.align_text; import timm",
+    "import align_zoo.towers.dual_encoder; import timm",
+    "from align_zoo import create_align; import timm",
+]
+
+
+@pytest.fixture(scope="module")
+def listed():
+    """By order of imports, what a process says that then lists the towers."""
+    below = "import torch, torchvision, transformers"  # which know neither timm nor align_zoo
+    code = f"import sys; exec(sys.argv[1]); {LIST}"
+    return dict(zip(ORDERS, run_forked(below, code, [[each] for each in ORDERS]), strict=True))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_towers_are_registered(listed, order):
+    assert listed[order].stdout.strip() == NAMES, listed[order].stderr
 
 
 def test_importing_it_imports_no_torch():

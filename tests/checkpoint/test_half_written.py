@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
-import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 import align_zoo
 from align_zoo import CheckpointError
@@ -23,10 +23,19 @@ app(sys.argv[2:], prog_name="align-zoo")
 """
 
 
-def on_a_small_disk(size: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """``align-zoo`` where no file may be larger, as if the disk were full then."""
-    command = [sys.executable, "-c", LIMITED, str(size), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+CASES = list(product(["hf", "timm"], [100, 1_000_000]))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> dict:
+    """By case the target of a conversion where no file may be larger, and what becomes of it.
+
+    As if the disk were full then.
+    """
+    targets = {case: tmp_path_factory.mktemp("small") / "out" for case in CASES}
+    runs = [[size, "convert", "align_tiny", targets[to, size], "--to", to] for to, size in CASES]
+    done = run_forked("import align_zoo.formats.convert", LIMITED, runs)
+    return {case: (targets[case], each) for case, each in zip(CASES, done, strict=True)}
 
 
 @pytest.fixture
@@ -59,14 +68,13 @@ def test_folder_being_written_by_another_process_is_refused(left):
     assert not left.exists()
 
 
-@pytest.mark.parametrize("to", ["hf", "timm"])
-@pytest.mark.parametrize("size", [100, 1_000_000])
-def test_full_disk_is_one_error_line_without_leftovers(tmp_path, to, size):
-    done = on_a_small_disk(size, "convert", "align_tiny", tmp_path / "out", "--to", to)
+@pytest.mark.parametrize(("to", "size"), CASES)
+def test_full_disk_is_one_error_line_without_leftovers(written, to, size):
+    target, done = written[to, size]
     assert done.returncode == 1
-    assert done.stderr.startswith(f"align-zoo: {tmp_path / 'out'} cannot be written: ")
+    assert done.stderr.startswith(f"align-zoo: {target} cannot be written: ")
     assert len(done.stderr.splitlines()) == 1
-    assert not list((tmp_path / "out").iterdir())
+    assert not list(target.iterdir())
 
 
 def test_tokenizer_that_fills_the_disk_is_named(tmp_path, monkeypatch):
