@@ -1,13 +1,20 @@
-"""Every block of code in the documents is run by a test, or its command lines are parsed."""
+"""Every block of code in the documents is run by a test, or parsed, and has a reason."""
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
+import ray.scripts.scripts
 import typer
+from accelerate.commands.launch import launch_command_parser
+from torch.distributed.run import get_args_parser
+from typer.testing import CliRunner
 
 from align_zoo.cli import app
 
@@ -33,26 +40,29 @@ ELSEWHERE = {
     "docs/zero-shot.md": "tests/zero_shot/test_classifier.py",
 }
 """Pages whose blocks of Python another file runs or, for quotes, finds in the code."""
-PROGRAMS = {
-    ".venv/bin/align-zoo": "tests/newcomer/test_first_hour.py",
-    "accelerate": "tests/training/test_accelerator.py",
-    "asker/bin/python": "tests/newcomer/test_first_hour.py",
-    "cat": "tests/newcomer/test_first_hour.py",
-    "curl": "tests/serving/gateway/rest/test_rest_document.py",
-    "docker": "deploy/README.md",
-    "llm": "tests/integrations/test_llm.py",
-    "make": "tests/test_readme.py",
-    "openssl": "tests/serving/gateway/test_gateway_recipes.py",
-    "pip": "tests/test_install_lines.py",
-    "python": "tests/training/test_timm_script.py",
-    "python3": "tests/serving/gateway/test_gateway_recipes.py",
-    "ray": "tests/collection/test_ray.py",
-    "source": "tests/newcomer/test_first_hour.py",
-    "torchrun": "tests/training/test_accelerator.py",
-    "tritonserver": "tests/serving/test_served_models.py",
-    "xargs": "tests/collection/test_duplicates.py",
+SHELL_HERE = ["docs/explain.md", "docs/library.md"]
+"""Pages whose commands run in this file, one after the other."""
+SHELL_ELSEWHERE = {
+    "docs/first-hour.md": ["tests/newcomer/test_first_hour.py"],
+    "docs/http.md": ["tests/serving/gateway/rest/test_rest_document.py"],
+    "docs/integrations.md": ["tests/integrations/conftest.py"],
+    "docs/recipes.md": ["tests/test_recipes.py", "tests/serving/gateway/test_gateway_recipes.py"],
 }
-"""The programs of the shell's blocks beside align-zoo, and where each is tried."""
+"""Pages whose blocks of the shell other files run as written."""
+NOT_RUN = {
+    "align-zoo": "asks for images, servers or the real weights: parsed; its own tests run it",
+    "accelerate": "wants four GPUs: parsed; tests/training/test_accelerator.py launches on a CPU",
+    "docker": "is not on every machine of the tests",
+    "make": "is what CI calls: its targets are looked up",
+    "pip": "is looked at by tests/test_install_lines.py",
+    "python": "trains for hours: align-zoo's are parsed; timm's train.py is not in its package, and"
+    " tests/training/test_timm_script.py tries what its options do",
+    "ray": "wants several machines: parsed; tests/collection/test_ray.py starts a cluster on one",
+    "torchrun": "is cut short on the page: parsed; tests/training/test_processes.py runs two",
+    "tritonserver": "is NVIDIA's container's; tests/serving/test_served_models.py starts a wheel's",
+    "xargs": "lists files; tests/collection/test_commands.py reads what it is given",
+}
+"""The programs of the other pages, and why no test runs their commands as written."""
 
 
 def blocks(text: str, *languages: str) -> list[str]:
@@ -111,20 +121,62 @@ def test_every_page_with_python_is_run():
         assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("page", SHELL_HERE)
+def test_blocks_of_shell_run(page, tmp_path, monkeypatch):
+    (tmp_path / "align_zoo").mkdir()
+    (tmp_path / "align_zoo" / "assets").symlink_to(ROOT / "align_zoo" / "assets")
+    monkeypatch.chdir(tmp_path)
+    for program, *words in commands(PAGES[page]):
+        assert program == "align-zoo"
+        words = [re.sub("^/tmp/", f"{tmp_path}/", word) for word in words]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+
+
+def test_every_command_runs_or_has_a_reason():
+    for page, files in SHELL_ELSEWHERE.items():
+        assert all(Path(page).name in (ROOT / file).read_text("utf-8") for file in files)
+    others = PAGES.keys() - {*SHELL_HERE, *SHELL_ELSEWHERE}
+    programs = {words[0] for page in others for words in commands(PAGES[page])}
+    assert programs - {"export"} == NOT_RUN.keys()
+    named = re.findall(r"tests/[\w/]+\.py", " ".join(NOT_RUN.values()))
+    assert all((ROOT / file).is_file() for file in named)
+
+
+def parse(command, words: list[str], context_of=typer.Context) -> None:
+    """Parse the words after a command's name, and those after the names of its subcommands."""
+    context = context_of(command)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+        context = context_of(command, parent=context)
+    command.make_parser(context).parse_args(list(words))
+
+
+def parse_launch(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Parse a launcher's words, and those of the training that it launches."""
+    found = parser.parse_args(words)
+    assert found.module
+    assert found.training_script == "align_zoo.training"
+    rest = [word for word in found.training_script_args if word != "..."]
+    parse(typer.main.get_command(app), ["finetune", *rest])
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 def test_command_line_is_parsed(words):
     program, *rest = words
-    if program == "export":
-        return
-    if program != "align-zoo":
-        assert (ROOT / PROGRAMS[program]).is_file()
-        return
-    command = typer.main.get_command(app)
-    context = typer.Context(command, info_name=program)
-    while rest and rest[0] in getattr(command, "commands", {}):
-        command = command.commands[rest.pop(0)]
-        context = typer.Context(command, parent=context)
-    command.make_parser(context).parse_args(rest)
+    if program == "align-zoo":
+        parse(typer.main.get_command(app), rest)
+    elif program == "accelerate":
+        assert rest.pop(0) == "launch"
+        parse_launch(launch_command_parser(), rest)
+    elif program == "torchrun":
+        parse_launch(get_args_parser(), rest)
+    elif program == "ray":
+        parse(ray.scripts.scripts.cli, rest, click.Context)
+    elif program == "make":
+        assert re.search(rf"^{rest[0]}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    elif program == "python" and rest[0] == "-m":
+        parse(typer.main.get_command(importlib.import_module(rest[1]).app), rest[2:])
 
 
 def test_the_command_lines_are_found():
