@@ -55,7 +55,7 @@ def open_encoded(
         )
     kind = format_of(data)
     if kind is None:
-        raise InvalidImage(_no_format(data), "format")
+        raise _no_format(data)
     judge_header(data, kind, max_pixels)
     _have_decoder(kind)
     try:
@@ -72,16 +72,17 @@ def open_encoded(
     return image
 
 
-def _no_format(data: bytes) -> str:
-    """Return what a file is that is of no accepted format."""
+def _no_format(data: bytes) -> InvalidImage:
+    """Return the error for a file that is of no accepted format."""
     if _is_base64(data):
-        return "not an image but text: base64? send the bytes"
+        return InvalidImage("not an image but text: base64? send the bytes", "format")
     if data.startswith(_JPEG_XL):
-        return (
+        return InvalidImage(
             "a JPEG XL image, which is not supported: what it costs is not known before it is "
-            "decoded; convert it to AVIF or PNG"
+            "decoded; convert it to AVIF or PNG",
+            "format",
         )
-    return f"not an image in an accepted format ({', '.join(FORMATS)})"
+    return InvalidImage(f"not an image in an accepted format ({', '.join(FORMATS)})", "format")
 
 
 def _have_decoder(kind: str) -> None:

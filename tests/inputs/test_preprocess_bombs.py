@@ -239,7 +239,7 @@ def test_scans_behind_the_images_end_do_not_count():
     assert decode_image(written("JPEG") + b"film \xff\xda\0\2" * 500).size == (32, 16)
 
 
-def test_decoder_ends_a_sequential_image_at_its_second_scan():
+def test_sequential_image_ends_at_its_second_scan():
     data = written("JPEG", (800, 600))
     (length,) = struct.unpack_from(">H", data, at := data.index(SCAN) + 2)
     many = data[:-2] + (data[at - 2 : at + length] + bytes(40)) * 20_000 + data[-2:]

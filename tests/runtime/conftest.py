@@ -22,13 +22,19 @@ from align_zoo.runtime.onnx.manifest import export_folder
 from align_zoo.runtime.onnx.nchwc import layouts
 
 
-@pytest.fixture(scope="session", autouse=True)
-def traced_once() -> Iterator[None]:
+@pytest.fixture(scope="session")
+def programs() -> dict:
+    """What torch has traced in this process."""
+    return {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once(programs) -> Iterator[None]:
     """Let torch trace a network once: the same one exported again takes a tenth of the time.
 
     Of another network's graph the export itself would say that its answers differ.
     """
-    export, programs = torch.onnx.export, {}
+    export = torch.onnx.export
 
     def remembered(module, given, **options):
         weights = tuple(each.numpy().tobytes() for each in module.state_dict().values())
