@@ -74,9 +74,10 @@ def test_aborting_tritonserver_is_restarted_a_bounded_time(tmp_path):
         return server(1 + len(aborted)) and "loading: align_text" in service.log.read_text()
 
     def server(number):
-        # Another test's service has such a server, too.
-        found = {*triton_processes(f"/{number}/grpc")} & {*service.pids()}
-        return next(iter(found), None)
+        # Another test's service has such a server, too, and until its exec a model's process has
+        # the command line of its parent, which comes before it here.
+        found = triton_processes(f"/{number}/grpc")
+        return next((pid for pid in service.pids() if pid in found), None)
 
     aborted = []
     with serving(tmp_path, start=False) as service:

@@ -70,8 +70,9 @@ def test_single_image_passes_packs_of_many_callers(own_doors):
         wait_until(lambda: answered)
         begin = len(answered)
         stub.ModelInfer(single)
-        # Two packs that tritonserver had already, and one that was on its way meanwhile.
-        assert len(answered) - begin <= 3
+        # Two packs that tritonserver had already, and those that were answered while the single
+        # image was on its way: one, or a few on a busy machine. First come, first served is 23.
+        assert len(answered) - begin <= 8
         wait_until(lambda: len(answered) == len(calls))
     assert {call.code() for call in calls} == {grpc.StatusCode.OK}
 
