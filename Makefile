@@ -37,7 +37,7 @@ PIP_INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.t
 PINS := pyproject.toml client/pyproject.toml constraints.txt
 
 .PHONY: setup demo test test-long test-library test-client test-clients test-page \
-	test-page-others test-neighbours test-integrations test-newcomer test-upgrade lint docs \
+	test-neighbours test-integrations test-newcomer test-upgrade lint docs \
 	reference bench growth chaos fuzz audit release rehearsal constraints clean
 
 setup: $(VENV)/.setup
@@ -61,17 +61,13 @@ PYTEST := $(BIN)/python -m pytest $(ELSEWHERE)
 test: $(VENV)/.test-tools
 	$(PYTEST) --numprocesses 2 --dist loadfile -m "not hub and not served and not alone" $(ARGS)
 	$(PYTEST) --numprocesses 3 --dist loadfile -m "served and not alone" $(ARGS)
-	$(PYTEST) -m alone $(ARGS) $$(grep -rl --include=test_*.py mark.alone tests | grep -v $(PAGE))
+	$(PYTEST) -m alone $(ARGS) $$(grep -rl --include=test_*.py mark.alone tests)
 
 test-long: ARGS += --hypothesis-profile=long
 test-long: test
 
 test-page: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(PAGE) $(ARGS)
-
-# For CI: what may run beside other targets, after `make test-page ARGS="-m alone"`.
-test-page-others: ARGS += -m "not alone"
-test-page-others: test-page
 
 test-neighbours: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)

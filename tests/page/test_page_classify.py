@@ -156,7 +156,6 @@ def test_unreadable_image_shows_the_words_of_the_service(tab, unreadable):
     expect(alert).to_be_hidden()
 
 
-@pytest.mark.alone
 def test_thousand_labels_are_answered(tab):
     labels = [f"a thing of kind {i}" for i in range(999)]
     # Chromium itself takes seconds of CPU to write a thousand lines.

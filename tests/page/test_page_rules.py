@@ -53,7 +53,6 @@ def test_phone_shows_the_whole_image(visit):
     assert image["height"] <= stage["height"] and image["width"] <= stage["width"]
 
 
-@pytest.mark.alone
 def test_page_is_usable_in_time(visit):
     tab = visit(opened=False)
     begin = time.perf_counter()
@@ -80,7 +79,6 @@ MEASURE = """async () => {
 }"""
 
 
-@pytest.mark.alone
 def test_answer_is_shown_in_time(visit):
     tab = visit()
     tab.best()
