@@ -92,7 +92,7 @@ test-library:
 	@PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(LIBRARY)/bin/python -m pip \
 		install --disable-pip-version-check --quiet --editable ".[gateway,test]" --editable ./client
 	$(LIBRARY)/bin/python -m pytest $(ELSEWHERE) --ignore=tests/benchmarks \
-		--numprocesses 2 --dist loadfile -m "not hub and not served" $(ARGS)
+		--numprocesses 2 --dist loadfile -m "not hub and not served and not triton" $(ARGS)
 
 # Not pinned: a client lives in environments of others, at whatever versions they have.
 CLIENT = build/client-$(VERSION)

@@ -88,6 +88,7 @@ def test_probe_is_1_when_the_answer_is_late():
     assert "no answer within 0.5 s" in done.stdout
 
 
+@pytest.mark.triton
 def test_serve_without_repository_is_1_and_one_line(tmp_path):
     done = align_zoo("serve", f"--repository={tmp_path / 'nowhere'}")
     assert done.exit_code == 1

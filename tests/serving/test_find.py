@@ -45,6 +45,7 @@ def test_a_server_on_path_comes_first(tmp_path, monkeypatch):
     assert found.wheel is None
 
 
+@pytest.mark.triton
 def test_the_wheel_is_found_without_importing_it():
     assert find_tritonserver().wheel is not None
     assert "pytriton" not in sys.modules
@@ -57,6 +58,7 @@ def test_no_server_says_how_to_get_one(monkeypatch):
         find_tritonserver()
 
 
+@pytest.mark.triton
 def test_backend_folder_is_links_in_the_cache(wheel, tmp_path):
     folder = backend_folder(wheel, tmp_path)
     assert folder.is_relative_to(tmp_path)

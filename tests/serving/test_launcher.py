@@ -79,6 +79,7 @@ def test_working_directory_gives_no_code_but_relative_paths(tmp_path, monkeypatc
     assert len(list(Path("cache/align-zoo").iterdir())) > 1  # the export, by the models
 
 
+@pytest.mark.triton
 @pytest.mark.parametrize(
     ("flags", "changed"),
     [
@@ -103,6 +104,7 @@ def test_serve_says_which_checkpoint_cannot_be_loaded(tmp_path):
     assert f"{tmp_path / 'nowhere'} does not exist" in done.stdout + done.stderr
 
 
+@pytest.mark.triton
 @pytest.mark.parametrize("name", ["grpc_port", "http_port", "metrics_port"])
 def test_taken_port_is_named_before_loading(name):
     options = ServeOptions(model="align_tiny").on_free_ports()
@@ -167,11 +169,13 @@ def test_server_killed_during_start_is_reported(tmp_path):
         server.wait_until_answering()
 
 
+@pytest.mark.triton
 def test_a_missing_repository_is_named(tmp_path):
     with pytest.raises(AlignZooError, match=r"no model repository at .*nowhere"):
         ServerProcess(ServeOptions(repository=tmp_path / "nowhere"))
 
 
+@pytest.mark.triton
 @pytest.mark.parametrize("odd", [*" '\"$&;()*!#\\\nöä图"])
 def test_unusable_repository_path_is_refused_at_once(tmp_path, odd):
     repository = shutil.copytree(REPOSITORY, tmp_path / f"my{odd}models")
@@ -207,6 +211,7 @@ def test_checkpoint_in_any_folder_name_is_served(tmp_path, monkeypatch, locale):
     assert f"align_text: {folder} (" in server.log.read_text(encoding="utf-8")
 
 
+@pytest.mark.triton
 def test_unusable_cache_path_is_refused_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
     with pytest.raises(AlignZooError, match=r"because of the ' ' in it: let XDG_CACHE_HOME"):

@@ -42,6 +42,7 @@ def binaries():
     return {name: file.read_bytes() for name, file in files.items()}
 
 
+@pytest.mark.triton
 @pytest.mark.parametrize(("text", "part", "versions"), [*SERVERS, *CLIENTS])
 def test_installed_triton_contains_each_text(binaries, text, part, versions):
     assert (part.encode() in binaries[text.binary]) == (OURS in versions)
