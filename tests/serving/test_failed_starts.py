@@ -5,6 +5,7 @@ import shutil
 import stat
 import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,9 @@ def test_a_failed_start_names_its_cause(tmp_path, spoil, flags, words):
     assert not any(other in last for other in ("NVML", "DCGM", "trace"))
 
 
-# What Triton 2.60 (25.08) and newer do with a model's process that is slow to give a sign of life.
-IMPATIENT_ONCE = """
+# Triton 2.60 (25.08) and newer give a model up whose process is slow to give a sign of life. All
+# give up one whose process died, and end when the other model is loaded.
+GIVES_UP_ONCE = """
     #!{python}
     import os, sys, time
     from pathlib import Path
@@ -77,10 +79,11 @@ IMPATIENT_ONCE = """
 
     if not Path({begun!r}).exists():
         Path({begun!r}).touch()
-        time.sleep(10)
+        time.sleep({before})
         why = "Internal: Stub process 'align_text_0_0' is not healthy."
         print("E1130 01:42:09.488 7 model_lifecycle.cc:642] \\"failed to load 'align_text' "
-              + "version 1: " + why + '"')
+              + "version 1: " + why + '"', flush=True)
+        time.sleep({behind})
         print("error: creating server: Internal - failed to load all models")
         sys.exit(1)
     wheel = _find_wheel()
@@ -90,21 +93,43 @@ IMPATIENT_ONCE = """
 """
 
 
+@pytest.fixture
+def begun(tmp_path):
+    """Begins a service whose first tritonserver gives a model up between two pauses in seconds."""
+
+    @contextmanager
+    def begun(before, behind):
+        assert find_tritonserver().wheel
+        program = tmp_path / "bin" / "tritonserver"
+        program.parent.mkdir()
+        script = GIVES_UP_ONCE.format(
+            python=sys.executable, begun=str(tmp_path / "begun"), before=before, behind=behind
+        )
+        program.write_text(textwrap.dedent(script).lstrip())
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        with serving(tmp_path, start=False) as service:
+            service.env["PATH"] = os.pathsep.join([str(program.parent), service.env["PATH"]])
+            begin(service)
+            yield service
+
+    return begun
+
+
 @pytest.mark.served
-def test_model_abandoned_by_newer_tritonserver_is_restarted(tmp_path):
-    assert find_tritonserver().wheel
-    newer = tmp_path / "bin" / "tritonserver"
-    newer.parent.mkdir()
-    script = IMPATIENT_ONCE.format(python=sys.executable, begun=str(tmp_path / "begun"))
-    newer.write_text(textwrap.dedent(script).lstrip())
-    newer.chmod(newer.stat().st_mode | stat.S_IXUSR)
-    with serving(tmp_path, start=False) as service:
-        service.env["PATH"] = os.pathsep.join([str(newer.parent), service.env["PATH"]])
-        begin(service)
+def test_model_abandoned_by_newer_tritonserver_is_restarted(begun):
+    with begun(before=10, behind=0) as service:
         wait_until(lambda: events(service, "started") or service.ended(), seconds=120)
         (failed,) = events(service, "start_failed")
         assert failed["reason"].startswith("tritonserver ended with exit code 1: align_text's proc")
         assert service.health()["ready"]
+
+
+@pytest.mark.served
+def test_model_that_died_early_ends_a_long_start(begun):
+    with begun(before=0, behind=10) as service:
+        assert service.process.wait(60) == 1
+        last = service.log.read_text().splitlines()[-1]
+    assert "exit code 1: align_text's process died while it loaded" in last
 
 
 def test_harmless_lines_are_no_last_words():

@@ -149,10 +149,10 @@ class Running:
             raise AlignZooError(how_it_ended(code))
         if code is not None:
             relay.finish(_LAST_LINES_SECONDS)
-            lines = list(relay.lines)
-            slow = time.monotonic() - self._begun >= _SIGN_OF_LIFE_SECONDS and any(
-                SLOW_MODEL.pattern.search(line) for line in lines
-            )
+            lines = relay.lines
+            # Not until the end: tritonserver waits for the other model first, and its export.
+            said = relay.first(SLOW_MODEL.pattern)
+            slow = said is not None and said - self._begun >= _SIGN_OF_LIFE_SECONDS
             # Tritonserver may also abort while it ends for a cause that it has printed.
             aborted = code in _ABORTED and not why_no_repository(lines)
             kind = Stumbled if aborted or slow else AlignZooError
@@ -173,7 +173,7 @@ class Running:
             given_up_before, given_up = given_up, awaited_children(self.process.pid)
             died, slow = dead & dead_before, given_up & given_up_before
             if died or slow:
-                why = why_not_loaded(list(relay.lines))
+                why = why_not_loaded(relay.lines)
                 if why or died:
                     why = why or died_while_it_loaded("a model")
                     return AlignZooError(f"tritonserver does not load the models: {why}")

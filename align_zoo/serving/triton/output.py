@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ class Relay:
     """
 
     def __init__(self, *, verbose: bool = True) -> None:
-        self.lines: deque[str] = deque(maxlen=500)
+        self._lines: deque[tuple[float, str]] = deque(maxlen=500)
         self.left_out = 0
         """The number of lines that are not passed on."""
         self._needless = (lambda line: False) if verbose else needless()
@@ -60,6 +61,15 @@ class Relay:
             os.close(self.writer)
             raise
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines that are kept, the oldest first."""
+        return [line for _, line in list(self._lines)]
+
+    def first(self, pattern: re.Pattern[str]) -> float | None:
+        """Return when the first line came in which the pattern is found, as ``time.monotonic``."""
+        return next((when for when, line in list(self._lines) if pattern.search(line)), None)
+
     def finish(self, timeout: float) -> None:
         """Wait until all output is passed on, after the process has ended."""
         self._thread.join(timeout)
@@ -68,7 +78,7 @@ class Relay:
         with os.fdopen(read, "rb") as output:
             for line in output:
                 text = line.decode("utf-8", errors="replace").rstrip("\n")
-                self.lines.append(text)
+                self._lines.append((time.monotonic(), text))
                 if self._needless(text):
                     self.left_out += 1
                 else:
