@@ -7,13 +7,8 @@ count of all threads of a process, so that other work on the machine hardly matt
 
 from __future__ import annotations
 
-import ctypes
-import json
 import os
-import select
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,14 +23,13 @@ from align_client import AlignClient
 from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.inputs.decode import open_encoded, to_rgb
 from align_zoo.inputs.preprocess import AlignTransform, read_transform
-from align_zoo.runtime.images import ImageBatcher
-from align_zoo.runtime.machine import keep_some, spare_what_stays, with_huge_pages
 from align_zoo.serving.tools.load import closed_loop
 from benchmarks.inputs import photos
+from benchmarks.interpreter_lock import lock_held
 from benchmarks.results import Row
 from tests.support.service import Service, running_service
 
-__all__ = ["cost_rows", "lock_held", "null_checkpoint"]
+__all__ = ["cost_rows", "null_checkpoint"]
 
 IN_FLIGHT = (1, 16, 64)
 SECONDS = 3.0
@@ -147,7 +141,7 @@ def _kind_rows(kind: _Kind, rounds: int) -> Iterator[Row]:
         )
     for step, milliseconds in bare.items():
         yield _row(f"{kind.name}, a bare loop: {step}", [milliseconds])
-    held = lock_held(folder, files)
+    held = lock_held(folder, files, LOCK_SECONDS)
     if held is not None:
         what = f"{kind.name}: the interpreter's lock is held"
         yield _row(what, [held], target=None if goals else _LOCK)
@@ -216,78 +210,6 @@ def _bare_steps(transform: AlignTransform, files: Sequence[bytes]) -> dict[str, 
     opened, decoded, transformed = (1000 * np.diff(marks).mean(axis=0)).tolist()
     steps = {"open and judge": opened, "decode": decoded, "resize, crop and scale": transformed}
     return steps | {"all": sum(steps.values())}
-
-
-def lock_held(folder: Path, files: Sequence[bytes]) -> float | None:
-    """Return for how many CPU milliseconds of an image a thread holds the interpreter's lock.
-
-    A process embeds images one after another in one thread, as the model's process does and with
-    its settings of memory, through a tower that does nothing. This process reads meanwhile, from
-    the other's memory, which thread holds the lock. Each read counts as much as the CPU time that
-    the other has used since the one before, so that a thread that the kernel has stopped does not
-    count. The share of the reads with a holder, times the CPU time of an image, is the result.
-
-    Returns:
-        None where Python does not keep the holder in one place (3.12 and newer).
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        for i, data in enumerate(files):
-            (Path(scratch) / f"{i}.jpg").write_bytes(data)
-        code = f"from benchmarks import serving_cost as s; s._hold({str(folder)!r}, {scratch!r})"
-        with subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=with_huge_pages(os.environ),
-        ) as child:
-            assert child.stdin and child.stdout
-            places = json.loads(child.stdout.readline())
-            held = spent = 0.0
-            clock = (~child.pid << 3) | 2  # the clock of a process's CPU time, as glibc makes it
-            with (Path("/proc") / str(child.pid) / "mem").open("rb", buffering=0) as memory:
-
-                def read(place: int) -> bool:
-                    return any(os.pread(memory.fileno(), 8, place))
-
-                time.sleep(0.2)  # the child waits for its input, without the lock
-                place = next((each for each in places if not read(each)), None)
-                child.stdin.write("\n")
-                child.stdin.flush()
-                started = child.stdout.readline()
-                assert started
-                before = time.clock_gettime(clock)
-                while not select.select([child.stdout], [], [], 0.0007)[0]:
-                    if place is not None:
-                        has_holder, now = read(place), time.clock_gettime(clock)
-                        held, spent = held + has_holder * (now - before), spent + now - before
-                        before = now
-                line = child.stdout.readline()
-    return None if place is None else held / spent * json.loads(line)
-
-
-def _hold(folder: str, scratch: str) -> None:
-    """Do the work of :func:`lock_held`; print the CPU milliseconds of an image."""
-    keep_some()
-    files = [path.read_bytes() for path in Path(scratch).iterdir()]
-    batcher = ImageBatcher(read_transform(open_checkpoint(folder)), at_once=16)
-    vectors = np.zeros((1, 128), np.float32)
-    state = ctypes.pythonapi.PyThreadState_Get
-    state.restype = ctypes.c_void_p
-    mine = state()
-    begin = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
-    words = (ctypes.c_uint64 * 2000).from_address(begin)
-    print(json.dumps([begin + 8 * i for i, word in enumerate(words) if word == mine]), flush=True)
-    sys.stdin.readline()
-    for data in files:
-        list(batcher.portions([data], lambda _: vectors))
-    spare_what_stays()
-    print("begin", flush=True)
-    start, count = time.thread_time(), 0
-    while (spent := time.thread_time() - start) < LOCK_SECONDS:
-        list(batcher.portions([files[count % len(files)]], lambda _: vectors))
-        count += 1
-    print(json.dumps(1000 * spent / count), flush=True)
 
 
 def _row(what: str, values: Sequence[float], *, target: float | None = None) -> Row:

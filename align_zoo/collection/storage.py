@@ -9,9 +9,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from align_zoo.collection.database import connect, create, drop_others
 from align_zoo.collection.place import read_about, write_about
 from align_zoo.collection.shards import rows_schema
-from align_zoo.collection.table import Table, connect, create, drop_others
+from align_zoo.collection.table import Table
 from align_zoo.errors import AlignZooError
 
 __all__ = ["Storage"]

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
-from functools import wraps
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from align_zoo.collection.database import error_of, in_words
 from align_zoo.errors import AlignZooError, InvalidInput
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
 
-__all__ = ["SOUND", "Table", "connect", "create", "drop_others", "quoted"]
-
-R = TypeVar("R")
+__all__ = ["SOUND", "Table", "quoted"]
 
 EXACT = 100_000
 """Rows up to which a search computes every distance: 0.2 s on two cores."""
@@ -38,51 +35,6 @@ _UNINDEXED = 0.1
 """Share of rows beside the index, beyond which they are added to it."""
 SOUND = "error IS NULL"
 """The SQL condition of rows with an embedding."""
-_UNREACHABLE = ("Generic", "Unauthenticated", "PermissionDenied")
-"""The kinds of errors of Lance's client of object stores when a store fails or refuses."""
-_LONGEST = 300
-
-
-def connect(where: str) -> DBConnection:
-    """Open the database in a folder or at an object store's address."""
-    # Its own log has warnings by the thousand while an index is built.
-    os.environ.setdefault("LANCEDB_LOG", "error")
-    import lancedb
-
-    # It reads AWS_ENDPOINT_URL and the other names, but wants to be told that http is meant.
-    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    options = {"allow_http": "true"} if "://" in where and plain else None
-    try:
-        return lancedb.connect(
-            where, read_consistency_interval=timedelta(0), storage_options=options
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _error(where, error) from error
-
-
-def _in_words(function: Callable[..., R]) -> Callable[..., R]:
-    """Turn the errors of LanceDB and Arrow into errors of align-zoo with the first line."""
-
-    @wraps(function)
-    def call(self: Table, *args: Any, **options: Any) -> R:
-        try:
-            return function(self, *args, **options)
-        except AlignZooError:
-            raise
-        except (OSError, RuntimeError, ValueError) as error:
-            raise _error(self.where, error) from error
-
-    return call
-
-
-def _error(where: str, error: Exception) -> AlignZooError:
-    said = str(error).partition("\n")[0]
-    if "://" in where and any(sign in said for sign in _UNREACHABLE):
-        return AlignZooError(
-            f"{where} cannot be reached; what is finished is kept: check the address, the keys and "
-            f"the network, and run the command again ({said[:_LONGEST]})"
-        )
-    return AlignZooError(f"{where}: {said}")
 
 
 class Table:
@@ -99,32 +51,32 @@ class Table:
         try:
             self._table = base.open_table(name)
         except (OSError, RuntimeError, ValueError) as error:
-            raise _error(where, error) from error
+            raise error_of(where, error) from error
 
     @property
-    @_in_words
+    @in_words
     def version(self) -> str:
         """The table's name and the number of its latest commit."""
         return f"{self.name} {self._table.version}"
 
     @property
-    @_in_words
+    @in_words
     def dim(self) -> int:
         """The numbers of an embedding."""
         return int(self._table.schema.field("vector").type.list_size)
 
     @property
-    @_in_words
+    @in_words
     def columns(self) -> list[str]:
         """The names of all columns."""
         return list(self._table.schema.names)
 
-    @_in_words
+    @in_words
     def count(self, where: str | None = None) -> int:
         """Count the rows, or those that fit an SQL condition."""
         return int(self._table.count_rows(where))
 
-    @_in_words
+    @in_words
     def append(self, rows: pa.Table) -> None:
         """Add rows of paths that the table does not have, in one commit."""
         self._table.add(self._fitting(rows))
@@ -136,20 +88,20 @@ class Table:
             self.append(pa.concat_tables(some, promote_options="permissive"))
         self.upkeep(always=True)
 
-    @_in_words
+    @in_words
     def upsert(self, rows: pa.Table) -> None:
         """Put rows in the place of those of the same paths, in one commit."""
         merge = self._table.merge_insert("path")
         merge = merge.when_matched_update_all().when_not_matched_insert_all()
         merge.execute(self._fitting(rows))
 
-    @_in_words
+    @in_words
     def delete(self, paths: Sequence[str]) -> None:
         """Delete the rows of some paths, in one commit."""
         listed = ", ".join(quoted(path) for path in paths)
         self._table.delete(f"path IN ({listed})")
 
-    @_in_words
+    @in_words
     def set_columns(self, rows: pa.Table) -> None:
         """Write some columns of rows that are there, known by their paths, in one commit."""
         self._add_columns(rows.schema)
@@ -255,9 +207,9 @@ class Table:
                     f"where {where!r} cannot be used: {said}; "
                     f"there are the columns {', '.join(self.columns)}"
                 )
-        return _error(self.where, error)
+        return error_of(self.where, error)
 
-    @_in_words
+    @in_words
     def take(self, start: int, end: int) -> pa.Table:
         """Return the rows from one place to before another, with all columns."""
         return self._table.take_offsets(list(range(start, end))).to_arrow()
@@ -278,13 +230,13 @@ class Table:
             wanted += len(exact)
         return found / wanted if wanted else None
 
-    @_in_words
+    @in_words
     def sources(self) -> list[str]:
         """List the sources of all rows, in the order of their names."""
         batches = self.scan(["source"])
         return sorted({name for each in batches for name in each.column(0).unique().to_pylist()})
 
-    @_in_words
+    @in_words
     def upkeep(self, *, always: bool = False) -> None:
         """Merge small files, follow with the index, and remove what no version needs.
 
@@ -305,7 +257,7 @@ class Table:
         if self.count(SOUND) > EXACT and "vector_idx" not in indexed:
             self.build_index()
 
-    @_in_words
+    @in_words
     def build_index(self) -> None:
         """Build the index of the embeddings, in the place of an earlier one."""
         from lancedb.index import IvfRq
@@ -318,7 +270,7 @@ class Table:
         )
         self._table.create_index("vector", config=config, replace=True)
 
-    @_in_words
+    @in_words
     def stats(self) -> dict[str, Any]:
         """Describe the table: bytes, files of rows and indexes."""
         stats = self._table.stats()
@@ -344,18 +296,3 @@ def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
             f"the column {field.name} holds {field.type} in the collection, and the source has "
             f"{column.type} there: {str(error).partition(chr(10))[0]}"
         ) from error
-
-
-def create(base: DBConnection, name: str, schema: pa.Schema) -> None:
-    """Make an empty table, also in the place of one that a killed run left."""
-    try:
-        base.create_table(name, schema=schema, mode="overwrite")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _error(base.uri, error) from error
-
-
-def drop_others(base: DBConnection, name: str) -> None:
-    """Delete all tables but one."""
-    for other in base.list_tables().tables:
-        if other != name:
-            base.drop_table(other)

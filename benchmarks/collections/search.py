@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from align_zoo.collection.database import connect, create
 from align_zoo.collection.shards import rows_schema
-from align_zoo.collection.table import Table, connect, create
+from align_zoo.collection.table import Table
 from align_zoo.runtime.machine import cores
 from align_zoo.serving.tools.demo import sample_images
 from benchmarks.measure import interleaved, timed

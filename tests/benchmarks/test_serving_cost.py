@@ -4,7 +4,8 @@ import pytest
 
 from benchmarks import serving_cost
 from benchmarks.inputs import photos
-from benchmarks.serving_cost import SMALL, cost_rows, lock_held, null_checkpoint
+from benchmarks.interpreter_lock import lock_held
+from benchmarks.serving_cost import SMALL, cost_rows, null_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def test_each_process_has_its_cost():
 def test_lock_is_held_for_part_of_an_image():
     files = photos(2)
     whole = serving_cost._bare_steps(transform(), files)["all"]
-    held = lock_held(null_checkpoint(SMALL), files)
+    held = lock_held(null_checkpoint(SMALL), files, 0.5)
     assert held is None or 0 < held < 3 * whole
 
 

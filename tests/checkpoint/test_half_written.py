@@ -28,9 +28,9 @@ CASES = list(product(["hf", "timm"], [100, 1_000_000]))
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> dict:
-    """By case the target of a conversion where no file may be larger, and what becomes of it.
+    """By case, the target of a conversion on a disk that is soon full, and how the command ended.
 
-    As if the disk were full then.
+    No file may be larger than the case's size, as if the disk were full then.
     """
     targets = {case: tmp_path_factory.mktemp("small") / "out" for case in CASES}
     runs = [[size, "convert", "align_tiny", targets[to, size], "--to", to] for to, size in CASES]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from align_zoo.collection import table as tables
+from align_zoo.collection.database import connect, create
 from align_zoo.collection.shards import rows_schema
 
 DIM, ROWS = 64, 3000
@@ -38,8 +39,8 @@ def rows(seed: int, count: int) -> tuple[pa.Table, np.ndarray]:
 @pytest.fixture
 def table(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "EXACT", 1000)
-    base = tables.connect(str(tmp_path))
-    tables.create(base, "rows", rows_schema(DIM))
+    base = connect(str(tmp_path))
+    create(base, "rows", rows_schema(DIM))
     return tables.Table(base, "rows", str(tmp_path))
 
 
@@ -100,7 +101,8 @@ MERGE = """
 import json, re, sys
 import numpy as np, pyarrow as pa
 from align_zoo.collection.shards import rows_schema
-from align_zoo.collection.table import Table, connect, create
+from align_zoo.collection.database import connect, create
+from align_zoo.collection.table import Table
 
 def greatest():
     return int(re.search("VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) // 1024

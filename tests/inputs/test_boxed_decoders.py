@@ -1,4 +1,4 @@
-"""Which decoder reads AVIF and HEIF, when it is loaded, and what is told where it is missing."""
+"""The decoders of AVIF and HEIF: which one reads a file, and what is said if it is missing."""
 
 from __future__ import annotations
 
