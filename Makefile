@@ -172,7 +172,7 @@ audit:
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
 
 release: $(VENV)/.test-tools
-	@$(BIN)/python -m release $(ARGS)
+	@PYTHONPATH=tests/support $(BIN)/python -m release $(ARGS)
 
 rehearsal: ARGS = --rehearse
 rehearsal: release

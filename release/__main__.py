@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from environments import ADAPTERS, adapter
+
 from release import bill, changelog
 
 PROJECTS = {"align-zoo": ".", "align-client": "client"}
@@ -23,7 +25,7 @@ LEFT = """
 left to a person:
     git push origin v{version}
     pipx run twine upload {folder}/*.whl {folder}/*.tar.gz
-    and on the tag's page: the section [{version}] of CHANGELOG.md, the two bills, SHA256SUMS
+    and on the tag's page: the section [{version}] of CHANGELOG.md, the bills, SHA256SUMS
 """
 
 
@@ -114,16 +116,16 @@ def collect(files: dict[str, bytes]) -> Path:
     Raises:
         Refused: a bill is not valid, or a licence not allowed.
     """
-    allowed = "pyproject.toml lists the allowed ones under [tool.pip-licenses]"
-    licences = [sys.executable, "-m", "piplicenses", "--with-system", "--summary"]
-    _run(*licences, failed=f"a dependency's licence is not allowed; {allowed}")
     version = next(name.split("-")[1] for name in files if name.endswith(".whl"))
-    installed = bill.components()
+    check_licences(sys.executable)
+    environment = bill.Environment()
     for name in PROJECTS:
-        text = bill.bill(installed, name, version)
-        if fault := bill.faults(text):
-            raise Refused(f"the bill of {name} is not CycloneDX: {fault}")
-        files[f"{name}-{version}.cdx.json"] = text.encode()
+        files[f"{name}-{version}.cdx.json"] = bill_of(environment, name, version)
+    for extra in ADAPTERS:
+        python = adapter(extra)
+        check_licences(python, quiet=True)
+        environment = bill.Environment(python, extra)
+        files[f"align-zoo-{extra}-{version}.cdx.json"] = bill_of(environment, "align-zoo", version)
     sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)]
     files["SHA256SUMS"] = "".join(sums).encode()
     folder = Path("dist", version)
@@ -134,8 +136,35 @@ def collect(files: dict[str, bytes]) -> Path:
     return folder
 
 
-def _run(*command: str, failed: str) -> None:
-    if subprocess.run(command).returncode:
+def check_licences(python: Path | str, quiet: bool = False) -> None:
+    """Compare the licences of all packages of an environment with the allowed ones.
+
+    Raises:
+        Refused: one is not allowed.
+    """
+    command = [sys.executable, "-m", "piplicenses", "--with-system", "--summary"]
+    allowed = "pyproject.toml lists the allowed ones under [tool.pip-licenses]"
+    failed = f"a dependency's licence is not allowed; {allowed}"
+    _run(*command, f"--python={python}", failed=failed, quiet=quiet)
+
+
+def bill_of(environment: bill.Environment, name: str, version: str) -> bytes:
+    """Return the bill of a distribution in an environment.
+
+    Raises:
+        Refused: a package is missing there, or the bill is not valid.
+    """
+    try:
+        text = environment.bill(name, version)
+    except LookupError as reason:
+        raise Refused(f"no bill of {name}: {reason.args[0]}") from reason
+    if fault := bill.faults(text):
+        raise Refused(f"the bill of {name} is not CycloneDX: {fault}")
+    return text.encode()
+
+
+def _run(*command: str, failed: str, quiet: bool = False) -> None:
+    if subprocess.run(command, stdout=subprocess.DEVNULL if quiet else None).returncode:
         raise Refused(failed)
 
 

@@ -2,78 +2,116 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
-from importlib.metadata import distribution
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
 from typing import Any
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from environments import ADAPTERS
+from jsonschema import Draft7Validator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-__all__ = ["bill", "components", "faults", "needed"]
+__all__ = ["Environment", "faults"]
 
 _DEVELOPMENT = {"docs", "release", "test"}
-_ELSEWHERE = {"fiftyone", "langchain", "llama-index", "llm", "mteb"}
-"""Extras that only environments of their own have: those of the adapters' tests."""
+
+# The check of an address takes a tenth of a second, and most bills have the same addresses.
+_is_iri, _ = Draft7Validator.FORMAT_CHECKER.checkers["iri-reference"]
+Draft7Validator.FORMAT_CHECKER.checks("iri-reference")(functools.cache(_is_iri))
 
 
-def components() -> dict[str, Any]:
-    """Return CycloneDX's document on everything in this environment."""
-    command = [sys.executable, "-m", "cyclonedx_py", "environment", sys.executable]
-    options = ["--output-reproducible", "--no-validate", "--output-file", "-"]
-    done = subprocess.run([*command, *options], check=True, stdout=subprocess.PIPE)
-    return json.loads(done.stdout)
+class Environment:
+    """The packages of one interpreter, and the bills of what is installed there.
 
+    Args:
+        python: the interpreter.
+        extras: the extras that the bills of this environment cover. By default these are all for
+            users that fit into one environment.
+    """
 
-def needed(name: str) -> set[str]:
-    """Return the installed packages that a distribution needs with all extras for its users."""
-    waiting = [(name, extra) for extra in _extras(name)]
-    for pair in waiting:
-        waiting += [each for each in _wanted(*pair) if each not in waiting]
-    return {package for package, _ in waiting} - {name}
+    def __init__(self, python: Path | str = sys.executable, *extras: str) -> None:
+        command = [sys.executable, "-m", "cyclonedx_py", "environment", str(python)]
+        options = ["--output-reproducible", "--no-validate", "--output-file", "-"]
+        self._extras = extras
+        self._document: dict[str, Any] = json.loads(_output(*command, *options))
+        path = _output(python, "-I", "-c", "import json, sys; print(json.dumps(sys.path))")
+        self._installed: dict[str, Distribution] = {}
+        for each in distributions(path=json.loads(path)):
+            # An environment above another can have a package a second time; the first counts.
+            self._installed.setdefault(canonicalize_name(each.metadata["Name"]), each)
 
+    def needed(self, name: str) -> dict[str, set[str]]:
+        """Return the installed packages that a distribution needs, each with those it needs.
 
-def bill(document: dict[str, Any], name: str, version: str) -> str:
-    """Return the bill of one distribution: what it needs, out of the environment's document."""
-    inside = needed(name)
-    direct = {package for extra in _extras(name) for package, _ in _wanted(name, extra)}
-    kept = [each for each in document["components"] if canonicalize_name(each["name"]) in inside]
-    refs = {each["bom-ref"]: canonicalize_name(each["name"]) for each in kept}
-    root = {
-        "bom-ref": name,
-        "type": "library",
-        "name": name,
-        "version": version,
-        "purl": f"pkg:pypi/{name}@{version}",
-        "licenses": [{"license": {"id": "Apache-2.0"}}],
-    }
-    edges = [{"ref": name, "dependsOn": sorted(ref for ref in refs if refs[ref] in direct)}]
-    for node in document["dependencies"]:
-        if node["ref"] in refs:
-            below = [ref for ref in node.get("dependsOn", []) if ref in refs]
-            edges.append({"ref": node["ref"], "dependsOn": below})
-    metadata = {**document["metadata"], "component": root}
-    changed = {"metadata": metadata, "components": kept, "dependencies": edges}
-    return json.dumps({**document, **changed}, indent=2)
+        The first is the distribution itself, with the extras.
 
+        Raises:
+            LookupError: a package is not installed.
+        """
+        waiting = [(name, extra) for extra in self._extras_of(name)]
+        found: dict[str, set[str]] = {}
+        for package, extra in waiting:
+            wanted = self._wanted(package, extra)
+            found.setdefault(package, set()).update(each for each, _ in wanted)
+            waiting += [each for each in wanted if each not in waiting]
+        return found
 
-def _extras(name: str) -> list[str]:
-    extras = distribution(name).metadata.get_all("Provides-Extra") or []
-    return ["", *sorted({*extras} - _DEVELOPMENT - _ELSEWHERE)]
+    def bill(self, name: str, version: str) -> str:
+        """Return the bill of one distribution with the extras.
 
+        Raises:
+            LookupError: a package is not installed.
+        """
+        needed = self.needed(name)
+        kept = {
+            package: each
+            for each in self._document["components"]
+            if (package := canonicalize_name(each["name"])) in {*needed} - {name}
+            and each["version"] == self._installed[package].version
+        }
+        root = {
+            "bom-ref": name,
+            "type": "library",
+            "name": name,
+            "version": version,
+            "purl": f"pkg:pypi/{name}@{version}",
+            "licenses": [{"license": {"id": "Apache-2.0"}}],
+        }
+        if self._extras:
+            root["description"] = f"installed as {name}[{','.join(self._extras)}]"
+        refs = {package: each["bom-ref"] for package, each in {name: root, **kept}.items()}
+        edges = [
+            {"ref": refs[package], "dependsOn": sorted(refs[each] for each in below - {package})}
+            for package, below in needed.items()
+        ]
+        changed = {
+            "metadata": {**self._document["metadata"], "component": root},
+            "components": [*kept.values()],
+            "dependencies": edges,
+        }
+        return json.dumps({**self._document, **changed}, indent=2)
 
-def _wanted(package: str, extra: str) -> list[tuple[str, str]]:
-    """Return the packages that one extra of a package adds here, each with its own extras."""
-    found = map(Requirement, distribution(package).requires or [])
-    return [
-        (canonicalize_name(each.name), inner)
-        for each in found
-        if each.marker is None or each.marker.evaluate({"extra": extra})
-        for inner in ("", *sorted(each.extras))
-    ]
+    def _extras_of(self, name: str) -> list[str]:
+        known = self._installed[name].metadata.get_all("Provides-Extra") or []
+        return ["", *(self._extras or sorted({*known} - _DEVELOPMENT - {*ADAPTERS}))]
+
+    def _wanted(self, package: str, extra: str) -> list[tuple[str, str]]:
+        """Return the packages that one extra of a package adds here, each with its own extras."""
+        if package not in self._installed:
+            raise LookupError(f"{package} is not installed")
+        found = map(Requirement, self._installed[package].requires or [])
+        return [
+            (canonicalize_name(each.name), inner)
+            for each in found
+            if each.marker is None or each.marker.evaluate({"extra": extra})
+            for inner in ("", *sorted(each.extras))
+        ]
 
 
 def faults(text: str) -> str | None:
@@ -81,3 +119,7 @@ def faults(text: str) -> str | None:
     version = SchemaVersion.from_version(json.loads(text)["specVersion"])
     found = JsonStrictValidator(version).validate_str(text)
     return None if found is None else str(found)
+
+
+def _output(*command: Path | str) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -7,15 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from environments import environment, run
+from environments import adapter, run
 
 SCRIPT = Path(__file__).parent / "scripts" / "langchain_answers.py"
-PINS = """
-    certifi==2026.10.19.post1 distro==1.9.0 httpcore==1.0.9 httpx==0.28.1 jsonpatch==1.48
-    jsonpointer==3.12 langchain-core==1.8.3 langchain-protocol==0.0.20 langsmith==0.15.1
-    requests-toolbelt==1.0.0 sniffio==1.3.1 tenacity==9.2.1 uuid_utils==0.19.0 websockets==17.4
-    xxhash==4.1.0 zstandard==0.25.0
-""".split()
 WAYS = {
     "texts": ["documents", "queries", "documents, async", "queries, async", "pickled"],
     "images": ["paths", "PIL", "async"],
@@ -24,7 +18,7 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    return environment("langchain", PINS, ours=True)
+    return adapter("langchain")
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from environments import environment, run
+from environments import adapter, run
 
 SCRIPT = Path(__file__).parent / "scripts" / "llama_index_answers.py"
-PINS = """
-    Deprecated==1.3.1 SQLAlchemy==2.1.9 aiosqlite==0.22.1 banks==2.5.1 colorama==0.4.6
-    dataclasses-json==0.6.7 defusedxml==0.7.1 dirtyjson==1.0.8 filetype==1.2.0 griffe==2.4.1
-    griffecli==2.4.1 griffelib==2.4.1 httpcore==1.0.9 httpx==0.28.1 llama-index-core==0.14.25
-    llama-index-instrumentation==0.6.0 llama-index-workflows==2.26.1 marshmallow==3.26.2
-    nest-asyncio==1.6.0 nltk==3.10.4 platformdirs==4.14.9 tenacity==9.2.1 tiktoken==0.14.0
-    tinytag==2.3.2
-""".split()
 WAYS = {
     "texts": [
         "texts",
@@ -34,7 +26,7 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    return environment("llama-index", PINS, ours=True)
+    return adapter("llama-index")
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from environments import environment
-
-PINS = """
-    click-default-group==1.2.4 condense-json==1.1 jiter==0.19.0 llm==0.36 openai==3.57.0
-    puremagic==1.30 python-ulid==4.1.0 sniffio==1.3.1 sqlite-fts4==1.0.3 sqlite-utils==4.2.1
-    tabulate==0.10.0
-""".split()
+from environments import adapter
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    return environment("llm", PINS, ours=True)
+    return adapter("llm")
 
 
 @pytest.fixture(autouse=True)

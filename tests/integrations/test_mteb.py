@@ -8,21 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from environments import ROOT, environment, run
+from environments import ROOT, adapter, run
 
 import align_zoo
 
 SCRIPT = Path(__file__).parent / "scripts" / "mteb_answers.py"
-PINS = """
-    datasets==5.2.0 dill==0.4.1 mteb==2.26.24 multiprocess==0.70.19 pandas==3.0.6
-    polars-runtime-32==2.1.0 polars==2.1.0 pytrec_eval-terrier==0.5.11 sentence-transformers==6.2.0
-    xxhash==4.1.0
-""".split()
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    return environment("mteb", PINS, ours=True)
+    return adapter("mteb")
 
 
 @pytest.fixture(scope="module")

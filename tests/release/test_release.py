@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,8 +104,13 @@ def test_builds_that_differ_are_refused(checkout):
         release.build_twice()
 
 
-def test_bill_lists_what_the_client_needs():
-    text = bill.bill(bill.components(), "align-client", "1.2.0")
+@pytest.fixture(scope="module")
+def environment() -> bill.Environment:
+    return bill.Environment()
+
+
+def test_bill_lists_what_the_client_needs(environment):
+    text = environment.bill("align-client", "1.2.0")
     assert bill.faults(text) is None
     content = json.loads(text)
     root, *_ = content["dependencies"]
@@ -114,12 +120,32 @@ def test_bill_lists_what_the_client_needs():
     assert {"protobuf"} < {each["name"] for each in content["components"]} - direct
 
 
-def test_bill_has_no_tool_of_development():
-    packages = bill.needed("align-zoo")
+def test_bill_has_no_tool_of_development(environment):
+    packages = environment.needed("align-zoo").keys()
     assert {"torch", "timm", "aiohttp", "lancedb"} <= packages
-    assert not {"pytest", "build", "cyclonedx-bom", "align-zoo"} & packages
+    assert not {"pytest", "build", "cyclonedx-bom", "fiftyone"} & packages
 
 
-def test_document_of_another_kind_is_no_bill():
-    text = bill.bill(bill.components(), "align-client", "1.2.0")
+def test_extra_not_asked_for_is_no_dependency(environment):
+    needed = environment.needed("align-zoo")
+    assert "brotli" not in needed["aiohttp"]
+    assert "multidict" in needed["aiohttp"]
+
+
+def test_document_of_another_kind_is_no_bill(environment):
+    text = environment.bill("align-client", "1.2.0")
     assert bill.faults(text.replace('"bomFormat": "CycloneDX"', '"bomFormat": "SPDX"'))
+
+
+def test_bill_of_what_is_not_installed_is_refused():
+    environment = bill.Environment(sys.executable, "fiftyone")
+    with pytest.raises(release.Refused, match="no bill of align-zoo: fiftyone is not installed"):
+        release.bill_of(environment, "align-zoo", "1.2.0")
+
+
+def test_licence_that_is_not_listed_is_refused(checkout, capfd):
+    text = (checkout / "pyproject.toml").read_text("utf-8")
+    (checkout / "pyproject.toml").write_text(text.replace("\nMIT;\\\n", "\n"), "utf-8")
+    with pytest.raises(release.Refused, match="a dependency's licence is not allowed"):
+        release.check_licences(sys.executable, quiet=True)
+    assert "license MIT not in allow-only" in capfd.readouterr().err

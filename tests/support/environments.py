@@ -14,11 +14,14 @@ from typing import Any
 
 from filelock import FileLock
 
-__all__ = ["SCRIPTS", "environment", "run"]
+__all__ = ["ADAPTERS", "SCRIPTS", "adapter", "environment", "pins", "run"]
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "tests" / "neighbours" / "scripts"
 _FOLDER = ROOT / "build" / "neighbours"
+_PINS = ROOT / "tests" / "integrations" / "pins"
+ADAPTERS = sorted(path.stem for path in _PINS.glob("*.txt"))
+"""The extras whose packages are in no other environment; release/ lists them, too."""
 
 
 # tests/conftest.py gives each run a cache of its own; what pip has fetched is not to be lost by it.
@@ -55,6 +58,17 @@ def environment(name: str, pins: Sequence[str], *, ours: bool = False) -> Path:
             _call(*pip, "--no-deps", "--ignore-installed", "--disable-pip-version-check", *pins)
             made.write_text(wanted)
     return python
+
+
+def adapter(extra: str) -> Path:
+    """The Python of the environment in which the adapter of one of ``ADAPTERS`` is tried."""
+    return environment(extra, pins(extra), ours=True)
+
+
+def pins(extra: str) -> list[str]:
+    """The packages of that environment, which are those that only this extra needs."""
+    lines = (_PINS / f"{extra}.txt").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
 
 
 def run(python: Path, script: str, *arguments: object) -> Any:
