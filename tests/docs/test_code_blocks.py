@@ -1,11 +1,12 @@
-"""Every block of code in the documents is run by a test, or parsed, and has a reason."""
+"""Every block of code in the documents is run by a test, or has a reason and is parsed."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
+import json
 import re
-import shlex
 from pathlib import Path
 
 import click
@@ -13,17 +14,11 @@ import pytest
 import ray.scripts.scripts
 import typer
 from accelerate.commands.launch import launch_command_parser
+from code_blocks import NOT_RUN, PAGES, ROOT, SHELL_ELSEWHERE, blocks, commands, runs_as_written
 from torch.distributed.run import get_args_parser
-from typer.testing import CliRunner
 
 from align_zoo.cli import app
 
-ROOT = Path(__file__).parents[2]
-PAGES = {
-    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for pattern in ("README.md", "docs/*.md", "client/README.md", "deploy/README.md")
-    for path in sorted(ROOT.glob(pattern))
-}
 HERE = ["docs/align-emoji.md", "docs/applications.md", "docs/concepts.md", "docs/models.md"]
 """Pages whose blocks of Python run in this file, one after the other."""
 ELSEWHERE = {
@@ -40,63 +35,19 @@ ELSEWHERE = {
     "docs/zero-shot.md": "tests/zero_shot/test_classifier.py",
 }
 """Pages whose blocks of Python another file runs or, for quotes, finds in the code."""
-SHELL_HERE = ["docs/explain.md", "docs/library.md"]
-"""Pages whose commands run in this file, one after the other."""
-SHELL_ELSEWHERE = {
-    "docs/first-hour.md": ["tests/newcomer/test_first_hour.py"],
-    "docs/http.md": ["tests/serving/gateway/rest/test_rest_document.py"],
-    "docs/integrations.md": ["tests/integrations/conftest.py"],
-    "docs/recipes.md": ["tests/test_recipes.py", "tests/serving/gateway/test_gateway_recipes.py"],
+KINDS = {
+    "": "output, a formula, a table or a drawing",
+    "bash": "commands",
+    "json": "data, which tests read",
+    "python": "run, or found in the code",
+    "sh": "commands",
 }
-"""Pages whose blocks of the shell other files run as written."""
-NOT_RUN = {
-    "align-zoo": "asks for images, servers or the real weights: parsed; its own tests run it",
-    "accelerate": "wants four GPUs: parsed; tests/training/test_accelerator.py launches on a CPU",
-    "docker": "is not on every machine of the tests",
-    "make": "is what CI calls: its targets are looked up",
-    "pip": "is looked at by tests/test_install_lines.py",
-    "python": "trains for hours: align-zoo's are parsed; timm's train.py is not in its package, and"
-    " tests/training/test_timm_script.py tries what its options do",
-    "ray": "wants several machines: parsed; tests/collection/test_ray.py starts a cluster on one",
-    "torchrun": "is cut short on the page: parsed; tests/training/test_processes.py runs two",
-    "tritonserver": "is NVIDIA's container's; tests/serving/test_served_models.py starts a wheel's",
-    "xargs": "lists files; tests/collection/test_commands.py reads what it is given",
+"""The languages of blocks, and what is in them."""
+JSON = {
+    "docs/collections.md": "tests/docs/test_code_blocks.py",
+    "docs/http.md": "tests/serving/gateway/rest/test_rest_document.py",
 }
-"""The programs of the other pages, and why no test runs their commands as written."""
-
-
-def blocks(text: str, *languages: str) -> list[str]:
-    found = re.findall(r"^ *```(\w+)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
-    return [code for language, code in found if language in languages]
-
-
-def commands(text: str) -> list[list[str]]:
-    """Return the words of each command in the shell's blocks, without its environment."""
-    found = []
-    for block in blocks(text, "bash", "sh"):
-        block = re.sub(r"<<END\n.*?^END$", "", block, flags=re.MULTILINE | re.DOTALL)
-        block = re.sub(r"(^|\s)#.*$", "", block.replace("\\\n", " "), flags=re.MULTILINE)
-        lexer = shlex.shlex(_one_line(block), posix=True, punctuation_chars="|;&")
-        lexer.whitespace_split = True
-        lexer.commenters = ""
-        words: list[str] = []
-        for word in [*lexer, ";"]:
-            if set(word) <= set("|;&"):
-                if words:
-                    found.append(words)
-                words = []
-            elif words or not re.match(r"[A-Z_]+=", word):
-                words.append(word)
-    return found
-
-
-def _one_line(block: str) -> str:
-    """End each command by a semicolon, but for the line ends inside of quotes."""
-    parts = re.split(r"('[^']*'|\"[^\"]*\")", block)
-    return "".join(
-        part if index % 2 else part.replace("\n", " ; ") for index, part in enumerate(parts)
-    )
-
+"""Pages with JSON, and the test that reads it."""
 
 COMMANDS = [
     pytest.param(words, id=f"{page} {' '.join(words[:4])}")
@@ -121,26 +72,41 @@ def test_every_page_with_python_is_run():
         assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", SHELL_HERE)
-def test_blocks_of_shell_run(page, tmp_path, monkeypatch):
-    (tmp_path / "align_zoo").mkdir()
-    (tmp_path / "align_zoo" / "assets").symlink_to(ROOT / "align_zoo" / "assets")
-    monkeypatch.chdir(tmp_path)
-    for program, *words in commands(PAGES[page]):
-        assert program == "align-zoo"
-        words = [re.sub("^/tmp/", f"{tmp_path}/", word) for word in words]
-        done = CliRunner().invoke(app, words)
-        assert done.exit_code == 0, done.output
-
-
-def test_every_command_runs_or_has_a_reason():
+def test_every_command_has_a_test_or_a_reason():
     for page, files in SHELL_ELSEWHERE.items():
         assert all(Path(page).name in (ROOT / file).read_text("utf-8") for file in files)
-    others = PAGES.keys() - {*SHELL_HERE, *SHELL_ELSEWHERE}
-    programs = {words[0] for page in others for words in commands(PAGES[page])}
-    assert programs - {"export"} == NOT_RUN.keys()
+    others = [words for page in PAGES.keys() - SHELL_ELSEWHERE for words in commands(PAGES[page])]
+    run = {words[0] for words in others if runs_as_written(words)}
+    assert run == {"align-zoo", "xargs"}
+    lines = [" ".join(words) for words in others]
+    assert [begin for begin in NOT_RUN if not any(line.startswith(begin) for line in lines)] == []
     named = re.findall(r"tests/[\w/]+\.py", " ".join(NOT_RUN.values()))
     assert all((ROOT / file).is_file() for file in named)
+
+
+def test_every_kind_of_block_is_known():
+    found = {
+        page: re.findall(r"^ *```(\w*)\n.*?^ *```", text, re.MULTILINE | re.DOTALL)
+        for page, text in PAGES.items()
+    }
+    assert {*itertools.chain(*found.values())} == KINDS.keys()
+    assert [page for page, kinds in found.items() if "json" in kinds] == [*JSON]
+    for page, test in JSON.items():
+        assert Path(page).name in (ROOT / test).read_text("utf-8")
+
+
+def test_block_without_a_language_holds_no_command():
+    programs = {words[0] for text in PAGES.values() for words in commands(text)}
+    for page in PAGES.keys() - {"docs/commands.md"}:  # `make reference` writes that page
+        for code in blocks(PAGES[page], ""):
+            assert not {line.split(" ")[0] for line in code.splitlines()} & programs, page
+
+
+def test_settings_of_an_assistant_start_our_command():
+    (shown,) = blocks(PAGES["docs/collections.md"], "json")
+    (started,) = json.loads(shown)["mcpServers"].values()
+    assert Path(started["command"]).name == "align-zoo"
+    parse(typer.main.get_command(app), started["args"])
 
 
 def parse(command, words: list[str], context_of=typer.Context) -> None:
