@@ -23,7 +23,7 @@ NAMES_THE_VERSION = {
 }
 LEFT = """
 left to a person:
-    git push origin v{version}
+    git push origin HEAD v{version}
     pipx run twine upload {folder}/*.whl {folder}/*.tar.gz
     and on the tag's page: the section [{version}] of CHANGELOG.md, the bills, SHA256SUMS
 """

@@ -70,7 +70,7 @@ class Environment:
         """
         needed = self.needed(name)
         kept = {
-            package: each
+            package: self._licensed(package, each)
             for each in self._document["components"]
             if (package := canonicalize_name(each["name"])) in {*needed} - {name}
             and each["version"] == self._installed[package].version
@@ -96,6 +96,14 @@ class Environment:
             "dependencies": edges,
         }
         return json.dumps({**self._document, **changed}, indent=2)
+
+    def _licensed(self, package: str, component: dict[str, Any]) -> dict[str, Any]:
+        """Return a component with the licence of the field License, which the tool leaves out."""
+        declared = (self._installed[package].metadata["License"] or "").partition("\n")[0]
+        if component.get("licenses") or not declared:
+            return component
+        named = {"license": {"acknowledgement": "declared", "name": declared}}
+        return {**component, "licenses": [named]}
 
     def _extras_of(self, name: str) -> list[str]:
         known = self._installed[name].metadata.get_all("Provides-Extra") or []

@@ -120,6 +120,13 @@ def test_bill_lists_what_the_client_needs(environment):
     assert {"protobuf"} < {each["name"] for each in content["components"]} - direct
 
 
+def test_bill_names_the_licence_of_each_package(environment):
+    """But of those whose metadata name none, which pyproject.toml lists with the reason."""
+    content = json.loads(environment.bill("align-zoo", "1.2.0"))
+    nameless = [each["name"] for each in content["components"] if not each.get("licenses")]
+    assert nameless == ["cuda-toolkit", "resvg_py"]
+
+
 def test_bill_has_no_tool_of_development(environment):
     packages = environment.needed("align-zoo").keys()
     assert {"torch", "timm", "aiohttp", "lancedb"} <= packages
