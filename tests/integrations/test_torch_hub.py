@@ -7,6 +7,7 @@ import runpy
 import numpy as np
 import pytest
 import torch
+import torchvision
 from environments import ROOT
 from PIL import Image
 
@@ -50,3 +51,9 @@ def test_every_tower_is_listed():
 
 def test_example_gives_a_vector(example):
     assert example("torch.hub", **{"/path/to/align-zoo": str(ROOT)}) == ["(1, 128)"]
+
+
+def test_torchvision_has_no_public_registration():
+    """Where this fails, torchvision's get_model can have our towers: docs/integrations.md."""
+    assert not hasattr(torchvision.models, "register_model")
+    assert "register_model" not in torchvision.models._api.__all__
