@@ -104,7 +104,7 @@ test-client:
 	@echo "installing the client and its test tools into $(CLIENT) ..."
 	@test -x $(CLIENT)/bin/python || $(PYTHON) -m venv $(CLIENT)
 	@$(CLIENT)/bin/python -m pip install --disable-pip-version-check --quiet --editable "./client[test]"
-	$(CLIENT)/bin/pytest tests/client --numprocesses 2 --dist loadfile \
+	$(CLIENT)/bin/pytest tests/client --numprocesses 4 --dist loadfile \
 		-m "not hub and not served" $(ARGS)
 
 # pyenv's python3.10 is there even where it runs nothing, so look into its folder, too.
