@@ -59,11 +59,11 @@ ELSEWHERE := $(addprefix --ignore=,$(NEIGHBOURS) $(INTEGRATIONS) $(PAGE) $(NEWCO
 PYTEST := $(BIN)/python -m pytest $(ELSEWHERE)
 
 # Tests that start a tritonserver (tests/support/served.py gives them the mark `served`) do not run
-# beside those that compute for minutes: Triton gives up a model that is silent for a second. They
-# wait for half of their time, so three run at once. Tests with bounds of time under load carry the
-# mark `alone`.
+# beside those that compute for minutes: Triton gives up a model that is silent for a second. Both
+# kinds wait for a part of their time, so three run at once. Tests with bounds of time under load
+# carry the mark `alone`.
 test: $(VENV)/.test-tools
-	$(PYTEST) --numprocesses 2 --dist loadfile -m "not hub and not served and not alone" $(ARGS)
+	$(PYTEST) --numprocesses 3 --dist loadfile -m "not hub and not served and not alone" $(ARGS)
 	$(PYTEST) --numprocesses 3 --dist loadfile -m "served and not alone" $(ARGS)
 	$(PYTEST) -m alone $(ARGS) $$(grep -rl --include=test_*.py mark.alone tests)
 
@@ -74,7 +74,7 @@ test-page: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(PAGE) $(ARGS)
 
 test-neighbours: $(VENV)/.test-tools
-	$(BIN)/python -m pytest $(NEIGHBOURS) $(ARGS)
+	$(BIN)/python -m pytest $(NEIGHBOURS) --numprocesses 2 --dist loadfile $(ARGS)
 
 test-upgrade: $(VENV)/.test-tools
 	$(BIN)/python -m pytest $(UPGRADE) $(ARGS)

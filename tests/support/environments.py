@@ -78,7 +78,7 @@ def run(python: Path, script: str, *arguments: object) -> Any:
 
 
 def _call(*command: object, timeout: float = 600) -> str:
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [str(each) for each in command], env=env, capture_output=True, text=True, timeout=timeout
     )
