@@ -61,13 +61,13 @@ def check_commit(rehearse: bool) -> str | None:
     tags = {tag.removeprefix("v") for tag in _git("tag", "--list", "v[0-9]*").split()}
     here = _git("tag", "--list", "v[0-9]*", "--points-at", "HEAD", "--sort=-v:refname").split()
     tag = here[0].removeprefix("v") if here else None
+    if tag is None and not rehearse:
+        raise Refused("this commit has no tag: git tag -a v1.2.0 -m 'align-zoo 1.2.0'")
     found = changelog.faults(Path("CHANGELOG.md").read_text("utf-8"), tags, tag)
     if found:
         raise Refused(f"CHANGELOG.md: {'; '.join(found)}")
-    if rehearse:
+    if tag is None or rehearse:
         return tag
-    if tag is None:
-        raise Refused("this commit has no tag: git tag -a v1.2.0 -m 'align-zoo 1.2.0'")
     if _git("status", "--porcelain"):
         raise Refused("there are uncommitted changes: git status")
     for name, pattern in NAMES_THE_VERSION.items():

@@ -79,6 +79,13 @@ def test_what_is_no_release_is_refused(checkout, name, text, reason):
         release.check_commit(rehearse=False)
 
 
+def test_tag_of_an_earlier_commit_is_not_enough(checkout):
+    git(*TAG)
+    commit()
+    with pytest.raises(release.Refused, match="this commit has no tag"):
+        release.check_commit(rehearse=False)
+
+
 def test_two_builds_are_equal(checkout):
     git(*TAG)
     assert sorted(release.build_twice()) == [
