@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect, sync_playwright
 from served import starts_server
@@ -12,7 +13,8 @@ from service import running_service
 
 from align_zoo.collection.collection import Collection
 from align_zoo.serving.tools.demo import sample_images
-from align_zoo.tiny.album import draw_album
+from align_zoo.tiny.concepts import ALL_COLOURS, ALL_SHAPES, Meaning
+from align_zoo.tiny.images import draw_image
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
@@ -23,6 +25,15 @@ _FLAGS = (
 )
 
 expect.set_options(timeout=10_000)
+
+
+def draw_album(folder: Path, count: int) -> None:
+    """Draw so many things that align_tiny knows, each in one of its colours, on a background."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        meaning = Meaning(colour=str(rng.choice(ALL_COLOURS)), shape=str(rng.choice(ALL_SHAPES)))
+        draw_image(meaning, rng).save(folder / f"{number:04}.png")
 
 
 @pytest.fixture(scope="session")

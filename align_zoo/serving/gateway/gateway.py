@@ -15,14 +15,13 @@ from align_zoo.errors import AlignZooError
 from align_zoo.serving.gateway.admission import Admission
 from align_zoo.serving.gateway.files import share
 from align_zoo.serving.gateway.grpc_handler import GrpcHandler
-from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_handler import HttpHandler, metrics_app
 from align_zoo.serving.gateway.http_server import HttpServer
 from align_zoo.serving.gateway.journal import Journal
 from align_zoo.serving.gateway.metrics import Metrics
 from align_zoo.serving.gateway.options import GatewayOptions
-from align_zoo.serving.gateway.parts import Parts
+from align_zoo.serving.gateway.parts import Health, Parts
 from align_zoo.serving.gateway.ports import address, taken
 from align_zoo.serving.gateway.renewal import renewal
 from align_zoo.serving.gateway.rest.handler import RestHandler

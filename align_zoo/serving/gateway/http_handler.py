@@ -12,13 +12,12 @@ from aiohttp import web
 
 from align_zoo.serving.gateway.allowed import EXTENSIONS, model_of
 from align_zoo.serving.gateway.calls import HttpCall, find_http_call
-from align_zoo.serving.gateway.health import Health
 from align_zoo.serving.gateway.http_body import Bodies
 from align_zoo.serving.gateway.http_deadline import deadline
 from align_zoo.serving.gateway.http_request import JSON_LENGTH, HttpRequest, read_request
 from align_zoo.serving.gateway.journal import Entry, fresh_id, shown_id
 from align_zoo.serving.gateway.metrics import Metrics
-from align_zoo.serving.gateway.parts import Parts
+from align_zoo.serving.gateway.parts import Health, Parts
 from align_zoo.serving.gateway.refusal import Reason, Refusal, internal_error
 from align_zoo.serving.gateway.suspects import Content
 from align_zoo.serving.gateway.upstream import HttpAnswer, Upstream, error_of
