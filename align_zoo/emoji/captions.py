@@ -105,7 +105,7 @@ class Fillers:
     def _invent(self, rng: np.random.Generator) -> str:
         """Join the beginning of a caption's word with the end of another: pieces say nothing."""
         begin, end = (self.known[int(each)] for each in rng.integers(len(self.known), size=2))
-        word = begin[: int(rng.integers(2, 5))] + end[-int(rng.integers(2, 4)) :]
+        word = begin[: int(rng.integers(2, 8))] + end[-int(rng.integers(2, 4)) :]
         return self._common(rng) if word in self.said else word
 
 
