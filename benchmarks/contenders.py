@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from align_zoo.serving.tools.load import Load, closed_loop
+from align_zoo.serving.tools.callers import Load, closed_loop
 from benchmarks.inputs import labels
 from benchmarks.measure import Contender
 

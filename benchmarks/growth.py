@@ -23,7 +23,7 @@ from align_client import AlignClient
 from align_zoo.errors import AlignZooError
 from align_zoo.serving.tools.bench import served
 from align_zoo.serving.tools.bench_inputs import drawn_photo
-from align_zoo.serving.tools.load import Load, closed_loop
+from align_zoo.serving.tools.callers import Load, closed_loop
 from align_zoo.serving.triton.command import ServeOptions
 from align_zoo.serving.triton.launcher import run_server
 from align_zoo.writing import replacing

@@ -23,7 +23,7 @@ from align_client import AlignClient
 from align_zoo.checkpoint.folder import open_checkpoint
 from align_zoo.inputs.decode import open_encoded, to_rgb
 from align_zoo.inputs.preprocess import AlignTransform, read_transform
-from align_zoo.serving.tools.load import closed_loop
+from align_zoo.serving.tools.callers import closed_loop
 from benchmarks.inputs import photos
 from benchmarks.interpreter_lock import lock_held
 from benchmarks.results import Row

@@ -20,7 +20,7 @@ import torch
 from align_zoo.evaluation.embeddings import _Shard, _write
 from align_zoo.evaluation.report import write_report
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.output import training_alone
+from align_zoo.training.out_folder import training_alone
 from align_zoo.writing import alone_in, flush, flush_all, replacing
 
 _SPAWN = multiprocessing.get_context("spawn")

@@ -22,7 +22,7 @@ from align_zoo.emoji.trainer import EmojiTraining, Plan
 from align_zoo.inputs.tokenizer import AlignTokenizer
 from align_zoo.tiny.train import ends_in_words
 from align_zoo.towers.dual_encoder import Align
-from align_zoo.training.output import training_alone
+from align_zoo.training.out_folder import training_alone
 from align_zoo.training.trainer import Every
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

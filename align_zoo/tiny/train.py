@@ -36,7 +36,7 @@ from align_zoo.tiny.sampler import ImagePool, draw_pool
 from align_zoo.tiny.trainer import Plan, TinyTraining
 from align_zoo.towers.dual_encoder import Align
 from align_zoo.training.errors import TrainingStopped
-from align_zoo.training.output import training_alone
+from align_zoo.training.out_folder import training_alone
 from align_zoo.training.trainer import Every
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -18,7 +18,7 @@ from align_zoo.training.batches import PairBatches
 from align_zoo.training.contrastive import ContrastiveLoss
 from align_zoo.training.csv_pairs import CsvPairs
 from align_zoo.training.errors import TrainingError
-from align_zoo.training.output import check_output, training_alone
+from align_zoo.training.out_folder import check_output, training_alone
 from align_zoo.training.pair import Pairs
 from align_zoo.training.recipe import BatchNorm, Freeze, Recipe
 from align_zoo.training.retrieval import HeldOutPairs

@@ -23,7 +23,7 @@ from align_zoo.training.errors import TrainingError, TrainingStopped
 from align_zoo.training.interrupt import Interruptions
 from align_zoo.training.loading import dead_workers_named, read_ahead
 from align_zoo.training.log import TrainingLog
-from align_zoo.training.output import check_output, work_folder
+from align_zoo.training.out_folder import check_output, work_folder
 from align_zoo.training.recipe import Recipe
 from align_zoo.training.states import States
 

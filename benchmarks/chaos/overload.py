@@ -14,7 +14,7 @@ import numpy as np
 
 from align_client import AlignClient, AlignClientError, AsyncAlignClient, Overloaded
 from align_zoo.runtime.machine import spare_what_stays
-from align_zoo.serving.tools.load import closed_loop
+from align_zoo.serving.tools.callers import closed_loop
 from benchmarks.chaos.rows import ChaosRow
 from tests.support.known import Known, is_right
 from tests.support.service import Service, running_service

@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional, Type
 
 from tritonclient.utils import InferenceServerException
 
-from align_client import triton_texts as texts
+from align_client import triton_messages as messages
 from align_client.errors import (
     AlignClientError,
     DeadlineExceeded,
@@ -18,7 +18,7 @@ from align_client.errors import (
     ServerUnavailable,
     Unauthorized,
 )
-from align_client.triton_texts import pattern_of
+from align_client.triton_messages import pattern_of
 
 __all__ = ["Again", "BadItem", "Failure", "bad_item", "breaks_contract", "failure_of"]
 
@@ -78,13 +78,13 @@ _AWAY = "{url} cannot be reached: {reason}"
 _RULES = (
     _Rule(
         "INVALID_ARGUMENT",
-        pattern_of(texts.CONTRACT),
+        pattern_of(messages.CONTRACT),
         ModelUnavailable,
         _OTHER_CONTRACT,
     ),
     _Rule(
         "INVALID_ARGUMENT",
-        pattern_of(texts.BATCH_SIZE),
+        pattern_of(messages.BATCH_SIZE),
         ModelUnavailable,
         "the batch size of {model} on {url} has changed ({reason}); call again",
     ),
@@ -100,7 +100,7 @@ _RULES = (
     _Rule("DEADLINE_EXCEEDED", "", DeadlineExceeded, "{url} did not answer within {timeout:g} s"),
     _Rule(
         "",
-        pattern_of(texts.RESTRICTED),
+        pattern_of(messages.RESTRICTED),
         Unauthorized,
         "{url} wants a key that this call does not carry: {reason}",
     ),
@@ -128,26 +128,26 @@ _RULES = (
     ),
     _Rule(
         "UNAVAILABLE",
-        pattern_of(texts.OVERLOADED),
+        pattern_of(messages.OVERLOADED),
         Overloaded,
         _BUSY,
         Again.ALWAYS,
     ),
     _Rule(
         "UNAVAILABLE",
-        pattern_of(texts.STOPPING),
+        pattern_of(messages.STOPPING),
         ServerUnavailable,
         "{url} is starting or stopping ({reason})",
         Again.ALWAYS,
     ),
     _Rule(
         "",
-        pattern_of(texts.NOT_LOADED),
+        pattern_of(messages.NOT_LOADED),
         ModelUnavailable,
         _NO_MODEL,
         Again.ALWAYS,
     ),
-    _Rule("", pattern_of(texts.UNKNOWN_MODEL), ModelUnavailable, _NO_MODEL),
+    _Rule("", pattern_of(messages.UNKNOWN_MODEL), ModelUnavailable, _NO_MODEL),
     _Rule(
         "UNAVAILABLE",
         r"(?i)wrong.version.number",
@@ -206,7 +206,7 @@ _RULES = (
     _Rule("NOT_FOUND", "", ModelUnavailable, _NO_MODEL),
     _Rule(
         "INTERNAL",
-        pattern_of(texts.DEAD_MODEL),
+        pattern_of(messages.DEAD_MODEL),
         ModelUnavailable,
         "the process of {model} on {url} has died; the server must be restarted ({reason})",
         Again.ONCE,

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from align_zoo.serving.tools.load import Load
+from align_zoo.serving.tools.callers import Load
 from benchmarks import contenders, perf_analyzer, served
 from benchmarks.peers import PeerUnavailable
 

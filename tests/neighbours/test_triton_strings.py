@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
-from align_client import triton_texts as client
-from align_zoo.serving.triton import texts as server
+from align_client import triton_messages as client
+from align_zoo.serving.triton import messages as server
 
 NEWEST = "2.73"
 PARTS = {

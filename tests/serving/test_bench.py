@@ -29,7 +29,7 @@ from align_zoo.serving.tools.bench_inputs import (
     new_labels,
 )
 from align_zoo.serving.tools.bench_report import Report
-from align_zoo.serving.tools.load import Load
+from align_zoo.serving.tools.callers import Load
 
 ALIGN_ZOO = Path(sys.executable).with_name("align-zoo")
 

@@ -118,6 +118,15 @@ def alone(server):
     return lambda text: ask(server.triton, "align_text", [text.encode()]).as_numpy("EMBEDDING")
 
 
+def test_every_request_is_counted_once(server):
+    """Before the others, as theirs are counted after their answers, at times much later."""
+    before = answered(server.triton)
+    server.one_batch("cat", "dog", "bird")
+    for _ in range(3):
+        server.next()
+    wait_until(lambda: answered(server.triton) == before + 4)
+
+
 def test_computed_items_are_answered_before_batch_ends(server, alone):
     before = batches(server.triton).get(4, 0)
     server.one_batch("cat", "dog", "wait here", "bird")
@@ -167,14 +176,6 @@ def test_bug_fails_only_its_own_request(server, alone):
     for text in ("cat", "wait behind it", "dog"):
         np.testing.assert_allclose(answers[text].as_numpy("EMBEDDING"), alone(text), atol=1e-5)
     assert server.nothing_else()
-
-
-def test_every_request_is_counted_once(server):
-    before = answered(server.triton)
-    server.one_batch("cat", "dog", "bird")
-    for _ in range(3):
-        server.next()
-    wait_until(lambda: answered(server.triton) == before + 4)
 
 
 def batches(triton):

@@ -15,7 +15,7 @@ from yarl import URL
 
 from align_zoo.serving.gateway.refusal import Reason, Refusal
 from align_zoo.serving.routing import Backend, Supervision
-from align_zoo.serving.triton.texts import DEAD_MODEL, NO_REQUEST
+from align_zoo.serving.triton.messages import DEAD_MODEL, NO_REQUEST
 
 __all__ = ["HttpAnswer", "Upstream", "error_of"]
 

@@ -21,6 +21,7 @@ from align_zoo.serving.routing import Backend, Served
 from align_zoo.serving.supervision.liveness import ModelLiveness
 from align_zoo.serving.supervision.run_folder import RunFolder
 from align_zoo.serving.triton.command import ServeOptions, unix_sockets
+from align_zoo.serving.triton.messages import SLOW_MODEL
 from align_zoo.serving.triton.output import (
     Relay,
     died_while_it_loaded,
@@ -30,7 +31,6 @@ from align_zoo.serving.triton.output import (
 )
 from align_zoo.serving.triton.process import KILLED, TritonProcess, how_it_ended
 from align_zoo.serving.triton.processes import awaited_children, dead_children, triton_processes
-from align_zoo.serving.triton.texts import SLOW_MODEL
 
 __all__ = ["Running", "Stumbled", "start"]
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from align_zoo.serving.probe import MODELS, ask
 from align_zoo.serving.supervision.liveness import LONGEST_SILENCE
 from align_zoo.serving.supervision.running import Running
+from align_zoo.serving.triton.messages import DEAD_MODEL
 from align_zoo.serving.triton.process import how_it_ended
 from align_zoo.serving.triton.processes import cpu_seconds, until_ended
-from align_zoo.serving.triton.texts import DEAD_MODEL
 
 __all__ = ["Cause", "Fault", "watch"]
 

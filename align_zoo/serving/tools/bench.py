@@ -15,8 +15,8 @@ from align_zoo.errors import AlignZooError, to_install
 from align_zoo.progress import progress_bar
 from align_zoo.serving.tools.bench_inputs import Checked, encoded_images, new_labels
 from align_zoo.serving.tools.bench_report import Report, this_machine
+from align_zoo.serving.tools.callers import closed_loop
 from align_zoo.serving.tools.demo import sample_images
-from align_zoo.serving.tools.load import closed_loop
 from align_zoo.writing import replacing
 
 __all__ = ["BenchOptions", "bench", "served"]

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from align_zoo.runtime.machine import cores
 from align_zoo.serving.tools.bench_inputs import WrongAnswer
-from align_zoo.serving.tools.load import Load
+from align_zoo.serving.tools.callers import Load
 
 __all__ = ["Report", "this_machine"]
 

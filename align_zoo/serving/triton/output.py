@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from align_zoo.serving.log import write
-from align_zoo.serving.triton.texts import (
+from align_zoo.serving.triton.messages import (
     BAD_CONFIG,
     HARMLESS,
     NO_MODEL_FOLDER,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from align_client import triton_texts as client
-from align_zoo.serving.triton import texts as server
+from align_client import triton_messages as client
+from align_zoo.serving.triton import messages as server
 
 OURS = "2.51"
 """Of the installed wheel."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from align_zoo import AlignZooError
-from align_zoo.serving.tools.load import closed_loop
+from align_zoo.serving.tools.callers import closed_loop
 
 
 @pytest.mark.parametrize(("callers", "warm_up"), [(1, 0), (3, 1), (8, 2)])
@@ -101,7 +101,7 @@ def test_callers_do_not_wait_for_missing_ones(monkeypatch, failure, told):
                 raise failure
             return super().submit(caller, number)
 
-    monkeypatch.setattr("align_zoo.serving.tools.load.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("align_zoo.serving.tools.callers.ThreadPoolExecutor", Pool)
     with pytest.raises(told) as error:
         closed_loop(lambda _: None, 5, 60.0)
     if told is AlignZooError:
