@@ -23,6 +23,7 @@ PATIENCE = 5
 
 SABOTAGED = textwrap.dedent("""
     import time
+    from pathlib import Path
     from align_zoo.serving.model.adapter import TritonAdapter
 
     class TritonPythonModel:
@@ -33,7 +34,10 @@ SABOTAGED = textwrap.dedent("""
         def sabotage(self, items):
             if b"hang" in items:
                 time.sleep(3600)
-            end = time.monotonic() + (9 if b"work" in items else 0)
+            end = time.monotonic()
+            if b"work" in items:
+                Path("AT_WORK").touch()
+                end += 9
             while time.monotonic() < end:
                 pass
             return self.embed(items)
@@ -46,7 +50,8 @@ SABOTAGED = textwrap.dedent("""
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     folder = shutil.copytree(REPOSITORY, tmp_path_factory.mktemp("sabotaged") / "repository")
-    (folder / "align_text" / "1" / "model.py").write_text(SABOTAGED)
+    code = SABOTAGED.replace("AT_WORK", str(folder.parent / "at_work"))
+    (folder / "align_text" / "1" / "model.py").write_text(code)
     return folder
 
 
@@ -91,23 +96,24 @@ def test_model_computing_beyond_its_patience_is_left_alone(service, triton):
 
 
 @contextmanager
-def at_work(service):
+def at_work(service, repository):
     """Within the block its text model computes; gives where the call's result and error go."""
-    results = queue.SimpleQueue()
+    results, begun = queue.SimpleQueue(), repository.parent / "at_work"
+    begun.unlink(missing_ok=True)
     with grpc.InferenceServerClient(service.url) as triton:
         triton.async_infer(
             "align_text",
             request("align_text", [b"work"]),
             callback=lambda result, error: results.put((result, error)),
         )
-        wait_until(lambda: service.health()["models"]["align_text"]["seconds_since_answer"] > 2)
+        wait_until(begun.exists)
         yield results
 
 
 @pytest.mark.served
 def test_second_signal_ends_the_service_at_once(repository, tmp_path):
     with serving(tmp_path, f"--repository={repository}") as service:
-        with at_work(service) as results:
+        with at_work(service, repository) as results:
             service.process.terminate()
             wait_until(lambda: events(service, "stopping"))
             begin = time.monotonic()
@@ -134,7 +140,7 @@ def no_nohup():
 def test_a_terminal_that_closes_is_no_second_signal(repository, tmp_path, first):
     with (
         serving(tmp_path, f"--repository={repository}") as service,
-        at_work(service) as results,
+        at_work(service, repository) as results,
     ):
         service.process.send_signal(first)
         wait_until(lambda: events(service, "stopping"))
