@@ -103,7 +103,10 @@ class Fillers:
         return self.common[int(rng.integers(len(self.common)))]
 
     def _invent(self, rng: np.random.Generator) -> str:
-        """Join the beginning of a caption's word with the end of another: pieces say nothing."""
+        """Join the beginning of a caption's word with the end of another: pieces say nothing.
+
+        The beginning may be a whole word: a "graphic" is no "graph".
+        """
         begin, end = (self.known[int(each)] for each in rng.integers(len(self.known), size=2))
         word = begin[: int(rng.integers(2, 8))] + end[-int(rng.integers(2, 4)) :]
         return self._common(rng) if word in self.said else word

@@ -147,5 +147,5 @@ def test_a_terminal_that_closes_is_no_second_signal(repository, tmp_path, first)
         service.process.send_signal(signal.SIGHUP)
         assert service.process.wait(60) == 0
         answer, error = results.get(timeout=30)
-        assert error is None
+        assert error is None, error
         assert len(answer.as_numpy("EMBEDDING")) == 1
